@@ -1,0 +1,55 @@
+/**
+ * The error every layer throws where a caller branches on what went wrong.
+ * `code` is what a caller branches on; `operation` and `subject` say what was being done to what; `hint` is the
+ * next thing a person should try.
+ */
+export class FirnError extends Error {
+  readonly code: ErrorCode;
+  readonly operation: string;
+  readonly subject: string;
+  readonly hint: string | undefined;
+
+  constructor(detail: {
+    readonly code: ErrorCode;
+    readonly operation: string;
+    readonly subject: string;
+    readonly message: string;
+    readonly hint?: string;
+    readonly cause?: unknown;
+  }) {
+    super(detail.message, detail.cause === undefined ? undefined : { cause: detail.cause });
+    this.name = 'FirnError';
+    this.code = detail.code;
+    this.operation = detail.operation;
+    this.subject = detail.subject;
+    this.hint = detail.hint;
+  }
+}
+
+export type ErrorCode =
+  /** The caller's input is wrong; the same input will always fail. */
+  | 'invalid'
+  /** The thing named does not exist. */
+  | 'not-found'
+  /** A precondition (put-if-absent, put-if-match, commit) was lost to someone else: read again and decide. */
+  | 'conflict'
+  /** A named limit was met; `subject` is its name. */
+  | 'limit'
+  /** The operation may work later (network, overload). */
+  | 'unavailable'
+  /** Credentials missing, wrong, or not allowed. */
+  | 'denied'
+  /** Stored bytes are not what was written (checksum, truncated file). */
+  | 'corrupt'
+  /** This deployment or build cannot do it (for example SQL where DuckDB has no binary). */
+  | 'unsupported';
+
+/** True when `error` is a FirnError with this code. */
+export function hasCode(error: unknown, code: ErrorCode): error is FirnError {
+  return error instanceof FirnError && error.code === code;
+}
+
+/** The message of anything thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

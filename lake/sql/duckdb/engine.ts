@@ -1,0 +1,72 @@
+import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { FirnError, messageOf } from '../../base/errors.ts';
+
+/**
+ * A DuckDB instance for queries. It can read files below `directories` and nothing else; extensions can't be loaded and
+ * no setting can be changed after it is open, so arbitrary SELECTs may run in it. (Statements that write are refused
+ * by the SQL front before they get here.)
+ */
+export interface Engine extends AsyncDisposable {
+  connect(): Promise<DuckDBConnection>;
+}
+
+export interface EngineOptions {
+  /** Absolute folders that may be read. */
+  readonly directories: readonly string[];
+  /** Memory that query results and operators may use. */
+  readonly memoryBytesMax: number;
+  readonly threads: number;
+  /** Where operators spill when memory is short; nothing is spilled when absent. */
+  readonly spillDirectory?: string;
+}
+
+export async function openEngine(options: EngineOptions): Promise<Engine> {
+  const instance = await openDuckdb({
+    memory_limit: `${Math.floor(options.memoryBytesMax / 1e6)}MB`,
+    threads: String(options.threads),
+  });
+  const connection = await instance.connect();
+  try {
+    const folders = options.directories.map((path) => (path.endsWith('/') ? path : `${path}/`));
+    if (options.spillDirectory)
+      await connection.run(`SET temp_directory = ${sqlText(options.spillDirectory)}`);
+    await connection.run(`SET TimeZone = 'UTC'`);
+    await connection.run(`SET allowed_directories = [${folders.map(sqlText).join(', ')}]`);
+    await connection.run('SET autoinstall_known_extensions = false');
+    await connection.run('SET autoload_known_extensions = false');
+    await connection.run('SET enable_external_access = false');
+    await connection.run('SET lock_configuration = true');
+  } finally {
+    connection.closeSync();
+  }
+  return {
+    connect: () => instance.connect(),
+    [Symbol.asyncDispose]: async () => instance.closeSync(),
+  };
+}
+
+/**
+ * Opens an in-memory DuckDB with these settings; the one place where DuckDB's binary is loaded. Throws FirnError
+ * `unsupported` on platforms for which DuckDB has no binary.
+ */
+export async function openDuckdb(settings: Record<string, string>): Promise<DuckDBInstance> {
+  let duckdb: typeof import('@duckdb/node-api');
+  try {
+    duckdb = await import('@duckdb/node-api');
+  } catch (cause) {
+    throw new FirnError({
+      code: 'unsupported',
+      operation: 'load DuckDB',
+      subject: `${process.platform}-${process.arch}`,
+      message: `DuckDB has no binary for ${process.platform}-${process.arch}: ${messageOf(cause)}`,
+      hint: 'SQL and PromQL are answered by the cloud for this gateway; receiving and shipping go on',
+      cause,
+    });
+  }
+  return duckdb.DuckDBInstance.create(':memory:', settings);
+}
+
+/** A SQL string literal. */
+export function sqlText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}

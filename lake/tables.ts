@@ -1,0 +1,35 @@
+import type { MetricMetadata, Signal } from './model/batch.ts';
+import type { TenantId } from './model/ids.ts';
+
+/**
+ * The port: what the query side needs from a deployment. One tenant's tables, as Iceberg snapshots plus a local file
+ * cache in the cloud, and as WAL tail plus local segments on a gateway.
+ */
+export interface Tables {
+  readonly tenant: TenantId;
+  /**
+   * Pins a consistent view of one table. Its files stay readable until it is disposed, whatever is merged, expired or
+   * sealed meanwhile. Files that cannot hold a row of `prune` are left out; rows outside it may still be in the others.
+   */
+  open(table: Signal, prune: Prune, signal?: AbortSignal): Promise<TableView>;
+  /** What sources said about metrics; for one name, or for all. */
+  metricMetadata(): Promise<readonly MetricMetadata[]>;
+}
+
+/** Every bound is inclusive; one that is absent does not restrict. */
+export interface Prune {
+  readonly fromUs?: number;
+  readonly toUs?: number;
+  /** Exact metric name. */
+  readonly name?: string;
+}
+
+export interface TableView extends AsyncDisposable {
+  /**
+   * Text for a FROM clause in the tenant's engine (lake/sql/duckdb/engine.ts), in parentheses where it needs them.
+   * It yields exactly the columns of lake/schema/tables.ts, in that order, also when there is no file at all.
+   */
+  readonly from: string;
+  readonly filesConsidered: number;
+  readonly filesPruned: number;
+}

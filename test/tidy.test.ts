@@ -1,0 +1,149 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, posix, relative } from 'node:path';
+import { expect, test } from 'vitest';
+
+// The house rules that a machine can hold. Each test says how many files it visited, so that it can't pass by seeing
+// nothing.
+
+const root = join(import.meta.dirname, '..');
+const sourceFolders = ['cli', 'cloud', 'gateway', 'lake', 'provisioning', 'firmware-images', 'test'];
+const linesMax = 500;
+const functionLinesMax = 75;
+
+/** Rooms, the longest matching prefix wins, and what each may import besides itself. `main.ts` files join siblings. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  'lake/base': [],
+  'lake/model': ['lake/base'],
+  'lake/schema': ['lake/base', 'lake/model'],
+  'lake/tables.ts': ['lake/model'],
+  'lake/object-store': ['lake/base'],
+  'lake/parquet': ['lake/base', 'lake/model', 'lake/schema', 'lake/sql/duckdb'],
+  'lake/receive': ['lake/base', 'lake/model'],
+  'lake/promql': ['lake/base', 'lake/model'],
+  'lake/sql': ['lake/base', 'lake/model', 'lake/schema', 'lake/tables.ts', 'lake/sql/duckdb'],
+  'lake/sql/duckdb': ['lake/base'],
+  'lake/scan': ['lake/base', 'lake/model', 'lake/schema', 'lake/tables.ts', 'lake/promql', 'lake/sql/duckdb'],
+  'lake/api': [
+    'lake/base',
+    'lake/model',
+    'lake/tables.ts',
+    'lake/promql',
+    'lake/receive',
+    'lake/sql',
+    'lake/scan',
+  ],
+  'lake/pgwire': ['lake/base', 'lake/model', 'lake/sql'],
+  'gateway/wal': ['lake'],
+  'gateway/broker': ['lake'],
+  'gateway/health': ['lake'],
+  'gateway/seal': ['lake', 'gateway/wal'],
+  'gateway/ship': ['lake', 'gateway/wal'],
+  'gateway/tables': ['lake', 'gateway/wal'],
+  'gateway/config.ts': ['lake'],
+  'gateway/main.ts': ['lake', 'gateway', 'provisioning/contract.ts'],
+  'cloud/catalog': ['lake'],
+  'cloud/ingest': ['lake', 'cloud/catalog'],
+  'cloud/tables': ['lake', 'cloud/catalog'],
+  'cloud/tenants': ['lake'],
+  'cloud/config.ts': ['lake'],
+  'cloud/main.ts': ['lake', 'cloud', 'provisioning/contract.ts'],
+  cli: ['lake/base', 'lake/model'],
+  provisioning: ['lake'],
+  test: ['lake', 'gateway', 'cloud', 'cli', 'provisioning'],
+};
+
+/** Files over the line limit, each with its reason. */
+const longFiles: Readonly<Record<string, string>> = {};
+
+const files = sourceFolders.flatMap((folder) => sourceFiles(join(root, folder)));
+
+function sourceFiles(folder: string): string[] {
+  const found: string[] = [];
+  for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
+    if (entry.isFile() && entry.name.endsWith('.ts'))
+      found.push(relative(root, join(entry.parentPath, entry.name)));
+  }
+  return found.map((path) => path.split('\\').join('/'));
+}
+
+const roomOf = (path: string): string | undefined =>
+  Object.keys(allowed)
+    .filter((room) => path === room || path.startsWith(`${room}/`))
+    .sort((a, b) => b.length - a.length)[0];
+
+function importsOf(path: string): string[] {
+  const source = readFileSync(join(root, path), 'utf8');
+  const found = source.matchAll(
+    /(?:^|\n)\s*(?:import|export)\b[^;]*?\bfrom\s+'([^']+)'|\bimport\('([^']+)'\)|new URL\('([^']+)', import\.meta\.url\)/g,
+  );
+  return [...found]
+    .map((match) => match[1] ?? match[2] ?? match[3] ?? '')
+    .filter((name) => name.startsWith('.'));
+}
+
+test('imports go where the table lets them', () => {
+  const wrong: string[] = [];
+  let edges = 0;
+  for (const path of files) {
+    const room = roomOf(path);
+    if (room === undefined) {
+      wrong.push(`${path} stands in no room of the table`);
+      continue;
+    }
+    for (const name of importsOf(path)) {
+      const target = posix.join(dirname(path), name);
+      edges++;
+      const inside = target === room || target.startsWith(`${room}/`);
+      const may = (allowed[room] ?? []).some((other) => target === other || target.startsWith(`${other}/`));
+      const test = /\.(test|bench)\.ts$/.test(path) && target.startsWith('test/');
+      if (!inside && !may && !test) wrong.push(`${path} imports ${target}`);
+    }
+  }
+  expect(wrong).toEqual([]);
+  expect(files.length).toBeGreaterThan(25);
+  expect(edges).toBeGreaterThan(25);
+});
+
+test('files and functions are short', () => {
+  const wrong: string[] = [];
+  let functions = 0;
+  for (const path of files) {
+    const lines = readFileSync(join(root, path), 'utf8').split('\n');
+    if (lines.length > linesMax && longFiles[path] === undefined)
+      wrong.push(`${path} has ${lines.length} lines`);
+    if (path.startsWith('test/') || path.endsWith('.test.ts')) continue;
+    for (const { name, length } of functionsOf(lines)) {
+      functions++;
+      if (length > functionLinesMax) wrong.push(`${path}: ${name} has ${length} lines`);
+    }
+  }
+  expect(wrong).toEqual([]);
+  expect(functions).toBeGreaterThan(50);
+});
+
+/** Top-level functions, by the formatter's layout: from its first line to the first line that is only a closing brace. */
+function functionsOf(lines: readonly string[]): { name: string; length: number }[] {
+  const found: { name: string; length: number }[] = [];
+  lines.forEach((line, start) => {
+    const name = /^(?:export )?(?:async )?function\*? ?(\w+)/.exec(line)?.[1];
+    if (name === undefined) return;
+    const end = lines.findIndex((other, index) => index > start && other === '}');
+    found.push({ name, length: end - start + 1 });
+  });
+  return found;
+}
+
+test('no loose ends are left in the source', () => {
+  const wrong = files
+    .filter((path) => path !== 'test/tidy.test.ts')
+    .flatMap((path) =>
+      readFileSync(join(root, path), 'utf8')
+        .split('\n')
+        .flatMap((line, index) =>
+          /\b(TODO|FIXME|XXX|HACK)\b|@ts-(ignore|nocheck)|\b(test|it|describe)\.only\b/.test(line)
+            ? [`${path}:${index + 1}`]
+            : [],
+        ),
+    );
+  expect(wrong).toEqual([]);
+});
