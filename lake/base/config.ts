@@ -1,0 +1,196 @@
+import { readFileSync } from 'node:fs';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { FirnError, messageOf } from './errors.ts';
+
+// One schema per process describes every setting. From it come the config file's fields, an environment variable and a
+// flag for each setting, and the help text; a later source wins over an earlier one: file, environment, flags.
+
+/** A leaf of a config schema. `mqtt.port` is `--mqtt-port`, and `<PREFIX>_MQTT_PORT` in the environment. */
+export interface Setting {
+  readonly path: string;
+  readonly flag: string;
+  readonly variable: string;
+  readonly type: 'string' | 'number' | 'boolean' | 'json';
+  readonly default: unknown;
+  readonly description: string;
+  readonly choices: readonly string[];
+}
+
+interface JsonSchema {
+  readonly type?: string;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly default?: unknown;
+  readonly description?: string;
+  readonly enum?: readonly string[];
+}
+
+/** All settings of a schema, in its order. */
+export function settingsOf(schema: z.ZodType, variablePrefix: string): Setting[] {
+  return leavesOf(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema, '').map(
+    ([path, leaf]) => ({
+      path,
+      flag: `--${path.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).replaceAll('.', '-')}`,
+      variable: `${variablePrefix}_${path
+        .replace(/[A-Z]/g, (letter) => `_${letter}`)
+        .replaceAll('.', '_')
+        .toUpperCase()}`,
+      type: typeOf(leaf.type),
+      default: leaf.default,
+      description: leaf.description ?? '',
+      choices: leaf.enum ?? [],
+    }),
+  );
+}
+
+function leavesOf(schema: JsonSchema, prefix: string): [string, JsonSchema][] {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, property]): [string, JsonSchema][] =>
+    property.properties ? leavesOf(property, `${prefix}${name}.`) : [[`${prefix}${name}`, property]],
+  );
+}
+
+function typeOf(type: string | undefined): Setting['type'] {
+  if (type === 'integer' || type === 'number') return 'number';
+  if (type === 'boolean' || type === 'string') return type;
+  return type === undefined ? 'string' : 'json';
+}
+
+/**
+ * Reads a process's configuration and validates it before anything opens. `argv` are the arguments after the command;
+ * `--config FILE` names a YAML or JSON file. Throws FirnError `invalid` with one line that names the setting.
+ */
+export function loadConfig<T>(
+  schema: z.ZodType<T>,
+  source: {
+    readonly argv: readonly string[];
+    readonly env: Readonly<Record<string, string | undefined>>;
+    readonly variablePrefix: string;
+  },
+): T {
+  const settings = settingsOf(schema, source.variablePrefix);
+  const flags = readFlags(source.argv, settings);
+  const file = flags.get('config') ?? source.env[`${source.variablePrefix}_CONFIG`];
+  const tree: Tree = file === undefined ? {} : readConfigFile(file);
+  for (const setting of settings) {
+    const text = flags.get(setting.path) ?? source.env[setting.variable];
+    const origin = flags.has(setting.path) ? setting.flag : setting.variable;
+    if (text !== undefined) setPath(tree, setting.path, parseSetting(setting, text, origin));
+  }
+  const result = schema.safeParse(tree);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const path = issue?.path.join('.') ?? '';
+  throw refused(path || 'config', issue?.message ?? 'not valid', hintFor(settings, path, file));
+}
+
+/** True when the arguments ask for help. */
+export function wantsHelp(argv: readonly string[]): boolean {
+  return argv.includes('--help') || argv.includes('-h');
+}
+
+/** The settings as aligned lines for `--help`. */
+export function printSettings(settings: readonly Setting[]): string {
+  const width = Math.max(...settings.map((setting) => setting.flag.length)) + 2;
+  return settings
+    .map((setting) => {
+      const fallback = setting.default === undefined ? '' : ` (default ${JSON.stringify(setting.default)})`;
+      const choices = setting.choices.length > 0 ? ` [${setting.choices.join('|')}]` : '';
+      return `  ${setting.flag.padEnd(width)}${setting.description}${choices}${fallback}`;
+    })
+    .join('\n');
+}
+
+type Tree = { [name: string]: unknown };
+
+function readFlags(argv: readonly string[], settings: readonly Setting[]): Map<string, string> {
+  const byFlag = new Map(settings.map((setting) => [setting.flag, setting]));
+  const flags = new Map<string, string>();
+  for (let index = 0; index < argv.length; index++) {
+    const argument = argv[index] ?? '';
+    const [flag = '', inline] = argument.includes('=') ? split(argument, '=') : [argument];
+    const setting = byFlag.get(flag);
+    if (setting === undefined && flag !== '--config') {
+      throw refused(argument, 'there is no such flag', 'see --help for the flags');
+    }
+    const next = argv[index + 1];
+    if (inline !== undefined) flags.set(setting?.path ?? 'config', inline);
+    else if (setting?.type === 'boolean' && (next === undefined || next.startsWith('--')))
+      flags.set(setting.path, 'true');
+    else if (next === undefined) throw refused(flag, 'it needs a value', `write ${flag} VALUE`);
+    else flags.set(setting?.path ?? 'config', argv[++index] ?? '');
+  }
+  return flags;
+}
+
+function split(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator);
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+function readConfigFile(path: string): Tree {
+  let parsed: unknown;
+  try {
+    parsed = parseYaml(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw refused(path, messageOf(cause).split('\n')[0] ?? '', 'the config file is YAML or JSON');
+  }
+  if (parsed === null) return {};
+  if (typeof parsed !== 'object' || Array.isArray(parsed)) {
+    throw refused(path, 'it is not a set of fields', 'the config file is a YAML or JSON object');
+  }
+  return parsed as Tree;
+}
+
+function parseSetting(setting: Setting, text: string, origin: string): unknown {
+  switch (setting.type) {
+    case 'string':
+      return text;
+    case 'number':
+      if (text.trim() !== '' && Number.isFinite(Number(text))) return Number(text);
+      throw refused(
+        origin,
+        `${JSON.stringify(text)} is not a number`,
+        `write a number, for example ${origin} 1`,
+      );
+    case 'boolean':
+      if (text === 'true' || text === 'false') return text === 'true';
+      throw refused(origin, `${JSON.stringify(text)} is neither true nor false`, 'write true or false');
+    case 'json':
+      try {
+        return JSON.parse(text);
+      } catch (cause) {
+        throw refused(origin, `it is not JSON: ${messageOf(cause)}`, 'write it as JSON');
+      }
+  }
+}
+
+function setPath(tree: Tree, path: string, value: unknown): void {
+  const names = path.split('.');
+  const last = names.pop() ?? '';
+  let node = tree;
+  for (const name of names) {
+    const child = node[name];
+    const next: Tree = typeof child === 'object' && child !== null ? (child as Tree) : {};
+    node[name] = next;
+    node = next;
+  }
+  node[last] = value;
+}
+
+function hintFor(settings: readonly Setting[], path: string, file: string | undefined): string {
+  const setting = settings.find((each) => each.path === path);
+  if (setting) return `set it by ${setting.flag}, ${setting.variable} or ${path} in the config file`;
+  return file === undefined
+    ? 'see --help for the settings'
+    : `see --help for the settings; the file is ${file}`;
+}
+
+function refused(subject: string, message: string, hint: string): FirnError {
+  return new FirnError({
+    code: 'invalid',
+    operation: 'read configuration',
+    subject,
+    message: `${subject}: ${message}`,
+    hint,
+  });
+}
