@@ -1,0 +1,29 @@
+import { FirnError, messageOf } from '../../lake/base/errors.ts';
+import type { ErrorDetail } from './wal-messages.ts';
+
+const hints: Readonly<Record<string, string>> = {
+  SQLITE_FULL: 'free space on the disk, or raise databaseBytesMax',
+  SQLITE_CANTOPEN: 'the folder must exist and be writable for this user',
+  SQLITE_READONLY: 'the folder must be writable for this user',
+  SQLITE_BUSY: 'another process writes this database: is a second gateway running on this data folder?',
+};
+
+/** What SQLite (or our own check) said, in the terms that callers branch on. */
+export function errorDetail(operation: string, path: string, error: unknown): ErrorDetail {
+  if (error instanceof FirnError && (error.code === 'conflict' || error.code === 'unsupported')) {
+    const { code, subject, message, hint } = error;
+    return { code, operation, subject, message, ...(hint === undefined ? {} : { hint }) };
+  }
+  const sqlite = sqliteCode(error);
+  const hint = hints[sqlite.split('_').slice(0, 2).join('_')];
+  return {
+    code: /^SQLITE_(CORRUPT|NOTADB)/.test(sqlite) ? 'corrupt' : 'unavailable',
+    operation,
+    subject: path,
+    message: `${path}: ${messageOf(error)}`,
+    ...(hint === undefined ? {} : { hint }),
+  };
+}
+
+const sqliteCode = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';

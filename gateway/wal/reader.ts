@@ -1,0 +1,148 @@
+import { crc32 } from 'node:zlib';
+import Database from 'better-sqlite3';
+import { FirnError } from '../../lake/base/errors.ts';
+import type { MetricMetadata, Signal } from '../../lake/model/batch.ts';
+import type { Prune } from '../../lake/tables.ts';
+import type { SegmentRecord } from './wal.ts';
+
+/**
+ * A read-only connection to `wal.db`, for the sealer, the shipper and the tables. Synchronous, like SQLite. No cursor
+ * stays open between two calls or two steps of `tail`, so calls may be mixed freely.
+ */
+export interface WalReader extends Disposable {
+  /**
+   * Batches with afterSeq < seq <= uptoSeq in order of seq, one signal's or all. Each payload's checksum is verified:
+   * throws FirnError `corrupt` at the first damaged one.
+   */
+  tail(signal: Signal | 'all', afterSeq: number, uptoSeq: number): Generator<StoredBatch, void, undefined>;
+  /** Newest seq that is sealed (0: none): the tail begins after it. */
+  sealedSeq(): number;
+  /** Newest seq ever given out (0: none), also when its batch is sealed and gone. */
+  lastSeq(): number;
+  /** Canonical labels JSON by id; ids that are not known are left out. */
+  labelsOf(ids: Iterable<bigint>): Map<bigint, string>;
+  /** Descriptions of all metrics, by name. */
+  metadata(): StoredMetadata[];
+  /** Descriptions that no sealed manifest carries yet in this version, by name. */
+  unshippedMetadata(): StoredMetadata[];
+  /** Shipments in this state (or all), by number. */
+  shipments(state?: ShipmentState): StoredShipment[];
+  /** Local files that can hold rows of `prune`, oldest first. */
+  segments(signal: Signal, prune?: Prune): SegmentRecord[];
+  /** How many local files the signal has in all. */
+  segmentCount(signal: Signal): number;
+  /** Runs `read` in one read transaction, so that everything it sees is of one moment. */
+  snapshot<T>(read: () => T): T;
+}
+
+export interface StoredBatch {
+  readonly seq: number;
+  readonly signal: Signal;
+  readonly rows: number;
+  readonly receivedUs: number;
+  /** See batch-codec.ts. */
+  readonly payload: Uint8Array;
+}
+
+export type StoredMetadata = MetricMetadata & { readonly version: number };
+export type ShipmentState = 'sealed' | 'shipped';
+
+export interface StoredShipment {
+  readonly number: number;
+  readonly fromSeq: number;
+  readonly toSeq: number;
+  readonly sealedUs: number;
+  /** The manifest's bytes as text, as they are to be put. */
+  readonly manifest: string;
+  readonly state: ShipmentState;
+  readonly shippedUs: number | null;
+}
+
+const batchColumns = 'seq, signal, rows, received_us AS receivedUs, crc, payload';
+const metadataColumns = 'name, type, help, unit, version';
+const shipmentSql = `SELECT number, from_seq AS fromSeq, to_seq AS toSeq, sealed_us AS sealedUs, manifest, state,
+  shipped_us AS shippedUs FROM shipment WHERE @state IS NULL OR state = @state ORDER BY number`;
+const segmentSql = `SELECT path, signal, day, shipment, tier, rows, bytes, min_timestamp_us AS minTimestampUs,
+  max_timestamp_us AS maxTimestampUs, min_name AS minName, max_name AS maxName FROM segment
+  WHERE signal = @signal
+    AND (@fromUs IS NULL OR max_timestamp_us >= @fromUs) AND (@toUs IS NULL OR min_timestamp_us <= @toUs)
+    AND (@name IS NULL OR min_name IS NULL OR (min_name <= @name AND max_name >= @name))
+  ORDER BY min_timestamp_us, path`;
+
+/** Opens an existing log; `path` is `Wal.path`. */
+export function openWalReader(path: string): WalReader {
+  const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 5000 });
+  type BatchRow = StoredBatch & { crc: number };
+  const nextOfAll = db.prepare<[number, number], BatchRow>(
+    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1`,
+  );
+  const nextOfSignal = db.prepare<[number, number, Signal], BatchRow>(
+    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? AND signal = ? ORDER BY seq LIMIT 1`,
+  );
+  const number = (sql: string): (() => number) => {
+    const statement = db.prepare<[], { value: number }>(sql);
+    return () => statement.get()?.value ?? 0;
+  };
+  const labels = db.prepare<[bigint], { labels: string }>('SELECT labels FROM series WHERE id = ?');
+  const metadata = db.prepare<[], StoredMetadata>(`SELECT ${metadataColumns} FROM metadata ORDER BY name`);
+  const unshipped = db.prepare<[], StoredMetadata>(
+    `SELECT ${metadataColumns} FROM metadata WHERE version > shipped_version ORDER BY name`,
+  );
+  const shipments = db.prepare<[{ state: ShipmentState | null }], StoredShipment>(shipmentSql);
+  type SegmentFilter = {
+    signal: Signal;
+    fromUs: number | null;
+    toUs: number | null;
+    name: string | null;
+  };
+  const segments = db.prepare<[SegmentFilter], SegmentRecord>(segmentSql);
+  const segmentCount = db.prepare<[Signal], { value: number }>(
+    'SELECT count(*) AS value FROM segment WHERE signal = ?',
+  );
+
+  return {
+    *tail(signal, afterSeq, uptoSeq) {
+      for (let after = afterSeq; ; ) {
+        const row =
+          signal === 'all' ? nextOfAll.get(after, uptoSeq) : nextOfSignal.get(after, uptoSeq, signal);
+        if (row === undefined) return;
+        const { crc, ...batch } = row;
+        if (crc32(batch.payload) !== crc) throw damaged(path, batch.seq);
+        yield batch;
+        after = batch.seq;
+      }
+    },
+    sealedSeq: number('SELECT to_seq AS value FROM shipment ORDER BY number DESC LIMIT 1'),
+    lastSeq: number("SELECT seq AS value FROM sqlite_sequence WHERE name = 'batch'"),
+    labelsOf: (ids) => {
+      const found = new Map<bigint, string>();
+      for (const id of ids) {
+        const row = found.has(id) ? undefined : labels.get(id);
+        if (row !== undefined) found.set(id, row.labels);
+      }
+      return found;
+    },
+    metadata: () => metadata.all(),
+    unshippedMetadata: () => unshipped.all(),
+    shipments: (state) => shipments.all({ state: state ?? null }),
+    segments: (signal, prune = {}) =>
+      segments.all({
+        signal,
+        fromUs: prune.fromUs ?? null,
+        toUs: prune.toUs ?? null,
+        name: prune.name ?? null,
+      }),
+    segmentCount: (signal) => segmentCount.get(signal)?.value ?? 0,
+    snapshot: (read) => db.transaction(read)(),
+    [Symbol.dispose]: () => void db.close(),
+  };
+}
+
+function damaged(path: string, seq: number): FirnError {
+  return new FirnError({
+    code: 'corrupt',
+    operation: 'read WAL',
+    subject: String(seq),
+    message: `batch ${seq} in ${path} is damaged: its checksum does not match`,
+  });
+}
