@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+import { wantsHelp } from '../lake/base/config.ts';
+
+// `firn COMMAND`: one file per command, loaded only when it is asked for.
+
+interface Command {
+  readonly summary: string;
+  readonly load: () => Promise<{ main(argv: readonly string[]): Promise<number> }>;
+}
+
+const commands: Readonly<Record<string, Command>> = {
+  start: { summary: 'Run the cloud and one gateway here, on a folder', load: () => import('./start.ts') },
+  gateway: { summary: 'Run a gateway alone', load: () => import('../gateway/main.ts') },
+  cloud: { summary: 'Run the cloud alone', load: () => import('../cloud/main.ts') },
+};
+
+function help(): string {
+  const lines = Object.entries(commands).map(([name, command]) => `  ${name.padEnd(10)}${command.summary}`);
+  return `usage: firn COMMAND [FLAGS]\n\n${lines.join('\n')}\n\nfirn COMMAND --help shows its flags.\n`;
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name = '', ...rest] = argv;
+  const command = commands[name];
+  if (command) return (await command.load()).main(rest);
+  if (argv.length > 0 && !wantsHelp(argv) && name !== 'help') {
+    process.stderr.write(`firn: there is no command ${JSON.stringify(name)}\n\n${help()}`);
+    return 1;
+  }
+  process.stdout.write(help());
+  return 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));

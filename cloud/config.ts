@@ -1,0 +1,78 @@
+import { z } from 'zod';
+import { loadConfig, settingsOf } from '../lake/base/config.ts';
+import {
+  absolutePath,
+  checkedBy,
+  count,
+  listenSettings,
+  logLevelSetting,
+  MEBIBYTE,
+  port,
+  querySettings,
+} from '../lake/base/settings.ts';
+import { tenantId } from '../lake/model/ids.ts';
+import { storeSettings } from '../lake/object-store/settings.ts';
+
+// The cloud's one config schema. Every field is a flag, a FIRN_CLOUD_ variable and a field of the config file.
+
+const variablePrefix = 'FIRN_CLOUD';
+
+const schema = z.strictObject({
+  dataDir: z.string().min(1).default('data/cloud').describe('Folder for tenants, keys and the file cache'),
+  tenants: z
+    .array(z.string().superRefine(checkedBy(tenantId)))
+    .default(['demo'])
+    .describe('Tenants that are made, with one key each, when they do not exist'),
+  bootstrap: z
+    .strictObject({
+      keyId: z
+        .string()
+        .regex(/^([a-z0-9-]{1,63})?$/)
+        .default('')
+        .describe('Id of the first key of the first tenant, instead of a random one'),
+      keySecret: z
+        .string()
+        .refine((secret) => secret === '' || secret.length >= 20, 'a secret has at least 20 characters')
+        .default('')
+        .describe('Secret of that key'),
+    })
+    .prefault({}),
+  logLevel: logLevelSetting,
+  listen: listenSettings(
+    'Bind other addresses than loopback although nothing is encrypted (put TLS in front)',
+  ),
+  http: z
+    .strictObject({
+      port: port(8490, 'HTTP: PromQL and SQL'),
+      bodyBytesMax: count(4 * MEBIBYTE, 'Size of one request body'),
+    })
+    .prefault({}),
+  pgwire: z
+    .strictObject({
+      port: port(5433, 'PostgreSQL protocol'),
+      connectionsMax: count(100, 'SQL clients at once'),
+    })
+    .prefault({}),
+  store: storeSettings(['directory', 's3']),
+  ingest: z
+    .strictObject({ pollIntervalMs: count(1000, 'How often the inbox is looked at for new shipments') })
+    .prefault({}),
+  cache: z
+    .strictObject({ bytesMax: count(10 * 1024 * MEBIBYTE, 'Local copies of lake files (S3 only)') })
+    .prefault({}),
+  query: querySettings(1024),
+});
+
+export type CloudConfig = z.infer<typeof schema>;
+
+export const cloudSettings = settingsOf(schema, variablePrefix);
+
+/** Reads and validates the cloud's configuration; dataDir and store.path come back absolute. */
+export function loadCloudConfig(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): CloudConfig {
+  const config = loadConfig(schema, { argv, env, variablePrefix });
+  return {
+    ...config,
+    dataDir: absolutePath(config.dataDir),
+    store: { ...config.store, path: absolutePath(config.store.path) },
+  };
+}

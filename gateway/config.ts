@@ -1,0 +1,128 @@
+import { z } from 'zod';
+import { loadConfig, settingsOf } from '../lake/base/config.ts';
+import {
+  absolutePath,
+  checkedBy,
+  count,
+  listenSettings,
+  logLevelSetting,
+  MEBIBYTE,
+  port,
+  querySettings,
+} from '../lake/base/settings.ts';
+import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
+import { storeSettings } from '../lake/object-store/settings.ts';
+
+// The gateway's one config schema. Every field is a flag, a FIRN_GATEWAY_ variable and a field of the config file.
+
+const variablePrefix = 'FIRN_GATEWAY';
+
+const mqtt = z.strictObject({
+  port: port(1883, 'MQTT over TCP'),
+  webSocketPort: port(8083, 'MQTT over WebSocket'),
+  connectionsMax: count(1000, 'MQTT clients connected at once'),
+  payloadBytesMax: count(MEBIBYTE, 'Size of one MQTT payload'),
+  templates: z
+    .array(
+      z.strictObject({
+        topic: z.string().min(1),
+        metric: z.string().min(1).optional(),
+        labels: z.record(z.string(), z.string()).optional(),
+      }),
+    )
+    .default([])
+    .describe('Topic templates, for example [{"topic":"{site}/{line}/{sensor}"}]'),
+});
+
+const wal = z.strictObject({
+  commitIntervalMs: z
+    .number()
+    .min(0)
+    .max(10_000)
+    .default(2)
+    .describe('Longest wait for more rows before an fsync; higher wears an SD card less'),
+  queueBytesMax: count(
+    64 * MEBIBYTE,
+    'Received bytes waiting for the disk; beyond it senders are told to come back',
+  ),
+});
+
+const seal = z.strictObject({
+  intervalMs: count(2000, 'Age of the oldest row at which the WAL tail becomes segments'),
+  rowsMax: count(1_000_000, 'Rows of one seal'),
+  writer: z
+    .enum(['duckdb', 'parquetjs'])
+    .default('duckdb')
+    .describe('Parquet writer; parquetjs needs no DuckDB binary'),
+  localRetentionHours: z
+    .number()
+    .positive()
+    .default(168)
+    .describe('How long shipped segments stay for local queries'),
+});
+
+const schema = z.strictObject({
+  tenant: z
+    .string()
+    .superRefine(checkedBy(tenantId))
+    .default('demo')
+    .describe('Tenant that all data belongs to'),
+  site: z
+    .string()
+    .superRefine(checkedBy(siteId))
+    .default('demo-site')
+    .describe('Site where the gateway stands'),
+  gateway: z
+    .string()
+    .superRefine(checkedBy(gatewayId))
+    .default('gateway-1')
+    .describe('Id of this gateway, unique in the tenant'),
+  dataDir: z.string().min(1).default('data/gateway').describe('Folder for the WAL and local segments'),
+  logLevel: logLevelSetting,
+  identityLabels: z
+    .boolean()
+    .default(true)
+    .describe('Add the labels site and gateway to everything received'),
+  listen: listenSettings('Bind other addresses than loopback although clients need no credentials'),
+  mqtt: mqtt.prefault({}),
+  http: z
+    .strictObject({
+      port: port(8480, 'HTTP: remote write in, PromQL and SQL out'),
+      bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
+    })
+    .prefault({}),
+  pgwire: z
+    .strictObject({
+      port: port(5434, 'PostgreSQL protocol'),
+      connectionsMax: count(32, 'SQL clients at once'),
+    })
+    .prefault({}),
+  wal: wal.prefault({}),
+  seal: seal.prefault({}),
+  ship: z
+    .strictObject({
+      retryMinMs: count(1000, 'First wait after a failed upload'),
+      retryMaxMs: count(60_000, 'Longest wait after failed uploads'),
+    })
+    .prefault({}),
+  store: storeSettings(['none', 'directory', 's3']),
+  query: querySettings(256),
+  health: z.strictObject({ intervalMs: count(15_000, 'How often the gateway measures itself') }).prefault({}),
+});
+
+export type GatewayConfig = z.infer<typeof schema>;
+
+export const gatewaySettings = settingsOf(schema, variablePrefix);
+
+/** Reads and validates the gateway's configuration; dataDir and store.path come back absolute. */
+export function loadGatewayConfig(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): GatewayConfig {
+  const config = loadConfig(schema, { argv, env, variablePrefix });
+  return {
+    ...config,
+    dataDir: absolutePath(config.dataDir),
+    store: { ...config.store, path: absolutePath(config.store.path) },
+  };
+}

@@ -1,0 +1,51 @@
+import { FirnError, messageOf } from './errors.ts';
+
+/** A running part of Firn: what it listens on, and how to stop it. */
+export interface Service extends AsyncDisposable {
+  /** Told to the process that started this one, for example its ports. */
+  readonly ready: Readonly<Record<string, unknown>>;
+}
+
+/** A second signal within this time is the first one arriving twice (a terminal and npm both pass Ctrl-C on). */
+const signalEchoMs = 300;
+
+/**
+ * Runs a service until SIGINT, SIGTERM, or the end of the process that forked it; a second signal stops at once.
+ * Returns the exit code. An error before it is ready is one line on standard error, its hint below it, and exit code 1.
+ */
+export async function runService(name: string, start: () => Promise<Service>): Promise<number> {
+  const stop = stopRequested();
+  let service: Service;
+  try {
+    service = await start();
+  } catch (error) {
+    process.stderr.write(`${describeFailure(name, error)}\n`);
+    return 1;
+  }
+  process.send?.({ ready: service.ready });
+  await stop;
+  await service[Symbol.asyncDispose]();
+  return 0;
+}
+
+/** Resolves at the first SIGINT or SIGTERM, or when the parent's channel closes; at the second the process exits. */
+export function stopRequested(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let firstAt: number | undefined;
+  const onSignal = (): void => {
+    const now = performance.now();
+    if (firstAt !== undefined && now - firstAt > signalEchoMs) process.exit(130);
+    firstAt ??= now;
+    resolve();
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  process.on('disconnect', resolve);
+  return promise;
+}
+
+/** One line that says what failed, and one with what to do about it. */
+export function describeFailure(name: string, error: unknown): string {
+  const hint = error instanceof FirnError && error.hint ? `\n  ${error.hint}` : '';
+  return `${name}: ${messageOf(error)}${hint}`;
+}

@@ -1,0 +1,57 @@
+import { isAbsolute, resolve } from 'node:path';
+import { z } from 'zod';
+import { logLevels } from './log.ts';
+
+// Settings that the gateway and the cloud have in common, so that they are named and explained alike.
+
+export const MEBIBYTE = 1024 * 1024;
+
+export const port = (fallback: number, description: string) =>
+  z.number().int().min(0).max(65535).default(fallback).describe(`${description}; 0 takes a free port`);
+
+/** A whole number of at least 1. */
+export const count = (fallback: number, description: string) =>
+  z.number().int().positive().default(fallback).describe(description);
+
+export const logLevelSetting = z.enum(logLevels).default('info').describe('Least level that is logged');
+
+export const listenSettings = (openDescription: string) =>
+  z
+    .strictObject({
+      host: z.string().min(1).default('127.0.0.1').describe('Address that every listener binds'),
+      open: z.boolean().default(false).describe(openDescription),
+    })
+    .superRefine((listen, context) => {
+      if (isLoopback(listen.host) || listen.open) return;
+      context.addIssue({
+        code: 'custom',
+        path: ['host'],
+        message: `${listen.host} can be reached by others; bind loopback, or set listen.open to true on a network you trust`,
+      });
+    })
+    .prefault({});
+
+export const querySettings = (memoryMebibytes: number) =>
+  z
+    .strictObject({
+      memoryBytesMax: count(memoryMebibytes * MEBIBYTE, 'Memory for queries, per tenant'),
+      threads: count(2, 'Threads for queries, per tenant'),
+      timeoutMs: count(120_000, 'Longest query'),
+      samplesMax: count(50_000_000, 'Samples that one PromQL query may load'),
+    })
+    .prefault({});
+
+const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$)/.test(host);
+
+/** Turns a parser that throws into a check, so that an id's own error text becomes the setting's. */
+export const checkedBy = (parse: (text: string) => unknown) => (text: string, context: z.RefinementCtx) => {
+  try {
+    parse(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'not valid' });
+  }
+};
+
+/** An absolute path; '' (not set) stays ''. */
+export const absolutePath = (path: string): string =>
+  path === '' || isAbsolute(path) ? path : resolve(path);

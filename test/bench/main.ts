@@ -1,0 +1,15 @@
+// `npm run bench -- NAME [FLAGS]`: each benchmark is a file here. All print figures of one run, side by side.
+
+const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly string[]): Promise<void> }>>> =
+  {
+    path: () => import('./path.ts'),
+  };
+
+const [name = '', ...argv] = process.argv.slice(2);
+const load = benchmarks[name];
+if (load === undefined) {
+  process.stderr.write(`usage: npm run bench -- NAME\n\n  ${Object.keys(benchmarks).join('\n  ')}\n`);
+  process.exitCode = 1;
+} else {
+  await (await load()).main(argv);
+}

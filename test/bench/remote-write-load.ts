@@ -1,0 +1,104 @@
+import { Agent, request } from 'node:http';
+import { compress } from 'snappyjs';
+
+// Remote-write requests as Prometheus makes them (1.0, snappy, 2000 samples), made before the clock starts.
+
+export interface RemoteWriteShape {
+  readonly series: number;
+  readonly samplesPerSeries: number;
+  readonly seriesPerRequest: number;
+  readonly startMs: number;
+  readonly stepMs: number;
+}
+
+/** The bodies, in time order: every series gets one sample a step. */
+export function remoteWriteBodies(shape: RemoteWriteShape): Uint8Array[] {
+  const labels = Array.from({ length: shape.series }, (_, index) => seriesLabels(index));
+  const bodies: Uint8Array[] = [];
+  for (let step = 0; step < shape.samplesPerSeries; step++) {
+    const timestampMs = shape.startMs + step * shape.stepMs;
+    for (let first = 0; first < shape.series; first += shape.seriesPerRequest) {
+      const chunk = labels.slice(first, first + shape.seriesPerRequest).map((label, index) => {
+        const value = Math.round(200 + 50 * Math.sin((step + first + index) / 20)) / 10;
+        return field(1, Buffer.concat([label, field(2, sample(value, timestampMs))]));
+      });
+      bodies.push(compress(new Uint8Array(Buffer.concat(chunk))));
+    }
+  }
+  return bodies;
+}
+
+function seriesLabels(index: number): Buffer {
+  const pairs = [
+    ['__name__', `machine_metric_${index % 20}`],
+    ['cluster', 'plant-a'],
+    ['instance', `10.0.${Math.floor(index / 250) % 250}.${index % 250}:9100`],
+    ['job', 'machines'],
+    ['line', `line-${index % 37}`],
+    ['sensor', `sensor-${index}`],
+  ];
+  return Buffer.concat(
+    pairs.map(([name = '', value = '']) =>
+      field(1, Buffer.concat([field(1, Buffer.from(name)), field(2, Buffer.from(value))])),
+    ),
+  );
+}
+
+function sample(value: number, timestampMs: number): Buffer {
+  const double = Buffer.alloc(9);
+  double.writeUInt8(0x09, 0);
+  double.writeDoubleLE(value, 1);
+  return Buffer.concat([double, Buffer.from([0x10]), varint(timestampMs)]);
+}
+
+const field = (number: number, bytes: Buffer): Buffer =>
+  Buffer.concat([Buffer.from([(number << 3) | 2]), varint(bytes.length), bytes]);
+
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128);
+  return Buffer.from([...bytes, rest]);
+}
+
+/** Posts all bodies over a few connections; resolves with the seconds until the last answer. Any answer but 2xx fails. */
+export async function runRemoteWriteLoad(
+  url: string,
+  bodies: readonly Uint8Array[],
+  connections: number,
+): Promise<number> {
+  const agent = new Agent({ keepAlive: true, maxSockets: connections });
+  let next = 0;
+  const start = performance.now();
+  const worker = async (): Promise<void> => {
+    for (let body = bodies[next++]; body; body = bodies[next++]) await post(url, body, agent);
+  };
+  await Promise.all(Array.from({ length: connections }, worker));
+  agent.destroy();
+  return (performance.now() - start) / 1000;
+}
+
+const headers = {
+  'Content-Type': 'application/x-protobuf',
+  'Content-Encoding': 'snappy',
+  'X-Prometheus-Remote-Write-Version': '0.1.0',
+};
+
+function post(url: string, body: Uint8Array, agent: Agent): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const call = request(
+      url,
+      { method: 'POST', agent, headers: { ...headers, 'Content-Length': body.length } },
+      (answer) => {
+        answer.resume();
+        answer.on('end', () => {
+          const ok = answer.statusCode !== undefined && answer.statusCode < 300;
+          if (ok) resolve();
+          else reject(new Error(`remote write was answered with ${answer.statusCode}`));
+        });
+      },
+    );
+    call.on('error', reject);
+    call.end(body);
+  });
+}

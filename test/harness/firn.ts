@@ -1,0 +1,142 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+// Starts Firn's processes as a user does and talks to them over their real interfaces.
+
+const root = join(import.meta.dirname, '..', '..');
+
+/** A folder that is gone after the test. */
+export function temporaryFolder(): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(tmpdir(), 'firn-system-'));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+export interface Part extends AsyncDisposable {
+  readonly pid: number;
+  /** What the part said when it was ready, for example its ports. */
+  readonly ready: Readonly<Record<string, unknown>>;
+  /** The port of this name in `ready`. */
+  port(name: string): number;
+  /** Everything on standard output and error so far. */
+  output(): string;
+  /** SIGKILL, and waits for the end. */
+  kill(): Promise<void>;
+  /** SIGTERM, and waits; returns the exit code. */
+  stop(): Promise<number | null>;
+}
+
+/** Runs `firn gateway` or `firn cloud` and waits until it is ready. Ports that are not given are free ones. */
+export async function startPart(name: 'gateway' | 'cloud', argv: readonly string[]): Promise<Part> {
+  const ports =
+    name === 'gateway'
+      ? ['mqtt-port', 'mqtt-web-socket-port', 'http-port', 'pgwire-port']
+      : ['http-port', 'pgwire-port'];
+  const free = ports.filter((flag) => !argv.includes(`--${flag}`)).flatMap((flag) => [`--${flag}`, '0']);
+  const child = spawn(process.execPath, [join(root, 'cli', 'main.ts'), name, ...free, ...argv], {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  const output = collect(child);
+  const message = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => undefined)]);
+  if (message === undefined) throw new Error(`firn ${name} ended with ${child.exitCode}:\n${output()}`);
+  const { ready } = message[0] as { ready: Record<string, unknown> };
+  return partOf(child, ready, output);
+}
+
+function partOf(child: ChildProcess, ready: Record<string, unknown>, output: () => string): Part {
+  const end = async (signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> => {
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
+    return child.exitCode;
+  };
+  return {
+    pid: child.pid ?? 0,
+    ready,
+    port: (name) => Number(ready[name]),
+    output,
+    kill: async () => {
+      await end('SIGKILL');
+    },
+    stop: () => end('SIGTERM'),
+    [Symbol.asyncDispose]: async () => {
+      await end('SIGKILL');
+    },
+  };
+}
+
+function collect(child: ChildProcess): () => string {
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (bytes: Buffer) => {
+      text = (text + bytes.toString()).slice(-100_000);
+    });
+  }
+  return () => text;
+}
+
+/** Runs a command to its end. */
+export async function run(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
+  const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const parts = { stdout: '', stderr: '' };
+  child.stdout.on('data', (bytes: Buffer) => {
+    parts.stdout += bytes.toString();
+  });
+  child.stderr.on('data', (bytes: Buffer) => {
+    parts.stderr += bytes.toString();
+  });
+  await once(child, 'close');
+  return { code: child.exitCode, ...parts };
+}
+
+export const runFirn = (...argv: string[]) => run(process.execPath, [join(root, 'cli', 'main.ts'), ...argv]);
+
+/** The key that the cloud wrote at its first start. */
+export function readKey(path: string): { readonly id: string; readonly secret: string } {
+  const [, id = '', secret = ''] = /FIRN_KEY='([^:]+):([^']+)'/.exec(readFileSync(path, 'utf8')) ?? [];
+  return { id, secret };
+}
+
+export interface PromAnswer {
+  readonly status: string;
+  readonly error?: string;
+  readonly data: {
+    readonly result: {
+      metric: Record<string, string>;
+      value: [number, string];
+      values: [number, string][];
+    }[];
+  };
+}
+
+/** Calls an HTTP endpoint; with a key by basic authentication. */
+export async function call(
+  url: string,
+  key?: { readonly id: string; readonly secret: string },
+  init: RequestInit = {},
+): Promise<Response> {
+  const authorization = key
+    ? { Authorization: `Basic ${Buffer.from(`${key.id}:${key.secret}`).toString('base64')}` }
+    : {};
+  return fetch(url, {
+    ...init,
+    headers: { ...authorization, ...(init.headers as Record<string, string> | undefined) },
+  });
+}
+
+/** An instant PromQL query. */
+export async function promql(
+  base: string,
+  query: string,
+  key?: { readonly id: string; readonly secret: string },
+): Promise<PromAnswer> {
+  const answer = await call(`${base}/api/v1/query?query=${encodeURIComponent(query)}`, key);
+  return (await answer.json()) as PromAnswer;
+}

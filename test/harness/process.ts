@@ -1,0 +1,72 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
+// What benchmarks and system tests need of processes: free ports, waiting until something answers, CPU and memory of a
+// process from /proc (Linux).
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+/** Calls `probe` until it returns a value that is not undefined; a throw counts as not yet. */
+export async function waitFor<T>(
+  what: string,
+  timeoutMs: number,
+  probe: () => Promise<T | undefined>,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  let last: unknown;
+  while (performance.now() < deadline) {
+    try {
+      const value = await probe();
+      if (value !== undefined) return value;
+    } catch (error) {
+      last = error;
+    }
+    await delay(25);
+  }
+  throw new Error(`${what}: not within ${timeoutMs} ms`, { cause: last });
+}
+
+const clockTicksPerSecond = 100;
+
+/** CPU seconds (user and system, all threads) that a process has used. */
+export function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / clockTicksPerSecond;
+}
+
+/** Peak resident memory of a process, bytes. */
+export function peakMemoryBytes(pid: number): number {
+  const line = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return Number(line?.[1]) * 1024;
+}
+
+/** Starts a program with its output thrown away; dispose kills it. */
+export function startProgram(
+  command: string,
+  args: readonly string[],
+): AsyncDisposable & { readonly pid: number } {
+  const child: ChildProcess = spawn(command, args, { stdio: 'ignore' });
+  if (child.pid === undefined) throw new Error(`${command} did not start`);
+  return {
+    pid: child.pid,
+    [Symbol.asyncDispose]: async () => {
+      if (child.exitCode !== null) return;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    },
+  };
+}
