@@ -1,0 +1,89 @@
+import { writeInt64 } from '../base/int64.ts';
+import type { MetricMetadata, MetricsBatch, SeriesEntry } from '../model/batch.ts';
+import type { CachedSeries } from './series-cache.ts';
+
+/** Grows the columns of a metrics batch row by row. */
+export interface MetricsBuilder {
+  readonly rows: number;
+  append(series: CachedSeries, timestampUs: number, value: number): void;
+  /** The value as the two halves of its IEEE 754 bits, so that NaN payloads stay as they are. */
+  appendBits(series: CachedSeries, timestampUs: number, low: number, high: number): void;
+  describe(metadata: MetricMetadata): void;
+  /** The batch; the builder is empty afterwards. */
+  finish(): MetricsBatch;
+}
+
+const rowsFirst = 1024;
+
+export function createMetricsBuilder(): MetricsBuilder {
+  let rows = 0;
+  let columns = createColumns(rowsFirst);
+  let entries = new Map<bigint, SeriesEntry>();
+  let metadata: MetricMetadata[] = [];
+
+  const appendKey = (series: CachedSeries, timestampUs: number): void => {
+    if (rows === columns.seriesId.length) columns = doubled(columns);
+    if (series.pending !== undefined) entries.set(series.pending.id, series.pending);
+    columns.seriesHalves[2 * rows] = series.idLow;
+    columns.seriesHalves[2 * rows + 1] = series.idHigh;
+    writeInt64(columns.timestampHalves, rows, timestampUs);
+  };
+
+  return {
+    get rows() {
+      return rows;
+    },
+    append: (series, timestampUs, value) => {
+      appendKey(series, timestampUs);
+      columns.value[rows++] = value;
+    },
+    appendBits: (series, timestampUs, low, high) => {
+      appendKey(series, timestampUs);
+      columns.valueHalves[2 * rows] = low;
+      columns.valueHalves[2 * rows + 1] = high;
+      rows++;
+    },
+    describe: (entry) => void metadata.push(entry),
+    finish: () => {
+      const batch: MetricsBatch = {
+        signal: 'metrics',
+        rows,
+        seriesId: columns.seriesId.subarray(0, rows),
+        timestampUs: columns.timestampUs.subarray(0, rows),
+        value: columns.value.subarray(0, rows),
+        series: [...entries.values()],
+        metadata,
+      };
+      rows = 0;
+      columns = createColumns(rowsFirst);
+      entries = new Map();
+      metadata = [];
+      return batch;
+    },
+  };
+}
+
+type Columns = ReturnType<typeof createColumns>;
+
+function createColumns(capacity: number) {
+  const seriesId = new BigInt64Array(capacity);
+  const timestampUs = new BigInt64Array(capacity);
+  const value = new Float64Array(capacity);
+  return {
+    seriesId,
+    timestampUs,
+    value,
+    seriesHalves: new Int32Array(seriesId.buffer),
+    timestampHalves: new Uint32Array(timestampUs.buffer),
+    valueHalves: new Uint32Array(value.buffer),
+  };
+}
+
+function doubled(columns: Columns): Columns {
+  const larger = createColumns(columns.seriesId.length * 2);
+  larger.seriesId.set(columns.seriesId);
+  larger.timestampUs.set(columns.timestampUs);
+  // Bits, not numbers: a copy of Float64Array elements could quieten NaNs.
+  larger.valueHalves.set(columns.valueHalves);
+  return larger;
+}

@@ -1,0 +1,124 @@
+import type { SeriesEntry } from '../model/batch.ts';
+import { type Labels, labelsJson, withIdentity } from '../model/labels.ts';
+import { seriesId } from '../model/series-id.ts';
+import { type ByteTable, createByteTable } from './byte-table.ts';
+
+/**
+ * Finds the series of a sample without making strings: by the label bytes as they came, or by a text key. Keeps two
+ * generations: when the young one is full it becomes the old one, and what is not asked for until the next turn is
+ * forgotten. Nothing depends on an entry being kept; a series that was forgotten is only looked at again.
+ */
+export interface SeriesCache {
+  /** The series whose label bytes are exactly bytes[start, end), if known. */
+  find(bytes: Uint8Array, start: number, end: number): CachedSeries | undefined;
+  /** Remembers these label bytes. `labels` are the sender's; identity labels are added here. */
+  add(bytes: Uint8Array, start: number, end: number, labels: Labels): CachedSeries;
+  /** The series behind a text key; `labels` is called when it is not known. */
+  ofKey(key: string, labels: () => Labels): CachedSeries;
+  /** To be called when a batch with these entries is on disk: they need not go with later batches. */
+  markDurable(entries: readonly SeriesEntry[]): void;
+  readonly size: number;
+}
+
+/** A series id in two signed halves, as columns take it, and what a batch must carry until it is durable. */
+export interface CachedSeries {
+  readonly idLow: number;
+  readonly idHigh: number;
+  pending: SeriesEntry | undefined;
+}
+
+export interface SeriesCacheOptions {
+  /** Labels that every series gets, for example site and gateway; may be empty. */
+  readonly identity: Labels;
+  /** Series remembered, in each generation. */
+  readonly cachedSeriesMax?: number;
+  /** Label bytes and key characters remembered, in each generation. */
+  readonly cachedKeyBytesMax?: number;
+}
+
+export const seriesCacheDefaults = {
+  cachedSeriesMax: 200_000,
+  cachedKeyBytesMax: 64 * 1024 * 1024,
+} as const;
+
+interface Generation {
+  readonly byBytes: ByteTable;
+  readonly byBytesSeries: CachedSeries[];
+  readonly byKey: Map<string, CachedSeries>;
+  keyCharacters: number;
+}
+
+const createGeneration = (): Generation => ({
+  byBytes: createByteTable(),
+  byBytesSeries: [],
+  byKey: new Map(),
+  keyCharacters: 0,
+});
+
+const sizeOf = ({ byBytes, byKey }: Generation): number => byBytes.size + byKey.size;
+
+export function createSeriesCache(options: SeriesCacheOptions): SeriesCache {
+  const { identity, cachedSeriesMax, cachedKeyBytesMax } = { ...seriesCacheDefaults, ...options };
+  let young = createGeneration();
+  let old = createGeneration();
+  /** Series that are in no durable batch yet; the same object under all of its keys. */
+  const pending = new Map<bigint, CachedSeries>();
+
+  const resolve = (labels: Labels): CachedSeries => {
+    const text = labelsJson(withIdentity(labels, identity));
+    const id = seriesId(text);
+    const known = pending.get(id);
+    if (known !== undefined) return known;
+    // While nothing becomes durable (a full disk) this map must not grow without bound either. Series that leave it
+    // stay pending and go with each of their batches, which does no harm.
+    if (pending.size >= cachedSeriesMax) pending.clear();
+    const series = {
+      idLow: Number(BigInt.asIntN(32, id)),
+      idHigh: Number(id >> 32n),
+      pending: { id, labels: text },
+    };
+    pending.set(id, series);
+    return series;
+  };
+
+  const makeRoom = (keyBytes: number): void => {
+    const used = young.byBytes.keyBytes + young.keyCharacters;
+    if (sizeOf(young) < cachedSeriesMax && used + keyBytes <= cachedKeyBytesMax) return;
+    old = young;
+    young = createGeneration();
+  };
+
+  const remember = (bytes: Uint8Array, start: number, end: number, series: CachedSeries): CachedSeries => {
+    makeRoom(end - start);
+    young.byBytesSeries[young.byBytes.insert(bytes, start, end)] = series;
+    return series;
+  };
+  const rememberKey = (key: string, series: CachedSeries): CachedSeries => {
+    makeRoom(key.length);
+    young.byKey.set(key, series);
+    young.keyCharacters += key.length;
+    return series;
+  };
+
+  return {
+    find: (bytes, start, end) => {
+      const index = young.byBytes.find(bytes, start, end);
+      if (index >= 0) return young.byBytesSeries[index];
+      const older = old.byBytesSeries[old.byBytes.find(bytes, start, end)];
+      return older && remember(bytes, start, end, older);
+    },
+    add: (bytes, start, end, labels) => remember(bytes, start, end, resolve(labels)),
+    ofKey: (key, labels) => young.byKey.get(key) ?? rememberKey(key, old.byKey.get(key) ?? resolve(labels())),
+    markDurable: (entries) => {
+      for (const { id } of entries) {
+        const series = pending.get(id);
+        if (series === undefined) continue;
+        series.pending = undefined;
+        pending.delete(id);
+      }
+    },
+    get size() {
+      return sizeOf(young) + sizeOf(old);
+    },
+  };
+}
