@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { FirnError } from '../../base/errors.ts';
-import type { Label, Labels } from '../../model/labels.ts';
+import { type Label, type Labels, labelValue } from '../../model/labels.ts';
 import { type Cursor, readEnd, readTag, skipField, wireLength } from '../protobuf.ts';
 import type { RemoteWriteLimits } from './limits.ts';
 
@@ -9,32 +9,30 @@ const nameField = (1 << 3) | wireLength;
 const valueField = (2 << 3) | wireLength;
 
 /**
- * Reads and checks the labels of one TimeSeries from the bytes of its label fields. The remote-write specification:
- * sorted by name (bytes), no name twice, a metric name. Runs once per series, on a cache miss. Throws FirnError
- * `invalid` (or `limit`) saying which label is wrong.
+ * Reads and checks the labels of one TimeSeries from the bytes of its label fields: names that are not empty, none
+ * twice, a metric name. Runs once per series, on a cache miss. Throws FirnError `invalid` (or `limit`) saying which
+ * label is wrong. The specification also wants them sorted by name, but vmagent sends them as they come and drops what
+ * is refused, and Prometheus as a receiver sorts them itself: so they are accepted in any order.
  */
 export function readLabels(bytes: Uint8Array, start: number, end: number, limits: RemoteWriteLimits): Labels {
   const labels: Label[] = [];
   const cursor: Cursor = { bytes, pos: start, end };
-  let before: Uint8Array | undefined;
-  let named = false;
+  const names = new Set<string>();
   while (cursor.pos < end) {
     const tag = readTag(cursor);
     if (tag !== labelsField) throw invalid('the label fields are damaged');
     const { name, value } = readLabel(cursor, readEnd(cursor), limits);
     const nameText = text(name, `label name ${labels.length + 1}`);
     if (nameText === '') throw invalid(`label ${labels.length + 1} has an empty name`);
-    const order = before === undefined ? -1 : Buffer.compare(before, name);
-    if (order === 0) throw invalid(`label ${quote(nameText)} is there twice`);
-    if (order > 0) throw invalid(`labels are not sorted by name: ${quote(nameText)} stands too late`);
+    if (names.has(nameText)) throw invalid(`label ${quote(nameText)} is there twice`);
+    names.add(nameText);
     const valueText = text(value, `value of label ${quote(nameText)}`);
-    if (nameText === '__name__') named = valueText !== '';
     labels.push([nameText, valueText]);
     if (labels.length > limits.labelsPerSeriesMax)
       throw limit('labelsPerSeriesMax', `a series has more than ${limits.labelsPerSeriesMax} labels`);
-    before = name;
   }
-  if (!named) throw invalid(`the label __name__ is missing in ${printLabels(labels)}`);
+  if (labelValue(labels, '__name__') === '')
+    throw invalid(`the label __name__ is missing in ${printLabels(labels)}`);
   return labels;
 }
 
