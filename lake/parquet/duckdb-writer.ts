@@ -1,0 +1,81 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
+import { FirnError, messageOf } from '../base/errors.ts';
+import type { Batch } from '../model/batch.ts';
+import { openDuckdb, sqlText } from '../sql/duckdb/engine.ts';
+import { copyDays, layouts, seriesDdl } from './duckdb-copy.ts';
+import { openRowAppender, type RowColumn } from './duckdb-rows.ts';
+import type { SegmentRows, SegmentWriter } from './segment-writer.ts';
+import { rankSeries } from './series-order.ts';
+
+export interface DuckdbWriterOptions {
+  /** Memory for the rows of one call and for sorting them; beyond it a write fails with `limit`. */
+  readonly writerMemoryBytesMax?: number;
+}
+
+export const duckdbWriterDefaults = { writerMemoryBytesMax: 384 * 1024 * 1024 } as const;
+
+/** Throws FirnError `unsupported` where DuckDB has no binary. One write at a time. */
+export async function openDuckdbWriter(options: DuckdbWriterOptions = {}): Promise<SegmentWriter> {
+  const { writerMemoryBytesMax } = { ...duckdbWriterDefaults, ...options };
+  // One thread: the order of row groups must not depend on which thread was first.
+  const instance = await openDuckdb({
+    threads: '1',
+    memory_limit: `${Math.floor(writerMemoryBytesMax / 1024)}KiB`,
+  });
+  return {
+    columns: 'field-ids',
+    write: async (rows) => {
+      const connection = await instance.connect();
+      try {
+        await loadRows(connection, rows);
+        await loadSeries(connection, rows);
+        return await copyDays(connection, rows.signal, sqlText(rows.site), rows.pathOf);
+      } catch (error) {
+        throw memoryLimit(error, 'write segment', writerMemoryBytesMax);
+      } finally {
+        connection.closeSync(); // and with it its temporary tables
+      }
+    },
+    [Symbol.asyncDispose]: async () => instance.closeSync(),
+  };
+}
+
+async function loadRows(connection: DuckDBConnection, { signal, batches }: SegmentRows): Promise<void> {
+  await connection.run(`CREATE TEMP TABLE segment_rows (${layouts[signal].ddl})`);
+  using appender = await openRowAppender(connection, 'segment_rows');
+  for (const batch of batches) appender.append(columnsOf(batch), batch.rows);
+}
+
+function columnsOf(batch: Batch): RowColumn[] {
+  if (batch.signal === 'metrics') return [batch.seriesId, batch.timestampUs, batch.value];
+  const { streamId, timestampNs, line, attributes, severity, traceId, spanId } = batch;
+  return [streamId, timestampNs, line, attributes, severity, traceId, spanId];
+}
+
+async function loadSeries(connection: DuckDBConnection, { signal, labelsOf }: SegmentRows): Promise<void> {
+  const result = await connection.runAndReadAll('SELECT DISTINCT id FROM segment_rows');
+  const ids = result.getRows().map(([id]) => id as bigint);
+  const series = rankSeries(signal, ids, labelsOf(ids));
+  await connection.run(seriesDdl);
+  using appender = await openRowAppender(connection, 'segment_series');
+  const columns = [
+    BigInt64Array.from(series, ({ id }) => id),
+    BigInt64Array.from(series, (_, rank) => BigInt(rank)),
+    series.map(({ name }) => name),
+    series.map(({ labels }) => labels),
+  ];
+  appender.append(columns, series.length);
+}
+
+/** DuckDB says "Out of Memory" in words only. */
+export function memoryLimit(error: unknown, operation: string, bytesMax: number): unknown {
+  if (error instanceof FirnError || !/^Out of Memory/i.test(messageOf(error))) return error;
+  return new FirnError({
+    code: 'limit',
+    operation,
+    subject: 'writerMemoryBytesMax',
+    message: `the rows of one segment need more than ${bytesMax} bytes of memory`,
+    hint: 'lower sealRowsMax or sealBytesMax, or raise writerMemoryBytesMax',
+    cause: error,
+  });
+}

@@ -1,0 +1,87 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { openDuckdbWriter } from '../../lake/parquet/duckdb-writer.ts';
+import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
+import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
+import { segmentWriterContract } from './parquet.ts';
+import { type MetricRow, metricsBatch, seriesOf } from './rows.ts';
+
+segmentWriterContract('duckdb', () => openDuckdbWriter());
+segmentWriterContract('parquetjs', async () => openParquetjsWriter());
+// Row groups of a few rows, so that every boundary is met.
+segmentWriterContract(
+  'parquetjs, small row groups',
+  async () => openParquetjsWriter({ rowGroupRowsMax: 7, rowGroupCharsMax: 50 }),
+  3000,
+);
+
+test('DuckDB reads files of both writers as one table, and prunes by their statistics', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'firn-parquet-'));
+  await using duckdb = await openDuckdbWriter();
+  await using parquetjs = openParquetjsWriter();
+  const rows = (first: bigint): MetricRow[] => [
+    [first, 1_700_000_000_000_000n, 0x3ff0000000000000n],
+    [-first, 1_700_000_000_000_001n, 0x4000000000000000n],
+  ];
+  const paths: string[] = [];
+  for (const [index, writer] of [duckdb, parquetjs].entries()) {
+    const [file] = await writer.write({
+      signal: 'metrics',
+      site: 'plant',
+      batches: [metricsBatch(rows(BigInt(index + 1)))],
+      labelsOf: (ids) => new Map([...ids].map((id) => [id, seriesOf(id < 0n ? -id : id)])),
+      pathOf: (day) => join(folder, `${index}-${day}.parquet`),
+    });
+    paths.push(file?.path ?? '');
+  }
+  const instance = await openDuckdb({});
+  const connection = await instance.connect();
+  try {
+    const from = `read_parquet([${paths.map(sqlText).join(', ')}])`;
+    const types = await connection.runAndReadAll(`DESCRIBE SELECT * FROM ${from}`);
+    expect(types.getRows().map(([name, type]) => [name, type])).toEqual([
+      ['name', 'VARCHAR'],
+      ['series_id', 'BIGINT'],
+      ['timestamp', 'TIMESTAMP WITH TIME ZONE'],
+      ['value', 'DOUBLE'],
+      ['labels', 'VARCHAR'],
+      ['site', 'VARCHAR'],
+    ]);
+    const found = await connection.runAndReadAll(
+      `SELECT series_id, epoch_us(timestamp), value FROM ${from} WHERE series_id IN (1, -2) ORDER BY 1`,
+    );
+    expect(found.getRows()).toEqual([
+      [-2n, 1_700_000_000_000_001n, 2],
+      [1n, 1_700_000_000_000_000n, 1],
+    ]);
+    const bounds = await connection.runAndReadAll(
+      `SELECT stats_min_value, stats_max_value FROM parquet_metadata(${sqlText(paths[1] ?? '')})
+       WHERE path_in_schema = 'series_id'`,
+    );
+    expect(bounds.getRows()).toEqual([['-2', '2']]);
+  } finally {
+    connection.closeSync();
+    instance.closeSync();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('a writer that would need more memory than it may use says which limit to lower', async () => {
+  const rows = Array.from({ length: 300_000 }, (_, index): MetricRow => [BigInt(index), BigInt(index), 0n]);
+  const request = {
+    signal: 'metrics' as const,
+    site: 'plant',
+    batches: [metricsBatch(rows)],
+    labelsOf: (ids: Iterable<bigint>) => new Map([...ids].map((id) => [id, seriesOf(id)])),
+    pathOf: () => 'never-written',
+  };
+  await using duckdb = await openDuckdbWriter({ writerMemoryBytesMax: 8 * 1024 * 1024 });
+  await expect(duckdb.write(request)).rejects.toMatchObject({
+    code: 'limit',
+    subject: 'writerMemoryBytesMax',
+  });
+  await using parquetjs = openParquetjsWriter({ writerRowsMax: 1000 });
+  await expect(parquetjs.write(request)).rejects.toMatchObject({ code: 'limit', subject: 'writerRowsMax' });
+});

@@ -1,0 +1,306 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { zstdDecompressSync } from 'node:zlib';
+import type { DuckDBInstance } from '@duckdb/node-api';
+import fc from 'fast-check';
+import { parquetMetadata, parquetReadObjects } from 'hyparquet';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { hashFile } from '../../lake/parquet/durable-file.ts';
+import type { SegmentFile, SegmentWriter } from '../../lake/parquet/segment-writer.ts';
+import { tableSchemas } from '../../lake/schema/tables.ts';
+import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
+import { type LogRow, logsBatch, type MetricRow, metricsBatch, seriesOf } from './rows.ts';
+
+// What every SegmentWriter must do. Files are read back with hyparquet, which shares no code with either writer; and
+// the bits of values with DuckDB, because hyparquet passes them through JavaScript arrays, which make NaNs quiet.
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'firn-parquet-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const day = 86_400_000_000n;
+const noon = 20_000n * day + day / 2n;
+const staleNan = 0x7ff0000000000002n;
+const plainNan = 0x7ff8000000000001n;
+const zero = 0n;
+const minusZero = -(2n ** 63n);
+const one = 0x3ff0000000000000n;
+
+interface StoredRow {
+  readonly [column: string]: unknown;
+}
+
+/** `manyRows`: enough for several row groups. */
+export function segmentWriterContract(
+  name: string,
+  open: () => Promise<SegmentWriter>,
+  manyRows = 150_000,
+): void {
+  let writer: SegmentWriter;
+  let duckdb: DuckDBInstance;
+  beforeAll(async () => {
+    writer = await open();
+    duckdb = await openDuckdb({ threads: '1' });
+  });
+  afterAll(async () => {
+    await writer[Symbol.asyncDispose]();
+    duckdb.closeSync();
+  });
+
+  const write = (batches: Parameters<SegmentWriter['write']>[0]['batches'], signal: 'metrics' | 'logs') =>
+    writer.write({
+      signal,
+      site: 'plant',
+      batches,
+      labelsOf: (ids) => new Map([...ids].map((id) => [id, seriesOf(id)])),
+      pathOf: (text) => join(folder, `${text}.parquet`),
+    });
+  const writeMetrics = (...batches: MetricRow[][]) => write(batches.map(metricsBatch), 'metrics');
+  const writeLogs = (...batches: LogRow[][]) => write(batches.map(logsBatch), 'logs');
+
+  test(`${name}: metrics come back bit for bit, sorted, ties in order of arrival`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(metricRows, { maxLength: 4 }), async (batches) => {
+        const files = await writeMetrics(...batches);
+        const stored = (await Promise.all(files.map(readRows))).flat().map(metricText);
+        expect(stored).toEqual(expectedMetrics(batches.flat()).map(metricText));
+        for (const file of files) await checkSummary(file, 'metrics');
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test(`${name}: logs come back with every text and null, sorted by nanosecond`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(logRows, { maxLength: 4 }), async (batches) => {
+        const files = await writeLogs(...batches);
+        const stored = (await Promise.all(files.map(readRows))).flat().map(logText);
+        expect(stored).toEqual(expectedLogs(batches.flat()).map(logText));
+        for (const file of files) await checkSummary(file, 'logs');
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test(`${name}: columns have the names, types and field ids of the schema`, async () => {
+    const [metrics] = await writeMetrics([[1n, noon, one]]);
+    if (metrics === undefined) throw new Error('no file');
+    expect(columnsOf(metrics)).toEqual([
+      ['name', 1, 'BYTE_ARRAY', 'UTF8', undefined],
+      ['series_id', 2, 'INT64', undefined, undefined],
+      ['timestamp', 3, 'INT64', 'TIMESTAMP_MICROS', true],
+      ['value', 4, 'DOUBLE', undefined, undefined],
+      ['labels', 5, 'BYTE_ARRAY', 'UTF8', undefined],
+      ['site', 6, 'BYTE_ARRAY', 'UTF8', undefined],
+    ]);
+    const [logs] = await writeLogs([[1n, noon * 1000n, 'x', null, null]]);
+    if (logs === undefined) throw new Error('no file');
+    expect(columnsOf(logs).map(([column, id]) => [column, id])).toEqual(
+      tableSchemas.logs.columns.map((column) => [column.name, column.fieldId]),
+    );
+  });
+
+  test(`${name}: a stale marker stays one among other NaNs, also when values repeat`, async () => {
+    const bits = [plainNan, staleNan, zero, minusZero, one];
+    const rows = Array.from(
+      { length: 5000 },
+      (_, index): MetricRow => [1n, noon + BigInt(index), bits[index % 5] ?? 0n],
+    );
+    const [file] = await writeMetrics(rows);
+    if (file === undefined) throw new Error('no file');
+    const stored = await readRows(file);
+    expect(stored.map((row) => row.bits)).toEqual(rows.map(([, , value]) => value));
+  });
+
+  test(`${name}: ${manyRows} rows of 300 series keep their order over row groups and pages`, async () => {
+    const rows = Array.from(
+      { length: manyRows },
+      (_, index): MetricRow => [BigInt(index % 300), noon + BigInt((index * 7919) % manyRows), BigInt(index)],
+    );
+    const [file] = await writeMetrics(rows);
+    if (file === undefined) throw new Error('no file');
+    const stored = await readRows(file);
+    expect(stored.length).toBe(rows.length);
+    expect(stored.map(metricText)).toEqual(expectedMetrics(rows).map(metricText));
+  });
+
+  test(`${name}: the same rows make the same bytes, over whatever a crash left behind`, async () => {
+    const rows: MetricRow[] = [1n, 2n, 3n, 1n].map((id, index) => [id, noon, BigInt(index)]);
+    const first = await writeMetrics(rows.slice(0, 2), rows.slice(2));
+    const path = first[0]?.path ?? '';
+    writeFileSync(path, 'half a fi');
+    writeFileSync(`${path}.tmp`, 'x'.repeat(100_000));
+    const second = await writeMetrics(rows.slice(0, 2), rows.slice(2));
+    expect(second).toEqual(first);
+    expect(await hashFile(path)).toEqual({ bytes: first[0]?.bytes, sha256: first[0]?.sha256 });
+    expect(readdirSync(folder)).toEqual([basename(path)]);
+  });
+
+  test(`${name}: one file for each UTC day, also before 1970`, async () => {
+    const files = await writeMetrics([
+      [1n, -1n, one],
+      [1n, 0n, one],
+      [1n, day - 1n, one],
+      [1n, day, one],
+      [1n, -day, one],
+    ]);
+    expect(files.map(({ day: text, rows }) => [text, rows])).toEqual([
+      ['1969-12-31', 2],
+      ['1970-01-01', 2],
+      ['1970-01-02', 1],
+    ]);
+    const logs = await writeLogs([[1n, -1n, 'just before', null, null]]);
+    expect(logs.map(({ day: text, maxTimestampUs }) => [text, maxTimestampUs])).toEqual([['1969-12-31', -1]]);
+  });
+
+  test(`${name}: no rows make no file; an id without labels is corrupt`, async () => {
+    expect(await writeMetrics([])).toEqual([]);
+    const write = writer.write({
+      signal: 'metrics',
+      site: 'plant',
+      batches: [metricsBatch([[1n, noon, one]])],
+      labelsOf: () => new Map(),
+      pathOf: (text) => join(folder, `${text}.parquet`),
+    });
+    await expect(write).rejects.toMatchObject({ code: 'corrupt', subject: 'labels' });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  /** Timestamps as microseconds; the value also as `bits`. */
+  async function readRows(segment: SegmentFile): Promise<StoredRow[]> {
+    const bytes = readFileSync(segment.path);
+    const rows = await parquetReadObjects({
+      file: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length),
+      compressors: { ZSTD: (input) => zstdDecompressSync(input) },
+      parsers: { timestampFromMicroseconds: (value: bigint) => value } as never,
+    });
+    if (rows[0]?.name === undefined) return rows;
+    const connection = await duckdb.connect();
+    try {
+      const sql = `SELECT value::BIT::BIGINT FROM read_parquet(${sqlText(segment.path)})`;
+      const bits = (await connection.runAndReadAll(sql)).getRows();
+      return rows.map((row, index) => ({ ...row, bits: bits[index]?.[0] }));
+    } finally {
+      connection.closeSync();
+    }
+  }
+
+  async function checkSummary(file: SegmentFile, signal: 'metrics' | 'logs'): Promise<void> {
+    const rows = await readRows(file);
+    expect(await hashFile(file.path)).toEqual({ bytes: file.bytes, sha256: file.sha256 });
+    expect(file.rows).toBe(rows.length);
+    for (const column of tableSchemas[signal].boundColumns) {
+      const values = rows.map((row) => row[column]);
+      const sorted = values.toSorted((a, b) => compareStored(a, b)).map(String);
+      expect([column, file.bounds[column]]).toEqual([
+        column,
+        { nulls: 0, min: sorted[0], max: sorted.at(-1) },
+      ]);
+    }
+    const { min, max } = file.bounds.timestamp ?? {};
+    expect([file.minTimestampUs, file.maxTimestampUs]).toEqual([Number(min), Number(max)]);
+    const days = new Set(
+      rows.map(({ timestamp }) => Number(timestamp as bigint) / Number(day)).map(Math.floor),
+    );
+    expect([...days].map((number) => new Date(number * 86_400_000).toISOString().slice(0, 10))).toEqual([
+      file.day,
+    ]);
+  }
+}
+
+// 8 series under 3 names, times in two days that often coincide, values that a dictionary would mix up.
+const metricRows: fc.Arbitrary<MetricRow[]> = fc.array(
+  fc.tuple(
+    fc.bigInt({ min: 0n, max: 7n }),
+    fc.bigInt({ min: 0n, max: 5n }).map((step) => noon + (step * day) / 4n),
+    fc.oneof(
+      fc.constantFrom(staleNan, plainNan, zero, minusZero, one),
+      fc.bigInt({ min: 0n, max: 2n ** 62n }),
+    ),
+  ),
+  { maxLength: 40 },
+);
+const someText = fc.oneof(
+  fc.constantFrom('', 'a', 'NUL \0 inside', '∅ \u{1f600} ü'),
+  fc.string({ unit: 'grapheme' }),
+);
+const logRows: fc.Arbitrary<LogRow[]> = fc.array(
+  fc.tuple(
+    fc.bigInt({ min: 0n, max: 7n }),
+    fc.bigInt({ min: -3n, max: 3000n }).map((step) => step),
+    someText,
+    fc.option(someText, { nil: null }),
+    fc.option(someText, { nil: null }),
+  ),
+  { maxLength: 40 },
+);
+
+function expectedMetrics(rows: readonly MetricRow[]): StoredRow[] {
+  const stored = rows.map(([id, us, bits]) => {
+    const labels = seriesOf(id);
+    const name = String(JSON.parse(labels).__name__);
+    return { name, series_id: id, timestamp: us, bits, labels, site: 'plant' };
+  });
+  return byDay(stored, ['name', 'series_id', 'timestamp']);
+}
+
+function expectedLogs(rows: readonly LogRow[]): StoredRow[] {
+  const stored = rows.map(([id, ns, line, attributes, severity]) => ({
+    stream_id: id,
+    timestamp: (ns - (((ns % 1000n) + 1000n) % 1000n)) / 1000n,
+    timestamp_ns: ns,
+    line,
+    labels: seriesOf(id),
+    attributes,
+    severity,
+    trace_id: null,
+    span_id: 'ab',
+    site: 'plant',
+  }));
+  return byDay(stored, ['stream_id', 'timestamp_ns']);
+}
+
+/** Stable, so that ties stay in order of arrival. */
+function byDay<T extends StoredRow & { readonly timestamp: bigint }>(
+  rows: T[],
+  columns: readonly string[],
+): T[] {
+  const dayOf = (row: T): bigint => (row.timestamp - (((row.timestamp % day) + day) % day)) / day;
+  return rows.toSorted((a, b) => {
+    let order = compareStored(dayOf(a), dayOf(b));
+    for (const column of columns) order ||= compareStored(a[column], b[column]);
+    return order;
+  });
+}
+
+function compareStored(a: unknown, b: unknown): number {
+  if (typeof a === 'string' && typeof b === 'string') return Buffer.compare(Buffer.from(a), Buffer.from(b));
+  const [left, right] = [a as bigint, b as bigint];
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/** Compared as text: a matcher would take one NaN for another. */
+const metricText = (row: StoredRow): string =>
+  [row.name, row.series_id, row.timestamp, row.bits, row.labels, row.site].join(' | ');
+const logText = (row: StoredRow): string =>
+  JSON.stringify(
+    tableSchemas.logs.columns.map(({ name }) => [name, row[name]]),
+    (_, value) => (typeof value === 'bigint' ? String(value) : value),
+  );
+
+function columnsOf(file: SegmentFile) {
+  const bytes = readFileSync(file.path);
+  const { schema } = parquetMetadata(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+  return schema
+    .slice(1)
+    .map(({ name, field_id, type, converted_type, logical_type }) => [
+      name,
+      field_id,
+      type,
+      converted_type === 'INT_64' ? undefined : converted_type,
+      logical_type?.type === 'TIMESTAMP' ? logical_type.isAdjustedToUTC : undefined,
+    ]);
+}
