@@ -1,0 +1,243 @@
+import { randomUUID } from 'node:crypto';
+import { FirnError, hasCode } from '../../lake/base/errors.ts';
+import { mapConcurrent } from './concurrent.ts';
+import { initialMetadata } from './initial-metadata.ts';
+import { type DataFile, type ManifestEntry, printManifestFile } from './manifest-file.ts';
+import { describeManifest, type ManifestFile, printManifestList } from './manifest-list.ts';
+import { currentSnapshot, printMetadata, type Snapshot, type TableMetadata } from './metadata.ts';
+import { hintKey, type IcebergTable, metadataKey, type TableState } from './table.ts';
+
+// A commit writes a manifest and a manifest list under new names, and then `v<N+1>.metadata.json` if absent: that put is
+// the commit point. Who loses it reads the table again and asks the proposer again, because what it wanted to add may be
+// there by now. Files of lost attempts are orphans, which maintenance removes. (Maintenance must keep metadata files for
+// longer than a writer can sleep between reading a version and putting the next one.)
+
+/** What a commit changes. `summary` goes into the snapshot as it is, on top of the counters. */
+export interface Proposal {
+  readonly added: readonly DataFile[];
+  readonly summary: Readonly<Record<string, string>>;
+  /** The last look at the finished metadata before it is written. */
+  readonly finish?: (next: TableMetadata) => TableMetadata;
+}
+
+/** Looks at the current state and says what to add; undefined when nothing is left to do. May be asked repeatedly. */
+export type Propose = (current: TableState) => Proposal | undefined;
+
+export interface CommitOptions {
+  readonly signal?: AbortSignal;
+  /** For simulations: numbers in [0, 1) for jitter, and names. */
+  readonly random?: () => number;
+  readonly uuid?: () => string;
+}
+
+const retryDelayMs = { first: 20, max: 1_000 };
+const readConcurrencyMax = 8;
+
+/**
+ * Appends in one atomic step. Starts from the state the table has in memory; call `table.load()` first to start from the
+ * newest. Returns the state that holds the change, or the current one when there was nothing to do. Throws FirnError
+ * `conflict` after `commitAttemptsMax`, and whatever the store throws: `unavailable` leaves open whether the commit was
+ * made, so propose again from a fresh load.
+ */
+export async function commit(
+  table: IcebergTable,
+  propose: Propose,
+  options: CommitOptions = {},
+): Promise<TableState> {
+  const { random = Math.random, uuid = randomUUID } = options;
+  const tried = new Set<bigint>();
+  for (let attempt = 0; attempt < table.limits.commitAttemptsMax; attempt++) {
+    const base = await table.load(attempt === 0 ? Number.POSITIVE_INFINITY : 0);
+    // A put that was retried below us can be told "exists" about its own first try.
+    if (base.metadata?.snapshots.some(({ snapshotId }) => tried.has(snapshotId))) return base;
+    const proposal = propose(base);
+    if (!proposal) return base;
+    const next = await prepare(table, base, proposal, uuid);
+    options.signal?.throwIfAborted();
+    tried.add(next.state.metadata.currentSnapshotId ?? 0n);
+    try {
+      await put(table, next);
+      return next.state;
+    } catch (error) {
+      if (!hasCode(error, 'conflict')) throw error;
+    }
+    const longest = Math.min(retryDelayMs.first * 2 ** attempt, retryDelayMs.max);
+    await table.clock.sleep(longest * random(), options.signal);
+  }
+  throw new FirnError({
+    code: 'conflict',
+    operation: 'commit to table',
+    subject: table.prefix,
+    message: `others committed to ${table.prefix} first, ${table.limits.commitAttemptsMax} times in a row (commitAttemptsMax)`,
+    hint: 'run fewer ingest processes for one tenant',
+  });
+}
+
+interface Prepared {
+  readonly state: TableState & { readonly metadata: TableMetadata };
+  readonly manifests: readonly ManifestFile[];
+}
+
+async function put(table: IcebergTable, { state: next, manifests }: Prepared): Promise<void> {
+  const { store, prefix } = table;
+  await store.putIfAbsent(metadataKey(prefix, next.version), Buffer.from(printMetadata(next.metadata)), {
+    contentType: 'application/json',
+  });
+  table.adopt(next, manifests);
+  try {
+    await store.put(hintKey(prefix), Buffer.from(String(next.version)), { contentType: 'text/plain' });
+  } catch (error) {
+    // Only a hint: readers look on from whatever it says, and the next commit writes it again.
+    if (!(error instanceof FirnError)) throw error;
+  }
+}
+
+/** Writes the manifest and its list, and makes the metadata that would commit them. */
+async function prepare(
+  table: IcebergTable,
+  base: TableState,
+  proposal: Proposal,
+  uuid: () => string,
+): Promise<Prepared> {
+  const { store, clock, prefix, locations } = table;
+  const nowMs = Math.max(clock.nowMs(), base.metadata?.lastUpdatedMs ?? 0);
+  const metadata =
+    base.metadata ?? initialMetadata(table.schema, locations.of(prefix.replace(/\/$/, '')), uuid(), nowMs);
+  const name = uuid();
+  const parent = currentSnapshot(metadata);
+  const listKey = `${prefix}metadata/snap-${snapshotIdOf(name)}-1-${name}.avro`;
+  const snapshot = {
+    snapshotId: snapshotIdOf(name),
+    parentSnapshotId: parent?.snapshotId,
+    sequenceNumber: metadata.lastSequenceNumber + 1,
+    timestampMs: nowMs,
+    manifestList: locations.of(listKey),
+    schemaId: metadata.currentSchemaId,
+  };
+  const added = proposal.added.map(
+    (file): ManifestEntry => ({
+      status: 'added',
+      snapshotId: snapshot.snapshotId,
+      sequenceNumber: snapshot.sequenceNumber,
+      fileSequenceNumber: snapshot.sequenceNumber,
+      file,
+    }),
+  );
+  const { kept, merged } = await mergeSmall(table, await table.manifestsOf(base));
+  const groups = [...(added.length > 0 ? [added] : []), ...merged];
+  const written = await mapConcurrent(groups, readConcurrencyMax, (entries, index) =>
+    writeManifest(table, metadata, `${prefix}metadata/${name}-m${index}.avro`, entries, snapshot),
+  );
+  const manifests = [...written, ...kept];
+  await store.put(listKey, printManifestList(manifests, snapshot));
+  const summary = { ...summaryOf(proposal, manifests, parent), ...proposal.summary };
+  const next = withSnapshot(metadata, { ...snapshot, summary }, table, base.version);
+  const state = { version: base.version + 1, metadata: proposal.finish?.(next) ?? next };
+  return { state, manifests };
+}
+
+async function writeManifest(
+  table: IcebergTable,
+  metadata: TableMetadata,
+  key: string,
+  entries: readonly ManifestEntry[],
+  snapshot: { readonly snapshotId: bigint; readonly sequenceNumber: number },
+): Promise<ManifestFile> {
+  const schema = metadata.schemas.find((each) => each['schema-id'] === metadata.currentSchemaId);
+  const spec = metadata.partitionSpecs.find((each) => each['spec-id'] === 0);
+  if (!schema || !spec) throw new TypeError(`table ${table.prefix} has lost its schema or partition spec 0`);
+  const body = printManifestFile(entries, schema, spec);
+  await table.store.put(key, body);
+  return describeManifest({ path: table.locations.of(key), bytes: body.byteLength }, entries, snapshot);
+}
+
+/**
+ * A commit a second would make a list of as many manifests. When too many are small, their entries go, unchanged and
+ * sorted by day, into few large ones.
+ */
+async function mergeSmall(
+  table: IcebergTable,
+  manifests: readonly ManifestFile[],
+): Promise<{ kept: readonly ManifestFile[]; merged: ManifestEntry[][] }> {
+  const { smallManifestsMax, manifestEntriesMax } = table.limits;
+  const small = manifests.filter(
+    ({ content, specId, addedFiles, existingFiles }) =>
+      content === 'data' && specId === 0 && 2 * (addedFiles + existingFiles) < manifestEntriesMax,
+  );
+  if (small.length <= smallManifestsMax) return { kept: manifests, merged: [] };
+  const read = await mapConcurrent(small, readConcurrencyMax, (manifest) => table.entriesOf(manifest));
+  const entries = read
+    .flat()
+    .map((entry): ManifestEntry => ({ ...entry, status: 'existing' }))
+    .sort((a, b) => (a.file.day ?? 0) - (b.file.day ?? 0));
+  const merged: ManifestEntry[][] = [];
+  for (let start = 0; start < entries.length; start += manifestEntriesMax)
+    merged.push(entries.slice(start, start + manifestEntriesMax));
+  const dropped = new Set(small);
+  return { kept: manifests.filter((manifest) => !dropped.has(manifest)), merged };
+}
+
+/** The counters of the specification's appendix F. */
+function summaryOf(
+  { added }: Proposal,
+  manifests: readonly ManifestFile[],
+  parent: Snapshot | undefined,
+): Record<string, string> {
+  const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
+  const addedBytes = sum(added.map(({ bytes }) => bytes));
+  return {
+    operation: 'append',
+    'added-data-files': String(added.length),
+    'added-records': String(sum(added.map(({ rows }) => rows))),
+    'added-files-size': String(addedBytes),
+    'changed-partition-count': String(new Set(added.map(({ day }) => day)).size),
+    'total-data-files': String(sum(manifests.map((each) => each.addedFiles + each.existingFiles))),
+    'total-records': String(sum(manifests.map((each) => each.addedRows + each.existingRows))),
+    'total-files-size': String(Number(parent?.summary['total-files-size'] ?? 0) + addedBytes),
+    'total-delete-files': parent?.summary['total-delete-files'] ?? '0',
+    'total-position-deletes': parent?.summary['total-position-deletes'] ?? '0',
+    'total-equality-deletes': parent?.summary['total-equality-deletes'] ?? '0',
+  };
+}
+
+function withSnapshot(
+  metadata: TableMetadata,
+  snapshot: Snapshot,
+  { locations, prefix, limits }: IcebergTable,
+  baseVersion: number,
+): TableMetadata {
+  const main = { ...metadata.refs.main, 'snapshot-id': snapshot.snapshotId, type: 'branch' };
+  const refs = { ...metadata.refs, main };
+  const referred = new Set(Object.values(refs).map((ref) => ref['snapshot-id']));
+  const oldest = metadata.snapshots.length + 1 - limits.snapshotsMax;
+  const snapshots = [...metadata.snapshots, snapshot].filter(
+    ({ snapshotId }, index) => index >= oldest || referred.has(snapshotId),
+  );
+  const valid = new Set(snapshots.map(({ snapshotId }) => snapshotId));
+  const log = [
+    ...metadata.snapshotLog,
+    { timestampMs: snapshot.timestampMs, snapshotId: snapshot.snapshotId },
+  ];
+  // History before an expired snapshot goes with it (specification, "snapshot-log").
+  const expired = log.findLastIndex(({ snapshotId }) => !valid.has(snapshotId));
+  const before = {
+    timestampMs: metadata.lastUpdatedMs,
+    metadataFile: locations.of(metadataKey(prefix, baseVersion)),
+  };
+  return {
+    ...metadata,
+    lastSequenceNumber: snapshot.sequenceNumber,
+    lastUpdatedMs: snapshot.timestampMs,
+    currentSnapshotId: snapshot.snapshotId,
+    snapshots,
+    snapshotLog: log.slice(expired + 1),
+    metadataLog: baseVersion === 0 ? [] : [...metadata.metadataLog, before].slice(-limits.metadataLogMax),
+    refs,
+  };
+}
+
+/** 53 random bits of a random UUID (beside its fixed ones): positive, and exact for readers that use doubles. */
+function snapshotIdOf(uuid: string): bigint {
+  const hex = uuid.replaceAll('-', '');
+  return BigInt(`0x${hex.slice(0, 12)}${hex.slice(13, 16)}`) & ((1n << 53n) - 1n) || 1n;
+}

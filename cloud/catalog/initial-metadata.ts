@@ -1,0 +1,86 @@
+import type { TableSchema } from '../../lake/schema/tables.ts';
+import type { IcebergSchema, PartitionSpec, SortOrder, TableMetadata } from './metadata.ts';
+
+/** Id of the only partition field; the specification numbers partition fields from 1000. */
+export const dayFieldId = 1000;
+export const dayFieldName = 'timestamp_day';
+/** Id of the sort order that segments have; 0 is reserved for "unsorted". */
+export const segmentSortOrderId = 1;
+
+/** A new table without a snapshot; its first commit writes it as version 1 together with the first snapshot. */
+export function initialMetadata(
+  schema: TableSchema,
+  location: string,
+  tableUuid: string,
+  nowMs: number,
+): TableMetadata {
+  return {
+    tableUuid,
+    location,
+    lastSequenceNumber: 0,
+    lastUpdatedMs: nowMs,
+    lastColumnId: Math.max(...schema.columns.map(({ fieldId }) => fieldId)),
+    schemas: [icebergSchema(schema)],
+    currentSchemaId: 0,
+    partitionSpecs: [partitionSpec(schema)],
+    defaultSpecId: 0,
+    lastPartitionId: dayFieldId,
+    sortOrders: [{ 'order-id': 0, fields: [] }, sortOrder(schema)],
+    defaultSortOrderId: segmentSortOrderId,
+    properties: {
+      'write.format.default': 'parquet',
+      'write.parquet.compression-codec': 'zstd',
+      // Segments from gateways without DuckDB carry no field ids; readers then go by name.
+      'schema.name-mapping.default': JSON.stringify(
+        schema.columns.map(({ fieldId, name }) => ({ 'field-id': fieldId, names: [name] })),
+      ),
+    },
+    currentSnapshotId: undefined,
+    snapshots: [],
+    snapshotLog: [],
+    metadataLog: [],
+    refs: {},
+    others: {},
+  };
+}
+
+function icebergSchema(schema: TableSchema): IcebergSchema {
+  return {
+    type: 'struct',
+    'schema-id': 0,
+    fields: schema.columns.map(({ fieldId, name, required, type, doc }) => ({
+      id: fieldId,
+      name,
+      required,
+      type,
+      doc,
+    })),
+  };
+}
+
+function partitionSpec(schema: TableSchema): PartitionSpec {
+  const source = fieldIdOf(schema, 'timestamp');
+  return {
+    'spec-id': 0,
+    fields: [{ 'source-id': source, 'field-id': dayFieldId, name: dayFieldName, transform: 'day' }],
+  };
+}
+
+function sortOrder(schema: TableSchema): SortOrder {
+  return {
+    'order-id': segmentSortOrderId,
+    fields: schema.sortBy.map((name) => ({
+      'source-id': fieldIdOf(schema, name),
+      transform: 'identity',
+      direction: 'asc',
+      'null-order': 'nulls-first',
+    })),
+  };
+}
+
+/** The field id of a column; throws TypeError for a name the schema doesn't have (a mistake in the schema itself). */
+export function fieldIdOf(schema: TableSchema, name: string): number {
+  const column = schema.columns.find((each) => each.name === name);
+  if (!column) throw new TypeError(`table ${schema.table} has no column ${name}`);
+  return column.fieldId;
+}

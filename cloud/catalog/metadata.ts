@@ -1,0 +1,227 @@
+import { z } from 'zod';
+import { FirnError } from '../../lake/base/errors.ts';
+import { parseExactJson, printExactJson } from './exact-json.ts';
+
+// Table metadata (specification, "Table Metadata" and appendix C), format version 2. The parts that Firn reasons about
+// get its own names here; schemas, partition specs and sort orders stay as they are written, because they also go
+// verbatim into manifest headers. Fields that Firn doesn't know are carried through, so that what another engine put
+// into a table outlives Firn's commits.
+
+export interface TableMetadata {
+  readonly tableUuid: string;
+  readonly location: string;
+  readonly lastSequenceNumber: number;
+  readonly lastUpdatedMs: number;
+  readonly lastColumnId: number;
+  readonly schemas: readonly IcebergSchema[];
+  readonly currentSchemaId: number;
+  readonly partitionSpecs: readonly PartitionSpec[];
+  readonly defaultSpecId: number;
+  readonly lastPartitionId: number;
+  readonly sortOrders: readonly SortOrder[];
+  readonly defaultSortOrderId: number;
+  readonly properties: Readonly<Record<string, string>>;
+  readonly currentSnapshotId: bigint | undefined;
+  readonly snapshots: readonly Snapshot[];
+  readonly snapshotLog: readonly { readonly timestampMs: number; readonly snapshotId: bigint }[];
+  readonly metadataLog: readonly { readonly timestampMs: number; readonly metadataFile: string }[];
+  readonly refs: Readonly<Record<string, SnapshotRef>>;
+  readonly others: Readonly<Record<string, unknown>>;
+}
+
+export interface Snapshot {
+  readonly snapshotId: bigint;
+  readonly parentSnapshotId: bigint | undefined;
+  readonly sequenceNumber: number;
+  readonly timestampMs: number;
+  readonly manifestList: string;
+  /** `operation` and counters; values are text. */
+  readonly summary: Readonly<Record<string, string>>;
+  readonly schemaId: number | undefined;
+}
+
+export type IcebergSchema = z.infer<typeof schemaJson>;
+export type PartitionSpec = z.infer<typeof specJson>;
+export type SortOrder = z.infer<typeof orderJson>;
+export type SnapshotRef = z.infer<typeof refJson>;
+
+const id = z.union([z.bigint(), z.number().int()]).transform((value) => BigInt(value));
+const int = z.number().int();
+
+const schemaJson = z.looseObject({
+  'schema-id': int,
+  type: z.literal('struct'),
+  fields: z.array(z.looseObject({ id: int, name: z.string(), required: z.boolean(), type: z.unknown() })),
+});
+const specJson = z.looseObject({
+  'spec-id': int,
+  fields: z.array(
+    z.looseObject({ 'source-id': int, 'field-id': int, name: z.string(), transform: z.string() }),
+  ),
+});
+const orderJson = z.looseObject({ 'order-id': int, fields: z.array(z.unknown()) });
+const refJson = z.looseObject({ 'snapshot-id': id, type: z.string() });
+const snapshotJson = z.object({
+  'snapshot-id': id,
+  'parent-snapshot-id': id.nullish(),
+  'sequence-number': int,
+  'timestamp-ms': int,
+  'manifest-list': z.string(),
+  summary: z.record(z.string(), z.string()).default({ operation: 'append' }),
+  'schema-id': int.nullish(),
+});
+
+const metadataJson = z.looseObject({
+  'format-version': z.literal(2),
+  'table-uuid': z.string(),
+  location: z.string(),
+  'last-sequence-number': int,
+  'last-updated-ms': int,
+  'last-column-id': int,
+  schemas: z.array(schemaJson).min(1),
+  'current-schema-id': int,
+  'partition-specs': z.array(specJson).min(1),
+  'default-spec-id': int,
+  'last-partition-id': int,
+  'sort-orders': z.array(orderJson).min(1),
+  'default-sort-order-id': int,
+  properties: z.record(z.string(), z.string()).default({}),
+  'current-snapshot-id': id.nullish(),
+  snapshots: z.array(snapshotJson).default([]),
+  'snapshot-log': z.array(z.object({ 'timestamp-ms': int, 'snapshot-id': id })).default([]),
+  'metadata-log': z.array(z.object({ 'timestamp-ms': int, 'metadata-file': z.string() })).default([]),
+  refs: z.record(z.string(), refJson).default({}),
+});
+const knownKeys = new Set(Object.keys(metadataJson.shape));
+
+/**
+ * Reads a `v<N>.metadata.json`. Throws FirnError: `unsupported` for another format version, `corrupt` (naming the
+ * field) when a version 2 file is not whole.
+ */
+export function parseMetadata(text: string, subject: string): TableMetadata {
+  let json: unknown;
+  try {
+    json = parseExactJson(text);
+  } catch (cause) {
+    throw refused('corrupt', subject, 'it is not JSON', cause);
+  }
+  const version = (json as { 'format-version'?: unknown } | null)?.['format-version'];
+  if (typeof version === 'number' && version !== 2)
+    throw refused('unsupported', subject, `format version ${version}; Firn reads and writes version 2`);
+  const result = metadataJson.safeParse(json);
+  if (result.success) return checked(fromJson(result.data), subject);
+  const issue = result.error.issues[0];
+  throw refused(
+    'corrupt',
+    subject,
+    `${issue?.path.join('.') || 'file'}: ${issue?.message ?? 'not valid'}`,
+    result.error,
+  );
+}
+
+export function printMetadata(metadata: TableMetadata): string {
+  return printExactJson({
+    'format-version': 2,
+    'table-uuid': metadata.tableUuid,
+    location: metadata.location,
+    'last-sequence-number': metadata.lastSequenceNumber,
+    'last-updated-ms': metadata.lastUpdatedMs,
+    'last-column-id': metadata.lastColumnId,
+    schemas: metadata.schemas,
+    'current-schema-id': metadata.currentSchemaId,
+    'partition-specs': metadata.partitionSpecs,
+    'default-spec-id': metadata.defaultSpecId,
+    'last-partition-id': metadata.lastPartitionId,
+    'sort-orders': metadata.sortOrders,
+    'default-sort-order-id': metadata.defaultSortOrderId,
+    properties: metadata.properties,
+    'current-snapshot-id': metadata.currentSnapshotId,
+    snapshots: metadata.snapshots.map((snapshot) => ({
+      'snapshot-id': snapshot.snapshotId,
+      'parent-snapshot-id': snapshot.parentSnapshotId,
+      'sequence-number': snapshot.sequenceNumber,
+      'timestamp-ms': snapshot.timestampMs,
+      'manifest-list': snapshot.manifestList,
+      summary: snapshot.summary,
+      'schema-id': snapshot.schemaId,
+    })),
+    'snapshot-log': metadata.snapshotLog.map((entry) => ({
+      'timestamp-ms': entry.timestampMs,
+      'snapshot-id': entry.snapshotId,
+    })),
+    'metadata-log': metadata.metadataLog.map((entry) => ({
+      'timestamp-ms': entry.timestampMs,
+      'metadata-file': entry.metadataFile,
+    })),
+    refs: metadata.refs,
+    ...metadata.others,
+  });
+}
+
+export function currentSnapshot(metadata: TableMetadata): Snapshot | undefined {
+  return metadata.snapshots.find(({ snapshotId }) => snapshotId === metadata.currentSnapshotId);
+}
+
+function fromJson(json: z.infer<typeof metadataJson>): TableMetadata {
+  const current = json['current-snapshot-id'];
+  return {
+    tableUuid: json['table-uuid'],
+    location: json.location,
+    lastSequenceNumber: json['last-sequence-number'],
+    lastUpdatedMs: json['last-updated-ms'],
+    lastColumnId: json['last-column-id'],
+    schemas: json.schemas,
+    currentSchemaId: json['current-schema-id'],
+    partitionSpecs: json['partition-specs'],
+    defaultSpecId: json['default-spec-id'],
+    lastPartitionId: json['last-partition-id'],
+    sortOrders: json['sort-orders'],
+    defaultSortOrderId: json['default-sort-order-id'],
+    properties: json.properties,
+    // Java wrote -1 for "none" in version 2 tables.
+    currentSnapshotId: current === -1n ? undefined : (current ?? undefined),
+    snapshots: json.snapshots.map((snapshot) => ({
+      snapshotId: snapshot['snapshot-id'],
+      parentSnapshotId: snapshot['parent-snapshot-id'] ?? undefined,
+      sequenceNumber: snapshot['sequence-number'],
+      timestampMs: snapshot['timestamp-ms'],
+      manifestList: snapshot['manifest-list'],
+      summary: snapshot.summary,
+      schemaId: snapshot['schema-id'] ?? undefined,
+    })),
+    snapshotLog: json['snapshot-log'].map((entry) => ({
+      timestampMs: entry['timestamp-ms'],
+      snapshotId: entry['snapshot-id'],
+    })),
+    metadataLog: json['metadata-log'].map((entry) => ({
+      timestampMs: entry['timestamp-ms'],
+      metadataFile: entry['metadata-file'],
+    })),
+    refs: json.refs,
+    others: Object.fromEntries(Object.entries(json).filter(([key]) => !knownKeys.has(key))),
+  };
+}
+
+/** What the ids refer to must be there. */
+function checked(metadata: TableMetadata, subject: string): TableMetadata {
+  const missing = [
+    !metadata.schemas.some((schema) => schema['schema-id'] === metadata.currentSchemaId) &&
+      'current-schema-id',
+    !metadata.partitionSpecs.some((spec) => spec['spec-id'] === metadata.defaultSpecId) && 'default-spec-id',
+    !metadata.sortOrders.some((order) => order['order-id'] === metadata.defaultSortOrderId) &&
+      'default-sort-order-id',
+    metadata.currentSnapshotId !== undefined && !currentSnapshot(metadata) && 'current-snapshot-id',
+  ].filter((name) => name !== false);
+  if (missing.length === 0) return metadata;
+  throw refused('corrupt', subject, `${missing.join(', ')} names something that is not in it`);
+}
+
+function refused(code: 'corrupt' | 'unsupported', subject: string, why: string, cause?: unknown): FirnError {
+  return new FirnError({
+    code,
+    operation: 'read table metadata',
+    subject,
+    message: `${subject} cannot be read: ${why}`,
+    cause,
+  });
+}

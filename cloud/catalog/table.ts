@@ -1,0 +1,217 @@
+import type { Clock } from '../../lake/base/clock.ts';
+import { hasCode } from '../../lake/base/errors.ts';
+import type { Signal } from '../../lake/model/batch.ts';
+import type { TenantId } from '../../lake/model/ids.ts';
+import { tablePrefix } from '../../lake/model/keys.ts';
+import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import { type TableSchema, tableSchemas } from '../../lake/schema/tables.ts';
+import { type Locations, locationsOf } from './location.ts';
+import { type ManifestEntry, parseManifestFile } from './manifest-file.ts';
+import { type ManifestFile, parseManifestList } from './manifest-list.ts';
+import { currentSnapshot, parseMetadata, type TableMetadata } from './metadata.ts';
+import { weightedCache } from './weighted-cache.ts';
+
+/**
+ * One Iceberg table on an object store and nothing else: the newest `metadata/v<N>.metadata.json` is the table. Version
+ * numbers have no holes above the oldest file that is kept, so the newest is found by looking one further.
+ */
+export interface IcebergTable {
+  readonly tenant: TenantId;
+  readonly schema: TableSchema;
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  readonly locations: Locations;
+  /** Key prefix of metadata and data, ends in `/`. */
+  readonly prefix: string;
+  readonly limits: TableLimits;
+  /**
+   * The newest state; version 0 when the table doesn't exist yet. One request when nothing is new. A state confirmed at
+   * most `maxAgeMs` ago is given without a request (default 0).
+   */
+  load(maxAgeMs?: number): Promise<TableState>;
+  /** Takes over a state that the caller has just committed, with its manifests. */
+  adopt(state: TableState, manifests: readonly ManifestFile[]): void;
+  /** The manifests of the current snapshot, from memory when they were read before. */
+  manifestsOf(state: TableState): Promise<readonly ManifestFile[]>;
+  entriesOf(manifest: ManifestFile): Promise<readonly ManifestEntry[]>;
+}
+
+export interface TableState {
+  readonly version: number;
+  readonly metadata: TableMetadata | undefined;
+}
+
+export interface TableOptions {
+  readonly store: ObjectStore;
+  readonly tenant: TenantId;
+  readonly signal: Signal;
+  /** The URI of a key, for metadata that other engines read; see location.ts. */
+  readonly locationOf: (key: string) => string;
+  readonly clock: Clock;
+  readonly limits?: Partial<TableLimits>;
+}
+
+export interface TableLimits {
+  /** Entries of manifests that are held in memory (about 1.5 KB each). */
+  readonly manifestEntriesCachedMax: number;
+  /** A state older than this is not extended step by step, but looked up anew: files after it may be deleted. */
+  readonly rediscoverAfterMs: number;
+  /** Times a commit is tried when others commit at the same moment. */
+  readonly commitAttemptsMax: number;
+  /** Small manifests in a snapshot before a commit merges them. */
+  readonly smallManifestsMax: number;
+  /** Entries that a merged manifest holds; one with at least half of that is not small. */
+  readonly manifestEntriesMax: number;
+  /** Snapshots that metadata keeps; older ones can no longer be travelled to. */
+  readonly snapshotsMax: number;
+  readonly metadataLogMax: number;
+}
+
+export const tableLimits: TableLimits = {
+  manifestEntriesCachedMax: 200_000,
+  rediscoverAfterMs: 600_000,
+  commitAttemptsMax: 20,
+  smallManifestsMax: 100,
+  manifestEntriesMax: 4_000,
+  snapshotsMax: 100,
+  metadataLogMax: 100,
+};
+
+export const metadataKey = (prefix: string, version: number): string =>
+  `${prefix}metadata/v${version}.metadata.json`;
+export const hintKey = (prefix: string): string => `${prefix}metadata/version-hint.text`;
+
+export function openTable(options: TableOptions): IcebergTable {
+  const { store, tenant, clock } = options;
+  const schema = tableSchemas[options.signal];
+  const prefix = tablePrefix(tenant, options.signal);
+  const limits = { ...tableLimits, ...options.limits };
+  const locations = locationsOf(options.locationOf);
+  const lists = weightedCache<readonly ManifestFile[]>(
+    limits.manifestEntriesCachedMax,
+    (list) => list.length + 1,
+  );
+  const manifests = weightedCache<readonly ManifestEntry[]>(
+    limits.manifestEntriesCachedMax,
+    (entries) => entries.length + 1,
+  );
+  let known: (TableState & { readonly confirmedMs: number }) | undefined;
+  let refreshing: Promise<TableState> | undefined;
+  let queued: Promise<TableState> | undefined;
+
+  async function refresh(): Promise<TableState> {
+    const startedMs = clock.monotonicMs();
+    const stale = !known || startedMs - known.confirmedMs > limits.rediscoverAfterMs;
+    const found = stale || !known ? await discover(store, prefix) : await advance(store, prefix, known);
+    // A commit of our own may have been adopted meanwhile.
+    if (!known || found.version >= known.version) known = { ...found, confirmedMs: startedMs };
+    return known;
+  }
+
+  const start = (): Promise<TableState> => {
+    refreshing = refresh().finally(() => {
+      refreshing = undefined;
+    });
+    return refreshing;
+  };
+
+  return {
+    tenant,
+    schema,
+    store,
+    clock,
+    locations,
+    prefix,
+    limits,
+    load: async (maxAgeMs = 0) => {
+      const usableMs = Math.min(maxAgeMs, limits.rediscoverAfterMs);
+      if (known && clock.monotonicMs() - known.confirmedMs < usableMs) return known;
+      if (!refreshing) return start();
+      // A look that has begun may have missed what was committed since: wait for the one after it, shared by all.
+      queued ??= refreshing
+        .catch(() => undefined)
+        .then(() => {
+          queued = undefined;
+          return start();
+        });
+      return queued;
+    },
+    adopt: (state, list) => {
+      const snapshot = state.metadata && currentSnapshot(state.metadata);
+      if (snapshot) lists.set(locations.keyOf(snapshot.manifestList), list);
+      if (!known || state.version > known.version) known = { ...state, confirmedMs: clock.monotonicMs() };
+    },
+    manifestsOf: async ({ metadata }) => {
+      const snapshot = metadata && currentSnapshot(metadata);
+      if (!snapshot) return [];
+      const key = locations.keyOf(snapshot.manifestList);
+      return lists.get(key, async () => parseManifestList((await store.get(key)).body, key));
+    },
+    entriesOf: (manifest) => {
+      const key = locations.keyOf(manifest.path);
+      const inherited = { snapshotId: manifest.addedSnapshotId, sequenceNumber: manifest.sequenceNumber };
+      return manifests.get(key, async () => parseManifestFile((await store.get(key)).body, key, inherited));
+    },
+  };
+}
+
+/** Finds the newest version without knowing any: by the hint, which may lag behind, else by listing. */
+async function discover(store: ObjectStore, prefix: string): Promise<TableState> {
+  const hint = await unlessAbsent(store.get(hintKey(prefix)));
+  const hinted = Number(hint ? Buffer.from(hint.body).toString().trim() : 0);
+  const state = Number.isSafeInteger(hinted) && hinted > 0 ? await read(store, prefix, hinted) : undefined;
+  if (state) return advance(store, prefix, state);
+  let newest = 0;
+  for await (const { key } of store.list(`${prefix}metadata/v`)) {
+    newest = Math.max(newest, Number(/\/v(\d+)\.metadata\.json$/.exec(key)?.[1] ?? 0));
+  }
+  return (newest > 0 ? await read(store, prefix, newest) : undefined) ?? { version: 0, metadata: undefined };
+}
+
+/** The newest version from a known one on: usually that one (one request) or the next (two). */
+async function advance(store: ObjectStore, prefix: string, known: TableState): Promise<TableState> {
+  let state = known;
+  for (let step = 0; step < 2; step++) {
+    const next = await read(store, prefix, state.version + 1);
+    if (!next) return state;
+    state = next;
+  }
+  const newest = await gallop(state.version, (version) => exists(store, metadataKey(prefix, version)));
+  if (newest === state.version) return state;
+  return (await read(store, prefix, newest)) ?? discover(store, prefix);
+}
+
+/** The last of the consecutive versions that exist, in logarithmically many steps. */
+async function gallop(from: number, has: (version: number) => Promise<boolean>): Promise<number> {
+  let low = from;
+  let step = 1;
+  while (await has(low + step)) {
+    low += step;
+    step *= 2;
+  }
+  let high = low + step;
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (await has(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+async function read(store: ObjectStore, prefix: string, version: number): Promise<TableState | undefined> {
+  const key = metadataKey(prefix, version);
+  const object = await unlessAbsent(store.get(key));
+  return object && { version, metadata: parseMetadata(Buffer.from(object.body).toString(), key) };
+}
+
+const exists = async (store: ObjectStore, key: string): Promise<boolean> =>
+  (await unlessAbsent(store.head(key))) !== undefined;
+
+async function unlessAbsent<T>(promise: Promise<T>): Promise<T | undefined> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (hasCode(error, 'not-found')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,96 @@
+import { FirnError } from '../../lake/base/errors.ts';
+import type { ShipmentManifest } from '../../lake/model/manifest.ts';
+import { type CommitOptions, commit } from '../catalog/commit.ts';
+import type { DataFile } from '../catalog/manifest-file.ts';
+import type { IcebergTable, TableState } from '../catalog/table.ts';
+import { dataFileOf } from './data-file.ts';
+import {
+  comparePositions,
+  dropOldMarks,
+  laterOf,
+  type Marks,
+  marksOf,
+  marksProperty,
+  origin,
+  type Position,
+  printMarks,
+} from './marks.ts';
+
+/** An accepted shipment and its place. */
+export interface Shipment {
+  readonly position: Position;
+  readonly manifest: ShipmentManifest;
+}
+
+/** What one commit to one table is made of. */
+export interface ShipmentBatch {
+  /**
+   * Per gateway: everything up to `to` is in `shipments`, or was looked at before and holds nothing more for this table
+   * than `seen`, the mark found when looking.
+   */
+  readonly progress: ReadonlyMap<string, { readonly seen: Position; readonly to: Position }>;
+  readonly shipments: readonly Shipment[];
+  /** Move marks even when there is no file to add. */
+  readonly marksOnly: boolean;
+}
+
+export interface CommittedBatch {
+  readonly state: TableState;
+  /** Files and rows added by this call; 0 when another process had added them. */
+  readonly files: number;
+  readonly rows: number;
+}
+
+export type CommitShipments = typeof commitShipments;
+
+/**
+ * Adds the segments of all shipments after the table's marks, and moves the marks, in one snapshot. Safe to repeat and
+ * to race: whatever the newest marks cover is left out. Throws FirnError `conflict` when marks went backwards.
+ */
+export async function commitShipments(
+  table: IcebergTable,
+  batch: ShipmentBatch,
+  options: CommitOptions = {},
+): Promise<CommittedBatch> {
+  let added: readonly DataFile[] = [];
+  const state = await commit(
+    table,
+    (current) => {
+      const marks = marksOf(current, table.prefix);
+      checkForward(marks, batch, table);
+      added = filesAfter(marks, batch, table);
+      if (added.length === 0 && !batch.marksOnly) return undefined;
+      const moved = new Map(marks);
+      for (const [gateway, { to }] of batch.progress)
+        moved.set(gateway, laterOf(to, marks.get(gateway) ?? origin));
+      if (added.length === 0 && sameMarks(marks, moved)) return undefined;
+      return { added, summary: { [marksProperty]: printMarks(moved) }, finish: dropOldMarks };
+    },
+    options,
+  );
+  return { state, files: added.length, rows: added.reduce((sum, { rows }) => sum + rows, 0) };
+}
+
+function filesAfter(marks: Marks, batch: ShipmentBatch, table: IcebergTable): DataFile[] {
+  return batch.shipments
+    .filter(({ position, manifest }) => comparePositions(position, marks.get(manifest.gateway) ?? origin) > 0)
+    .flatMap(({ manifest }) => manifest.segments)
+    .filter(({ signal }) => signal === table.schema.table)
+    .map((segment) => dataFileOf(segment, table.locations));
+}
+
+/** Marks behind those that were seen mean that the table was rolled back: what lies between is not in this batch. */
+function checkForward(marks: Marks, { progress }: ShipmentBatch, table: IcebergTable): void {
+  for (const [gateway, { seen }] of progress) {
+    if (comparePositions(marks.get(gateway) ?? origin, seen) >= 0) continue;
+    throw new FirnError({
+      code: 'conflict',
+      operation: 'commit shipments',
+      subject: table.prefix,
+      message: `${table.prefix} was rolled back: the mark of gateway ${gateway} is behind what it was`,
+    });
+  }
+}
+
+const sameMarks = (a: Marks, b: Marks): boolean =>
+  a.size === b.size && [...b].every(([gateway, at]) => comparePositions(at, a.get(gateway) ?? origin) === 0);

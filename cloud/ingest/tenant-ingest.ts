@@ -1,0 +1,212 @@
+import { FirnError, hasCode } from '../../lake/base/errors.ts';
+import type { Logger } from '../../lake/base/log.ts';
+import { type Signal, signals } from '../../lake/model/batch.ts';
+import type { TenantId } from '../../lake/model/ids.ts';
+import { inboxPrefix } from '../../lake/model/keys.ts';
+import type { CommitOptions } from '../catalog/commit.ts';
+import { mapConcurrent } from '../catalog/concurrent.ts';
+import { describedMetricsMax, mergeMetricMetadata } from '../catalog/metric-metadata.ts';
+import type { IcebergTable } from '../catalog/table.ts';
+import type { CommitShipments, ShipmentBatch } from './commit-shipments.ts';
+import { addLag, type GatewayProgress, type Haul, haulGateway, newProgress } from './gateway-haul.ts';
+import { comparePositions, earlierOf, laterOf, type Marks, marksOf, origin } from './marks.ts';
+import type { VerifyLevel } from './verify.ts';
+
+/** Brings one tenant's shipments into its tables. Keeps only what it can find out again from the tables' marks. */
+export interface TenantIngest {
+  /**
+   * Looks at every gateway once and commits what can be: at most one snapshot a table, whatever the number of shipments.
+   * Throws what the store throws; what was committed until then stays, and the next round goes on from there.
+   */
+  round(signal?: AbortSignal): Promise<RoundResult>;
+}
+
+export interface RoundResult {
+  readonly commits: readonly TableCommit[];
+  readonly shipments: number;
+  readonly quarantined: number;
+  /** Gateways with a hole that has to be filled first. */
+  readonly gatewaysWaiting: number;
+  /** Limits were met: another round would find more at once. */
+  readonly more: boolean;
+  /** Why some gateway's shipments could not be read; the others' are committed. */
+  readonly failure: unknown;
+}
+
+export interface TableCommit {
+  readonly tenant: TenantId;
+  readonly table: Signal;
+  /** Metadata version and Iceberg snapshot that hold the rows. */
+  readonly version: number;
+  readonly files: number;
+  readonly rows: number;
+}
+
+export interface IngestLimits {
+  /** Shipments of one gateway taken in one round. */
+  readonly shipmentsPerRoundMax: number;
+  /** Gateways of one tenant that are looked at concurrently, and shipments of each that are read concurrently. */
+  readonly gatewaysConcurrentMax: number;
+  readonly shipmentsConcurrentMax: number;
+  /** Shipments without rows for a table that its mark may lag behind before it is moved alone. */
+  readonly marksLagMax: number;
+}
+
+export const ingestLimits: IngestLimits = {
+  shipmentsPerRoundMax: 200,
+  gatewaysConcurrentMax: 8,
+  shipmentsConcurrentMax: 4,
+  marksLagMax: 500,
+};
+
+export interface TenantIngestOptions {
+  readonly tenant: TenantId;
+  readonly tables: Readonly<Record<Signal, IcebergTable>>;
+  readonly logger: Logger;
+  readonly limits: IngestLimits;
+  readonly verify: VerifyLevel;
+  readonly commitShipments: CommitShipments;
+  readonly commitOptions?: CommitOptions;
+}
+
+type Gateways = ReadonlyMap<string, GatewayProgress>;
+
+export function openTenantIngest(options: TenantIngestOptions): TenantIngest {
+  const { tenant, tables, limits } = options;
+  const { store } = tables.metrics;
+  /** Undefined until the tables' marks were read. */
+  let known: Map<string, GatewayProgress> | undefined;
+
+  async function round(signal?: AbortSignal): Promise<RoundResult> {
+    const names: string[] = [];
+    for await (const name of store.listFolders(inboxPrefix(tenant))) names.push(name);
+    const gateways = known ?? new Map<string, GatewayProgress>();
+    const isNew = names.some((name) => !gateways.has(name));
+    for (const name of names) if (!gateways.has(name)) gateways.set(name, newProgress());
+    if (isNew) await readMarks(options, gateways);
+    known = gateways;
+    let refreshed: Promise<void> | undefined;
+    const refresh = (): Promise<void> => {
+      refreshed ??= readMarks(options, gateways);
+      return refreshed;
+    };
+    const hauls = await mapConcurrent([...gateways], limits.gatewaysConcurrentMax, ([name, progress]) =>
+      haulGateway(options, name, progress, refresh),
+    );
+    signal?.throwIfAborted();
+    const commits = await commitHauls(options, gateways, hauls);
+    const count = (of: (haul: Haul) => number): number => hauls.reduce((sum, each) => sum + of(each), 0);
+    return {
+      commits,
+      shipments: count(({ shipments }) => shipments.length),
+      quarantined: count(({ quarantined }) => quarantined),
+      gatewaysWaiting: count(({ waiting }) => Number(waiting)),
+      more: hauls.some(({ more }) => more),
+      failure: hauls.find(({ failure }) => failure !== undefined)?.failure,
+    };
+  }
+
+  return {
+    round: async (signal) => {
+      try {
+        return await round(signal);
+      } catch (error) {
+        // Marks that went backwards, or a lost race: begin again from the tables.
+        if (hasCode(error, 'conflict')) known = undefined;
+        throw error;
+      }
+    },
+  };
+}
+
+/** Brings every gateway's progress up to the tables' newest marks. Throws FirnError `conflict` when one went backwards. */
+async function readMarks({ tables }: TenantIngestOptions, gateways: Gateways): Promise<void> {
+  const marks = await Promise.all(
+    signals.map(async (table) => [table, marksOf(await tables[table].load(), tables[table].prefix)] as const),
+  );
+  for (const [gateway, progress] of gateways) {
+    for (const [table, ofTable] of marks) see(progress, table, ofTable, gateway);
+    const everywhere = signals.map((table) => progress.seen.get(table) ?? origin).reduce(earlierOf);
+    progress.done = laterOf(progress.done, everywhere);
+  }
+}
+
+function see(progress: GatewayProgress, table: Signal, marks: Marks, gateway: string): void {
+  const mark = marks.get(gateway) ?? origin;
+  const before = progress.seen.get(table) ?? origin;
+  if (comparePositions(mark, before) < 0)
+    throw new FirnError({
+      code: 'conflict',
+      operation: 'read high-water marks',
+      subject: table,
+      message: `table ${table} was rolled back: the mark of gateway ${gateway} is behind what it was`,
+    });
+  if (comparePositions(mark, before) > 0) progress.lag.set(table, 0);
+  progress.seen.set(table, mark);
+}
+
+async function commitHauls(
+  options: TenantIngestOptions,
+  gateways: Gateways,
+  hauls: readonly Haul[],
+): Promise<TableCommit[]> {
+  const moved = hauls.filter(
+    ({ gateway, to }) => comparePositions(to, gateways.get(gateway)?.done ?? origin) > 0,
+  );
+  if (moved.length === 0) return [];
+  for (const { gateway, shipments } of moved) {
+    const progress = gateways.get(gateway);
+    if (progress) addLag(progress, shipments.length);
+  }
+  await describeMetrics(options, hauls);
+  const commits: TableCommit[] = [];
+  for (const table of signals) {
+    const committed = await commitTable(options, gateways, hauls, table);
+    if (committed) commits.push(committed);
+  }
+  for (const { gateway, to } of moved) {
+    const progress = gateways.get(gateway);
+    if (progress) progress.done = laterOf(progress.done, to);
+  }
+  return commits;
+}
+
+async function commitTable(
+  options: TenantIngestOptions,
+  gateways: Gateways,
+  hauls: readonly Haul[],
+  table: Signal,
+): Promise<TableCommit | undefined> {
+  const shipments = hauls
+    .flatMap((haul) => haul.shipments)
+    .filter(({ manifest }) => manifest.segments.some(({ signal }) => signal === table));
+  const lagging = [...gateways.values()].some(
+    ({ lag }) => (lag.get(table) ?? 0) >= options.limits.marksLagMax,
+  );
+  if (shipments.length === 0 && !lagging) return undefined;
+  const reached = new Map(hauls.map(({ gateway, to }) => [gateway, to]));
+  const progress: ShipmentBatch['progress'] = new Map(
+    [...gateways].map(([gateway, { seen, done }]) => [
+      gateway,
+      { seen: seen.get(table) ?? origin, to: laterOf(reached.get(gateway) ?? done, done) },
+    ]),
+  );
+  const { state, files, rows } = await options.commitShipments(
+    options.tables[table],
+    { progress, shipments, marksOnly: lagging },
+    options.commitOptions,
+  );
+  const marks = marksOf(state, options.tables[table].prefix);
+  for (const [gateway, each] of gateways) see(each, table, marks, gateway);
+  return files === 0 ? undefined : { tenant: options.tenant, table, version: state.version, files, rows };
+}
+
+async function describeMetrics(
+  { tables, tenant, logger }: TenantIngestOptions,
+  hauls: readonly Haul[],
+): Promise<void> {
+  const news = hauls.flatMap(({ shipments }) => shipments).flatMap(({ manifest }) => manifest.metadata);
+  if (news.length === 0) return;
+  const { leftOut } = await mergeMetricMetadata(tables.metrics.store, tables.metrics.clock, tenant, news);
+  if (leftOut > 0) logger.warn('too many metrics are described', { tenant, leftOut, describedMetricsMax });
+}

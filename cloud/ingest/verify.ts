@@ -1,0 +1,129 @@
+import { createHash } from 'node:crypto';
+import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
+import { siteId, type TenantId } from '../../lake/model/ids.ts';
+import { type ManifestSegment, parseManifest, type ShipmentManifest } from '../../lake/model/manifest.ts';
+import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import { dayOfUs, dayText, tableSchemas } from '../../lake/schema/tables.ts';
+import type { Arrival } from './inbox.ts';
+
+// A gateway is trusted with its own prefix and no more: what a manifest says is checked against its key, and against
+// the objects it names.
+
+/** `size`: each segment has the length the manifest states. `sha256`: and the bytes. */
+export const verifyLevels = ['size', 'sha256'] as const;
+export type VerifyLevel = (typeof verifyLevels)[number];
+
+/** A larger manifest is refused unread. */
+export const manifestBytesMax = 4 * 1024 * 1024;
+/** Segments are hashed in parts of this size, so that memory doesn't grow with them. */
+const partBytes = 8 * 1024 * 1024;
+
+export type Inspection =
+  | { readonly kind: 'accepted'; readonly manifest: ShipmentManifest }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+export interface Inspector {
+  readonly store: ObjectStore;
+  readonly tenant: TenantId;
+  readonly level: VerifyLevel;
+  /** Which segments are still to be committed; the others were checked before. */
+  readonly isNew: (segment: ManifestSegment) => boolean;
+}
+
+/** Reads and checks one shipment. Throws what the store throws, except that an absent segment is a refusal. */
+export async function inspectShipment(
+  inspector: Inspector,
+  gateway: string,
+  arrival: Arrival,
+): Promise<Inspection> {
+  try {
+    if (arrival.sizeBytes > manifestBytesMax)
+      throw refuse(
+        `the manifest has ${arrival.sizeBytes} bytes, more than ${manifestBytesMax} (manifestBytesMax)`,
+      );
+    const { body } = await inspector.store.get(arrival.key);
+    const manifest = parseManifest(Buffer.from(body).toString(), arrival.key);
+    checkIdentity(manifest, inspector.tenant, gateway, arrival);
+    const keys = new Set<string>();
+    for (const segment of manifest.segments) {
+      checkSegment(segment, manifest);
+      if (keys.has(segment.key)) throw refuse(`${segment.key} is listed twice`);
+      keys.add(segment.key);
+    }
+    for (const segment of manifest.segments)
+      if (inspector.isNew(segment)) await checkObject(inspector, segment);
+    return { kind: 'accepted', manifest };
+  } catch (error) {
+    if (hasCode(error, 'invalid') || hasCode(error, 'not-found'))
+      return { kind: 'refused', reason: messageOf(error) };
+    throw error;
+  }
+}
+
+function checkIdentity(
+  manifest: ShipmentManifest,
+  tenant: TenantId,
+  gateway: string,
+  { position }: Arrival,
+): void {
+  const expected = { tenant, gateway, epoch: position.epoch, number: position.number };
+  for (const [field, value] of Object.entries(expected)) {
+    const said = manifest[field as keyof typeof expected];
+    if (said !== value)
+      throw refuse(`it says ${field} ${JSON.stringify(said)}, but its key says ${JSON.stringify(value)}`);
+  }
+  siteId(manifest.site);
+}
+
+/** Names are `<epoch>-<from>-<to>-<day>.parquet` within the shipment's range, so no two shipments can name the same. */
+function checkSegment(segment: ManifestSegment, manifest: ShipmentManifest): void {
+  const { key, signal, day } = segment;
+  const prefix = `${manifest.tenant}/inbox/${manifest.gateway}/segments/${signal}/`;
+  if (!key.startsWith(prefix)) throw refuse(`segment ${key} is not under ${prefix}`);
+  const name = /^(\d{12})-(\d{16})-(\d{16})-(.+)\.parquet$/.exec(key.slice(prefix.length));
+  const [epoch, from, to] = [Number(name?.[1]), Number(name?.[2]), Number(name?.[3])];
+  if (!name || epoch !== manifest.epoch || from < manifest.fromSeq || to > manifest.toSeq || name[4] !== day)
+    throw refuse(`segment ${key} is not named after epoch, range and day of its shipment`);
+  for (const timestampUs of [segment.minTimestampUs, segment.maxTimestampUs]) {
+    if (dayText(dayOfUs(timestampUs)) !== day)
+      throw refuse(`segment ${key} is of day ${day}, but holds a timestamp of ${timestampUs} µs`);
+  }
+  for (const { name: column, type } of tableSchemas[signal].columns) {
+    for (const bound of [segment.bounds[column]?.min, segment.bounds[column]?.max]) {
+      const whole = type === 'long' || type === 'timestamptz';
+      if (bound !== undefined && whole && !isInt64(bound))
+        throw refuse(`segment ${key}: bound ${JSON.stringify(bound)} of ${column} is not a 64-bit integer`);
+    }
+  }
+}
+
+const isInt64 = (text: string): boolean =>
+  /^-?\d{1,19}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text);
+
+async function checkObject({ store, level }: Inspector, segment: ManifestSegment): Promise<void> {
+  const { key, bytes, sha256 } = segment;
+  if (level === 'size') {
+    const { sizeBytes } = await store.head(key);
+    if (sizeBytes !== bytes)
+      throw refuse(`segment ${key} has ${sizeBytes} bytes; the manifest says ${bytes}`);
+    return;
+  }
+  const hash = createHash('sha256');
+  let read = 0;
+  while (read < bytes) {
+    // The last part asks for one byte more than there should be: an object that is longer shows itself.
+    const endByte = read + partBytes < bytes ? read + partBytes : bytes + 1;
+    const part = await store.getRange(key, read, endByte);
+    hash.update(part);
+    read += part.byteLength;
+    if (part.byteLength < partBytes) break;
+  }
+  if (read !== bytes)
+    throw refuse(`segment ${key} has ${read > bytes ? 'more' : read} bytes; the manifest says ${bytes}`);
+  if (hash.digest('hex') !== sha256)
+    throw refuse(`segment ${key} doesn't have the SHA-256 that the manifest states`);
+}
+
+function refuse(message: string): FirnError {
+  return new FirnError({ code: 'invalid', operation: 'verify shipment', subject: 'shipment', message });
+}

@@ -1,0 +1,168 @@
+import { type Clock, systemClock } from '../../lake/base/clock.ts';
+import { FirnError, hasCode } from '../../lake/base/errors.ts';
+import { type MetricMetadata, type Signal, signals } from '../../lake/model/batch.ts';
+import type { TenantId } from '../../lake/model/ids.ts';
+import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import type { Prune, Tables, TableView } from '../../lake/tables.ts';
+import { mapConcurrent } from '../catalog/concurrent.ts';
+import type { DataFile } from '../catalog/manifest-file.ts';
+import { metricMetadataKey, readMetricMetadata } from '../catalog/metric-metadata.ts';
+import { type IcebergTable, openTable, type TableLimits } from '../catalog/table.ts';
+import { type FileCache, openFileCache } from './file-cache.ts';
+import { fileFilter, manifestMayMatch } from './prune.ts';
+import { viewSql } from './view-sql.ts';
+
+export interface CloudTablesOptions {
+  readonly store: ObjectStore;
+  readonly tenant: TenantId;
+  /** As given to the ingest: the URI of a key. */
+  readonly locationOf: (key: string) => string;
+  readonly clock?: Clock;
+  /** Needed where the store is not a local directory; within the engine's directories, for this tenant alone. */
+  readonly cacheDirectory?: string;
+  readonly cacheBytesMax?: number;
+  /** A snapshot looked up at most so long ago is used again without a request. */
+  readonly snapshotMaxAgeMs?: number;
+  /** Files that one view may read. */
+  readonly filesPerViewMax?: number;
+  readonly tableLimits?: Partial<TableLimits>;
+}
+
+export const cloudTablesDefaults = {
+  cacheBytesMax: 10 * 1024 ** 3,
+  snapshotMaxAgeMs: 200,
+  filesPerViewMax: 20_000,
+} as const;
+
+const manifestsConcurrentMax = 8;
+
+/** One tenant's tables, as the newest Iceberg snapshots. Data files of a view are pinned until it is disposed. */
+export async function openCloudTables(options: CloudTablesOptions): Promise<Tables> {
+  const { store, tenant, locationOf, clock = systemClock } = options;
+  const settings = { ...cloudTablesDefaults, ...options };
+  const cache = await openCache(options, settings.cacheBytesMax);
+  const open = (signal: Signal): IcebergTable =>
+    openTable({ store, tenant, signal, locationOf, clock, limits: options.tableLimits ?? {} });
+  const tables = Object.fromEntries(signals.map((signal) => [signal, open(signal)])) as Record<
+    Signal,
+    IcebergTable
+  >;
+  const described = cachedMetadata(store, tenant, clock, settings.snapshotMaxAgeMs);
+
+  return {
+    tenant,
+    metricMetadata: described,
+    open: async (name, prune, signal) => {
+      const table = tables[name];
+      const { files, considered } = await plan(table, prune, settings.snapshotMaxAgeMs, signal);
+      if (files.length > settings.filesPerViewMax)
+        throw tooManyFiles(name, files.length, settings.filesPerViewMax);
+      const objects = files.map((file) => ({ key: keyOf(table, file), bytes: file.bytes }));
+      return pin(table, objects, considered, cache, signal);
+    },
+  };
+}
+
+async function openCache(options: CloudTablesOptions, cacheBytesMax: number): Promise<FileCache | undefined> {
+  const { store, cacheDirectory: directory } = options;
+  if (store.localPath('x') !== undefined) return undefined;
+  if (directory !== undefined) return openFileCache({ store, directory, cacheBytesMax });
+  throw new FirnError({
+    code: 'invalid',
+    operation: 'open cloud tables',
+    subject: 'cacheDirectory',
+    message: `${store.description} is not a local directory, so queries need a cacheDirectory`,
+  });
+}
+
+/** The live files of the newest snapshot that can hold a row of `prune`. */
+async function plan(
+  table: IcebergTable,
+  prune: Prune,
+  snapshotMaxAgeMs: number,
+  signal: AbortSignal | undefined,
+): Promise<{ files: DataFile[]; considered: number }> {
+  const state = await table.load(snapshotMaxAgeMs);
+  signal?.throwIfAborted();
+  const { metadata } = state;
+  if (!metadata) return { files: [], considered: 0 };
+  const manifests = await table.manifestsOf(state);
+  const matches = fileFilter(table.schema, prune);
+  const considered = manifests.reduce((sum, each) => sum + each.addedFiles + each.existingFiles, 0);
+  const chosen = manifests.filter((manifest) => manifestMayMatch(manifest, metadata, prune));
+  const files = await mapConcurrent(chosen, manifestsConcurrentMax, async (manifest) => {
+    signal?.throwIfAborted();
+    const entries = await table.entriesOf(manifest);
+    return entries.filter(({ file }) => matches(file)).map(({ file }) => file);
+  });
+  return { files: files.flat(), considered };
+}
+
+/** The object of a data file. Throws FirnError `corrupt` when it is not the tenant's own, or not Parquet. */
+function keyOf({ locations, tenant, prefix }: IcebergTable, { path, format }: DataFile): string {
+  const key = locations.keyOf(path);
+  if (key.startsWith(`${tenant}/`) && format.toUpperCase() === 'PARQUET') return key;
+  throw new FirnError({
+    code: 'corrupt',
+    operation: 'plan scan',
+    subject: prefix,
+    message: `${prefix} lists ${path}, which is not a Parquet file of tenant ${tenant}`,
+  });
+}
+
+async function pin(
+  { schema, store }: IcebergTable,
+  objects: readonly { readonly key: string; readonly bytes: number }[],
+  considered: number,
+  cache: FileCache | undefined,
+  signal: AbortSignal | undefined,
+): Promise<TableView> {
+  const lease = await cache?.acquire(objects, signal);
+  const paths = lease?.paths ?? objects.flatMap(({ key }) => store.localPath(key) ?? []);
+  return {
+    from: viewSql(schema, paths),
+    filesConsidered: considered,
+    filesPruned: considered - objects.length,
+    [Symbol.asyncDispose]: async () => lease?.[Symbol.dispose](),
+  };
+}
+
+/** Descriptions of metrics; the object is fetched only when its etag is new, and looked at only so often. */
+function cachedMetadata(
+  store: ObjectStore,
+  tenant: TenantId,
+  clock: Clock,
+  maxAgeMs: number,
+): () => Promise<readonly MetricMetadata[]> {
+  let held: { metrics: readonly MetricMetadata[]; etag: string | undefined; atMs: number } | undefined;
+  return async () => {
+    const atMs = clock.monotonicMs();
+    if (held && atMs - held.atMs < maxAgeMs) return held.metrics;
+    const etag = await etagOf(store, metricMetadataKey(tenant));
+    held =
+      held && held.etag === etag ? { ...held, atMs } : { ...(await readMetricMetadata(store, tenant)), atMs };
+    return held.metrics;
+  };
+}
+
+async function etagOf(store: ObjectStore, key: string): Promise<string | undefined> {
+  try {
+    return (await store.head(key)).etag;
+  } catch (error) {
+    if (hasCode(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+function tooManyFiles(table: Signal, files: number, filesPerViewMax: number): FirnError {
+  return new FirnError({
+    code: 'limit',
+    operation: 'open table',
+    subject: 'filesPerViewMax',
+    message: `the query would read ${files} files of ${table}; filesPerViewMax is ${filesPerViewMax}`,
+    hint:
+      table === 'metrics'
+        ? 'narrow it: a shorter time range (timestamp > now() - interval ...), or one metric name'
+        : 'narrow it: a shorter time range (timestamp > now() - interval ...)',
+  });
+}
