@@ -1,0 +1,52 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { FirnError, messageOf } from '../../lake/base/errors.ts';
+import { openDuckdbWriter } from '../../lake/parquet/duckdb-writer.ts';
+import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
+import type { SegmentWriter } from '../../lake/parquet/segment-writer.ts';
+import type { SealFailure, SealWorkerOptions, SealWorkerReply, SealWorkerRequest } from './seal-messages.ts';
+import { openRangeSealer } from './seal-range.ts';
+
+// The thread that writes segments: decoding batches and handing them to DuckDB must not stall the broker.
+
+const port = parentPort;
+if (port === null) throw new Error('seal-worker.ts runs as a worker thread');
+const reply = (message: SealWorkerReply): void => port.postMessage(message);
+const { walPath, dataDir, identity, ...options } = workerData as SealWorkerOptions;
+
+try {
+  const sealer = openRangeSealer(walPath, dataDir, identity, await openWriter());
+  port.on('message', async (message: SealWorkerRequest) => {
+    try {
+      if (message.kind === 'close') {
+        await sealer[Symbol.asyncDispose]();
+        reply({ kind: 'closed' });
+        port.close();
+      } else {
+        reply({ kind: 'done', outcome: await sealer.seal(message.request) });
+      }
+    } catch (error) {
+      reply({ kind: 'failed', error: failureOf(error) });
+    }
+  });
+  reply({ kind: 'ready' });
+} catch (error) {
+  reply({ kind: 'failed', error: failureOf(error) });
+}
+
+async function openWriter(): Promise<SegmentWriter> {
+  return options.writer === 'duckdb' ? openDuckdbWriter(options) : openParquetjsWriter(options);
+}
+
+function failureOf(error: unknown): SealFailure {
+  if (error instanceof FirnError) {
+    const { code, operation, subject, message, hint } = error;
+    return { code, operation, subject, message, hint };
+  }
+  return {
+    code: 'unavailable',
+    operation: 'seal',
+    subject: dataDir,
+    message: messageOf(error),
+    hint: undefined,
+  };
+}

@@ -1,0 +1,221 @@
+import type { Clock } from '../../lake/base/clock.ts';
+import { hasCode, messageOf } from '../../lake/base/errors.ts';
+import type { Logger } from '../../lake/base/log.ts';
+import { type Bell, backoffMs, createBell } from '../../lake/base/retry.ts';
+import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
+import { duckdbWriterDefaults } from '../../lake/parquet/duckdb-writer.ts';
+import { parquetjsWriterDefaults } from '../../lake/parquet/parquetjs-writer.ts';
+import { openWalReader, type WalReader } from '../wal/reader.ts';
+import type { SealRecord, Wal } from '../wal/wal.ts';
+import { removeLeftovers } from './leftovers.ts';
+import type { segmentWriters } from './seal-messages.ts';
+import type { SealOutcome } from './seal-range.ts';
+import { createSealThread } from './seal-thread.ts';
+
+export interface SealerOptions {
+  readonly wal: Wal;
+  /** Absolute; segments go below it. */
+  readonly dataDir: string;
+  readonly tenant: TenantId;
+  readonly site: SiteId;
+  readonly gateway: GatewayId;
+  readonly writer: (typeof segmentWriters)[number];
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** From 0 up to 1, for the jitter of retries. */
+  readonly random?: () => number;
+  /** The oldest row that is not sealed waits about this long. */
+  readonly sealIntervalMs?: number;
+  /** How often the size of the tail is looked at while it is younger than that. */
+  readonly sealCheckMs?: number;
+  /** One seal takes at most so many rows and bytes of WAL, so that its memory is bounded; it is due when they are there. */
+  readonly sealRowsMax?: number;
+  readonly sealBytesMax?: number;
+  readonly writerMemoryBytesMax?: number;
+  /** Wait after a seal that failed. */
+  readonly retryMinMs?: number;
+  readonly retryMaxMs?: number;
+}
+
+export const sealerDefaults = {
+  sealIntervalMs: 2000,
+  sealCheckMs: 250,
+  sealRowsMax: 500_000,
+  sealBytesMax: 32 * 1024 * 1024,
+  writerMemoryBytesMax: duckdbWriterDefaults.writerMemoryBytesMax,
+  retryMinMs: 1000,
+  retryMaxMs: 60_000,
+} as const;
+
+export interface Sealer extends AsyncDisposable {
+  /** Seals all that was appended before the call, whatever its age and size. Rejects when it can't. */
+  sealNow(): Promise<void>;
+  /** Called after each commit of a seal. Returns the function that unsubscribes. */
+  onSealed(listener: (sealed: Sealed) => void): () => void;
+  readonly status: SealerStatus;
+}
+
+export interface Sealed {
+  readonly number: number;
+  readonly toSeq: number;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+/** Counted since the start. */
+export interface SealerStatus {
+  readonly shipments: number;
+  readonly rows: number;
+  readonly skippedBatches: number;
+  readonly skippedRows: number;
+  /** Undefined while all is well. */
+  readonly lastError: string | undefined;
+}
+
+type Settings = Required<SealerOptions>;
+
+/** Removes what a crash left behind, then seals in the background until it is disposed. */
+export async function startSealer(options: SealerOptions): Promise<Sealer> {
+  const settings: Settings = { ...sealerDefaults, random: Math.random, ...options };
+  const { wal, dataDir, logger, clock } = settings;
+  const leftovers = await removeLeftovers(wal.path, dataDir);
+  if (leftovers > 0)
+    logger.info('removed files of seals and merges that were not finished', { files: leftovers });
+  const status: Writable<SealerStatus> = {
+    ...{ shipments: 0, rows: 0, skippedBatches: 0, skippedRows: 0 },
+    lastError: undefined,
+  };
+  const listeners = new Set<(sealed: Sealed) => void>();
+  const turns = createTurns(settings, (seal, outcome) => {
+    count(status, outcome, logger);
+    const { number, toSeq, segments } = seal.manifest;
+    const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0);
+    for (const listener of listeners) listener({ number, toSeq, rows: outcome.rows, bytes });
+  });
+  const reader = openWalReader(wal.path);
+  const bell = createBell(clock);
+  const stop = new AbortController();
+  const unsubscribe = wal.onCommit(() => bell.ring());
+  const loop = sealInBackground(settings, turns, reader, bell, status, stop.signal);
+  return {
+    status,
+    sealNow: async () => {
+      const upto = await wal.flush();
+      while (reader.sealedSeq() < upto) {
+        const { seal } = await turns.take(false);
+        if (seal === undefined) return;
+      }
+    },
+    onSealed: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    [Symbol.asyncDispose]: async () => {
+      unsubscribe();
+      stop.abort();
+      await loop;
+      await turns[Symbol.asyncDispose]();
+      reader[Symbol.dispose]();
+    },
+  };
+}
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** Seals that follow one another, whoever asks for them. */
+interface Turns extends AsyncDisposable {
+  /** Seals the oldest part of the tail, and commits it. */
+  take(onlyWhenFull: boolean): Promise<SealOutcome>;
+}
+
+function createTurns(settings: Settings, committed: (seal: SealRecord, outcome: SealOutcome) => void): Turns {
+  const { wal, dataDir, tenant, site, gateway, writer, clock, sealRowsMax, sealBytesMax } = settings;
+  const thread = createSealThread({
+    walPath: wal.path,
+    dataDir,
+    writer,
+    identity: { tenant, site, gateway, epoch: wal.epoch },
+    writerMemoryBytesMax: settings.writerMemoryBytesMax,
+    writerRowsMax: Math.max(sealRowsMax, parquetjsWriterDefaults.writerRowsMax),
+  });
+  /** A seal that does not fit in the writer's memory is tried again with half as much. */
+  let share = 1;
+  let last: Promise<unknown> = Promise.resolve();
+  const seal = async (onlyWhenFull: boolean): Promise<SealOutcome> => {
+    const outcome = await thread.seal({
+      sealRowsMax: Math.max(1, Math.floor(sealRowsMax * share)),
+      sealBytesMax: Math.max(1, Math.floor(sealBytesMax * share)),
+      onlyWhenFull,
+      nowUs: Math.round(clock.nowMs() * 1000),
+    });
+    if (outcome.seal === undefined) return outcome;
+    await wal.commitSeal(outcome.seal);
+    share = 1;
+    committed(outcome.seal, outcome);
+    return outcome;
+  };
+  return {
+    take: (onlyWhenFull) => {
+      const turn = last.then(() => seal(onlyWhenFull));
+      last = turn.catch((error) => {
+        if (hasCode(error, 'limit')) share /= 2;
+      });
+      return turn;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await last;
+      await thread[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function count(status: Writable<SealerStatus>, { rows, skipped }: SealOutcome, logger: Logger): void {
+  const lostRows = skipped.reduce((sum, batch) => sum + batch.rows, 0);
+  status.shipments++;
+  status.rows += rows - lostRows;
+  status.skippedBatches += skipped.length;
+  status.skippedRows += lostRows;
+  const [first] = skipped;
+  if (first === undefined) return;
+  const lost = { batches: skipped.length, rows: lostRows, first: first.seq, reason: first.reason };
+  logger.error('damaged batches could not be sealed and are lost', lost);
+}
+
+async function sealInBackground(
+  settings: Settings,
+  turns: Turns,
+  reader: WalReader,
+  bell: Bell,
+  status: Writable<SealerStatus>,
+  stop: AbortSignal,
+): Promise<void> {
+  const { clock, logger, random } = settings;
+  for (let failures = 0; !stop.aborted; ) {
+    try {
+      if (reader.lastSeq() <= reader.sealedSeq()) await bell.wait(stop);
+      await sealWhenDue(settings, turns, stop);
+      if (failures > 0) logger.info('sealing again');
+      failures = 0;
+      status.lastError = undefined;
+    } catch (error) {
+      failures++;
+      const message = messageOf(error);
+      if (message !== status.lastError) logger.error('could not seal; trying again', { error: message });
+      status.lastError = message;
+      await clock.sleep(backoffMs(failures, settings, random()), stop).catch(() => undefined);
+    }
+  }
+}
+
+/** Waits until the tail is old or large enough, and seals what is there. */
+async function sealWhenDue(settings: Settings, turns: Turns, stop: AbortSignal): Promise<void> {
+  const { clock, sealIntervalMs, sealCheckMs } = settings;
+  const since = clock.monotonicMs();
+  for (let more = false; !more && !stop.aborted; ) {
+    const leftMs = sealIntervalMs - (clock.monotonicMs() - since);
+    if (leftMs <= 0) break;
+    more = (await turns.take(true)).more;
+    if (!more) await clock.sleep(Math.min(leftMs, sealCheckMs), stop).catch(() => undefined);
+  }
+  for (let more = true; more && !stop.aborted; ) more = (await turns.take(false)).more;
+}
