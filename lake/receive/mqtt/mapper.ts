@@ -1,0 +1,138 @@
+import { isUtf8 } from 'node:buffer';
+import { canonicalLabels, type Labels } from '../../model/labels.ts';
+import type { LogsBuilder } from '../logs-builder.ts';
+import type { MetricsBuilder } from '../metrics-builder.ts';
+import type { SeriesCache } from '../series-cache.ts';
+import { type DeadLetterReason, type PayloadItem, type PayloadLimits, parsePayload } from './payload.ts';
+import { compileTemplates, type TopicMapping, type TopicTemplate } from './templates.ts';
+
+// README.md describes the mapping.
+
+export interface MqttMessage {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  /** When it was received, microseconds since the Unix epoch. */
+  readonly receivedUs: number;
+}
+
+/** What became of a message. Its rows are in the builders, all of them or, when it is `ignored`, none. */
+export type MqttOutcome = 'ignored' | 'stored' | 'dead-letter';
+
+export type MqttMapper = (message: MqttMessage, metrics: MetricsBuilder, logs: LogsBuilder) => MqttOutcome;
+
+export interface MqttLimits extends PayloadLimits {
+  /** Bytes of a payload that are kept in the dead-letter stream. */
+  readonly deadLetterBytesMax: number;
+  /** Topics whose mapping is remembered. */
+  readonly topicsCachedMax: number;
+}
+
+export const mqttLimits: MqttLimits = {
+  payloadBytesMax: 1024 * 1024,
+  jsonDepthMax: 16,
+  valuesPerPayloadMax: 10_000,
+  metricNameBytesMax: 1024,
+  deadLetterBytesMax: 16 * 1024,
+  topicsCachedMax: 50_000,
+};
+
+/** Throws FirnError `invalid` when a template is wrong. */
+export function createMqttMapper(options: {
+  readonly cache: SeriesCache;
+  readonly templates: readonly TopicTemplate[];
+  readonly limits?: Partial<MqttLimits>;
+}): MqttMapper {
+  const { cache } = options;
+  const limits = { ...mqttLimits, ...options.limits };
+  const match = compileTemplates(options.templates);
+  const mappings = new Map<string, TopicMapping>();
+  const mappingOf = (topic: string): TopicMapping => {
+    const known = mappings.get(topic);
+    if (known !== undefined) return known;
+    if (mappings.size >= limits.topicsCachedMax) mappings.clear();
+    const mapping = match(topic);
+    mappings.set(topic, mapping);
+    return mapping;
+  };
+  // The topic's length keeps topic and path apart in the key.
+  const keyOf = (kind: 'm' | 'l' | 'd', topic: string, path: string): string =>
+    `${kind}${topic.length} ${topic}${path}`;
+
+  const store = (
+    item: PayloadItem,
+    message: MqttMessage,
+    metrics: MetricsBuilder,
+    logs: LogsBuilder,
+  ): void => {
+    const { topic } = message;
+    const timestampUs = item.timestampUs ?? message.receivedUs;
+    if (item.kind === 'value') {
+      const series = cache.ofKey(keyOf('m', topic, item.path), () =>
+        metricLabels(topic, mappingOf(topic), item.path),
+      );
+      metrics.append(series, timestampUs, item.value);
+    } else {
+      const stream = cache.ofKey(keyOf('l', topic, ''), () =>
+        canonicalLabels([['source', 'mqtt'], ...mappingOf(topic).labels, ['topic', topic]]),
+      );
+      logs.append(stream, { timestampNs: BigInt(timestampUs) * 1000n, line: item.line });
+    }
+  };
+
+  const setAside = (
+    { topic, payload, receivedUs }: MqttMessage,
+    reason: DeadLetterReason,
+    logs: LogsBuilder,
+  ): void => {
+    const stream = cache.ofKey(keyOf('d', topic, reason), () =>
+      canonicalLabels([
+        ['source', 'mqtt'],
+        ['stream', 'dead-letter'],
+        ['reason', reason],
+        ['topic', topic],
+      ]),
+    );
+    const line = printable(payload, limits.deadLetterBytesMax);
+    logs.append(stream, { timestampNs: BigInt(receivedUs) * 1000n, line });
+  };
+
+  return (message, metrics, logs) => {
+    if (message.topic.startsWith('$SYS/')) return 'ignored';
+    const parsed = parsePayload(message.payload, limits);
+    if (!parsed.ok) {
+      setAside(message, parsed.reason, logs);
+      return 'dead-letter';
+    }
+    for (const item of parsed.items) store(item, message, metrics, logs);
+    return parsed.items.length === 0 ? 'ignored' : 'stored';
+  };
+}
+
+function metricLabels(topic: string, mapping: TopicMapping, path: string): Labels {
+  const base = mapping.metric ?? (path === '' ? lastLevel(topic) : undefined);
+  const name = base === undefined ? path : path === '' ? base : `${base}_${path}`;
+  return canonicalLabels([...mapping.labels, ['topic', topic], ['__name__', metricName(name)]]);
+}
+
+const lastLevel = (topic: string): string =>
+  topic
+    .split('/')
+    .filter((level) => level !== '')
+    .at(-1) ?? '';
+
+/** Any text as a classic metric name: [a-zA-Z_:][a-zA-Z0-9_:]* */
+function metricName(text: string): string {
+  const name = text.replaceAll(/[^a-zA-Z0-9_:]/gu, '_');
+  return /^[a-zA-Z_:]/.test(name) ? name : `_${name}`;
+}
+
+/** The start of a payload as text, or as base64 when it is not text. */
+function printable(payload: Uint8Array, bytesMax: number): string {
+  const isInside = (at: number): boolean => at < payload.length && ((payload[at] ?? 0) & 0xc0) === 0x80;
+  let end = Math.min(payload.length, bytesMax);
+  // Not in the middle of a character, which has at most three continuation bytes.
+  for (let step = 0; step < 3 && isInside(end); step++) end--;
+  const start = payload.subarray(0, end);
+  const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength);
+  return isUtf8(bytes) && !bytes.includes(0) ? bytes.toString('utf8') : bytes.toString('base64');
+}
