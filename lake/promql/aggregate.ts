@@ -1,0 +1,256 @@
+import type { Labels } from '../model/labels.ts';
+import { aggregateK } from './aggregate-k.ts';
+import { executionError } from './errors.ts';
+import { type Evaluation, evaluateScalar, evaluateVector } from './evaluation.ts';
+import { printFloat, printGeneral, printString } from './literals.ts';
+import { extremes, kahanAdd, type Mean, meanAdd, meanValue, newMean, quantile } from './numbers.ts';
+import type { AggregationNode, Times } from './plan.ts';
+import { isEmpty, labelsKey, newSeries, type StepSeries, type Value, withLabel } from './value.ts';
+
+/** Aggregations: series of equal grouping labels become one (or, for topk and its kin, a choice of them). */
+export async function aggregate(evaluation: Evaluation, node: AggregationNode, times: Times): Promise<Value> {
+  const { parameter } = node;
+  if (node.op === 'count_values') {
+    const label = parameter?.kind === 'string' ? parameter.value : '';
+    if (label === '') throw executionError(`invalid label name ${printString(label)}`);
+    const input = await evaluateVector(evaluation, node.input, times);
+    return { kind: 'vector', series: await countValues(evaluation, node, label, input, times) };
+  }
+  const parameters = parameter ? await evaluateScalar(evaluation, parameter, times) : new Float64Array(0);
+  const input = await evaluateVector(evaluation, node.input, times);
+  const groups = groupSeries(node, input);
+  switch (node.op) {
+    case 'topk':
+    case 'bottomk':
+    case 'limitk':
+    case 'limit_ratio':
+      return { kind: 'vector', series: await aggregateK(evaluation, node, groups, input, parameters, times) };
+    case 'quantile':
+      warnOfQuantiles(evaluation, node, parameters);
+      break;
+    default:
+      break;
+  }
+  const series: StepSeries[] = [];
+  for (const group of groups) {
+    if (evaluation.budget.due()) await evaluation.budget.pause();
+    evaluation.budget.charge(times.steps);
+    series.push(reduce(node, group, parameters, times));
+  }
+  return { kind: 'vector', series: series.filter((one) => !isEmpty(one)) };
+}
+
+export interface Group {
+  readonly labels: Labels;
+  readonly members: readonly StepSeries[];
+}
+
+/** In the order in which groups first appear. */
+function groupSeries(
+  node: Pick<AggregationNode, 'without' | 'grouping'>,
+  series: readonly StepSeries[],
+): readonly Group[] {
+  const labelsOf = grouper(node);
+  const groups = new Map<string, { labels: Labels; members: StepSeries[] }>();
+  for (const one of series) {
+    const labels = labelsOf(one.labels);
+    const key = labelsKey(labels);
+    const group = groups.get(key);
+    if (group) group.members.push(one);
+    else groups.set(key, { labels, members: [one] });
+  }
+  return [...groups.values()];
+}
+
+/** The labels by which an aggregation groups. */
+function grouper({
+  without,
+  grouping,
+}: Pick<AggregationNode, 'without' | 'grouping'>): (labels: Labels) => Labels {
+  const names = new Set(grouping);
+  return without
+    ? (labels) => labels.filter(([name]) => !names.has(name) && name !== '__name__')
+    : (labels) => labels.filter(([name]) => names.has(name));
+}
+
+function warnOfQuantiles({ annotations }: Evaluation, node: AggregationNode, parameters: Float64Array): void {
+  const span = node.parameter?.span ?? node.span;
+  const warn = (q: number): void =>
+    annotations.warn(`quantile value should be between 0 and 1, got ${printGeneral(q)}`, span);
+  if (parameters.some(Number.isNaN)) warn(Number.NaN);
+  const { least, most } = extremes(parameters);
+  if (most > 1) warn(most);
+  if (least < 0) warn(least);
+}
+
+function reduce(node: AggregationNode, group: Group, parameters: Float64Array, times: Times): StepSeries {
+  const { members, labels } = group;
+  const dropName = members.some((one) => one.dropName);
+  const result = newSeries(labels, dropName, times.steps);
+  switch (node.op) {
+    case 'sum':
+      sum(members, result);
+      break;
+    case 'avg':
+      average(members, result);
+      break;
+    case 'count':
+      fold(members, result, 1, (count) => count + 1);
+      break;
+    case 'group':
+      fold(members, result, 1, () => 1);
+      break;
+    case 'min':
+      fold(members, result, undefined, (least, value) =>
+        least > value || Number.isNaN(least) ? value : least,
+      );
+      break;
+    case 'max':
+      fold(members, result, undefined, (most, value) => (most < value || Number.isNaN(most) ? value : most));
+      break;
+    case 'stdvar':
+    case 'stddev':
+      deviation(members, result, node.op === 'stddev');
+      break;
+    case 'quantile':
+      quantiles(members, result, parameters);
+      break;
+    default:
+      throw new Error(`${node.op} is no reduction`);
+  }
+  return result;
+}
+
+/** Folds the values of each step, in the order of the series; without `first` the first value itself starts. */
+function fold(
+  members: readonly StepSeries[],
+  { values: out, present: seen }: StepSeries,
+  first: number | undefined,
+  step: (accumulated: number, value: number) => number,
+): void {
+  for (const { values, present } of members) {
+    for (let index = 0; index < out.length; index++) {
+      if (!present[index]) continue;
+      const value = values[index] ?? 0;
+      out[index] = seen[index] ? step(out[index] ?? 0, value) : (first ?? value);
+      seen[index] = 1;
+    }
+  }
+}
+
+function sum(members: readonly StepSeries[], { values: out, present: seen }: StepSeries): void {
+  const compensations = new Float64Array(out.length);
+  const acc = { sum: 0, compensation: 0 };
+  for (const { values, present } of members) {
+    for (let index = 0; index < out.length; index++) {
+      if (!present[index]) continue;
+      const value = values[index] ?? 0;
+      if (!seen[index]) {
+        seen[index] = 1;
+        out[index] = value;
+        continue;
+      }
+      acc.sum = out[index] ?? 0;
+      acc.compensation = compensations[index] ?? 0;
+      kahanAdd(acc, value);
+      out[index] = acc.sum;
+      compensations[index] = acc.compensation;
+    }
+  }
+  for (let index = 0; index < out.length; index++)
+    out[index] = (out[index] ?? 0) + (compensations[index] ?? 0);
+}
+
+function average(members: readonly StepSeries[], { values: out, present: seen }: StepSeries): void {
+  for (let index = 0; index < out.length; index++) {
+    let mean: Mean | undefined;
+    for (const { values, present } of members) {
+      if (!present[index]) continue;
+      const value = values[index] ?? 0;
+      if (mean) meanAdd(mean, value);
+      else mean = newMean(value);
+    }
+    if (mean === undefined) continue;
+    out[index] = meanValue(mean);
+    seen[index] = 1;
+  }
+}
+
+/** Welford's method; a first value that is no finite number makes the result NaN. */
+function deviation(
+  members: readonly StepSeries[],
+  { values: out, present: seen }: StepSeries,
+  root: boolean,
+): void {
+  for (let index = 0; index < out.length; index++) {
+    let count = 0;
+    let mean = 0;
+    let squares = 0;
+    for (const { values, present } of members) {
+      if (!present[index]) continue;
+      const value = values[index] ?? 0;
+      if (++count === 1) {
+        mean = value;
+        squares = Number.isFinite(value) ? 0 : Number.NaN;
+        continue;
+      }
+      const delta = value - mean;
+      mean += delta / count;
+      squares += delta * (value - mean);
+    }
+    if (count === 0) continue;
+    out[index] = root ? Math.sqrt(squares / count) : squares / count;
+    seen[index] = 1;
+  }
+}
+
+function quantiles(
+  members: readonly StepSeries[],
+  { values: out, present: seen }: StepSeries,
+  parameters: Float64Array,
+): void {
+  const scratch = new Float64Array(members.length);
+  for (let index = 0; index < out.length; index++) {
+    let count = 0;
+    for (const { values, present } of members) if (present[index]) scratch[count++] = values[index] ?? 0;
+    if (count === 0) continue;
+    out[index] = quantile(parameters[index] ?? Number.NaN, scratch.subarray(0, count));
+    seen[index] = 1;
+  }
+}
+
+async function countValues(
+  { budget }: Evaluation,
+  node: AggregationNode,
+  label: string,
+  input: readonly StepSeries[],
+  times: Times,
+): Promise<readonly StepSeries[]> {
+  const grouping = node.without ? node.grouping : [...node.grouping, label];
+  const labelsOf = grouper({ without: node.without, grouping });
+  const counts = new Map<string, StepSeries>();
+  for (const { labels, values, present } of input) {
+    if (budget.due()) await budget.pause();
+    const byValue = new Map<string, StepSeries>();
+    for (let index = 0; index < times.steps; index++) {
+      if (!present[index]) continue;
+      const text = printFloat(values[index] ?? 0);
+      const series = byValue.get(text) ?? counted(labelsOf(withLabel(labels, label, text)), text, byValue);
+      series.values[index] = (series.values[index] ?? 0) + 1;
+      series.present[index] = 1;
+    }
+  }
+  return [...counts.values()];
+
+  function counted(labels: Labels, text: string, byValue: Map<string, StepSeries>): StepSeries {
+    const key = labelsKey(labels);
+    let series = counts.get(key);
+    if (series === undefined) {
+      budget.charge(times.steps);
+      series = newSeries(labels, false, times.steps);
+      counts.set(key, series);
+    }
+    byValue.set(text, series);
+    return series;
+  }
+}

@@ -1,0 +1,156 @@
+import { type BinaryOp, comparisonOps, type SetOp, setOps } from './ast.ts';
+import { type Evaluation, evaluateScalar, evaluateVector } from './evaluation.ts';
+import { combineMatched, signatureOf } from './match.ts';
+import { fmod, power } from './numbers.ts';
+import type { BinaryNode, Times } from './plan.ts';
+import { isEmpty, mergeSameLabels, newSeries, type StepSeries, type Value } from './value.ts';
+
+/** Binary operators, by the types of their sides. */
+export async function evaluateBinary(evaluation: Evaluation, node: BinaryNode, times: Times): Promise<Value> {
+  const { leftType, rightType } = node;
+  if (leftType === 'scalar' && rightType === 'scalar') {
+    const left = await evaluateScalar(evaluation, node.left, times);
+    const right = await evaluateScalar(evaluation, node.right, times);
+    return { kind: 'scalar', values: left.map((value, step) => scalarOp(node.op, value, right[step] ?? 0)) };
+  }
+  if (leftType === 'scalar' || rightType === 'scalar')
+    return { kind: 'vector', series: await vectorScalar(evaluation, node, times) };
+  const left = await evaluateVector(evaluation, node.left, times);
+  const right = await evaluateVector(evaluation, node.right, times);
+  const series = setOps.has(node.op)
+    ? await combineSets(evaluation, node, left, right)
+    : await combineMatched(evaluation, node, left, right, times);
+  return { kind: 'vector', series: mergeSameLabels(series.filter((one) => !isEmpty(one))) };
+}
+
+/** Arithmetic, or 1 and 0 for a comparison. */
+export function scalarOp(op: BinaryOp, left: number, right: number): number {
+  return comparisonOps.has(op) ? Number(compare(op, left, right)) : calculate(op, left, right);
+}
+
+export function compare(op: BinaryOp, left: number, right: number): boolean {
+  switch (op) {
+    case '==':
+      return left === right;
+    case '!=':
+      return left !== right;
+    case '<':
+      return left < right;
+    case '>':
+      return left > right;
+    case '<=':
+      return left <= right;
+    default:
+      return left >= right;
+  }
+}
+
+export function calculate(op: BinaryOp, left: number, right: number): number {
+  switch (op) {
+    case '+':
+      return left + right;
+    case '-':
+      return left - right;
+    case '*':
+      return left * right;
+    case '/':
+      return left / right;
+    case '%':
+      return fmod(left, right);
+    case '^':
+      return power(left, right);
+    case 'atan2':
+      return Math.atan2(left, right);
+    default:
+      throw new Error(`${op} is no arithmetic operator`);
+  }
+}
+
+/** `</` and `>/` trim histograms; on numbers they have no result. */
+export const isTrim = (op: BinaryOp): boolean => op === '</' || op === '>/';
+
+export function informOfTypes({ annotations }: Evaluation, { op, span }: BinaryNode): void {
+  annotations.inform(
+    `incompatible sample types encountered for binary operator "${op}": float ${op} float`,
+    span,
+  );
+}
+
+async function vectorScalar(
+  evaluation: Evaluation,
+  node: BinaryNode,
+  times: Times,
+): Promise<readonly StepSeries[]> {
+  const swapped = node.leftType === 'scalar';
+  // In the order of the text, which is the order of errors.
+  const first = swapped ? await evaluateScalar(evaluation, node.left, times) : undefined;
+  const vector = await evaluateVector(evaluation, swapped ? node.right : node.left, times);
+  const scalars = first ?? (await evaluateScalar(evaluation, node.right, times));
+  const { op, returnBool } = node;
+  const comparison = comparisonOps.has(op);
+  if (isTrim(op) && vector.length > 0) informOfTypes(evaluation, node);
+  if (isTrim(op)) return [];
+  const found: StepSeries[] = [];
+  for (const { labels, dropName, values, present } of vector) {
+    if (evaluation.budget.due()) await evaluation.budget.pause();
+    evaluation.budget.charge(times.steps);
+    const result = newSeries(labels, dropName || returnBool || !comparison, times.steps);
+    for (let step = 0; step < times.steps; step++) {
+      if (!present[step]) continue;
+      const value = values[step] ?? 0;
+      const scalar = scalars[step] ?? 0;
+      const [left, right] = swapped ? [scalar, value] : [value, scalar];
+      if (!comparison) result.values[step] = calculate(op, left, right);
+      else if (returnBool) result.values[step] = Number(compare(op, left, right));
+      else if (compare(op, left, right)) result.values[step] = value;
+      else continue;
+      result.present[step] = 1;
+    }
+    if (!isEmpty(result)) found.push(result);
+  }
+  return found;
+}
+
+async function combineSets(
+  { budget }: Evaluation,
+  node: BinaryNode,
+  left: readonly StepSeries[],
+  right: readonly StepSeries[],
+): Promise<readonly StepSeries[]> {
+  const signature = signatureOf(node.matching);
+  const op = node.op as SetOp;
+  const presence = presenceBySignature(op === 'or' ? left : right, signature);
+  const keepMatched = op === 'and';
+  const filter = (series: StepSeries): StepSeries => {
+    const matched = presence.get(signature(series.labels));
+    if (matched === undefined) return keepMatched ? { ...series, present: new Uint8Array(0) } : series;
+    const present = series.present.slice();
+    for (let step = 0; step < present.length; step++)
+      if ((matched[step] === 1) !== keepMatched) present[step] = 0;
+    return { ...series, present };
+  };
+  const result: StepSeries[] = op === 'or' ? [...left] : [];
+  for (const series of op === 'or' ? right : left) {
+    if (budget.due()) await budget.pause();
+    budget.charge(series.values.length);
+    result.push(filter(series));
+  }
+  return result;
+}
+
+/** By signature: at which steps any series of it has a value. */
+function presenceBySignature(
+  series: readonly StepSeries[],
+  signature: (labels: StepSeries['labels']) => string,
+): ReadonlyMap<string, Uint8Array> {
+  const bySignature = new Map<string, Uint8Array>();
+  for (const { labels, present } of series) {
+    const key = signature(labels);
+    const flags = bySignature.get(key);
+    if (flags === undefined) bySignature.set(key, present.slice());
+    else
+      for (let step = 0; step < present.length; step++)
+        flags[step] = (flags[step] ?? 0) | (present[step] ?? 0);
+  }
+  return bySignature;
+}

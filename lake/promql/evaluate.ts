@@ -1,0 +1,97 @@
+import { aggregate } from './aggregate.ts';
+import { evaluateBinary } from './binary.ts';
+import { evaluateCall } from './call.ts';
+import { type Evaluation, evaluateInstant, evaluateMatrix } from './evaluation.ts';
+import { firstAfter } from './functions/window.ts';
+import type { PlanNode, Times } from './plan.ts';
+import type { MatrixSeries, Value } from './value.ts';
+
+/**
+ * An evaluation over samples that have been read. Nodes work series by series on typed arrays with one entry a step; no
+ * object is made per sample. `evaluate` throws PromqlError `execution`, `timeout` or `canceled`.
+ */
+export function createEvaluation(parts: Omit<Evaluation, 'evaluate'>): Evaluation {
+  const evaluation: Evaluation = {
+    ...parts,
+    evaluate: (node, times) => evaluateCharged(evaluation, node, times),
+  };
+  return evaluation;
+}
+
+async function evaluateCharged(evaluation: Evaluation, node: PlanNode, times: Times): Promise<Value> {
+  const { budget } = evaluation;
+  const usedBefore = budget.used;
+  const value = await evaluateNode(evaluation, node, times);
+  // What the inputs held is free again; the result is held.
+  budget.used = usedBefore;
+  budget.charge(sizeOf(value));
+  if (budget.due()) await budget.pause();
+  return value;
+}
+
+function sizeOf(value: Value): number {
+  if (value.kind === 'scalar') return value.values.length;
+  if (value.kind === 'string') return 0;
+  let size = 0;
+  for (const { values } of value.series) size += values.length;
+  return size;
+}
+
+async function evaluateNode(evaluation: Evaluation, node: PlanNode, times: Times): Promise<Value> {
+  switch (node.kind) {
+    case 'number':
+      return { kind: 'scalar', values: new Float64Array(times.steps).fill(node.value) };
+    case 'string':
+      return { kind: 'string', value: node.value };
+    case 'instant':
+      return { kind: 'vector', series: await evaluateInstant(evaluation, node, times) };
+    case 'window':
+    case 'subquery': {
+      const { series, rangeMs, offsetMs, atMs } = await evaluateMatrix(evaluation, node);
+      const endMs = (atMs ?? times.startMs) - offsetMs;
+      return { kind: 'matrix', series: series.flatMap((one) => cut(one, endMs - rangeMs, endMs)) };
+    }
+    case 'negate':
+      return negate(await evaluation.evaluate(node.input, times));
+    case 'once':
+      return repeat(await evaluation.evaluate(node.input, { ...times, steps: 1 }), times.steps);
+    case 'call':
+      return evaluateCall(evaluation, node, times);
+    case 'aggregation':
+      return aggregate(evaluation, node, times);
+    case 'binary':
+      return evaluateBinary(evaluation, node, times);
+  }
+}
+
+/** The part of a series in (afterMs, toMs], if there is any. */
+function cut(series: MatrixSeries, afterMs: number, toMs: number): MatrixSeries[] {
+  const { timestampsMs, values } = series;
+  const from = firstAfter(timestampsMs, afterMs, 0, timestampsMs.length);
+  const to = firstAfter(timestampsMs, toMs, from, timestampsMs.length);
+  if (from === to) return [];
+  return [{ ...series, timestampsMs: timestampsMs.slice(from, to), values: values.slice(from, to) }];
+}
+
+function negate(value: Value): Value {
+  if (value.kind === 'scalar') return { kind: 'scalar', values: value.values.map((one) => -one) };
+  if (value.kind !== 'vector') throw new Error(`negation of ${value.kind} has passed the checks`);
+  const series = value.series.map((one) => ({
+    ...one,
+    dropName: true,
+    values: one.values.map((number) => -number),
+  }));
+  return { kind: 'vector', series };
+}
+
+function repeat(value: Value, steps: number): Value {
+  if (value.kind === 'scalar')
+    return { kind: 'scalar', values: new Float64Array(steps).fill(value.values[0] ?? Number.NaN) };
+  if (value.kind !== 'vector') return value;
+  const series = value.series.map((one) => ({
+    ...one,
+    values: new Float64Array(steps).fill(one.values[0] ?? Number.NaN),
+    present: new Uint8Array(steps).fill(one.present[0] ?? 0),
+  }));
+  return { kind: 'vector', series };
+}

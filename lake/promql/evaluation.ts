@@ -1,0 +1,88 @@
+import type { Annotations } from './annotations.ts';
+import type { Budget } from './budget.ts';
+import type { InstantNode, PlanNode, Reference, SubqueryNode, Times, WindowNode } from './plan.ts';
+import { selectInstant, selectSmoothed } from './select.ts';
+import { type SeriesData, withoutStale } from './source.ts';
+import { isEmpty, type MatrixSeries, type StepSeries, toMatrix, type Value } from './value.ts';
+
+/** What the parts of an evaluation have at hand; evaluate.ts makes it. */
+export interface Evaluation {
+  /** The samples of every scan of the plan. */
+  readonly data: readonly (readonly SeriesData[])[];
+  readonly lookbackMs: number;
+  readonly annotations: Annotations;
+  readonly budget: Budget;
+  /** The value of a plan node at all steps of `times`. */
+  evaluate(node: PlanNode, times: Times): Promise<Value>;
+}
+
+/** Evaluates a node that the checks have found to be an instant vector. */
+export async function evaluateVector(
+  evaluation: Evaluation,
+  node: PlanNode,
+  times: Times,
+): Promise<readonly StepSeries[]> {
+  const value = await evaluation.evaluate(node, times);
+  if (value.kind !== 'vector') throw new Error(`${value.kind} where the checks promise a vector`);
+  return value.series;
+}
+
+/** Evaluates a node that the checks have found to be a scalar: one value a step. */
+export async function evaluateScalar(
+  evaluation: Evaluation,
+  node: PlanNode,
+  times: Times,
+): Promise<Float64Array> {
+  const value = await evaluation.evaluate(node, times);
+  if (value.kind !== 'scalar') throw new Error(`${value.kind} where the checks promise a scalar`);
+  return value.values;
+}
+
+/**
+ * The instant vector of a selector; `timestamps` gives the times of its samples, in seconds, in place of their values.
+ */
+export async function evaluateInstant(
+  evaluation: Evaluation,
+  node: InstantNode,
+  times: Times,
+  timestamps = false,
+): Promise<StepSeries[]> {
+  const { budget, lookbackMs, data } = evaluation;
+  const found: StepSeries[] = [];
+  for (const series of data[node.scan] ?? []) {
+    if (budget.due()) await budget.pause();
+    const selected = node.smoothed
+      ? selectSmoothed(series, node, times, lookbackMs)
+      : selectInstant(series, node, times, lookbackMs, timestamps);
+    if (isEmpty(selected)) continue;
+    budget.charge(times.steps);
+    found.push(selected);
+  }
+  return found;
+}
+
+/** A range vector, with where its windows lie. */
+export interface Matrix extends Reference {
+  readonly series: readonly MatrixSeries[];
+  readonly rangeMs: number;
+  readonly extension: WindowNode['extension'];
+}
+
+export async function evaluateMatrix(
+  evaluation: Evaluation,
+  node: WindowNode | SubqueryNode,
+): Promise<Matrix> {
+  const { rangeMs, offsetMs, atMs } = node;
+  if (node.kind === 'window') {
+    const series = (evaluation.data[node.scan] ?? []).map((one) => ({
+      ...withoutStale(one),
+      dropName: false,
+    }));
+    return { series, rangeMs, offsetMs, atMs, extension: node.extension };
+  }
+  if (node.times.steps === 0) return { series: [], rangeMs, offsetMs, atMs, extension: undefined };
+  const value = await evaluation.evaluate(node.input, node.times);
+  if (value.kind !== 'vector') throw new Error(`a subquery over ${value.kind} has passed the checks`);
+  const series = value.series.map((one) => toMatrix(one, node.times));
+  return { series, rangeMs, offsetMs, atMs, extension: undefined };
+}

@@ -1,0 +1,235 @@
+import { type Labels, labelValue } from '../model/labels.ts';
+import { comparisonOps, type Matching } from './ast.ts';
+import { calculate, compare, informOfTypes, isTrim } from './binary.ts';
+import { executionError } from './errors.ts';
+import type { Evaluation } from './evaluation.ts';
+import type { BinaryNode, Times } from './plan.ts';
+import { labelsKey, newSeries, printLabels, type StepSeries, withLabel, withoutName } from './value.ts';
+
+/** The text by which series of the two sides belong together. */
+export function signatureOf({ on, labels: names }: Matching): (labels: Labels) => string {
+  const wanted = new Set(names);
+  return on
+    ? (labels) => labelsKey(labels.filter(([name]) => wanted.has(name)))
+    : (labels) => labelsKey(labels.filter(([name]) => name !== '__name__' && !wanted.has(name)));
+}
+
+/** The series of the `one` side that share a signature, and what has been matched with them. */
+interface MatchGroup {
+  readonly ones: StepSeries[];
+  /** Which of `ones` has a value, plus 1; 0 for none. */
+  readonly owner: Uint16Array | Uint32Array;
+  /** Steps at which a series of the other side has been combined with this group. */
+  readonly matched: Uint8Array;
+}
+
+interface Matcher {
+  readonly node: BinaryNode;
+  readonly evaluation: Evaluation;
+  readonly times: Times;
+  readonly results: Map<string, Result>;
+}
+
+interface Result {
+  readonly series: StepSeries;
+  /** By group: steps that have been taken, also by pairs that a comparison then filtered out. */
+  readonly taken: Map<MatchGroup, Uint8Array>;
+}
+
+/**
+ * Arithmetic and comparisons between vectors. The `many` side (the left one, unless group_right) is gone through in its
+ * order; series of the `one` side are found by signature. The rules hold at each step for itself.
+ */
+export async function combineMatched(
+  evaluation: Evaluation,
+  node: BinaryNode,
+  left: readonly StepSeries[],
+  right: readonly StepSeries[],
+  times: Times,
+): Promise<readonly StepSeries[]> {
+  const { matching } = node;
+  const swapped = matching.group === 'right';
+  const [many, ones] = swapped ? [right, left] : [left, right];
+  const [fillMany, fillOne] = swapped
+    ? [matching.fillRight, matching.fillLeft]
+    : [matching.fillLeft, matching.fillRight];
+  const fills = fillMany !== undefined || fillOne !== undefined;
+  if (!fills && (many.length === 0 || ones.length === 0)) return [];
+  const signature = signatureOf(matching);
+  const groups = groupOnes(node, ones, many, signature, times, fills);
+  const matcher: Matcher = { node, evaluation, times, results: new Map() };
+  for (const series of many) {
+    if (evaluation.budget.due()) await evaluation.budget.pause();
+    const key = signature(series.labels);
+    let group = groups.get(key);
+    if (group === undefined) {
+      if (fillOne === undefined) continue;
+      group = newGroup(times);
+      groups.set(key, group);
+    }
+    combineMany(matcher, series, group, fillOne);
+  }
+  if (fillMany !== undefined) {
+    for (const series of ones) {
+      const group = groups.get(signature(series.labels));
+      if (group) fillUnmatched(matcher, series, group, fillMany);
+    }
+  }
+  return [...matcher.results.values()].map(({ series }) => series);
+}
+
+const newGroup = ({ steps }: Times): MatchGroup => ({
+  ones: [],
+  owner: new Uint32Array(steps),
+  matched: new Uint8Array(steps),
+});
+
+/** Sorts the `one` side into groups; two series of a group with a value at the same step are an error. */
+function groupOnes(
+  node: BinaryNode,
+  ones: readonly StepSeries[],
+  many: readonly StepSeries[],
+  signature: (labels: Labels) => string,
+  times: Times,
+  fills: boolean,
+): Map<string, MatchGroup> {
+  const groups = new Map<string, MatchGroup>();
+  for (const series of ones) {
+    const key = signature(series.labels);
+    const group = groups.get(key) ?? newGroup(times);
+    groups.set(key, group);
+    const number = group.ones.push(series);
+    for (let step = 0; step < times.steps; step++) {
+      if (!series.present[step]) continue;
+      const other = group.ones[(group.owner[step] ?? 0) - 1];
+      // With nothing on the other side there is nothing to match, and no error.
+      const matters = other && (fills || many.some(({ present }) => present[step] === 1));
+      if (matters) throw duplicates(node, series, other);
+      group.owner[step] = number;
+    }
+  }
+  return groups;
+}
+
+function duplicates({ matching }: BinaryNode, one: StepSeries, other: StepSeries): Error {
+  const side = matching.group === 'right' ? 'left' : 'right';
+  const [first, second] = [printLabels(one.labels), printLabels(other.labels)].sort();
+  const group = printLabels(matchLabels(matching, one.labels));
+  return executionError(
+    `found duplicate series for the match group ${group} on the ${side} hand-side of the operation: [${first}, ${second}];many-to-many matching not allowed: matching labels must be unique on one side`,
+  );
+}
+
+/** The labels that the two sides have in common. */
+function matchLabels({ on, labels: names }: Matching, labels: Labels): Labels {
+  return labels.filter(([name]) =>
+    on ? names.includes(name) : name !== '__name__' && !names.includes(name),
+  );
+}
+
+function combineMany(
+  matcher: Matcher,
+  many: StepSeries,
+  group: MatchGroup,
+  fillOne: number | undefined,
+): void {
+  const { node, times } = matcher;
+  const resultOf = resultCache(matcher, group, many.dropName);
+  for (let step = 0; step < times.steps; step++) {
+    if (!many.present[step]) continue;
+    const one = group.ones[(group.owner[step] ?? 0) - 1];
+    if (one === undefined && fillOne === undefined) continue;
+    const oneLabels = one ? one.labels : matchLabels(node.matching, many.labels);
+    const value = one ? (one.values[step] ?? 0) : (fillOne ?? 0);
+    put(matcher, group, resultOf(many.labels, oneLabels), step, many.values[step] ?? 0, value);
+  }
+}
+
+function fillUnmatched(matcher: Matcher, one: StepSeries, group: MatchGroup, fillMany: number): void {
+  const resultOf = resultCache(matcher, group, false);
+  const manyLabels = matchLabels(matcher.node.matching, one.labels);
+  for (let step = 0; step < matcher.times.steps; step++) {
+    if (!one.present[step] || group.matched[step]) continue;
+    put(matcher, group, resultOf(manyLabels, one.labels), step, fillMany, one.values[step] ?? 0);
+  }
+}
+
+interface Slot {
+  readonly series: StepSeries;
+  readonly taken: Uint8Array;
+}
+
+/** Where results of a pair of label sets go; the pair hardly ever changes from one step to the next. */
+function resultCache(
+  matcher: Matcher,
+  group: MatchGroup,
+  dropName: boolean,
+): (many: Labels, one: Labels) => Slot {
+  let last: { many: Labels; one: Labels; slot: Slot } | undefined;
+  return (many, one) => {
+    if (last?.many === many && last.one === one) return last.slot;
+    last = { many, one, slot: slotOf(matcher, group, resultLabels(matcher.node, many, one), dropName) };
+    return last.slot;
+  };
+}
+
+function slotOf(
+  { results, evaluation, times, node }: Matcher,
+  group: MatchGroup,
+  labels: Labels,
+  dropName: boolean,
+): Slot {
+  const key = labelsKey(labels);
+  let result = results.get(key);
+  if (result === undefined) {
+    evaluation.budget.charge(times.steps);
+    result = { series: newSeries(labels, node.returnBool || dropName, times.steps), taken: new Map() };
+    results.set(key, result);
+  }
+  let taken = result.taken.get(group);
+  if (taken === undefined) {
+    taken = new Uint8Array(times.steps);
+    result.taken.set(group, taken);
+  }
+  return { series: result.series, taken };
+}
+
+/** The labels of a result: those of the many side, less what the operator and the matching take away. */
+function resultLabels({ op, matching }: BinaryNode, many: Labels, one: Labels): Labels {
+  let labels = comparisonOps.has(op) ? many : withoutName(many);
+  if (matching.group === undefined) {
+    labels = labels.filter(([name]) => matching.on === matching.labels.includes(name));
+  }
+  for (const name of matching.include) labels = withLabel(labels, name, labelValue(one, name));
+  return labels;
+}
+
+function put(
+  { node, evaluation }: Matcher,
+  group: MatchGroup,
+  { series, taken }: Slot,
+  step: number,
+  manyValue: number,
+  oneValue: number,
+): void {
+  const { op, returnBool, matching } = node;
+  if (isTrim(op)) {
+    informOfTypes(evaluation, node);
+    return;
+  }
+  if (matching.group === undefined && group.matched[step])
+    throw executionError(
+      'multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)',
+    );
+  group.matched[step] = 1;
+  if (matching.group !== undefined && taken[step])
+    throw executionError('multiple matches for labels: grouping labels must ensure unique matches');
+  taken[step] = 1;
+  const [left, right] = matching.group === 'right' ? [oneValue, manyValue] : [manyValue, oneValue];
+  const comparison = comparisonOps.has(op);
+  const keep = !comparison || compare(op, left, right);
+  if (!keep && !returnBool) return;
+  if (series.present[step]) throw executionError('vector cannot contain metrics with the same labelset');
+  series.values[step] = !comparison ? calculate(op, left, right) : returnBool ? Number(keep) : left;
+  series.present[step] = 1;
+}

@@ -1,0 +1,25 @@
+import type { Matcher } from './ast.ts';
+import { compileRegexp } from './regexp.ts';
+
+/** Whether a label value ('' when the label is absent) satisfies a matcher. Compiles regular expressions each time. */
+export function matches(matcher: Matcher, value: string): boolean {
+  return valueTest(matcher)(value);
+}
+
+/** A matcher as a test of label values, compiled once. */
+export function valueTest({ op, value: wanted }: Matcher): (value: string) => boolean {
+  switch (op) {
+    case '=':
+      return (value) => value === wanted;
+    case '!=':
+      return (value) => value !== wanted;
+    case '=~': {
+      const pattern = compileRegexp(wanted);
+      return (value) => pattern.test(value);
+    }
+    case '!~': {
+      const pattern = compileRegexp(wanted);
+      return (value) => !pattern.test(value);
+    }
+  }
+}

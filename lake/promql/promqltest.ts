@@ -1,0 +1,247 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { systemClock } from '../base/clock.ts';
+import { canonicalLabels, type Labels } from '../model/labels.ts';
+import { defaultLookbackMs, defaultQueryLimits } from './limits.ts';
+import { memorySource } from './memory-source.ts';
+import { instantQuery, parseQuery, type QueryResult, rangeQuery } from './query.ts';
+import { bitsOf, type SeriesData, type SeriesSource, setStaleAt } from './source.ts';
+import { labelsKey } from './value.ts';
+
+// Runs Prometheus' acceptance cases (the corpus beside the repository, see its README) in process.
+
+/** A value in the corpus: a number, `NaN`, `+Inf`, `-Inf`, `stale`, null for none, or an object: a histogram. */
+type CorpusValue = number | string | null | Readonly<Record<string, unknown>>;
+
+interface Expectation {
+  readonly kind: string;
+  readonly ordered: boolean;
+  readonly fail: Pattern | null;
+  readonly warn: readonly Pattern[];
+  readonly info: readonly Pattern[];
+  readonly no_warn: boolean;
+  readonly no_info: boolean;
+  readonly series?: readonly { readonly labels: Record<string, string>; readonly values: CorpusValue[] }[];
+  readonly value?: CorpusValue;
+  readonly string?: string;
+  readonly start_ms?: number;
+  readonly step_ms?: number;
+}
+
+interface Pattern {
+  readonly match: 'any' | 'msg' | 'regex';
+  readonly text?: string;
+}
+
+export interface CorpusCase {
+  readonly id: string;
+  readonly file: string;
+  readonly expr: string;
+  readonly mode: 'instant' | 'range';
+  readonly at_ms: number;
+  readonly start_ms: number;
+  readonly end_ms: number;
+  readonly step_ms: number;
+  readonly load_lines: readonly number[];
+  readonly needs: readonly string[];
+  readonly expect: Expectation;
+}
+
+interface Section {
+  readonly file: string;
+  readonly line: number;
+  readonly series: readonly {
+    readonly labels: Record<string, string>;
+    readonly samples: readonly (readonly [number, CorpusValue])[];
+  }[];
+}
+
+export interface Corpus {
+  readonly cases: readonly CorpusCase[];
+  /** The samples that are loaded when a case runs. */
+  sourceOf(one: CorpusCase): SeriesSource;
+}
+
+/** Reads the corpus below `folder`; undefined when it is not there. */
+export function readCorpus(folder: string): Corpus | undefined {
+  if (!existsSync(join(folder, 'sections.jsonl'))) return undefined;
+  const sections = new Map<string, Section>();
+  for (const section of readLines<Section>(join(folder, 'sections.jsonl')))
+    sections.set(`${section.file}:${section.line}`, section);
+  const sources = new Map<string, SeriesSource>();
+  return {
+    cases: readLines<CorpusCase>(join(folder, 'dev', 'cases.jsonl')),
+    sourceOf: ({ file, load_lines: lines }) => {
+      const key = `${file}:${lines.join()}`;
+      const known = sources.get(key);
+      if (known) return known;
+      const loaded = lines.flatMap((line) => sections.get(`${file}:${line}`) ?? []);
+      const source = memorySource(collect(loaded));
+      sources.set(key, source);
+      return source;
+    },
+  };
+}
+
+function readLines<T>(path: string): readonly T[] {
+  const lines = readFileSync(path, 'utf8').split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as T);
+}
+
+function collect(sections: readonly Section[]): readonly SeriesData[] {
+  const byLabels = new Map<string, { labels: Labels; samples: Map<number, CorpusValue> }>();
+  for (const { series } of sections) {
+    for (const { labels: raw, samples } of series) {
+      const labels = canonicalLabels(Object.entries(raw));
+      const key = labelsKey(labels);
+      const known = byLabels.get(key) ?? { labels, samples: new Map<number, CorpusValue>() };
+      byLabels.set(key, known);
+      for (const [timeMs, value] of samples) known.samples.set(timeMs, value);
+    }
+  }
+  return [...byLabels.values()].map(({ labels, samples }) => {
+    const times = [...samples.keys()]
+      .filter((timeMs) => typeof samples.get(timeMs) !== 'object')
+      .sort((a, b) => a - b);
+    const values = new Float64Array(times.length);
+    const bits = bitsOf(values);
+    times.forEach((timeMs, index) => {
+      const value = samples.get(timeMs) ?? null;
+      if (value === 'stale') setStaleAt(bits, index);
+      else values[index] = numberOf(value);
+    });
+    return { labels, timestampsMs: Float64Array.from(times), values };
+  });
+}
+
+function numberOf(value: CorpusValue): number {
+  if (typeof value === 'number') return value;
+  if (value === '+Inf' || value === 'Inf') return Infinity;
+  return value === '-Inf' ? -Infinity : Number.NaN;
+}
+
+/** Runs one case; returns what is wrong, or undefined when all is as expected. */
+export async function runCase(
+  source: SeriesSource,
+  one: CorpusCase,
+  shift?: 'as range',
+): Promise<string | undefined> {
+  let result: QueryResult;
+  const { expect } = one;
+  try {
+    result = await ask(source, one, shift);
+  } catch (error) {
+    const message = (error instanceof Error ? error.message : String(error)).replace(
+      /^\d+:\d+: parse error: /,
+      '',
+    );
+    if (expect.fail === null) return `failed: ${error instanceof Error ? error.stack : message}`;
+    const whole = error instanceof Error ? error.message : message;
+    return holds(expect.fail, message) || holds(expect.fail, whole) ? undefined : `other error: ${message}`;
+  }
+  if (expect.fail !== null) return 'did not fail';
+  return compareData(one, result, shift) ?? compareNotes(expect, result);
+}
+
+async function ask(
+  source: SeriesSource,
+  one: CorpusCase,
+  shift: 'as range' | undefined,
+): Promise<QueryResult> {
+  const query = parseQuery(one.expr);
+  const options = {
+    source,
+    clock: systemClock,
+    limits: { ...defaultQueryLimits, samplesMax: 1_000_000, timeoutMs: 10_000 },
+    lookbackMs: defaultLookbackMs,
+    signal: new AbortController().signal,
+  };
+  if (one.mode === 'range')
+    return rangeQuery(query, { startMs: one.start_ms, endMs: one.end_ms, stepMs: one.step_ms }, options);
+  if (shift === undefined) return instantQuery(query, one.at_ms, options);
+  const times = { startMs: one.at_ms - 60_000, endMs: one.at_ms + 60_000, stepMs: 60_000 };
+  return rangeQuery(query, times, options);
+}
+
+function holds({ match, text = '' }: Pattern, message: string): boolean {
+  if (match === 'any') return true;
+  return match === 'msg' ? message === text : new RegExp(text).test(message);
+}
+
+function compareNotes(expect: Expectation, { warnings, infos }: QueryResult): string | undefined {
+  const kinds = [
+    ['warning', warnings, expect.warn, expect.no_warn],
+    ['info', infos, expect.info, expect.no_info],
+  ] as const;
+  for (const [kind, texts, patterns, none] of kinds) {
+    if (none && texts.length > 0) return `unexpected ${kind}: ${texts.join('; ')}`;
+    const missing = patterns.find((pattern) => !texts.some((text) => holds(pattern, text)));
+    if (missing) return `no ${kind} like ${JSON.stringify(missing)} in ${JSON.stringify(texts)}`;
+    const extra = texts.find((text) => !patterns.some((pattern) => holds(pattern, text)));
+    if (patterns.length > 0 && extra) return `unexpected ${kind}: ${extra}`;
+  }
+  return undefined;
+}
+
+function compareData(
+  one: CorpusCase,
+  { data }: QueryResult,
+  shift: 'as range' | undefined,
+): string | undefined {
+  const { expect } = one;
+  if (data.type === 'string')
+    return data.value === expect.string ? undefined : `string ${JSON.stringify(data.value)}`;
+  if (data.type === 'scalar')
+    return expect.value !== undefined && almostEqual(numberOf(expect.value), data.value)
+      ? undefined
+      : `scalar ${data.value}`;
+  const wanted = new Map(
+    (expect.series ?? []).map(({ labels, values }) => [
+      labelsKey(canonicalLabels(Object.entries(labels))),
+      values,
+    ]),
+  );
+  if (expect.value !== undefined && expect.kind === 'scalar') wanted.set('{}', [expect.value]);
+  const got = new Map<string, ReadonlyMap<number, number>>();
+  if (data.type === 'vector')
+    for (const { labels, value } of data.samples) got.set(labelsKey(labels), new Map([[0, value]]));
+  else {
+    const startMs = shift ? one.at_ms : (expect.start_ms ?? one.start_ms);
+    const stepMs = shift ? 1 : (expect.step_ms ?? one.step_ms);
+    for (const { labels, timestampsMs, values } of data.series) {
+      const points = new Map<number, number>();
+      timestampsMs.forEach((timeMs, index) => {
+        if (!shift || timeMs === one.at_ms) points.set((timeMs - startMs) / stepMs, values[index] ?? 0);
+      });
+      if (points.size > 0) got.set(labelsKey(labels), points);
+    }
+  }
+  const order = [...got.keys()].join() === [...wanted.keys()].join();
+  if (expect.ordered && data.type === 'vector' && !order) return `order ${[...got.keys()].join(' ')}`;
+  return compareSeries(wanted, got);
+}
+
+function compareSeries(
+  wanted: ReadonlyMap<string, readonly CorpusValue[]>,
+  got: ReadonlyMap<string, ReadonlyMap<number, number>>,
+): string | undefined {
+  for (const key of got.keys()) if (!wanted.has(key)) return `unexpected series ${key}`;
+  for (const [key, values] of wanted) {
+    const points = got.get(key) ?? new Map<number, number>();
+    let count = 0;
+    for (const [index, value] of values.entries()) {
+      if (value === null) continue;
+      count++;
+      const point = points.get(index);
+      if (point === undefined || !almostEqual(numberOf(value), point))
+        return `${key} has ${point} in place of ${value} at step ${index}`;
+    }
+    if (count !== points.size) return `${key} has ${points.size} points in place of ${count}`;
+  }
+  return undefined;
+}
+
+function almostEqual(one: number, other: number): boolean {
+  if (one === other || (Number.isNaN(one) && Number.isNaN(other))) return true;
+  return Math.abs(one - other) < 1e-6 * (Math.abs(one) + Math.abs(other));
+}

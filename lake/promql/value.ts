@@ -1,0 +1,122 @@
+import { type Label, type Labels, labelsJson, labelValue } from '../model/labels.ts';
+import { executionError } from './errors.ts';
+import { printString } from './literals.ts';
+import type { Times } from './plan.ts';
+import type { SeriesData } from './source.ts';
+
+/** What a node evaluates to, for all steps at once. */
+export type Value =
+  | { readonly kind: 'vector'; readonly series: readonly StepSeries[] }
+  /** One value a step. */
+  | { readonly kind: 'scalar'; readonly values: Float64Array }
+  | { readonly kind: 'string'; readonly value: string }
+  | { readonly kind: 'matrix'; readonly series: readonly MatrixSeries[] };
+
+/** A series of an instant vector over the steps of a query. The order of series is the order of the vector. */
+export interface StepSeries {
+  readonly labels: Labels;
+  /** The metric name no longer describes the values; it is dropped when the query is done, or by an aggregation. */
+  readonly dropName: boolean;
+  /** One entry a step; meaningful where `present` is 1. */
+  readonly values: Float64Array;
+  readonly present: Uint8Array;
+}
+
+/** A series of a range vector. */
+export interface MatrixSeries extends SeriesData {
+  readonly dropName: boolean;
+}
+
+export function newSeries(labels: Labels, dropName: boolean, steps: number): StepSeries {
+  return { labels, dropName, values: new Float64Array(steps), present: new Uint8Array(steps) };
+}
+
+export const isEmpty = ({ present }: StepSeries): boolean => !present.includes(1);
+
+/** A text that is equal for equal label sets and only for those. */
+export const labelsKey = labelsJson;
+
+const metadataLabels: ReadonlySet<string> = new Set(['__name__', '__type__', '__unit__']);
+
+/** The metric name in a label set, or ''. */
+export const metricName = (labels: Labels): string => labelValue(labels, '__name__');
+
+/** Labels without those that describe the metric itself. */
+export function withoutName(labels: Labels): Labels {
+  return labels.some(([name]) => metadataLabels.has(name))
+    ? labels.filter(([name]) => !metadataLabels.has(name))
+    : labels;
+}
+
+/** Labels with one set to `value`; '' removes it. */
+export function withLabel(labels: Labels, name: string, value: string): Labels {
+  const others = labels.filter((label) => label[0] !== name);
+  if (value === '') return others;
+  const at = others.findIndex((label) => label[0] > name);
+  const label: Label = [name, value];
+  return at < 0 ? [...others, label] : [...others.slice(0, at), label, ...others.slice(at)];
+}
+
+/** The order of series in a matrix: label by label, name before value. */
+export function compareLabels(one: Labels, other: Labels): number {
+  for (let index = 0; index < Math.min(one.length, other.length); index++) {
+    for (const part of [0, 1] as const) {
+      const [a = '', b = ''] = [one[index]?.[part], other[index]?.[part]];
+      if (a !== b) return a < b ? -1 : 1;
+    }
+  }
+  return one.length - other.length;
+}
+
+/** `{__name__="x", a="b"}`, as error messages show a series. */
+export function printLabels(labels: Labels): string {
+  return `{${labels.map(([name, value]) => `${name}=${printString(value)}`).join(', ')}}`;
+}
+
+/**
+ * Puts series that have come to have the same labels together. They must not both have a value at the same step:
+ * PromqlError `execution`.
+ */
+export function mergeSameLabels(series: readonly StepSeries[]): readonly StepSeries[] {
+  const byKey = new Map<string, number>();
+  const merged: StepSeries[] = [];
+  for (const one of series) {
+    const key = labelsKey(one.labels);
+    const index = byKey.get(key);
+    const same = index === undefined ? undefined : merged[index];
+    if (index === undefined || same === undefined) {
+      byKey.set(key, merged.push(one) - 1);
+      continue;
+    }
+    merged[index] = unite(same, one);
+  }
+  return merged;
+}
+
+function unite(one: StepSeries, other: StepSeries): StepSeries {
+  const united = newSeries(one.labels, one.dropName, one.values.length);
+  united.values.set(one.values);
+  united.present.set(one.present);
+  other.present.forEach((flag, step) => {
+    if (!flag) return;
+    if (united.present[step]) throw executionError('vector cannot contain metrics with the same labelset');
+    united.present[step] = 1;
+    united.values[step] = other.values[step] ?? 0;
+  });
+  return united;
+}
+
+/** The samples that a step series has, with their times. */
+export function toMatrix({ labels, dropName, values, present }: StepSeries, times: Times): MatrixSeries {
+  let samples = 0;
+  for (const flag of present) samples += flag;
+  const timestampsMs = new Float64Array(samples);
+  const found = new Float64Array(samples);
+  let to = 0;
+  for (let step = 0; step < times.steps; step++) {
+    if (!present[step]) continue;
+    timestampsMs[to] = times.startMs + step * times.stepMs;
+    found[to++] = values[step] ?? 0;
+  }
+  return { labels, dropName, timestampsMs, values: found };
+}
