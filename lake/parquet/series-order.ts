@@ -1,6 +1,5 @@
 import { FirnError } from '../base/errors.ts';
 import type { Signal } from '../model/batch.ts';
-import { labelValue, parseLabelsJson } from '../model/labels.ts';
 
 export interface RankedSeries {
   readonly id: bigint;
@@ -26,16 +25,25 @@ export function rankSeries(
   return series.sort((a, b) => compareUtf8(a.name, b.name) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }
 
-/** The metric name in canonical labels JSON. Lone surrogates, which no file can hold, become U+FFFD. */
+/** The metric name in labels JSON. Lone surrogates, which no file can hold, become U+FFFD. */
 export function nameOf(labels: string): string {
-  return labelValue(parseLabelsJson(labels), '__name__').toWellFormed();
+  const { __name__: name } = JSON.parse(labels) as { __name__?: string };
+  return (name ?? '').toWellFormed();
 }
 
-/** Order of the UTF-8 bytes, as Parquet, Iceberg, SQLite and DuckDB compare; JavaScript compares UTF-16 units. */
+/** Order of the UTF-8 bytes, as Parquet, Iceberg, SQLite and DuckDB compare. */
 export function compareUtf8(a: string, b: string): number {
-  if (a === b) return 0;
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+  const length = Math.min(a.length, b.length);
+  for (let index = 0; index < length; index++) {
+    const [left, right] = [a.charCodeAt(index), b.charCodeAt(index)];
+    if (left !== right) return codePointRank(left) - codePointRank(right);
+  }
+  return a.length - b.length;
 }
+
+/** UTF-16 puts surrogates, which stand for the highest code points, before U+E000 to U+FFFF. */
+const codePointRank = (unit: number): number =>
+  unit >= 0xe000 ? unit - 0x800 : unit >= 0xd800 ? unit + 0x2000 : unit;
 
 function withoutLabels(signal: Signal, id: bigint): FirnError {
   return new FirnError({
