@@ -1,0 +1,215 @@
+import type { Clock } from '../../lake/base/clock.ts';
+import { FirnError, hasCode } from '../../lake/base/errors.ts';
+import type { Logger } from '../../lake/base/log.ts';
+import type { Batch } from '../../lake/model/batch.ts';
+import { createLogsBuilder } from '../../lake/receive/logs-builder.ts';
+import { createMetricsBuilder } from '../../lake/receive/metrics-builder.ts';
+import type { MqttMapper } from '../../lake/receive/mqtt/mapper.ts';
+import type { SeriesCache } from '../../lake/receive/series-cache.ts';
+
+/**
+ * Between the broker and the log: publishes are mapped into shared columns, and thousands of them go into one append.
+ * While the log refuses (its queue is full, the disk is full) nothing is acknowledged and the append is tried again;
+ * publishers notice by their missing PUBACKs, and the broker stops reading from their connections.
+ */
+export interface PublishStore extends AsyncDisposable {
+  /** Calls `done` when the message is on disk, in order of calls; with an error when it is not going to be. */
+  store(topic: string, payload: Uint8Array, done: StoreCallback): void;
+  /** Stores without anyone waiting for it; when there is no room it is dropped and counted. */
+  storeUnacknowledged(topic: string, payload: Uint8Array): void;
+  readonly counts: StoreCounts;
+}
+
+export type StoreCallback = (error?: Error) => void;
+export type AppendBatch = (batch: Batch) => Promise<void>;
+
+export interface StoreCounts {
+  received: number;
+  deadLetters: number;
+  /** QoS 0 messages dropped because a limit was met or the log refused them. */
+  dropped: number;
+  /** Publishes refused by closing the connection, so that they are sent again. */
+  refused: number;
+  /** Rows that are not on disk yet. */
+  rowsInFlight: number;
+}
+
+export interface PublishStoreOptions {
+  readonly append: AppendBatch;
+  readonly mapper: MqttMapper;
+  readonly cache: SeriesCache;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly inFlightRowsMax: number;
+  readonly inFlightBytesMax: number;
+}
+
+/** An append is made of at most about so much, so that the log's queue can always take it. */
+const appendRowsMax = 50_000;
+const appendBytesMax = 1024 * 1024;
+/** While an append is on its way, messages are collected until it is done, but no longer than this. */
+const collectMs = 1;
+const retryMinMs = 50;
+const retryMaxMs = 2000;
+
+interface Collected {
+  readonly batches: readonly Batch[];
+  readonly callbacks: readonly StoreCallback[];
+  readonly rows: number;
+  readonly bytes: number;
+  readonly unacknowledged: number;
+}
+
+export function createPublishStore(options: PublishStoreOptions): PublishStore {
+  const { mapper, clock, logger } = options;
+  const metrics = createMetricsBuilder();
+  const logs = createLogsBuilder();
+  const counts: StoreCounts = { received: 0, deadLetters: 0, dropped: 0, refused: 0, rowsInFlight: 0 };
+  const receiptUs = createReceiptClock(clock);
+  const closing = new AbortController();
+  let callbacks: StoreCallback[] = [];
+  let unacknowledged = 0;
+  let bytes = 0;
+  let bytesInFlight = 0;
+  let appending = 0;
+  /** Appends are answered in order, so that acknowledgements are. */
+  let answered: Promise<void> = Promise.resolve();
+  let timer: NodeJS.Timeout | undefined;
+  let scheduled = false;
+  let full = false;
+
+  const collected = (): number => metrics.rows + logs.rows;
+
+  const map = (topic: string, payload: Uint8Array): void => {
+    counts.received++;
+    const before = collected();
+    const outcome = mapper({ topic, payload, receivedUs: receiptUs() }, metrics, logs);
+    if (outcome === 'dead-letter') counts.deadLetters++;
+    counts.rowsInFlight += collected() - before;
+    bytes += payload.length + topic.length;
+    bytesInFlight += payload.length + topic.length;
+  };
+
+  const hasRoom = (): boolean => {
+    const room = counts.rowsInFlight < options.inFlightRowsMax && bytesInFlight < options.inFlightBytesMax;
+    if (!room && !full) logger.warn('MQTT messages wait for the disk, new ones are refused', { ...counts });
+    full = !room;
+    return room;
+  };
+
+  const schedule = (): void => {
+    if (collected() >= appendRowsMax || bytes >= appendBytesMax) {
+      flush();
+    } else if (appending === 0 && !scheduled) {
+      scheduled = true;
+      setImmediate(flush);
+    } else if (appending > 0) timer ??= setTimeout(flush, collectMs);
+  };
+
+  const flush = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    scheduled = false;
+    if (callbacks.length === 0 && unacknowledged === 0) return;
+    const rows = collected();
+    const batches = [metrics, logs].filter((builder) => builder.rows > 0).map((builder) => builder.finish());
+    const group: Collected = { batches, callbacks, rows, bytes, unacknowledged };
+    callbacks = [];
+    unacknowledged = 0;
+    bytes = 0;
+    appending++;
+    const appended = appendAll(group.batches, options, closing.signal);
+    answered = Promise.all([answered, appended]).then(([, error]) => answer(group, error));
+  };
+
+  const answer = (group: Collected, error: Error | undefined): void => {
+    appending--;
+    counts.rowsInFlight -= group.rows;
+    bytesInFlight -= group.bytes;
+    if (error !== undefined) {
+      counts.dropped += group.unacknowledged;
+      counts.refused += group.callbacks.length;
+    }
+    for (const done of group.callbacks) done(error);
+    if (appending === 0) flush();
+  };
+
+  return {
+    counts,
+    store: (topic, payload, done) => {
+      if (closing.signal.aborted || !hasRoom()) {
+        counts.refused++;
+        done(overloaded());
+        return;
+      }
+      map(topic, payload);
+      callbacks.push(done);
+      schedule();
+    },
+    storeUnacknowledged: (topic, payload) => {
+      if (closing.signal.aborted || !hasRoom()) {
+        counts.dropped++;
+        return;
+      }
+      map(topic, payload);
+      unacknowledged++;
+      schedule();
+    },
+    [Symbol.asyncDispose]: async () => {
+      flush();
+      // What is on its way gets its chance; what the log refuses is not tried again.
+      closing.abort(overloaded());
+      await answered;
+    },
+  };
+}
+
+/** Appends, again and again while the log says that it may work later. Returns the error that ended it, if any. */
+async function appendAll(
+  batches: readonly Batch[],
+  { append, cache, clock, logger }: PublishStoreOptions,
+  closing: AbortSignal,
+): Promise<Error | undefined> {
+  const one = async (batch: Batch): Promise<void> => {
+    for (let waitMs = retryMinMs; ; waitMs = Math.min(waitMs * 2, retryMaxMs)) {
+      try {
+        await append(batch);
+        cache.markDurable(batch.series);
+        return;
+      } catch (error) {
+        if (!hasCode(error, 'limit') && !hasCode(error, 'unavailable')) throw error;
+        if (waitMs === retryMinMs) logger.warn('MQTT messages cannot be stored yet', { error });
+        await clock.sleep(waitMs, closing);
+      }
+    }
+  };
+  const outcomes = await Promise.allSettled(batches.map(one));
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed === undefined) return undefined;
+  const reason: unknown = failed.reason;
+  logger.error('MQTT messages were refused, their senders have to send them again', { error: reason });
+  return reason instanceof Error ? reason : overloaded();
+}
+
+/**
+ * Time of receipt in µs. The wall clock has milliseconds; messages within one are told apart, or values that arrive on
+ * one topic at once would have one timestamp. Follows the wall clock when it is set back.
+ */
+function createReceiptClock(clock: Clock): () => number {
+  let last = 0;
+  return () => {
+    const now = Math.round(clock.nowMs() * 1000);
+    last = now > last || last - now > 1_000_000 ? now : last + 1;
+    return last;
+  };
+}
+
+function overloaded(): FirnError {
+  return new FirnError({
+    code: 'unavailable',
+    operation: 'store MQTT message',
+    subject: 'publish',
+    message: 'the gateway cannot store messages at the moment',
+    hint: 'send again: it was not acknowledged',
+  });
+}
