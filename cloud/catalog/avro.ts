@@ -21,7 +21,7 @@ const SYNC_BYTES = 16;
 /** Uncompressed bytes after which a block is closed. */
 const blockBytesTarget = 256 * 1024;
 /** Uncompressed bytes of one block that a reader accepts: deflate can turn a small file into a huge one. */
-export const avroBlockBytesMax = 256 * 1024 * 1024;
+export const avroBlockBytesMax = 64 * 1024 * 1024;
 
 const exactLong = avsc.types.LongType.__with({
   fromBuffer: (bytes: Buffer): AvroLong => {
@@ -44,7 +44,10 @@ const typeOf = (schema: unknown): avsc.Type =>
 const headerMap = typeOf({ type: 'map', values: 'bytes' });
 const long = typeOf('long');
 
-/** Makes a writer for one schema; it is compiled once. `metadata` goes into the header beside `avro.schema`. */
+/**
+ * Makes a writer for one schema; it is compiled once. `metadata` goes into the header beside `avro.schema`. Values of
+ * `bytes` must be Buffers.
+ */
 export function avroWriter(
   schema: object,
 ): (values: readonly unknown[], metadata: Readonly<Record<string, string>>) => Buffer {

@@ -131,12 +131,17 @@ function entryToAvro(entry: ManifestEntry): object {
       file_size_in_bytes: file.bytes,
       value_counts: toPairs(file.valueCounts),
       null_value_counts: toPairs(file.nullCounts),
-      lower_bounds: toPairs(file.lowerBounds),
-      upper_bounds: toPairs(file.upperBounds),
+      lower_bounds: toPairs(buffers(file.lowerBounds)),
+      upper_bounds: toPairs(buffers(file.upperBounds)),
       sort_order_id: file.sortOrderId ?? null,
     },
   };
 }
+
+const buffers = (map: ReadonlyMap<number, Uint8Array>): Map<number, Buffer> =>
+  new Map(
+    [...map].map(([key, bytes]) => [key, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)]),
+  );
 
 const toPairs = <V>(map: ReadonlyMap<number, V>): { key: number; value: V }[] =>
   [...map].map(([key, value]) => ({ key, value }));

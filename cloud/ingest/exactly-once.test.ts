@@ -1,0 +1,254 @@
+import { setImmediate } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { createLogger } from '../../lake/base/log.ts';
+import { signals } from '../../lake/model/batch.ts';
+import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import {
+  locationOf,
+  seededRandom,
+  seededUuid,
+  stillClock,
+  tenant,
+} from '../../test/contract/lake-fixtures.ts';
+import { type MemoryStore, memoryStore, watchedStore } from '../../test/contract/memory-store.ts';
+import { type MadeShipment, madeShipment } from '../../test/contract/shipments.ts';
+import { commit } from '../catalog/commit.ts';
+import { openTable } from '../catalog/table.ts';
+import { type CommitShipments, commitShipments } from './commit-shipments.ts';
+import { marksOf, marksProperty, printMarks } from './marks.ts';
+import { ingestLimits, openTenantIngest } from './tenant-ingest.ts';
+
+// Two ingest processes work on one tenant while gateways ship. A seeded scheduler decides which of all pending requests
+// goes next, and kills a process now and then, before or after the request it was waiting for took effect.
+
+const crashesMax = 6;
+const gateways = ['gw-1', 'gw-2'];
+
+/** Requests wait here until the scheduler lets one of them go. */
+function turnstile(random: () => number): {
+  pass(): Promise<void>;
+  letOneGo(): boolean;
+} {
+  const waiting: (() => void)[] = [];
+  return {
+    pass: () => new Promise((resolve) => waiting.push(resolve)),
+    letOneGo: () => {
+      const [go] = waiting.splice(Math.floor(random() * waiting.length), 1);
+      go?.();
+      return go !== undefined;
+    },
+  };
+}
+
+/** A process that ingests until told to stop; when it is killed, the next one starts with nothing in memory. */
+function ingester(
+  inner: ObjectStore,
+  pass: () => Promise<void>,
+  mayCrash: () => 'before' | 'after' | undefined,
+  commitWith: CommitShipments,
+  random: () => number,
+): { idleRounds: () => number; stop: () => void; ended: Promise<void> } {
+  let stopped = false;
+  let idle = 0;
+  const life = async (): Promise<void> => {
+    let dead = false;
+    const die = (): never => {
+      throw new Error('killed');
+    };
+    const store = watchedStore(
+      inner,
+      async () => {
+        await pass();
+        const crash = dead ? 'before' : mayCrash();
+        dead ||= crash !== undefined;
+        if (crash === 'before') die();
+      },
+      () => (dead ? die() : undefined),
+    );
+    const clock = stillClock();
+    const limits = { smallManifestsMax: 4, manifestEntriesMax: 6, snapshotsMax: 8 };
+    const table = (signal: (typeof signals)[number]) =>
+      openTable({ store, tenant, signal, locationOf, clock, limits });
+    const ingest = openTenantIngest({
+      tenant,
+      tables: { metrics: table('metrics'), logs: table('logs') },
+      logger: createLogger('silent'),
+      limits: { ...ingestLimits, shipmentsPerRoundMax: 3, marksLagMax: 3 },
+      verify: 'sha256',
+      commitShipments: commitWith,
+      commitOptions: { random, uuid: seededUuid(random) },
+    });
+    while (!stopped) {
+      const { commits, shipments, failure } = await ingest.round();
+      if (failure !== undefined) throw failure;
+      idle = commits.length + shipments === 0 ? idle + 1 : 0;
+    }
+  };
+  const ended = (async () => {
+    while (!stopped) await life().catch(() => setImmediate());
+  })();
+  return {
+    idleRounds: () => idle,
+    stop: () => {
+      stopped = true;
+    },
+    ended,
+  };
+}
+
+interface Outcome {
+  readonly wrong: readonly string[];
+  readonly crashes: number;
+  readonly lostRaces: number;
+}
+
+async function simulate(seed: number, commitWith: CommitShipments): Promise<Outcome> {
+  const random = seededRandom(seed);
+  const memory = memoryStore();
+  let lostRaces = 0;
+  const store: MemoryStore = {
+    ...memory,
+    putIfAbsent: (...args) => {
+      if (memory.objects.has(args[0])) lostRaces++;
+      return memory.putIfAbsent(...args);
+    },
+  };
+  const shipments = gateways.flatMap((gateway) =>
+    Array.from({ length: 8 }, (_, index) =>
+      madeShipment({
+        gateway,
+        number: index + 1,
+        signals: signals.filter(() => random() < 0.7),
+        metadata: [{ name: `m${index % 3}`, type: 'gauge', help: `${index}`, unit: '' }],
+      }),
+    ),
+  );
+  const toUpload = gateways.map((gateway) =>
+    shipments.filter(({ manifest }) => manifest.gateway === gateway).flatMap(({ uploads }) => uploads),
+  );
+  const { pass, letOneGo } = turnstile(random);
+  let crashes = 0;
+  const mayCrash = (): 'before' | 'after' | undefined => {
+    if (crashes >= crashesMax || random() > 0.03) return undefined;
+    crashes++;
+    return random() < 0.5 ? 'before' : 'after';
+  };
+  const processes = [0, 1].map(() => ingester(store, pass, mayCrash, commitWith, random));
+  const allIdle = (): boolean => processes.every(({ idleRounds }) => idleRounds() >= 2);
+  for (let step = 0; toUpload.some((list) => list.length > 0) || !allIdle(); step++) {
+    if (step > 20_000) return { wrong: [`seed ${seed}: it never comes to rest`], crashes, lostRaces };
+    const uploads = toUpload[Math.floor(random() * toUpload.length)];
+    const upload = random() < 0.2 ? uploads?.shift() : undefined;
+    if (upload) await store.put(upload.key, upload.body);
+    letOneGo();
+    await setImmediate();
+  }
+  for (const { stop } of processes) stop();
+  while (letOneGo()) await setImmediate();
+  await Promise.all(processes.map(({ ended }) => ended));
+  const wrong = await wrongIn(store, shipments);
+  return { wrong: wrong.map((what) => `seed ${seed}: ${what}`), crashes, lostRaces };
+}
+
+/** The model: each segment is in its table exactly once. */
+async function wrongIn(store: MemoryStore, shipments: readonly MadeShipment[]): Promise<string[]> {
+  const wrong: string[] = [];
+  for (const signal of signals) {
+    const table = openTable({ store, tenant, signal, locationOf, clock: stillClock() });
+    const state = await table.load();
+    const manifests = await table.manifestsOf(state);
+    const entries = (await Promise.all(manifests.map((manifest) => table.entriesOf(manifest)))).flat();
+    const times = new Map<string, number>();
+    for (const { file } of entries) times.set(file.path, (times.get(file.path) ?? 0) + 1);
+    const expected = shipments
+      .flatMap(({ manifest }) => manifest.segments)
+      .filter((each) => each.signal === signal);
+    for (const { key } of expected) {
+      const count = times.get(locationOf(key)) ?? 0;
+      if (count !== 1) wrong.push(`${key} is in the table ${count} times`);
+    }
+    if (entries.length < expected.length) wrong.push(`${signal} has too few files`);
+  }
+  return wrong;
+}
+
+const seeds = (count: number, from: number): number[] =>
+  Array.from({ length: count }, (_, index) => from + index);
+
+test('each row is in its table exactly once, whoever is killed when', async () => {
+  const outcomes: Outcome[] = [];
+  for (const seed of seeds(60, 1)) outcomes.push(await simulate(seed, commitShipments));
+  expect(outcomes.flatMap(({ wrong }) => wrong)).toEqual([]);
+  // It did try hard.
+  expect(outcomes.reduce((sum, { crashes }) => sum + crashes, 0)).toBeGreaterThan(200);
+  expect(outcomes.reduce((sum, { lostRaces }) => sum + lostRaces, 0)).toBeGreaterThan(100);
+});
+
+// The same simulation must notice when the rule is broken.
+const files = (batch: Parameters<CommitShipments>[1]) => ({ ...batch, marksOnly: false });
+
+const broken: Record<string, CommitShipments> = {
+  'marks that move in a commit of their own': async (table, batch, options) => {
+    let marks = '{}';
+    const result = await commitShipments(
+      withoutMarks(table, (text) => {
+        marks = text;
+      }),
+      files(batch),
+      options,
+    );
+    await commit(table, () => ({ added: [], summary: { [marksProperty]: marks } }), options);
+    return result;
+  },
+  'marks that are not looked at again after a lost race': async (table, batch, options) => {
+    const base = await table.load(Number.POSITIVE_INFINITY);
+    return commitShipments({ ...table, load: freezeMarks(table, base) }, batch, options);
+  },
+};
+
+/** A table whose adopted state is caught on its way: what is put has the marks of before. */
+function withoutMarks(
+  table: Parameters<CommitShipments>[0],
+  taken: (marks: string) => void,
+): Parameters<CommitShipments>[0] {
+  const store: ObjectStore = {
+    ...table.store,
+    putIfAbsent: async (key, body, options) => {
+      const json = JSON.parse(Buffer.from(body).toString()) as {
+        snapshots: { summary: Record<string, string> }[];
+      };
+      const last = json.snapshots.at(-1);
+      const before = json.snapshots.at(-2)?.summary[marksProperty] ?? '{}';
+      taken(last?.summary[marksProperty] ?? '{}');
+      if (last) last.summary[marksProperty] = before;
+      return table.store.putIfAbsent(key, Buffer.from(JSON.stringify(json)), options);
+    },
+  };
+  return { ...table, store };
+}
+
+/** Newer states appear with the marks of the first. */
+function freezeMarks(
+  table: Parameters<CommitShipments>[0],
+  base: Awaited<ReturnType<Parameters<CommitShipments>[0]['load']>>,
+): Parameters<CommitShipments>[0]['load'] {
+  const marks = printMarks(marksOf(base, 'test'));
+  return async (maxAgeMs) => {
+    const { version, metadata } = await table.load(maxAgeMs);
+    if (!metadata) return { version, metadata };
+    const snapshots = metadata.snapshots.map((snapshot) => ({
+      ...snapshot,
+      summary: { ...snapshot.summary, [marksProperty]: marks },
+    }));
+    return { version, metadata: { ...metadata, snapshots } };
+  };
+}
+
+test.each(Object.entries(broken))('the simulation notices %s', async (_name, commitWith) => {
+  let noticed: readonly string[] = [];
+  for (const seed of seeds(40, 1)) {
+    ({ wrong: noticed } = await simulate(seed, commitWith));
+    if (noticed.length > 0) break;
+  }
+  expect(noticed.join('\n')).toMatch(/2 times|3 times/);
+});

@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto';
+import type { Signal } from '../../lake/model/batch.ts';
+import { gatewayId, type TenantId } from '../../lake/model/ids.ts';
+import { manifestKey, segmentKey, segmentName } from '../../lake/model/keys.ts';
+import { type ManifestSegment, printManifest, type ShipmentManifest } from '../../lake/model/manifest.ts';
+import { tenant } from './lake-fixtures.ts';
+
+/** An object as a gateway would put it. */
+export interface Upload {
+  readonly key: string;
+  readonly body: Uint8Array;
+}
+
+export interface MadeShipment {
+  readonly manifest: ShipmentManifest;
+  /** In the order a gateway puts them: the manifest last. */
+  readonly uploads: readonly Upload[];
+}
+
+const dayUs = 86_400_000_000;
+/** 2023-11-14. */
+export const firstDayUs = 19_675 * dayUs;
+
+/** A shipment whose segments hold made-up bytes: whoever doesn't read Parquet can't tell. */
+export function madeShipment(options: {
+  readonly tenant?: TenantId;
+  readonly gateway: string;
+  readonly epoch?: number;
+  readonly number: number;
+  readonly signals?: readonly Signal[];
+  readonly metadata?: ShipmentManifest['metadata'];
+}): MadeShipment {
+  const { gateway, epoch = 1, number, signals = ['metrics'], metadata = [] } = options;
+  const owner = options.tenant ?? tenant;
+  const [fromSeq, toSeq] = [(number - 1) * 10, number * 10];
+  const day = '2023-11-14';
+  const made = signals.map((signal): { segment: ManifestSegment; upload: Upload } => {
+    const key = segmentKey(owner, gatewayId(gateway), signal, segmentName(epoch, fromSeq, toSeq, day));
+    const body = Buffer.from(`segment ${key}`);
+    const segment = {
+      key,
+      signal,
+      day,
+      rows: number,
+      bytes: body.byteLength,
+      sha256: createHash('sha256').update(body).digest('hex'),
+      minTimestampUs: firstDayUs,
+      maxTimestampUs: firstDayUs + number,
+      bounds: { timestamp: { nulls: 0, min: String(firstDayUs), max: String(firstDayUs + number) } },
+      columns: 'field-ids' as const,
+    };
+    return { segment, upload: { key, body } };
+  });
+  const manifest: ShipmentManifest = {
+    format: 1,
+    tenant: owner,
+    site: 'plant',
+    gateway,
+    epoch,
+    number,
+    fromSeq,
+    toSeq,
+    sealedUs: firstDayUs + number,
+    segments: made.map(({ segment }) => segment),
+    metadata,
+  };
+  return { manifest, uploads: [...made.map(({ upload }) => upload), manifestUpload(manifest)] };
+}
+
+export const manifestUpload = (manifest: ShipmentManifest): Upload => ({
+  key: manifestKey(manifest.tenant as TenantId, manifest.gateway, manifest.epoch, manifest.number),
+  body: Buffer.from(printManifest(manifest)),
+});
