@@ -1,0 +1,121 @@
+import { expect, test, vi } from 'vitest';
+import { type ErrorCode, FirnError } from '../../base/errors.ts';
+import type { Batch } from '../../model/batch.ts';
+import { writeRequestBody } from '../../receive/remote-write/encode.fixture.ts';
+import { remoteWriteLimits } from '../../receive/remote-write/limits.ts';
+import { createSeriesCache } from '../../receive/series-cache.ts';
+import { type RemoteWriteAnswer, remoteWriteRoutes } from './remote-write.ts';
+
+const body = writeRequestBody([
+  {
+    labels: [['__name__', 'up']],
+    samples: [
+      [1, 1],
+      [2, 2],
+    ],
+  },
+]);
+
+function setUp(options: { fails?: ErrorCode | 'bug'; bodyBytesMax?: number } = {}) {
+  const batches: Batch[] = [];
+  const answers: RemoteWriteAnswer[] = [];
+  const append = async (batch: Batch): Promise<void> => {
+    const { fails } = options;
+    if (fails === 'bug') throw new TypeError('bug');
+    if (fails) throw new FirnError({ code: fails, operation: 'append', subject: 'test', message: 'not now' });
+    batches.push(batch);
+  };
+  const bodyBytesMax = options.bodyBytesMax ?? remoteWriteLimits.bodyBytesMax;
+  const app = remoteWriteRoutes({
+    append,
+    cache: createSeriesCache({ identity: [] }),
+    limits: { ...remoteWriteLimits, bodyBytesMax },
+    onAnswer: (answer) => answers.push(answer),
+  });
+  const post = (sent: NonNullable<RequestInit['body']>, headers: Record<string, string> = {}) =>
+    app.request('/api/v1/write', { method: 'POST', body: sent, headers, duplex: 'half' } as RequestInit);
+  return { batches, answers, post };
+}
+
+/** A body that comes in pieces, without a content-length. */
+function streamed(piece: Uint8Array, pieces: number, onPull = (): void => undefined): ReadableStream {
+  let sent = 0;
+  return new ReadableStream({
+    pull: (controller) => {
+      onPull();
+      if (sent++ < pieces) controller.enqueue(piece);
+      else controller.close();
+    },
+  });
+}
+
+test('204 after the append; series that are stored do not go along again', async () => {
+  const { batches, answers, post } = setUp();
+  expect((await post(Buffer.from(body))).status).toBe(204);
+  expect((await post(streamed(body, 1))).status).toBe(204);
+  expect(batches.map(({ rows, series }) => [rows, series.length])).toEqual([
+    [2, 1],
+    [2, 0],
+  ]);
+  expect(answers).toEqual(Array(2).fill({ status: 204, samples: 2, exemplars: 0 }));
+});
+
+test('an empty request is fine and appends nothing', async () => {
+  const { batches, post } = setUp();
+  expect((await post(Buffer.from(writeRequestBody([])))).status).toBe(204);
+  expect(batches).toEqual([]);
+});
+
+test.each([
+  ['limit', 503],
+  ['unavailable', 503],
+  ['corrupt', 500],
+] as const)('an append that fails with %s is answered with %i', async (fails, status) => {
+  const { post, answers } = setUp({ fails });
+  const response = await post(Buffer.from(body));
+  expect(response.status).toBe(status);
+  expect(response.headers.get('retry-after')).toBe(status === 503 ? '1' : null);
+  expect(await response.text()).toBe('not now\n');
+  expect(answers).toMatchObject([{ status, samples: 0 }]);
+});
+
+test('an error that nobody expected is not swallowed', async () => {
+  const printed = vi.spyOn(console, 'error').mockReturnValue(undefined);
+  expect((await setUp({ fails: 'bug' }).post(Buffer.from(body))).status).toBe(500);
+  expect(printed).toHaveBeenCalledWith(expect.objectContaining({ message: 'bug' }));
+  printed.mockRestore();
+});
+
+test.each([
+  ['malformed', Buffer.from('?'), {}, 400, /not a valid snappy block/],
+  [
+    'the wrong type',
+    Buffer.from(body),
+    { 'content-type': 'text/plain' },
+    415,
+    /send application\/x-protobuf/,
+  ],
+  ['too large by its header', Buffer.alloc(2000), { 'content-length': '2000' }, 413, /larger than 1000/],
+])('%s: nothing is stored', async (_, sent, headers, status, message) => {
+  const { batches, post } = setUp({ bodyBytesMax: 1000 });
+  const response = await post(sent, headers);
+  expect([response.status, await response.text()]).toEqual([status, expect.stringMatching(message)]);
+  expect(batches).toEqual([]);
+});
+
+test('a body that turns out too large is not read to its end', async () => {
+  const { post } = setUp({ bodyBytesMax: 1000 });
+  let pulls = 0;
+  const response = await post(streamed(Buffer.alloc(100), 10_000, () => pulls++));
+  expect(response.status).toBe(413);
+  expect(pulls).toBeLessThan(50);
+});
+
+test('a body that is cut off is refused', async () => {
+  const { post, batches } = setUp();
+  const broken = new ReadableStream({
+    pull: (controller) => controller.error(new Error('connection lost')),
+  });
+  expect((await post(broken)).status).toBe(400);
+  expect(batches).toEqual([]);
+});
