@@ -1,0 +1,221 @@
+import type { DuckDBConnection, DuckDBDataChunk, DuckDBListVector } from '@duckdb/node-api';
+import { FirnError, messageOf } from '../base/errors.ts';
+import { type Labels, parseLabelsJson } from '../model/labels.ts';
+import type { Matcher } from '../promql/ast.ts';
+import type { Selection, SeriesData, SeriesSource } from '../promql/source.ts';
+import { compareLabels } from '../promql/value.ts';
+import type { Engine } from '../sql/duckdb/engine.ts';
+import type { Tables, TableView } from '../tables.ts';
+import { exactName, labelSql, type RowFilter, rowCondition, storedLabelSql } from './conditions.ts';
+import { inOrder } from './samples.ts';
+
+/** The metrics of one tenant as PromQL sees them: series by matchers, and what labels there are. */
+export interface SeriesScan extends SeriesSource {
+  /** Label names of the series that match any of `matcherSets` (all series when there is none), sorted. */
+  labelNames(request: LabelsRequest, signal: AbortSignal): Promise<readonly string[]>;
+  /** Values of one label, sorted. */
+  labelValues(label: string, request: LabelsRequest, signal: AbortSignal): Promise<readonly string[]>;
+  /** Label sets of the series that match, at most `limit` and one more, to show that there are more. */
+  series(request: LabelsRequest, signal: AbortSignal): Promise<readonly Labels[]>;
+}
+
+export interface LabelsRequest {
+  readonly matcherSets: readonly (readonly Matcher[])[];
+  /** Only series with samples in this time; milliseconds, inclusive. */
+  readonly fromMs?: number;
+  readonly toMs?: number;
+  /** Entries wanted; 0 for as many as the scan's own limit allows. */
+  readonly limit: number;
+}
+
+export interface SeriesScanLimits {
+  /** Label names, values or series in one answer. */
+  readonly labelEntriesMax: number;
+}
+
+export const defaultSeriesScanLimits: SeriesScanLimits = { labelEntriesMax: 1_000_000 };
+
+export interface SeriesScanOptions {
+  readonly tables: Tables;
+  readonly engine: Engine;
+  readonly limits?: SeriesScanLimits;
+}
+
+/** Reads series with DuckDB: one statement a selection. */
+export function seriesScan({
+  tables,
+  engine,
+  limits = defaultSeriesScanLimits,
+}: SeriesScanOptions): SeriesScan {
+  const entriesOf = (limit: number): number =>
+    limit > 0 ? Math.min(limit + 1, limits.labelEntriesMax) : limits.labelEntriesMax;
+
+  async function query<T>(
+    filters: readonly RowFilter[],
+    signal: AbortSignal,
+    use: (connection: DuckDBConnection, rows: string) => Promise<T>,
+  ): Promise<T> {
+    signal.throwIfAborted();
+    await using view = await openView(tables, filters, signal);
+    const connection = await engine.connect();
+    const interrupt = (): void => connection.interrupt();
+    signal.addEventListener('abort', interrupt, { once: true });
+    try {
+      const condition = filters.map((filter) => `(${rowCondition(filter)})`).join(' OR ');
+      return await use(connection, `${view.from} WHERE ${condition}`);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw storageError(error);
+    } finally {
+      signal.removeEventListener('abort', interrupt);
+      connection.closeSync();
+    }
+  }
+
+  const texts = async (request: LabelsRequest, signal: AbortSignal, sql: (rows: string) => string) =>
+    query(filtersOf(request), signal, (connection, rows) =>
+      readTexts(connection, `${sql(rows)} LIMIT ${entriesOf(request.limit)}`),
+    );
+
+  return {
+    select: (selection, signal) =>
+      query([selection], signal, (connection, rows) => readSeries(connection, rows, selection)),
+    labelNames: (request, signal) =>
+      texts(
+        request,
+        signal,
+        (rows) =>
+          `SELECT DISTINCT unnest(json_keys(labels)) AS entry FROM (SELECT DISTINCT labels FROM ${rows}) ORDER BY entry`,
+      ),
+    labelValues: (label, request, signal) => {
+      const value = label === '__name__' ? labelSql(label) : storedLabelSql(label);
+      return texts(
+        request,
+        signal,
+        (rows) =>
+          `SELECT DISTINCT entry FROM (SELECT ${value} AS entry FROM ${rows}) WHERE entry <> '' ORDER BY entry`,
+      );
+    },
+    series: async (request, signal) => {
+      const found = await texts(
+        request,
+        signal,
+        (rows) => `SELECT DISTINCT labels AS entry FROM ${rows} ORDER BY entry`,
+      );
+      return found.map(parseLabelsJson);
+    },
+  };
+}
+
+function filtersOf({ matcherSets, fromMs, toMs }: LabelsRequest): readonly RowFilter[] {
+  const times = { ...(fromMs === undefined ? {} : { fromMs }), ...(toMs === undefined ? {} : { toMs }) };
+  const sets = matcherSets.length === 0 ? [[]] : matcherSets;
+  return sets.map((matchers) => ({ matchers, ...times }));
+}
+
+/** Opens the table, pruned by what all filters have in common. */
+async function openView(
+  tables: Tables,
+  filters: readonly RowFilter[],
+  signal: AbortSignal,
+): Promise<TableView> {
+  const [first] = filters;
+  const names = new Set(filters.map(({ matchers }) => exactName(matchers)));
+  const name = names.size === 1 ? [...names][0] : undefined;
+  const prune = {
+    ...(first?.fromMs === undefined ? {} : { fromUs: first.fromMs * 1000 }),
+    ...(first?.toMs === undefined ? {} : { toUs: first.toMs * 1000 + 999 }),
+    ...(name === undefined ? {} : { name }),
+  };
+  return tables.open('metrics', prune, signal);
+}
+
+async function readSeries(
+  connection: DuckDBConnection,
+  rows: string,
+  { samplesMax, seriesMax }: Selection,
+): Promise<readonly SeriesData[]> {
+  // The limit keeps DuckDB from collecting more than may be used; the order is made in inOrder, where it costs less.
+  const sql = `SELECT any_value(labels), list(epoch_ms(timestamp)::DOUBLE), list(value::DOUBLE)
+    FROM (SELECT series_id, labels, timestamp, value FROM ${rows} LIMIT ${samplesMax + 1}) GROUP BY series_id`;
+  const result = await connection.stream(sql);
+  const found: SeriesData[] = [];
+  let samples = 0;
+  for (;;) {
+    const chunk = await result.fetchChunk();
+    if (chunk === null || chunk.rowCount === 0) break;
+    for (const series of seriesOf(chunk)) {
+      samples += series.values.length;
+      if (samples > samplesMax) throw tooMuch('samplesMax', samplesMax, 'samples');
+      if (found.push(series) > seriesMax) throw tooMuch('seriesMax', seriesMax, 'series');
+    }
+  }
+  return found.sort((one, other) => compareLabels(one.labels, other.labels));
+}
+
+/** One series a row, without an object a sample: the lists' elements lie side by side in one array each. */
+function* seriesOf(chunk: DuckDBDataChunk): Generator<SeriesData> {
+  const labels = chunk.getColumnVector(0);
+  const timestamps = listColumn(chunk, 1);
+  const values = listColumn(chunk, 2);
+  for (let row = 0; row < chunk.rowCount; row++) {
+    const json = labels.getItem(row);
+    if (typeof json !== 'string') throw new Error('labels of a series are no text');
+    const samples = inOrder({
+      timestampsMs: timestamps.items.slice(...timestamps.bounds(row)),
+      values: values.items.slice(...values.bounds(row)),
+    });
+    yield { labels: parseLabelsJson(json), ...samples };
+  }
+}
+
+function listColumn(
+  chunk: DuckDBDataChunk,
+  column: number,
+): { readonly items: Float64Array; bounds(row: number): [number, number] } {
+  const list = chunk.getColumnVector(column) as DuckDBListVector;
+  // The library keeps the array to itself; going through its accessors would make a number object a sample.
+  const { items } = list.childVector as unknown as { readonly items?: unknown };
+  if (!(items instanceof Float64Array)) throw new Error('a list of DOUBLE is not backed by a Float64Array');
+  return {
+    items,
+    bounds: (row) => {
+      const from = list.getEntryOffset(row);
+      return [from, from + list.getEntryLength(row)];
+    },
+  };
+}
+
+async function readTexts(connection: DuckDBConnection, sql: string): Promise<readonly string[]> {
+  const result = await connection.stream(sql);
+  const found: string[] = [];
+  for (;;) {
+    const chunk = await result.fetchChunk();
+    if (chunk === null || chunk.rowCount === 0) return found;
+    for (const value of chunk.getColumnValues(0)) if (typeof value === 'string') found.push(value);
+  }
+}
+
+function tooMuch(subject: string, max: number, what: string): FirnError {
+  return new FirnError({
+    code: 'limit',
+    operation: 'read series',
+    subject,
+    message: `the selection holds more than ${max} ${what} (${subject})`,
+    hint: 'select fewer series or a shorter time',
+  });
+}
+
+function storageError(error: unknown): unknown {
+  if (error instanceof FirnError) return error;
+  const message = messageOf(error);
+  if (!/Out of Memory/i.test(message)) return error;
+  return new FirnError({
+    code: 'limit',
+    operation: 'read series',
+    subject: 'samplesMax',
+    message: `the selection does not fit into the query engine's memory: ${message}`,
+    hint: 'select fewer series or a shorter time',
+    cause: error,
+  });
+}
