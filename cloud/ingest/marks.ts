@@ -1,6 +1,6 @@
+import { z } from 'zod';
 import { FirnError } from '../../lake/base/errors.ts';
-import type { TableMetadata } from '../catalog/metadata.ts';
-import { currentSnapshot } from '../catalog/metadata.ts';
+import { currentSnapshot, type TableMetadata } from '../catalog/metadata.ts';
 import type { TableState } from '../catalog/table.ts';
 
 // High-water marks: per gateway the last shipment whose rows are in the table. They are a property of the snapshot
@@ -48,12 +48,22 @@ export function printMarks(marks: Marks): string {
 
 function parseMarks(text: string, subject: string): Marks {
   const marks = new Map<string, Position>();
-  for (const [gateway, value] of Object.entries(JSON.parse(text) as Record<string, unknown>)) {
-    const match = /^(\d+)-(\d+)$/.exec(String(value));
-    if (!match) throw lost(subject, `the mark of ${gateway} is ${String(value)}`);
+  const parsed = z.record(z.string(), z.string()).safeParse(jsonOf(text));
+  if (!parsed.success) throw lost(subject, `${text.slice(0, 100)} is not an object of texts`);
+  for (const [gateway, value] of Object.entries(parsed.data)) {
+    const match = /^(\d+)-(\d+)$/.exec(value);
+    if (!match) throw lost(subject, `the mark of ${gateway} is ${value}`);
     marks.set(gateway, { epoch: Number(match[1]), number: Number(match[2]) });
   }
   return marks;
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Drops the marks of all but the newest snapshots. */

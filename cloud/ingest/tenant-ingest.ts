@@ -94,7 +94,7 @@ export function openTenantIngest(options: TenantIngestOptions): TenantIngest {
       haulGateway(options, name, progress, refresh),
     );
     signal?.throwIfAborted();
-    const commits = await commitHauls(options, gateways, hauls);
+    const commits = await commitHauls(options, gateways, hauls, signal);
     const count = (of: (haul: Haul) => number): number => hauls.reduce((sum, each) => sum + of(each), 0);
     return {
       commits,
@@ -149,6 +149,7 @@ async function commitHauls(
   options: TenantIngestOptions,
   gateways: Gateways,
   hauls: readonly Haul[],
+  signal: AbortSignal | undefined,
 ): Promise<TableCommit[]> {
   const moved = hauls.filter(
     ({ gateway, to }) => comparePositions(to, gateways.get(gateway)?.done ?? origin) > 0,
@@ -161,7 +162,7 @@ async function commitHauls(
   await describeMetrics(options, hauls);
   const commits: TableCommit[] = [];
   for (const table of signals) {
-    const committed = await commitTable(options, gateways, hauls, table);
+    const committed = await commitTable(options, gateways, hauls, table, signal);
     if (committed) commits.push(committed);
   }
   for (const { gateway, to } of moved) {
@@ -176,10 +177,11 @@ async function commitTable(
   gateways: Gateways,
   hauls: readonly Haul[],
   table: Signal,
+  signal: AbortSignal | undefined,
 ): Promise<TableCommit | undefined> {
   const shipments = hauls
     .flatMap((haul) => haul.shipments)
-    .filter(({ manifest }) => manifest.segments.some(({ signal }) => signal === table));
+    .filter(({ manifest }) => manifest.segments.some((segment) => segment.signal === table));
   const lagging = [...gateways.values()].some(
     ({ lag }) => (lag.get(table) ?? 0) >= options.limits.marksLagMax,
   );
@@ -194,7 +196,7 @@ async function commitTable(
   const { state, files, rows } = await options.commitShipments(
     options.tables[table],
     { progress, shipments, marksOnly: lagging },
-    options.commitOptions,
+    { ...options.commitOptions, ...(signal ? { signal } : {}) },
   );
   const marks = marksOf(state, options.tables[table].prefix);
   for (const [gateway, each] of gateways) see(each, table, marks, gateway);
