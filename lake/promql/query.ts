@@ -94,6 +94,7 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
   const timeout = new AbortController();
   const done = new AbortController();
   const signal = AbortSignal.any([options.signal, timeout.signal]);
+  if (limits.timeoutMs <= 0) timeout.abort(timeoutReason);
   const timer = clock.sleep(limits.timeoutMs, done.signal).then(
     () => timeout.abort(timeoutReason),
     // The query was done before its time was up.

@@ -95,8 +95,6 @@ test('samples come in the order of time, in milliseconds, without NULLs, within 
 
 test('a staleness marker and another NaN keep their bits; of a repeated time the largest value stays', async () => {
   await using engine = await openTestEngine();
-  const bits = (hex: string): string =>
-    `(SELECT value FROM (SELECT 'nan'::DOUBLE AS value))`.replace('hex', hex);
   const connection = await engine.connect();
   // DuckDB has no literal for a NaN payload, so the marker goes in through an appender.
   await connection.run(

@@ -1,0 +1,84 @@
+import type { Labels } from '../../model/labels.ts';
+import type { ResultData } from '../../promql/query.ts';
+
+// The JSON of Prometheus' HTTP API, in pieces, so that a large answer is never one string.
+
+/** How many characters a piece has, about. */
+const pieceCharacters = 65_536;
+
+/** A value as its JSON string holds it: shortest digits, an exponent below 1e-6 and from 1e21 on. */
+export function sampleText(value: number): string {
+  if (value === Infinity) return '+Inf';
+  if (value === -Infinity) return '-Inf';
+  if (Object.is(value, -0)) return '-0';
+  // Go writes at least two digits of exponent.
+  return String(value).replace(/e([+-])(\d)$/, 'e$10$2');
+}
+
+/** Seconds with three decimals, or with none when they are whole. */
+export function timestampText(timestampMs: number): string {
+  const whole = Math.trunc(timestampMs / 1000);
+  const rest = Math.abs(timestampMs % 1000);
+  if (rest === 0) return String(whole);
+  const sign = timestampMs < 0 && whole === 0 ? '-' : '';
+  return `${sign}${whole}.${String(rest).padStart(3, '0')}`;
+}
+
+/** A label set as a JSON object. Not by JSON.stringify of an object, which would reorder names like `10`. */
+export function labelsText(labels: Labels): string {
+  return `{${labels.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(',')}}`;
+}
+
+const sample = (timestampMs: number, value: number): string =>
+  `[${timestampText(timestampMs)},"${sampleText(value)}"]`;
+
+/** `resultType` and `result` of a query's answer, in that order, without the braces around them. */
+export function* resultPieces(data: ResultData): Generator<string> {
+  switch (data.type) {
+    case 'scalar':
+      yield `"resultType":"scalar","result":${sample(data.timestampMs, data.value)}`;
+      return;
+    case 'string':
+      yield `"resultType":"string","result":[${timestampText(data.timestampMs)},${JSON.stringify(data.value)}]`;
+      return;
+    case 'vector':
+      yield '"resultType":"vector","result":[';
+      yield* gathered(vectorTexts(data));
+      yield ']';
+      return;
+    case 'matrix':
+      yield '"resultType":"matrix","result":[';
+      yield* gathered(matrixTexts(data));
+      yield ']';
+  }
+}
+
+function* vectorTexts({ samples, timestampMs }: ResultData & { type: 'vector' }): Generator<string> {
+  let comma = '';
+  for (const { labels, value } of samples) {
+    yield `${comma}{"metric":${labelsText(labels)},"value":${sample(timestampMs, value)}}`;
+    comma = ',';
+  }
+}
+
+function* matrixTexts({ series }: ResultData & { type: 'matrix' }): Generator<string> {
+  let comma = '';
+  for (const { labels, timestampsMs, values } of series) {
+    yield `${comma}{"metric":${labelsText(labels)},"values":[`;
+    for (let index = 0; index < values.length; index++)
+      yield `${index === 0 ? '' : ','}${sample(timestampsMs[index] ?? 0, values[index] ?? 0)}`;
+    yield ']}';
+    comma = ',';
+  }
+}
+
+function* gathered(texts: Iterable<string>): Generator<string> {
+  let piece = '';
+  for (const text of texts) {
+    piece += text;
+    if (piece.length < pieceCharacters) continue;
+    yield piece;
+    piece = '';
+  }
+  if (piece !== '') yield piece;
+}

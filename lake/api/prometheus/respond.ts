@@ -1,0 +1,66 @@
+import type { Context } from 'hono';
+import { hasCode, messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import { PromqlError, type PromqlErrorType } from '../../promql/errors.ts';
+
+const statusCodes: Readonly<Record<PromqlErrorType, number>> = {
+  bad_data: 400,
+  not_found: 404,
+  execution: 422,
+  canceled: 499,
+  internal: 500,
+  timeout: 503,
+  unavailable: 503,
+};
+
+const headers = { 'content-type': 'application/json' };
+
+/** What goes beside the data of an answer. */
+export interface Notes {
+  readonly warnings?: readonly string[];
+  readonly infos?: readonly string[];
+}
+
+function* envelope(data: Iterable<string>, { warnings = [], infos = [] }: Notes): Generator<string> {
+  yield '{"status":"success","data":';
+  yield* data;
+  if (warnings.length > 0) yield `,"warnings":${JSON.stringify(warnings)}`;
+  if (infos.length > 0) yield `,"infos":${JSON.stringify(infos)}`;
+  yield '}';
+}
+
+/** A successful answer whose data is JSON text in pieces; they are made as the client takes them. */
+export function succeedWith(data: Iterable<string>, notes: Notes = {}): Response {
+  const pieces = envelope(data, notes)[Symbol.iterator]();
+  const encoder = new TextEncoder();
+  const body = new ReadableStream<Uint8Array>({
+    pull: (controller) => {
+      const { done, value } = pieces.next();
+      if (done) controller.close();
+      else controller.enqueue(encoder.encode(value));
+    },
+  });
+  return new Response(body, { headers });
+}
+
+/** A successful answer. */
+export function succeed(data: unknown, notes: Notes = {}): Response {
+  return succeedWith([JSON.stringify(data)], notes);
+}
+
+/** The answer to whatever a handler has thrown; what was not foreseen is logged. */
+export function failWith(error: unknown, c: Context, logger: Logger): Response {
+  const type = errorTypeOf(error, c);
+  if (type === 'internal') logger.error('PromQL request failed', { path: c.req.path, error });
+  const body = JSON.stringify({ status: 'error', errorType: type, error: messageOf(error) });
+  return new Response(body, { status: statusCodes[type], headers });
+}
+
+function errorTypeOf(error: unknown, c: Context): PromqlErrorType {
+  if (error instanceof PromqlError) return error.errorType;
+  if (c.req.raw.signal.aborted) return 'canceled';
+  if (hasCode(error, 'invalid')) return 'bad_data';
+  if (hasCode(error, 'limit') || hasCode(error, 'unsupported')) return 'execution';
+  if (hasCode(error, 'unavailable')) return 'unavailable';
+  return hasCode(error, 'not-found') ? 'not_found' : 'internal';
+}

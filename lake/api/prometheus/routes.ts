@@ -1,0 +1,109 @@
+import { type Context, Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { compress } from 'hono/compress';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import { PromqlError } from '../../promql/errors.ts';
+import type { QueryLimits } from '../../promql/limits.ts';
+import { formatExpr } from '../../promql/print.ts';
+import type { SeriesScan } from '../../scan/series-scan.ts';
+import type { Tables } from '../../tables.ts';
+import { answerLabels, answerLabelValues, answerMetadata, answerSeries } from './labels.ts';
+import { type Parameters, readParameters } from './parameters.ts';
+import { answerQuery, answerRangeQuery, queryParameter } from './queries.ts';
+import { failWith, succeed } from './respond.ts';
+
+/** What one tenant's queries are answered from. */
+export interface PromqlDeployment {
+  readonly tables: Tables;
+  readonly scan: SeriesScan;
+}
+
+export interface BuildInfo {
+  readonly version: string;
+  readonly revision: string;
+  readonly branch: string;
+  readonly buildUser: string;
+  readonly buildDate: string;
+  readonly goVersion: string;
+}
+
+export interface PrometheusOptions {
+  /** Whose data a request is about; authentication has been done before. May throw, and may answer later. */
+  readonly context: (c: Context) => PromqlDeployment | Promise<PromqlDeployment>;
+  readonly limits: QueryLimits;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly buildInfo: BuildInfo;
+  readonly bodyBytesMax?: number;
+}
+
+/** Bytes of a POST form, as in Go's ParseForm. */
+export const defaultBodyBytesMax = 10_485_760;
+
+/** Prometheus' HTTP API (what Grafana and others ask of it) below /api/v1. */
+export function prometheusRoutes(options: PrometheusOptions): Hono {
+  const { limits, clock, logger, buildInfo, bodyBytesMax = defaultBodyBytesMax } = options;
+  const app = new Hono();
+  app.onError((error, c) => failWith(error, c, logger));
+  // Clients of data sources understand gzip and nothing newer (Grafana refuses zstd).
+  app.use('/api/v1/*', compress({ encoding: 'gzip' }));
+  app.use(
+    '/api/v1/*',
+    bodyLimit({
+      maxSize: bodyBytesMax,
+      onError: () => {
+        throw new PromqlError('bad_data', `request body is larger than bodyBytesMax = ${bodyBytesMax}`);
+      },
+    }),
+  );
+
+  type Handler = (parameters: Parameters, deployment: PromqlDeployment, c: Context) => Promise<Response>;
+  const handle = (handler: Handler) => async (c: Context) =>
+    handler(await readParameters(c), await options.context(c), c);
+  const getOrPost = (path: string, handler: Handler): void => {
+    app.on(['GET', 'POST'], path, handle(handler));
+  };
+
+  const evaluation = (deployment: PromqlDeployment, c: Context) => ({
+    source: deployment.scan,
+    limits,
+    clock,
+    signal: c.req.raw.signal,
+  });
+  getOrPost('/api/v1/query', (parameters, deployment, c) =>
+    answerQuery(parameters, evaluation(deployment, c)),
+  );
+  getOrPost('/api/v1/query_range', (parameters, deployment, c) =>
+    answerRangeQuery(parameters, evaluation(deployment, c)),
+  );
+  getOrPost('/api/v1/labels', (parameters, { scan }, c) => answerLabels(parameters, scan, c.req.raw.signal));
+  getOrPost('/api/v1/series', (parameters, { scan }, c) => answerSeries(parameters, scan, c.req.raw.signal));
+  app.get(
+    '/api/v1/label/:name/values',
+    handle((parameters, { scan }, c) =>
+      answerLabelValues(parameters, c.req.param('name') ?? '', scan, c.req.raw.signal),
+    ),
+  );
+  app.get(
+    '/api/v1/metadata',
+    handle((parameters, { tables }) => answerMetadata(parameters, tables)),
+  );
+  getOrPost('/api/v1/format_query', async (parameters) =>
+    succeed(formatExpr(queryParameter(parameters).expr)),
+  );
+  // Exemplars are not stored, and rules are not evaluated here: nothing, and not an error.
+  getOrPost('/api/v1/query_exemplars', async () => succeed([]));
+  const empty: Readonly<Record<string, object>> = {
+    '/api/v1/rules': { groups: [] },
+    '/api/v1/alerts': { alerts: [] },
+    '/api/v1/status/flags': {},
+    '/api/v1/status/buildinfo': buildInfo,
+  };
+  for (const [path, data] of Object.entries(empty))
+    app.get(
+      path,
+      handle(async () => succeed(data)),
+    );
+  return app;
+}
