@@ -338,12 +338,13 @@ test('closing stores what is on its way, and acknowledges nothing that is not', 
   await expect(connect(urlOf(broker))).rejects.toThrow();
 });
 
-const mosquitto = spawnSync('mosquitto_pub', ['--help']).error === undefined;
+const mosquittoPub = 'mosquitto_pub';
+const mosquitto = spawnSync(mosquittoPub, ['--help']).error === undefined;
 test.skipIf(!mosquitto)('mosquitto_pub: every QoS; v5 is refused (skipped: not installed)', async () => {
   const { broker, log } = await start();
   const publish = async (...args: string[]): Promise<string> => {
     const to = ['-h', host, '-p', String(broker.port), '-t', 'a/b', ...args];
-    const { stderr } = await promisify(execFile)('mosquitto_pub', to, { timeout: 10_000 });
+    const { stderr } = await promisify(execFile)(mosquittoPub, to, { timeout: 10_000 });
     return stderr;
   };
   for (const qos of ['0', '1', '2']) expect(await publish('-m', qos, '-q', qos)).toBe('');

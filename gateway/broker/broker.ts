@@ -25,7 +25,7 @@ export interface Broker extends AsyncDisposable {
   counters(): BrokerCounters;
 }
 
-export interface BrokerCounters {
+interface BrokerCounters {
   readonly clients: number;
   readonly received: number;
   readonly deadLetters: number;
@@ -48,7 +48,7 @@ export interface BrokerOptions extends Partial<BrokerLimits> {
   readonly authenticate?: (username: string | undefined, password: string | undefined) => boolean;
 }
 
-export interface BrokerLimits {
+interface BrokerLimits {
   /** Clients connected at once; one more is answered with CONNACK 3, server unavailable. */
   readonly connectionsMax: number;
   /** A larger payload is acknowledged and its start kept as a dead letter. */
@@ -60,7 +60,7 @@ export interface BrokerLimits {
   readonly inFlightBytesMax: number;
 }
 
-export const brokerLimits: BrokerLimits = {
+const brokerLimits: BrokerLimits = {
   connectionsMax: 1000,
   payloadBytesMax: 1024 * 1024,
   packetBytesMax: 16 * 1024 * 1024,

@@ -20,10 +20,10 @@ export interface PublishStore extends AsyncDisposable {
   readonly counts: StoreCounts;
 }
 
-export type StoreCallback = (error?: Error) => void;
+type StoreCallback = (error?: Error) => void;
 export type AppendBatch = (batch: Batch) => Promise<void>;
 
-export interface StoreCounts {
+interface StoreCounts {
   received: number;
   deadLetters: number;
   /** QoS 0 messages dropped because a limit was met or the log refused them. */
@@ -52,58 +52,31 @@ const collectMs = 1;
 const retryMinMs = 50;
 const retryMaxMs = 2000;
 
-interface Collected {
+interface Group {
   readonly batches: readonly Batch[];
-  readonly callbacks: readonly StoreCallback[];
   readonly rows: number;
   readonly bytes: number;
-  readonly unacknowledged: number;
 }
 
 export function createPublishStore(options: PublishStoreOptions): PublishStore {
-  const { mapper, clock, logger } = options;
-  const metrics = createMetricsBuilder();
-  const logs = createLogsBuilder();
   const counts: StoreCounts = { received: 0, deadLetters: 0, dropped: 0, refused: 0, rowsInFlight: 0 };
-  const receiptUs = createReceiptClock(clock);
+  const collector = createCollector(options, counts);
   const closing = new AbortController();
   let callbacks: StoreCallback[] = [];
   let unacknowledged = 0;
-  let bytes = 0;
-  let bytesInFlight = 0;
   let appending = 0;
   /** Appends are answered in order, so that acknowledgements are. */
   let answered: Promise<void> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
   let scheduled = false;
-  let full = false;
-
-  const collected = (): number => metrics.rows + logs.rows;
-
-  const map = (topic: string, payload: Uint8Array): void => {
-    counts.received++;
-    const before = collected();
-    const outcome = mapper({ topic, payload, receivedUs: receiptUs() }, metrics, logs);
-    if (outcome === 'dead-letter') counts.deadLetters++;
-    counts.rowsInFlight += collected() - before;
-    bytes += payload.length + topic.length;
-    bytesInFlight += payload.length + topic.length;
-  };
-
-  const hasRoom = (): boolean => {
-    const room = counts.rowsInFlight < options.inFlightRowsMax && bytesInFlight < options.inFlightBytesMax;
-    if (!room && !full) logger.warn('MQTT messages wait for the disk, new ones are refused', { ...counts });
-    full = !room;
-    return room;
-  };
 
   const schedule = (): void => {
-    if (collected() >= appendRowsMax || bytes >= appendBytesMax) {
-      flush();
-    } else if (appending === 0 && !scheduled) {
+    if (collector.isLarge()) flush();
+    else if (appending > 0) timer ??= setTimeout(flush, collectMs);
+    else if (!scheduled) {
       scheduled = true;
       setImmediate(flush);
-    } else if (appending > 0) timer ??= setTimeout(flush, collectMs);
+    }
   };
 
   const flush = (): void => {
@@ -111,47 +84,42 @@ export function createPublishStore(options: PublishStoreOptions): PublishStore {
     timer = undefined;
     scheduled = false;
     if (callbacks.length === 0 && unacknowledged === 0) return;
-    const rows = collected();
-    const batches = [metrics, logs].filter((builder) => builder.rows > 0).map((builder) => builder.finish());
-    const group: Collected = { batches, callbacks, rows, bytes, unacknowledged };
+    const group = collector.take();
+    const [waiting, others] = [callbacks, unacknowledged];
     callbacks = [];
     unacknowledged = 0;
-    bytes = 0;
     appending++;
     const appended = appendAll(group.batches, options, closing.signal);
-    answered = Promise.all([answered, appended]).then(([, error]) => answer(group, error));
-  };
-
-  const answer = (group: Collected, error: Error | undefined): void => {
-    appending--;
-    counts.rowsInFlight -= group.rows;
-    bytesInFlight -= group.bytes;
-    if (error !== undefined) {
-      counts.dropped += group.unacknowledged;
-      counts.refused += group.callbacks.length;
-    }
-    for (const done of group.callbacks) done(error);
-    if (appending === 0) flush();
+    answered = Promise.all([answered, appended]).then(([, error]) => {
+      appending--;
+      collector.release(group);
+      if (error !== undefined) {
+        counts.dropped += others;
+        counts.refused += waiting.length;
+      }
+      for (const done of waiting) done(error);
+      if (appending === 0) flush();
+    });
   };
 
   return {
     counts,
     store: (topic, payload, done) => {
-      if (closing.signal.aborted || !hasRoom()) {
+      if (closing.signal.aborted || !collector.hasRoom()) {
         counts.refused++;
         done(overloaded());
         return;
       }
-      map(topic, payload);
+      collector.map(topic, payload);
       callbacks.push(done);
       schedule();
     },
     storeUnacknowledged: (topic, payload) => {
-      if (closing.signal.aborted || !hasRoom()) {
+      if (closing.signal.aborted || !collector.hasRoom()) {
         counts.dropped++;
         return;
       }
-      map(topic, payload);
+      collector.map(topic, payload);
       unacknowledged++;
       schedule();
     },
@@ -160,6 +128,46 @@ export function createPublishStore(options: PublishStoreOptions): PublishStore {
       // What is on its way gets its chance; what the log refuses is not tried again.
       closing.abort(overloaded());
       await answered;
+    },
+  };
+}
+
+/** The columns that messages are mapped into, and what of them is not on disk yet. */
+function createCollector(options: PublishStoreOptions, counts: StoreCounts) {
+  const metrics = createMetricsBuilder();
+  const logs = createLogsBuilder();
+  const receiptUs = createReceiptClock(options.clock);
+  let bytes = 0;
+  let bytesInFlight = 0;
+  let full = false;
+  const rows = (): number => metrics.rows + logs.rows;
+  return {
+    map: (topic: string, payload: Uint8Array): void => {
+      const before = rows();
+      const outcome = options.mapper({ topic, payload, receivedUs: receiptUs() }, metrics, logs);
+      counts.received++;
+      if (outcome === 'dead-letter') counts.deadLetters++;
+      counts.rowsInFlight += rows() - before;
+      bytes += payload.length + topic.length;
+      bytesInFlight += payload.length + topic.length;
+    },
+    isLarge: (): boolean => rows() >= appendRowsMax || bytes >= appendBytesMax,
+    hasRoom: (): boolean => {
+      const room = counts.rowsInFlight < options.inFlightRowsMax && bytesInFlight < options.inFlightBytesMax;
+      if (!room && !full)
+        options.logger.warn('too many MQTT messages wait for the disk, new ones are refused', { ...counts });
+      full = !room;
+      return room;
+    },
+    take: (): Group => {
+      const group = { rows: rows(), bytes };
+      bytes = 0;
+      const filled = [metrics, logs].filter((builder) => builder.rows > 0);
+      return { ...group, batches: filled.map((builder) => builder.finish()) };
+    },
+    release: (group: Group): void => {
+      counts.rowsInFlight -= group.rows;
+      bytesInFlight -= group.bytes;
     },
   };
 }

@@ -4,7 +4,8 @@ import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import { encodeBatch } from './batch-codec.ts';
 import type { Wal } from './wal.ts';
-import type { WalCommand, WalReply, WalRequest, WorkerOptions } from './wal-messages.ts';
+import type { AppendMessage, WalCommand, WalReply, WorkerOptions } from './wal-messages.ts';
+import { createWriter, unavailable } from './writer.ts';
 
 export interface WalOptions {
   /** Path of wal.db; its folder exists. */
@@ -23,19 +24,13 @@ export interface WalOptions {
   readonly onFailure?: (error: FirnError) => void;
 }
 
-export const walDefaults = {
+const walDefaults = {
   commitIntervalMs: 2,
   commitBytesMax: 4 * 1024 * 1024,
   commitRowsMax: 250_000,
   walQueueBytesMax: 64 * 1024 * 1024,
   databaseBytesMax: 0,
 } as const;
-
-interface Waiting {
-  readonly bytes: number;
-  resolve(lastSeq: number): void;
-  reject(error: FirnError): void;
-}
 
 /**
  * Opens or creates the log. The database lives in a worker thread of its own, so that an fsync on a slow card never
@@ -46,85 +41,40 @@ export async function openWal(options: WalOptions): Promise<Wal> {
   const workerData: WorkerOptions = { path, newEpoch: Math.floor(clock.nowMs() / 1000), ...limits };
   const worker = new Worker(new URL('./wal-worker.ts', import.meta.url), { workerData });
   const epoch = await opened(worker, path);
-
-  const waiting = new Map<number, Waiting>();
   const listeners = new Set<(seq: number) => void>();
-  let queuedBytes = 0;
-  let nextId = 1;
-  let newestSeq = 0;
-  let closed: FirnError | undefined;
-
-  const settle = (ids: readonly number[], outcome: number | FirnError): void => {
-    for (const id of ids) {
-      const request = waiting.get(id);
-      waiting.delete(id);
-      queuedBytes -= request?.bytes ?? 0;
-      if (outcome instanceof FirnError) request?.reject(outcome);
-      else request?.resolve(outcome);
-    }
-  };
-  worker.on('message', (reply: WalReply) => {
-    if (reply.kind === 'failed') settle(reply.ids, new FirnError(reply.error));
-    if (reply.kind !== 'done') return;
-    settle(reply.ids, reply.lastSeq);
-    if (reply.lastSeq <= newestSeq) return;
-    newestSeq = reply.lastSeq;
-    for (const listener of listeners) listener(newestSeq);
+  const writer = createWriter(worker, path, {
+    onCommit: (seq) => {
+      for (const listener of listeners) listener(seq);
+    },
+    onFailure: (error) => onFailure?.(error),
   });
-  const died = (why: string): void => {
-    if (closed !== undefined) return;
-    closed = unavailable(path, why);
-    settle([...waiting.keys()], closed);
-    onFailure?.(closed);
-  };
-  worker.on('error', (error) => died(messageOf(error)));
-  worker.on('exit', (code) => died(`its writer ended with code ${code}`));
-
-  const request = (message: WalRequest, bytes: number, transfer: ArrayBuffer[] = []): Promise<number> =>
-    new Promise((resolve, reject) => {
-      if (closed !== undefined) return reject(closed);
-      waiting.set(message.id, { bytes, resolve, reject });
-      queuedBytes += bytes;
-      worker.postMessage(message, transfer);
-    });
-  const command = (message: WalCommand): Promise<number> => request({ ...message, id: nextId++ }, 0);
+  const command = async (message: WalCommand): Promise<void> => void (await writer.request(message, 0));
 
   const append = async (batch: Batch): Promise<void> => {
+    const { signal, rows, series } = batch;
     const metadata = batch.signal === 'metrics' ? batch.metadata : [];
     const payload = ownBytes(encodeBatch(batch));
-    const bytes = payload.byteLength + textBytes(batch.series.map(({ labels }) => labels));
-    if (queuedBytes + bytes > limits.walQueueBytesMax) throw queueFull(limits.walQueueBytesMax);
+    const bytes = payload.byteLength + textBytes(series.map(({ labels }) => labels));
+    if (writer.queuedBytes() + bytes > limits.walQueueBytesMax) throw queueFull(limits.walQueueBytesMax);
     const receivedUs = Math.round(clock.nowMs() * 1000);
-    const { signal, rows, series } = batch;
-    await request(
-      { kind: 'append', id: nextId++, signal, rows, receivedUs, payload, series, metadata },
-      bytes,
-      [payload.buffer],
-    );
+    const message: AppendMessage = { kind: 'append', signal, rows, receivedUs, payload, series, metadata };
+    await writer.request(message, bytes, [payload.buffer]);
   };
 
   return {
     epoch,
     path,
     append,
-    flush: () => command({ kind: 'flush' }),
+    flush: () => writer.request({ kind: 'flush' }, 0),
     onCommit: (listener) => {
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
-    commitSeal: async (seal) => void (await command({ kind: 'commitSeal', seal })),
-    markShipped: async (number, shippedUs) =>
-      void (await command({ kind: 'markShipped', number, shippedUs })),
-    replaceSegments: async (removed, added) =>
-      void (await command({ kind: 'replaceSegments', removed, added })),
-    removeSegments: async (paths) => void (await command({ kind: 'removeSegments', paths })),
-    [Symbol.asyncDispose]: async () => {
-      if (closed !== undefined) return;
-      const done = command({ kind: 'close' });
-      closed = unavailable(path, 'it is closed');
-      await done;
-      await worker.terminate();
-    },
+    commitSeal: (seal) => command({ kind: 'commitSeal', seal }),
+    markShipped: (number, shippedUs) => command({ kind: 'markShipped', number, shippedUs }),
+    replaceSegments: (removed, added) => command({ kind: 'replaceSegments', removed, added }),
+    removeSegments: (paths) => command({ kind: 'removeSegments', paths }),
+    [Symbol.asyncDispose]: () => writer.close(),
   };
 }
 
@@ -161,15 +111,5 @@ function queueFull(limit: number): FirnError {
     subject: 'walQueueBytesMax',
     message: `${limit} bytes already wait for the disk`,
     hint: 'send again later; if it stays so, the disk is too slow for this load',
-  });
-}
-
-function unavailable(path: string, why: string, cause?: unknown): FirnError {
-  return new FirnError({
-    code: 'unavailable',
-    operation: 'write WAL',
-    subject: path,
-    message: `the write-ahead log ${path} is not available: ${why}`,
-    cause,
   });
 }

@@ -35,7 +35,7 @@ export interface WalReader extends Disposable {
   snapshot<T>(read: () => T): T;
 }
 
-export interface StoredBatch {
+interface StoredBatch {
   readonly seq: number;
   readonly signal: Signal;
   readonly rows: number;
@@ -44,10 +44,10 @@ export interface StoredBatch {
   readonly payload: Uint8Array;
 }
 
-export type StoredMetadata = MetricMetadata & { readonly version: number };
-export type ShipmentState = 'sealed' | 'shipped';
+type StoredMetadata = MetricMetadata & { readonly version: number };
+type ShipmentState = 'sealed' | 'shipped';
 
-export interface StoredShipment {
+interface StoredShipment {
   readonly number: number;
   readonly fromSeq: number;
   readonly toSeq: number;
@@ -74,10 +74,10 @@ export function openWalReader(path: string): WalReader {
   const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 5000 });
   type BatchRow = StoredBatch & { crc: number };
   const nextOfAll = db.prepare<[number, number], BatchRow>(
-    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1`,
+    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? ORDER BY seq`,
   );
   const nextOfSignal = db.prepare<[number, number, Signal], BatchRow>(
-    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? AND signal = ? ORDER BY seq LIMIT 1`,
+    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? AND signal = ? ORDER BY seq`,
   );
   const number = (sql: string): (() => number) => {
     const statement = db.prepare<[], { value: number }>(sql);
@@ -103,13 +103,15 @@ export function openWalReader(path: string): WalReader {
   return {
     *tail(signal, afterSeq, uptoSeq) {
       for (let after = afterSeq; ; ) {
-        const row =
-          signal === 'all' ? nextOfAll.get(after, uptoSeq) : nextOfSignal.get(after, uptoSeq, signal);
-        if (row === undefined) return;
-        const { crc, ...batch } = row;
-        if (crc32(batch.payload) !== crc) throw damaged(path, batch.seq);
-        yield batch;
-        after = batch.seq;
+        const step = take(
+          signal === 'all' ? nextOfAll.iterate(after, uptoSeq) : nextOfSignal.iterate(after, uptoSeq, signal),
+        );
+        for (const { crc, ...batch } of step) {
+          if (crc32(batch.payload) !== crc) throw damaged(path, batch.seq);
+          yield batch;
+          after = batch.seq;
+        }
+        if (step.length === 0) return;
       }
     },
     sealedSeq: number('SELECT to_seq AS value FROM shipment ORDER BY number DESC LIMIT 1'),
@@ -136,6 +138,21 @@ export function openWalReader(path: string): WalReader {
     snapshot: (read) => db.transaction(read)(),
     [Symbol.dispose]: () => void db.close(),
   };
+}
+
+/** One step of `tail`: many small batches at once, because a query for each would take ten times as long. */
+const stepBatchesMax = 256;
+const stepBytesMax = 1024 * 1024;
+
+function take<T extends { readonly payload: Uint8Array }>(rows: IterableIterator<T>): T[] {
+  const taken: T[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    taken.push(row);
+    bytes += row.payload.byteLength;
+    if (taken.length >= stepBatchesMax || bytes >= stepBytesMax) break; // closes the cursor
+  }
+  return taken;
 }
 
 function damaged(path: string, seq: number): FirnError {

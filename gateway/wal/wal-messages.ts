@@ -15,9 +15,8 @@ export interface WorkerOptions {
   readonly databaseBytesMax: number;
 }
 
-export interface AppendRequest {
+export interface AppendMessage {
   readonly kind: 'append';
-  readonly id: number;
   readonly signal: Signal;
   readonly rows: number;
   readonly receivedUs: number;
@@ -25,6 +24,8 @@ export interface AppendRequest {
   readonly series: readonly SeriesEntry[];
   readonly metadata: readonly MetricMetadata[];
 }
+
+export type AppendRequest = AppendMessage & { readonly id: number };
 
 export type WalCommand =
   | { readonly kind: 'flush' }

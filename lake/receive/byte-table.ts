@@ -11,93 +11,113 @@ export interface ByteTable {
 
 const EMPTY = -1;
 
-export function createByteTable(): ByteTable {
-  let slots = new Int32Array(1024).fill(EMPTY);
-  let hashes = new Int32Array(512);
+interface State {
+  /** Power of two, at most half full; index of a key or EMPTY. */
+  slots: Int32Array;
+  hashes: Int32Array;
   /** Key i is arena[ends[i - 1], ends[i]). */
-  let ends = new Int32Array(512);
-  let arena = new Uint8Array(65_536);
-  let arenaView = viewOf(arena);
+  ends: Int32Array;
+  arena: Uint8Array;
+  arenaView: DataView;
+  size: number;
+  keyBytes: number;
   /** The array that was asked about last, and four bytes at a time of it. */
-  let lastBytes = arena;
-  let lastView = arenaView;
+  lastBytes: Uint8Array | undefined;
+  lastView: DataView;
   /** Senders repeat their series in the same order, so the key after the last one found is tried without hashing. */
-  let expected = 0;
-  let size = 0;
-  let keyBytes = 0;
+  expected: number;
+}
 
-  const startOf = (index: number): number => (index === 0 ? 0 : (ends[index - 1] ?? 0));
-
-  const look = (bytes: Uint8Array): DataView => {
-    if (bytes !== lastBytes) {
-      lastBytes = bytes as Uint8Array<ArrayBuffer>;
-      lastView = viewOf(bytes);
-    }
-    return lastView;
+export function createByteTable(): ByteTable {
+  const arena = new Uint8Array(65_536);
+  const state: State = {
+    slots: new Int32Array(1024).fill(EMPTY),
+    hashes: new Int32Array(512),
+    ends: new Int32Array(512),
+    arena,
+    arenaView: viewOf(arena),
+    size: 0,
+    keyBytes: 0,
+    lastBytes: undefined,
+    lastView: viewOf(arena),
+    expected: 0,
   };
-
-  const equals = (index: number, view: DataView, start: number, end: number): boolean => {
-    let key = startOf(index);
-    if ((ends[index] ?? 0) - key !== end - start) return false;
-    let at = start;
-    for (; at + 4 <= end; at += 4, key += 4)
-      if (view.getInt32(at, true) !== arenaView.getInt32(key, true)) return false;
-    for (; at < end; at++, key++) if (view.getUint8(at) !== arenaView.getUint8(key)) return false;
-    return true;
-  };
-
-  const growSlots = (): void => {
-    slots = new Int32Array(slots.length * 2).fill(EMPTY);
-    for (let index = 0; index < size; index++) place(index, hashes[index] ?? 0);
-  };
-  const place = (index: number, hash: number): void => {
-    const mask = slots.length - 1;
-    let slot = hash & mask;
-    while (slots[slot] !== EMPTY) slot = (slot + 1) & mask;
-    slots[slot] = index;
-  };
-
   return {
-    find: (bytes, start, end) => {
-      const view = look(bytes);
-      if (expected < size && equals(expected, view, start, end)) return expected++;
-      const hash = hashOf(view, start, end);
-      const mask = slots.length - 1;
-      for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-        const index = slots[slot] ?? EMPTY;
-        if (index === EMPTY) return -1;
-        if (hashes[index] === hash && equals(index, view, start, end)) {
-          expected = index + 1;
-          return index;
-        }
-      }
-    },
-    insert: (bytes, start, end) => {
-      const hash = hashOf(look(bytes), start, end);
-      if (size === ends.length) {
-        ends = grown(ends, new Int32Array(size * 2));
-        hashes = grown(hashes, new Int32Array(size * 2));
-      }
-      while (keyBytes + end - start > arena.length) {
-        arena = grown(arena, new Uint8Array(arena.length * 2));
-        arenaView = viewOf(arena);
-      }
-      arena.set(bytes.subarray(start, end), keyBytes);
-      keyBytes += end - start;
-      ends[size] = keyBytes;
-      hashes[size] = hash;
-      size++;
-      if (size * 2 > slots.length) growSlots();
-      else place(size - 1, hash);
-      return size - 1;
-    },
+    find: (bytes, start, end) => find(state, bytes, start, end),
+    insert: (bytes, start, end) => insert(state, bytes, start, end),
     get size() {
-      return size;
+      return state.size;
     },
     get keyBytes() {
-      return keyBytes;
+      return state.keyBytes;
     },
   };
+}
+
+function find(state: State, bytes: Uint8Array, start: number, end: number): number {
+  const view = look(state, bytes);
+  if (state.expected < state.size && equals(state, state.expected, view, start, end)) return state.expected++;
+  const { slots, hashes } = state;
+  const hash = hashOf(view, start, end);
+  const mask = slots.length - 1;
+  for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+    const index = slots[slot] ?? EMPTY;
+    if (index === EMPTY) return -1;
+    if (hashes[index] !== hash || !equals(state, index, view, start, end)) continue;
+    state.expected = index + 1;
+    return index;
+  }
+}
+
+function insert(state: State, bytes: Uint8Array, start: number, end: number): number {
+  const hash = hashOf(look(state, bytes), start, end);
+  const index = state.size++;
+  if (index === state.ends.length) {
+    state.ends = grown(state.ends, new Int32Array(index * 2));
+    state.hashes = grown(state.hashes, new Int32Array(index * 2));
+  }
+  while (state.keyBytes + end - start > state.arena.length) {
+    state.arena = grown(state.arena, new Uint8Array(state.arena.length * 2));
+    state.arenaView = viewOf(state.arena);
+  }
+  state.arena.set(bytes.subarray(start, end), state.keyBytes);
+  state.keyBytes += end - start;
+  state.ends[index] = state.keyBytes;
+  state.hashes[index] = hash;
+  if (state.size * 2 > state.slots.length) growSlots(state);
+  else place(state.slots, index, hash);
+  return index;
+}
+
+function look(state: State, bytes: Uint8Array): DataView {
+  if (bytes !== state.lastBytes) {
+    state.lastBytes = bytes;
+    state.lastView = viewOf(bytes);
+  }
+  return state.lastView;
+}
+
+function equals(state: State, index: number, view: DataView, start: number, end: number): boolean {
+  const { ends, arenaView } = state;
+  let key = index === 0 ? 0 : (ends[index - 1] ?? 0);
+  if ((ends[index] ?? 0) - key !== end - start) return false;
+  let at = start;
+  for (; at + 4 <= end; at += 4, key += 4)
+    if (view.getInt32(at, true) !== arenaView.getInt32(key, true)) return false;
+  for (; at < end; at++, key++) if (view.getUint8(at) !== arenaView.getUint8(key)) return false;
+  return true;
+}
+
+function growSlots(state: State): void {
+  state.slots = new Int32Array(state.slots.length * 2).fill(EMPTY);
+  for (let index = 0; index < state.size; index++) place(state.slots, index, state.hashes[index] ?? 0);
+}
+
+function place(slots: Int32Array, index: number, hash: number): void {
+  const mask = slots.length - 1;
+  let slot = hash & mask;
+  while (slots[slot] !== EMPTY) slot = (slot + 1) & mask;
+  slots[slot] = index;
 }
 
 function grown<T extends Int32Array | Uint8Array>(from: T, to: T): T {

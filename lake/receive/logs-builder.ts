@@ -9,7 +9,7 @@ export interface LogsBuilder {
   finish(): LogsBatch;
 }
 
-export interface LogRecord {
+interface LogRecord {
   /** Nanoseconds since the Unix epoch. */
   readonly timestampNs: bigint;
   readonly line: string;

@@ -36,7 +36,7 @@ export interface SeriesCacheOptions {
   readonly cachedKeyBytesMax?: number;
 }
 
-export const seriesCacheDefaults = {
+const seriesCacheDefaults = {
   cachedSeriesMax: 200_000,
   cachedKeyBytesMax: 64 * 1024 * 1024,
 } as const;

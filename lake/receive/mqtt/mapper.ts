@@ -8,7 +8,7 @@ import { compileTemplates, type TopicMapping, type TopicTemplate } from './templ
 
 // README.md describes the mapping.
 
-export interface MqttMessage {
+interface MqttMessage {
   readonly topic: string;
   readonly payload: Uint8Array;
   /** When it was received, microseconds since the Unix epoch. */
@@ -27,7 +27,7 @@ export interface MqttLimits extends PayloadLimits {
   readonly topicsCachedMax: number;
 }
 
-export const mqttLimits: MqttLimits = {
+const mqttLimits: MqttLimits = {
   payloadBytesMax: 1024 * 1024,
   jsonDepthMax: 16,
   valuesPerPayloadMax: 10_000,

@@ -162,6 +162,11 @@ test.each<[string, Uint8Array, RegExp]>([
     /timestamp .* out of range/,
   ],
   [
+    'a timestamp before its range',
+    writeRequestBody([{ ...up, samples: [[-9_000_000_000_001, 1]] }]),
+    /timestamp .* out of range/,
+  ],
+  [
     'metadata without a name',
     writeRequestBody([], [{ type: 1, name: '', help: '', unit: '' }]),
     /metric_family_name/,
