@@ -13,7 +13,7 @@ import { hintKey, type IcebergTable, metadataKey, type TableState } from './tabl
 // longer than a writer can sleep between reading a version and putting the next one.)
 
 /** What a commit changes. `summary` goes into the snapshot as it is, on top of the counters. */
-export interface Proposal {
+interface Proposal {
   readonly added: readonly DataFile[];
   readonly summary: Readonly<Record<string, string>>;
   /** The last look at the finished metadata before it is written. */

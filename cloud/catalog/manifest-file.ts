@@ -6,7 +6,7 @@ import type { IcebergSchema, PartitionSpec } from './metadata.ts';
 // Manifest files (specification, "Manifests"): which data files belong to the table, with their partition and column
 // statistics.
 
-export type EntryStatus = 'existing' | 'added' | 'deleted';
+type EntryStatus = 'existing' | 'added' | 'deleted';
 const statuses = ['existing', 'added', 'deleted'] as const satisfies readonly EntryStatus[];
 
 export interface ManifestEntry {

@@ -43,7 +43,7 @@ export interface Snapshot {
 export type IcebergSchema = z.infer<typeof schemaJson>;
 export type PartitionSpec = z.infer<typeof specJson>;
 export type SortOrder = z.infer<typeof orderJson>;
-export type SnapshotRef = z.infer<typeof refJson>;
+type SnapshotRef = z.infer<typeof refJson>;
 
 const id = z.union([z.bigint(), z.number().int()]).transform((value) => BigInt(value));
 const int = z.number().int();

@@ -67,7 +67,8 @@ export interface TableLimits {
   readonly metadataLogMax: number;
 }
 
-export const tableLimits: TableLimits = {
+/** What absent limits are. */
+const tableLimits: TableLimits = {
   manifestEntriesCachedMax: 200_000,
   rediscoverAfterMs: 600_000,
   commitAttemptsMax: 20,

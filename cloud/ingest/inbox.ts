@@ -69,7 +69,7 @@ function parseArrival({ key, sizeBytes }: ObjectInfo, prefix: string): Arrival |
  * The shipments up to the first hole. A hole in an epoch that is not the newest is passed over: its gateway has lost
  * the log that could have filled it, and waiting would hold up all that follows.
  */
-export function contiguous(
+function contiguous(
   found: readonly Arrival[],
   after: Position,
   newest: number = found.at(-1)?.position.epoch ?? after.epoch,

@@ -18,6 +18,7 @@ import { metadataKey, openTable } from '../catalog/table.ts';
 import { type Ingest, type IngestOptions, startIngest } from './ingest.ts';
 import { marksOf } from './marks.ts';
 import { quarantineKey } from './quarantine.ts';
+import { manifestBytesMax } from './verify.ts';
 
 /** An ingest that works only when told to. */
 function start(store: ObjectStore, options: Partial<IngestOptions> = {}): Ingest & { logs: string[] } {
@@ -207,8 +208,8 @@ const bad: Record<string, (store: MemoryStore, shipment: MadeShipment) => Promis
     segment && store.put(segment.key, Buffer.concat([segment.body, segment.body])),
   'has 5 bytes': (store, { uploads: [segment] }) =>
     segment && store.put(segment.key, segment.body.subarray(0, 5)),
-  'more than 4194304 (manifestBytesMax)': (store, { manifest }) =>
-    putManifest(store, manifest, `{${' '.repeat(4 * 1024 * 1024)}}`),
+  [`more than ${manifestBytesMax} (manifestBytesMax)`]: (store, { manifest }) =>
+    putManifest(store, manifest, `{${' '.repeat(manifestBytesMax)}}`),
 };
 
 const putManifest = (store: MemoryStore, manifest: ShipmentManifest, text?: string) =>

@@ -29,7 +29,7 @@ export interface Ingest extends AsyncDisposable {
 }
 
 /** Counted since the start, except for what says "now". */
-export interface IngestStatus {
+interface IngestStatus {
   readonly rounds: number;
   readonly shipments: number;
   readonly commits: number;
@@ -51,19 +51,22 @@ export interface IngestOptions {
   readonly tenants: () => readonly TenantId[];
   readonly clock: Clock;
   readonly logger: Logger;
+  /** 1000 when absent. */
   readonly pollIntervalMs?: number;
+  /** `sha256` when absent. */
   readonly verify?: VerifyLevel;
   readonly limits?: Partial<IngestLimits>;
   readonly tableLimits?: Partial<TableLimits>;
   readonly commitOptions?: CommitOptions;
 }
 
-export const pollIntervalMsDefault = 1_000;
+const pollIntervalMsDefault = 1_000;
 const tenantsConcurrentMax = 8;
 /** After a failure a tenant is left alone for so long, doubling. */
 const backoffMs = { first: 1_000, max: 30_000 };
 
 interface TenantState {
+  readonly tenant: TenantId;
   readonly ingest: TenantIngest;
   failuresInARow: number;
   retryAtMs: number;
@@ -71,59 +74,39 @@ interface TenantState {
   reason: string | undefined;
 }
 
+type Totals = {
+  -readonly [K in Exclude<keyof IngestStatus, 'gatewaysWaiting' | 'failing'>]: IngestStatus[K];
+};
+
 export function startIngest(options: IngestOptions): Ingest {
-  const { clock, logger, pollIntervalMs = pollIntervalMsDefault } = options;
+  const { clock, pollIntervalMs = pollIntervalMsDefault } = options;
   const stop = new AbortController();
   const tenants = new Map<TenantId, TenantState>();
   const listeners = new Set<(commit: TableCommit) => void>();
-  const counts = { rounds: 0, shipments: 0, commits: 0, files: 0, rows: 0, quarantined: 0, failures: 0 };
-  let lastCommitMs: number | undefined;
+  const totals: Totals = {
+    rounds: 0,
+    shipments: 0,
+    commits: 0,
+    files: 0,
+    rows: 0,
+    quarantined: 0,
+    failures: 0,
+    lastCommitMs: undefined,
+  };
   let wake = new AbortController();
   /** Callers of pollNow that wait for a round that has not begun. */
   let callers: PromiseWithResolvers<void>[] = [];
-
-  async function ingestTenant(tenant: TenantId, state: TenantState): Promise<boolean> {
-    try {
-      const result = await state.ingest.round(stop.signal);
-      counts.shipments += result.shipments;
-      counts.quarantined += result.quarantined;
-      state.waiting = result.gatewaysWaiting;
-      for (const commit of result.commits) {
-        counts.commits++;
-        counts.files += commit.files;
-        counts.rows += commit.rows;
-        lastCommitMs = clock.nowMs();
-        for (const listener of listeners) listener(commit);
-      }
-      if (result.failure !== undefined) throw result.failure;
-      if (state.failuresInARow > 0) logger.info('ingest works again', { tenant });
-      state.failuresInARow = 0;
-      state.reason = undefined;
-      return result.more;
-    } catch (error) {
-      if (stop.signal.aborted) return false;
-      counts.failures++;
-      const pauseMs = Math.min(backoffMs.first * 2 ** state.failuresInARow, backoffMs.max);
-      // Logged when it begins or changes; while it lasts, status() tells.
-      if (state.reason !== messageOf(error))
-        logger.error('ingest failed and will be tried again', { tenant, reason: messageOf(error) });
-      state.reason = messageOf(error);
-      state.failuresInARow++;
-      state.retryAtMs = clock.monotonicMs() + pauseMs;
-      return false;
-    }
-  }
 
   /** True when there is more to do at once. `all`: also tenants that are being left alone after a failure. */
   async function round(all: boolean): Promise<boolean> {
     const names = options.tenants();
     for (const tenant of tenants.keys()) if (!names.includes(tenant)) tenants.delete(tenant);
     for (const tenant of names) if (!tenants.has(tenant)) tenants.set(tenant, openTenant(options, tenant));
-    const due = [...tenants].filter(([, { retryAtMs }]) => all || retryAtMs <= clock.monotonicMs());
-    const more = await mapConcurrent(due, tenantsConcurrentMax, ([tenant, state]) =>
-      ingestTenant(tenant, state),
+    const due = [...tenants.values()].filter(({ retryAtMs }) => all || retryAtMs <= clock.monotonicMs());
+    const more = await mapConcurrent(due, tenantsConcurrentMax, (state) =>
+      takeTurn(options, state, totals, listeners, stop.signal),
     );
-    counts.rounds++;
+    totals.rounds++;
     return more.includes(true);
   }
 
@@ -154,18 +137,59 @@ export function startIngest(options: IngestOptions): Ingest {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    status: () => ({
-      ...counts,
-      gatewaysWaiting: [...tenants.values()].reduce((sum, { waiting }) => sum + waiting, 0),
-      failing: [...tenants].flatMap(([tenant, { reason }]) =>
-        reason === undefined ? [] : [{ tenant, reason }],
-      ),
-      lastCommitMs,
-    }),
+    status: () => statusOf(totals, [...tenants.values()]),
     [Symbol.asyncDispose]: async () => {
       stop.abort();
       await running;
     },
+  };
+}
+
+/** One round for one tenant; true when there is more to do at once. */
+async function takeTurn(
+  { clock, logger }: IngestOptions,
+  state: TenantState,
+  totals: Totals,
+  listeners: ReadonlySet<(commit: TableCommit) => void>,
+  stop: AbortSignal,
+): Promise<boolean> {
+  const { tenant } = state;
+  try {
+    const result = await state.ingest.round(stop);
+    totals.shipments += result.shipments;
+    totals.quarantined += result.quarantined;
+    state.waiting = result.gatewaysWaiting;
+    for (const commit of result.commits) {
+      totals.commits++;
+      totals.files += commit.files;
+      totals.rows += commit.rows;
+      totals.lastCommitMs = clock.nowMs();
+      for (const listener of listeners) listener(commit);
+    }
+    if (result.failure !== undefined) throw result.failure;
+    if (state.failuresInARow > 0) logger.info('ingest works again', { tenant });
+    state.failuresInARow = 0;
+    state.reason = undefined;
+    return result.more;
+  } catch (error) {
+    if (stop.aborted) return false;
+    totals.failures++;
+    const pauseMs = Math.min(backoffMs.first * 2 ** state.failuresInARow, backoffMs.max);
+    // Logged when it begins or changes; while it lasts, status() tells.
+    if (state.reason !== messageOf(error))
+      logger.error('ingest failed and will be tried again', { tenant, reason: messageOf(error) });
+    state.reason = messageOf(error);
+    state.failuresInARow++;
+    state.retryAtMs = clock.monotonicMs() + pauseMs;
+    return false;
+  }
+}
+
+function statusOf(totals: Totals, tenants: readonly TenantState[]): IngestStatus {
+  return {
+    ...totals,
+    gatewaysWaiting: tenants.reduce((sum, { waiting }) => sum + waiting, 0),
+    failing: tenants.flatMap(({ tenant, reason }) => (reason === undefined ? [] : [{ tenant, reason }])),
   };
 }
 
@@ -182,5 +206,5 @@ function openTenant(options: IngestOptions, tenant: TenantId): TenantState {
     commitShipments,
     ...(options.commitOptions ? { commitOptions: options.commitOptions } : {}),
   });
-  return { ingest, failuresInARow: 0, retryAtMs: 0, waiting: 0, reason: undefined };
+  return { tenant, ingest, failuresInARow: 0, retryAtMs: 0, waiting: 0, reason: undefined };
 }

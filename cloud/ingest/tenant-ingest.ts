@@ -21,7 +21,7 @@ export interface TenantIngest {
   round(signal?: AbortSignal): Promise<RoundResult>;
 }
 
-export interface RoundResult {
+interface RoundResult {
   readonly commits: readonly TableCommit[];
   readonly shipments: number;
   readonly quarantined: number;

@@ -28,7 +28,8 @@ export interface CloudTablesOptions {
   readonly tableLimits?: Partial<TableLimits>;
 }
 
-export const cloudTablesDefaults = {
+/** What absent options are. */
+const cloudTablesDefaults = {
   cacheBytesMax: 10 * 1024 ** 3,
   snapshotMaxAgeMs: 200,
   filesPerViewMax: 20_000,

@@ -25,7 +25,7 @@ export interface CachedObject {
   readonly bytes: number;
 }
 
-export interface FileLease extends Disposable {
+interface FileLease extends Disposable {
   readonly paths: readonly string[];
 }
 
@@ -39,10 +39,11 @@ export interface FileCacheOptions {
 const fetchesConcurrentMax = 8;
 
 interface Entry {
+  readonly name: string;
   readonly path: string;
   readonly bytes: number;
   users: number;
-  ready: Promise<void>;
+  readonly ready: Promise<void>;
 }
 
 export async function openFileCache({
@@ -50,36 +51,10 @@ export async function openFileCache({
   directory,
   cacheBytesMax,
 }: FileCacheOptions): Promise<FileCache> {
-  /** In order of last use. Bytes count from the moment a fetch begins. */
-  const entries = new Map<string, Entry>();
-  let total = 0;
   await mkdir(directory, { recursive: true });
-  for (const { name, bytes } of await filesLeft(directory)) keep(name, bytes, Promise.resolve());
-  makeRoom(0);
-
-  function keep(name: string, bytes: number, ready: Promise<void>): Entry {
-    const entry: Entry = { path: join(directory, name), bytes, users: 0, ready };
-    entries.set(name, entry);
-    total += bytes;
-    return entry;
-  }
-
-  function forget(name: string, entry: Entry): void {
-    if (entries.get(name) !== entry) return;
-    entries.delete(name);
-    total -= entry.bytes;
-  }
-
-  function makeRoom(bytes: number): void {
-    for (const [name, entry] of entries) {
-      if (total + bytes <= cacheBytesMax) return;
-      if (entry.users > 0) continue;
-      forget(name, entry);
-      // At once, so that it can't remove a file of the same name that is fetched next.
-      unlinkSync(entry.path);
-    }
-    if (total + bytes > cacheBytesMax) throw full(cacheBytesMax, total + bytes);
-  }
+  const held = entriesIn(directory, cacheBytesMax);
+  for (const { name, bytes } of await filesLeft(directory)) held.add(name, bytes, Promise.resolve());
+  held.makeRoom(0);
 
   async function fetchFile(name: string, { key, bytes }: CachedObject): Promise<void> {
     const part = join(directory, `${name}.part`);
@@ -93,20 +68,16 @@ export async function openFileCache({
 
   async function use(object: CachedObject, users: Entry[]): Promise<string> {
     const name = fileName(object.key);
-    let entry = entries.get(name);
+    let entry = held.touch(name);
     if (entry && entry.bytes !== object.bytes && entry.users === 0) {
       // Cut short by a power failure before its size was on disk.
-      forget(name, entry);
-      unlinkSync(entry.path);
+      held.remove(entry);
       entry = undefined;
     }
-    if (entry) {
-      entries.delete(name);
-      entries.set(name, entry);
-    } else {
-      makeRoom(object.bytes);
-      const fresh = keep(name, object.bytes, fetchFile(name, object));
-      fresh.ready.catch(() => forget(name, fresh));
+    if (!entry) {
+      held.makeRoom(object.bytes);
+      const fresh = held.add(name, object.bytes, fetchFile(name, object));
+      fresh.ready.catch(() => held.forget(fresh));
       entry = fresh;
     }
     entry.users++;
@@ -135,8 +106,65 @@ export async function openFileCache({
       }
     },
     get bytes() {
-      return total;
+      return held.bytes();
     },
+  };
+}
+
+interface Entries {
+  /** The entry, which is the most recently used from now on. */
+  touch(name: string): Entry | undefined;
+  add(name: string, bytes: number, ready: Promise<void>): Entry;
+  /** Without its file, which was never made. */
+  forget(entry: Entry): void;
+  remove(entry: Entry): void;
+  /** Removes what was not used for longest until so much more fits; throws FirnError `limit` when it can't. */
+  makeRoom(bytes: number): void;
+  bytes(): number;
+}
+
+function entriesIn(directory: string, cacheBytesMax: number): Entries {
+  /** In order of last use. Bytes count from the moment a fetch begins. */
+  const entries = new Map<string, Entry>();
+  let total = 0;
+
+  function forget(entry: Entry): void {
+    if (entries.get(entry.name) !== entry) return;
+    entries.delete(entry.name);
+    total -= entry.bytes;
+  }
+
+  function remove(entry: Entry): void {
+    forget(entry);
+    // At once, so that it can't remove a file of the same name that is fetched next.
+    unlinkSync(entry.path);
+  }
+
+  return {
+    touch: (name) => {
+      const entry = entries.get(name);
+      if (entry) {
+        entries.delete(name);
+        entries.set(name, entry);
+      }
+      return entry;
+    },
+    add: (name, bytes, ready) => {
+      const entry: Entry = { name, path: join(directory, name), bytes, users: 0, ready };
+      entries.set(name, entry);
+      total += bytes;
+      return entry;
+    },
+    forget,
+    remove,
+    makeRoom: (bytes) => {
+      for (const entry of entries.values()) {
+        if (total + bytes <= cacheBytesMax) return;
+        if (entry.users === 0) remove(entry);
+      }
+      if (total + bytes > cacheBytesMax) throw full(cacheBytesMax, total + bytes);
+    },
+    bytes: () => total,
   };
 }
 
