@@ -1,15 +1,14 @@
 import { mkdir } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import Database from 'better-sqlite3';
-import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
+import { hasCode } from '../../lake/base/errors.ts';
 import type { Batch, Signal } from '../../lake/model/batch.ts';
 import { signals } from '../../lake/model/batch.ts';
 import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
 import { segmentKey, segmentName } from '../../lake/model/keys.ts';
 import type { ManifestSegment } from '../../lake/model/manifest.ts';
 import type { SegmentFile, SegmentWriter } from '../../lake/parquet/segment-writer.ts';
-import { whyNotStorable } from '../../lake/parquet/storable.ts';
-import { decodeBatch } from '../wal/batch-codec.ts';
+import { intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
 import type { SealRecord, SegmentRecord } from '../wal/wal.ts';
 
@@ -41,13 +40,6 @@ export interface SealOutcome {
   readonly more: boolean;
   /** Batches that can't become rows. They are released with the range. */
   readonly skipped: readonly SkippedBatch[];
-}
-
-export interface SkippedBatch {
-  readonly seq: number;
-  /** Rows that are lost; 0 where it is not known. */
-  readonly rows: number;
-  readonly reason: string;
 }
 
 export interface RangeSealer extends AsyncDisposable {
@@ -141,9 +133,7 @@ async function writeSignal(
   const pathOf = (day: string): string => join(folder, segmentName(epoch, range.fromSeq, range.toSeq, day));
   const { labelsOf } = reader;
   const write = (checkLabels: boolean): Promise<readonly SegmentFile[]> => {
-    const batches = storableBatches(reader, signal, range, checkLabels, (batch) =>
-      skipped.set(batch.seq, batch),
-    );
+    const batches = batchesOf(reader, signal, range, checkLabels, (batch) => skipped.set(batch.seq, batch));
     return writer.write({ signal, site, batches, labelsOf, pathOf });
   };
   try {
@@ -155,40 +145,18 @@ async function writeSignal(
   }
 }
 
-/** Decoded batches of the range. One that is damaged is skipped: it would fail for ever, and hold up all after it. */
-function* storableBatches(
+/** Batches of the range; those whose labels are gone are skipped when `checkLabels` is set. */
+function* batchesOf(
   reader: WalReader,
   signal: Signal,
-  range: Range,
+  { fromSeq, toSeq }: Range,
   checkLabels: boolean,
   skip: (batch: SkippedBatch) => void,
 ): Generator<Batch, void, undefined> {
-  for (let after = range.fromSeq; ; ) {
-    try {
-      for (const { seq, rows, payload } of reader.tail(signal, after, range.toSeq)) {
-        after = seq;
-        const batch = decodeOrReason(signal, payload);
-        const reason =
-          typeof batch === 'string' ? batch : checkLabels ? missingLabels(reader, batch) : undefined;
-        if (reason !== undefined) skip({ seq, rows, reason });
-        else if (typeof batch !== 'string') yield batch;
-      }
-      return;
-    } catch (error) {
-      if (!hasCode(error, 'corrupt') || error.operation !== 'read WAL') throw error;
-      after = Number(error.subject);
-      skip({ seq: after, rows: 0, reason: error.message });
-    }
-  }
-}
-
-function decodeOrReason(signal: Signal, payload: Uint8Array): Batch | string {
-  try {
-    const batch = decodeBatch(signal, payload);
-    return whyNotStorable(batch) ?? batch;
-  } catch (error) {
-    if (!(error instanceof FirnError)) throw error;
-    return messageOf(error);
+  for (const { seq, batch } of intactBatches(reader, signal, fromSeq, toSeq, skip)) {
+    const reason = checkLabels ? missingLabels(reader, batch) : undefined;
+    if (reason === undefined) yield batch;
+    else skip({ seq, rows: batch.rows, reason });
   }
 }
 

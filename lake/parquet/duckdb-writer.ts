@@ -1,9 +1,8 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { FirnError, messageOf } from '../base/errors.ts';
-import type { Batch } from '../model/batch.ts';
 import { openDuckdb, sqlText } from '../sql/duckdb/engine.ts';
 import { copyDays, layouts, seriesDdl } from './duckdb-copy.ts';
-import { openRowAppender, type RowColumn } from './duckdb-rows.ts';
+import { columnsOf, openRowAppender } from './duckdb-rows.ts';
 import type { SegmentRows, SegmentWriter } from './segment-writer.ts';
 import { rankSeries } from './series-order.ts';
 
@@ -44,12 +43,6 @@ async function loadRows(connection: DuckDBConnection, { signal, batches }: Segme
   await connection.run(`CREATE TEMP TABLE segment_rows (${layouts[signal].ddl})`);
   using appender = await openRowAppender(connection, 'segment_rows');
   for (const batch of batches) appender.append(columnsOf(batch), batch.rows);
-}
-
-function columnsOf(batch: Batch): RowColumn[] {
-  if (batch.signal === 'metrics') return [batch.seriesId, batch.timestampUs, batch.value];
-  const { streamId, timestampNs, line, attributes, severity, traceId, spanId } = batch;
-  return [streamId, timestampNs, line, attributes, severity, traceId, spanId];
 }
 
 async function loadSeries(connection: DuckDBConnection, { signal, labelsOf }: SegmentRows): Promise<void> {

@@ -1,0 +1,178 @@
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import type { Logger } from '../../lake/base/log.ts';
+import type { Signal } from '../../lake/model/batch.ts';
+import type { SiteId, TenantId } from '../../lake/model/ids.ts';
+import { type ColumnType, tableSchemas } from '../../lake/schema/tables.ts';
+import { type Engine, sqlText } from '../../lake/sql/duckdb/engine.ts';
+import type { Prune, Tables, TableView } from '../../lake/tables.ts';
+import { type IntactBatch, intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
+import { openWalReader, type WalReader } from '../wal/reader.ts';
+import type { SegmentRecord } from '../wal/wal.ts';
+import type { FilePins } from './file-pins.ts';
+import { openTail, type Tail, type TailLimits, tailTooLong } from './tail.ts';
+
+export interface GatewayTablesOptions extends Partial<TailLimits> {
+  readonly walPath: string;
+  /** Absolute; the engine may read `segments` below it. */
+  readonly dataDir: string;
+  readonly tenant: TenantId;
+  readonly site: SiteId;
+  readonly engine: Engine;
+  /** Shared with whoever deletes local files. */
+  readonly pins: FilePins;
+  readonly logger: Logger;
+}
+
+/** Eight times what one seal takes. */
+export const gatewayTablesDefaults = { tailRowsMax: 4_000_000, tailBytesMax: 256 * 1024 * 1024 } as const;
+
+export interface GatewayTables extends Tables, AsyncDisposable {}
+
+/**
+ * The tables of a gateway: local segments, and the tail of the WAL in the engine's memory. A view is of one moment,
+ * read in one SQLite transaction: the segments that there are, and of the tail the rows after the last seal. What is
+ * sealed, merged or expired later changes nothing in it, so that no row is seen twice and none is missed.
+ */
+export async function openGatewayTables(options: GatewayTablesOptions): Promise<GatewayTables> {
+  const { walPath, tenant, engine, site } = options;
+  const reader = openWalReader(walPath);
+  const sizes = openTailSizes(walPath);
+  const tables: Readonly<Record<Signal, SignalTable>> = {
+    metrics: createSignalTable(options, 'metrics', reader, sizes, await openTail(engine, 'metrics', site)),
+    logs: createSignalTable(options, 'logs', reader, sizes, await openTail(engine, 'logs', site)),
+  };
+  return {
+    tenant,
+    open: async (table, prune, signal) => {
+      signal?.throwIfAborted();
+      return tables[table].open(prune);
+    },
+    metricMetadata: async () => reader.metadata().map(({ version: _, ...metadata }) => metadata),
+    [Symbol.asyncDispose]: async () => {
+      await tables.metrics[Symbol.asyncDispose]();
+      await tables.logs[Symbol.asyncDispose]();
+      sizes[Symbol.dispose]();
+      reader[Symbol.dispose]();
+    },
+  };
+}
+
+interface SignalTable extends AsyncDisposable {
+  open(prune: Prune): Promise<TableView>;
+}
+
+/** What one SQLite transaction saw. */
+interface Moment {
+  readonly sealedSeq: number;
+  readonly lastSeq: number;
+  readonly segments: readonly SegmentRecord[];
+  readonly segmentCount: number;
+  /** Batches that are not in the engine yet. */
+  readonly batches: readonly IntactBatch[];
+  /** Ends the pin of the segments' files. */
+  readonly unpin: () => void;
+}
+
+function createSignalTable(
+  options: GatewayTablesOptions,
+  signal: Signal,
+  reader: WalReader,
+  sizes: TailSizes,
+  tail: Tail,
+): SignalTable {
+  const limits: TailLimits = { ...gatewayTablesDefaults, ...options };
+  const { dataDir, pins, logger } = options;
+  /** Batches up to here are in the engine, or sealed, or damaged. */
+  let loadedSeq = 0;
+  let last: Promise<unknown> = Promise.resolve();
+
+  const skip = ({ seq, reason }: SkippedBatch): void =>
+    logger.error('a damaged batch is left out of answers', { signal, seq, reason });
+  const look = (prune: Prune): Moment =>
+    reader.snapshot(() => {
+      const sealedSeq = reader.sealedSeq();
+      const lastSeq = reader.lastSeq();
+      sizes.check(signal, sealedSeq, limits);
+      const batches = [...intactBatches(reader, signal, Math.max(loadedSeq, sealedSeq), lastSeq, skip)];
+      const segments = reader.segments(signal, prune);
+      const unpin = pins.pin(segments.map(({ path }) => path));
+      return { sealedSeq, lastSeq, segments, segmentCount: reader.segmentCount(signal), batches, unpin };
+    });
+  const open = async (prune: Prune): Promise<TableView> => {
+    const moment = look(prune);
+    const { sealedSeq, lastSeq, segments, segmentCount } = moment;
+    try {
+      await tail.load(moment.batches, sealedSeq, reader.labelsOf);
+      loadedSeq = Math.max(loadedSeq, lastSeq);
+      await tail.dropSealed(sealedSeq);
+    } catch (error) {
+      moment.unpin();
+      throw error;
+    }
+    const pinnedTail = tail.pin(sealedSeq, lastSeq);
+    const paths = segments.map(({ path }) => join(dataDir, path));
+    let released = false;
+    return {
+      from: fromText(signal, paths, pinnedTail.selects),
+      filesConsidered: segmentCount,
+      filesPruned: segmentCount - segments.length,
+      [Symbol.asyncDispose]: async () => {
+        if (released) return;
+        released = true;
+        moment.unpin();
+        pinnedTail.release();
+      },
+    };
+  };
+  return {
+    // One at a time: each batch must be loaded exactly once.
+    open: (prune) => {
+      const turn = last.then(() => open(prune));
+      last = turn.catch(() => undefined); // whoever asked for it gets the error
+      return turn;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await last;
+      await tail[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const duckdbTypes: Readonly<Record<ColumnType, string>> = {
+  long: 'BIGINT',
+  double: 'DOUBLE',
+  string: 'VARCHAR',
+  timestamptz: 'TIMESTAMPTZ',
+};
+
+function fromText(signal: Signal, paths: readonly string[], tailSelects: readonly string[]): string {
+  const { columns } = tableSchemas[signal];
+  const names = columns.map(({ name }) => `"${name}"`).join(', ');
+  const files = `read_parquet([${paths.map(sqlText).join(', ')}], hive_partitioning = false)`;
+  const selects = [...(paths.length > 0 ? [`SELECT ${names} FROM ${files}`] : []), ...tailSelects];
+  const nothing = columns.map(({ name, type }) => `NULL::${duckdbTypes[type]} AS "${name}"`).join(', ');
+  return `(${selects.join(' UNION ALL ') || `SELECT ${nothing} WHERE false`})`;
+}
+
+interface TailSizes extends Disposable {
+  /** Throws FirnError `limit` when what is not sealed is more than the engine's memory is to hold. */
+  check(signal: Signal, sealedSeq: number, limits: TailLimits): void;
+}
+
+/** Counts before anything is read, so that a tail that is too long costs nothing but the answer. */
+function openTailSizes(walPath: string): TailSizes {
+  const db = new Database(walPath, { readonly: true, fileMustExist: true, timeout: 5000 });
+  const size = db.prepare<[Signal, number], { rows: number; bytes: number }>(
+    `SELECT coalesce(sum(rows), 0) AS rows, coalesce(sum(length(payload)), 0) AS bytes FROM batch
+     WHERE signal = ? AND seq > ?`,
+  );
+  return {
+    check: (signal, sealedSeq, { tailRowsMax, tailBytesMax }) => {
+      const { rows, bytes } = size.get(signal, sealedSeq) ?? { rows: 0, bytes: 0 };
+      if (rows > tailRowsMax) throw tailTooLong(signal, 'tailRowsMax', tailRowsMax);
+      if (bytes > tailBytesMax) throw tailTooLong(signal, 'tailBytesMax', tailBytesMax);
+    },
+    [Symbol.dispose]: () => void db.close(),
+  };
+}

@@ -1,0 +1,141 @@
+import { FirnError } from '../../lake/base/errors.ts';
+import type { Signal } from '../../lake/model/batch.ts';
+import { layouts } from '../../lake/parquet/duckdb-copy.ts';
+import { columnsOf, openRowAppender } from '../../lake/parquet/duckdb-rows.ts';
+import { nameOf } from '../../lake/parquet/series-order.ts';
+import { tableSchemas } from '../../lake/schema/tables.ts';
+import { type Engine, sqlText } from '../../lake/sql/duckdb/engine.ts';
+import type { IntactBatch } from '../wal/intact-batches.ts';
+
+// The tail of one signal in the engine's memory: what is in the WAL and not sealed yet. Rows keep the seq of their
+// batch, so that a view can name exactly the ones it saw. They are kept in generations, a pair of tables each: after a
+// seal a new generation is begun, and an old one is dropped as a whole once its last row is sealed and no view is left
+// that may read it. (Deleting rows would leave them in DuckDB's memory.)
+
+export interface TailLimits {
+  /** Rows of one signal that are not sealed, in the engine; a view of more fails with `limit`. */
+  readonly tailRowsMax: number;
+  /** The same in bytes of WAL. */
+  readonly tailBytesMax: number;
+}
+
+export interface Tail extends AsyncDisposable {
+  /** Adds batches in order of seq, all of them or none. One call at a time. */
+  load(batches: readonly IntactBatch[], sealedSeq: number, labelsOf: LabelsOf): Promise<void>;
+  /** SELECTs that yield the rows with afterSeq < seq <= uptoSeq and the table's columns. They stay valid until released. */
+  pin(afterSeq: number, uptoSeq: number): { readonly selects: readonly string[]; release(): void };
+  /** Drops generations that nobody needs. */
+  dropSealed(sealedSeq: number): Promise<void>;
+}
+
+type LabelsOf = (ids: Iterable<bigint>) => ReadonlyMap<bigint, string>;
+
+interface Generation {
+  readonly table: string;
+  readonly firstSeq: number;
+  lastSeq: number;
+}
+
+const schemaName = 'firn_tail';
+
+export async function openTail(engine: Engine, signal: Signal, site: string): Promise<Tail> {
+  const connection = await engine.connect();
+  await connection.run(`CREATE SCHEMA IF NOT EXISTS ${schemaName}`);
+  const { ddl } = layouts[signal];
+  let generations: Generation[] = [];
+  let created = 0;
+  const pinned = new Set<{ readonly afterSeq: number }>();
+
+  const create = async (firstSeq: number): Promise<Generation> => {
+    const table = `${signal}_${++created}`;
+    await connection.run(`CREATE TABLE ${schemaName}.${table} (seq BIGINT, ${ddl})`);
+    await connection.run(
+      `CREATE TABLE ${schemaName}.${table}_series (id BIGINT, name VARCHAR, labels VARCHAR)`,
+    );
+    return { table, firstSeq, lastSeq: firstSeq };
+  };
+  const addRows = async (table: string, batches: readonly IntactBatch[]): Promise<void> => {
+    using appender = await openRowAppender(connection, table, schemaName);
+    for (const { seq, batch } of batches) {
+      const seqs = new BigInt64Array(batch.rows).fill(BigInt(seq));
+      appender.append([seqs, ...columnsOf(batch)], batch.rows);
+    }
+  };
+  const addSeries = async (table: string, labelsOf: LabelsOf): Promise<void> => {
+    const result = await connection.runAndReadAll(
+      `SELECT DISTINCT id FROM ${schemaName}.${table}
+       WHERE id NOT IN (SELECT id FROM ${schemaName}.${table}_series)`,
+    );
+    const series = [...labelsOf(result.getRows().map(([id]) => id as bigint))];
+    using appender = await openRowAppender(connection, `${table}_series`, schemaName);
+    const ids = BigInt64Array.from(series, ([id]) => id);
+    const names = series.map(([, labels]) => (signal === 'metrics' ? nameOf(labels) : ''));
+    appender.append([ids, names, series.map(([, labels]) => labels)], series.length);
+  };
+
+  return {
+    load: async (batches, sealedSeq, labelsOf) => {
+      const first = batches[0]?.seq;
+      const last = batches.at(-1)?.seq;
+      if (first === undefined || last === undefined) return;
+      const newest = generations.at(-1);
+      const fits = newest !== undefined && newest.firstSeq > sealedSeq;
+      await connection.run('BEGIN');
+      try {
+        const generation = fits ? newest : await create(first);
+        await addRows(generation.table, batches);
+        await addSeries(generation.table, labelsOf);
+        await connection.run('COMMIT');
+        generation.lastSeq = last;
+        if (!fits) generations.push(generation);
+      } catch (error) {
+        await connection.run('ROLLBACK');
+        throw error;
+      }
+    },
+    pin: (afterSeq, uptoSeq) => {
+      const pin = { afterSeq };
+      pinned.add(pin);
+      const selects = generations
+        .filter(({ firstSeq, lastSeq }) => lastSeq > afterSeq && firstSeq <= uptoSeq)
+        .map(({ table }) => `${selectOf(signal, table, site)} WHERE seq > ${afterSeq} AND seq <= ${uptoSeq}`);
+      return { selects, release: () => void pinned.delete(pin) };
+    },
+    dropSealed: async (sealedSeq) => {
+      const neededAfter = Math.min(sealedSeq, ...[...pinned].map(({ afterSeq }) => afterSeq));
+      const done = generations.filter(({ lastSeq }) => lastSeq <= neededAfter);
+      generations = generations.filter((generation) => !done.includes(generation));
+      for (const { table } of done) {
+        await connection.run(`DROP TABLE ${schemaName}.${table}`);
+        await connection.run(`DROP TABLE ${schemaName}.${table}_series`);
+      }
+    },
+    [Symbol.asyncDispose]: async () => connection.closeSync(),
+  };
+}
+
+/** The columns of lake/schema/tables.ts, in that order. */
+function selectOf(signal: Signal, table: string, site: string): string {
+  const { idColumn, timestampUs, rest } = layouts[signal];
+  const expressions: Readonly<Record<string, string>> = {
+    ...Object.fromEntries(rest.map((name) => [name, name])),
+    [idColumn]: 'id',
+    timestamp: `make_timestamptz(${timestampUs})`,
+    timestamp_ns: 'time',
+    name: 'name',
+    labels: 'labels',
+    site: sqlText(site),
+  };
+  const columns = tableSchemas[signal].columns.map(({ name }) => `${expressions[name]} AS "${name}"`);
+  return `SELECT ${columns.join(', ')} FROM ${schemaName}.${table} JOIN ${schemaName}.${table}_series USING (id)`;
+}
+
+export function tailTooLong(signal: Signal, limit: keyof TailLimits, max: number): FirnError {
+  return new FirnError({
+    code: 'limit',
+    operation: `open ${signal}`,
+    subject: limit,
+    message: `more than ${max} ${limit === 'tailRowsMax' ? 'rows' : 'bytes'} of ${signal} are not sealed yet`,
+    hint: 'if this lasts, sealing has stopped: see the log of this gateway and the space on its disk',
+  });
+}
