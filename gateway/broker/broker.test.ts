@@ -1,6 +1,7 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { promisify } from 'node:util';
+import fc from 'fast-check';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '../../lake/base/clock.ts';
@@ -299,6 +300,77 @@ test('a packet beyond packetBytesMax closes the connection before it is collecte
   client.publish('a/b', '2'.padStart(200_000), { qos: 1 });
   await closed;
   expect(log.values()).toEqual([1]);
+});
+
+test('beyond waitingMessagesMax nothing is kept for a subscriber that is away', async () => {
+  const { broker, log } = await start({ waitingMessagesMax: 3 });
+  const session: IClientOptions = { clientId: 'away', clean: false };
+  const publisher = await connect(urlOf(broker));
+  const away = await connect(urlOf(broker), session);
+  await away.subscribeAsync('a/#', { qos: 1 });
+  for (const round of [1, 2]) {
+    await (round === 1 ? away.endAsync() : undefined);
+    await until(() => broker.counters().clients === 1);
+    for (let n = 1; n <= 5; n++) await publisher.publishAsync('a/n', String(n), { qos: 1 });
+    await until(() => broker.counters().undelivered === 2 * round);
+    const seen: string[] = [];
+    const back = mqtt.connect(urlOf(broker), { ...session, reconnectPeriod: 0 });
+    back.on('message', (_, payload) => seen.push(payload.toString()));
+    await until(() => seen.length === 3);
+    await back.endAsync();
+    expect(seen).toEqual(['1', '2', '3']);
+  }
+  expect(log.values()).toHaveLength(10);
+});
+
+test('beyond retainedTopicsMax a message is not retained', async () => {
+  const { broker, log } = await start({ retainedTopicsMax: 1 });
+  const client = await connect(urlOf(broker));
+  const retain = (topic: string, payload: string) =>
+    client.publishAsync(topic, payload, { qos: 1, retain: true });
+  await retain('a/1', '1');
+  await retain('a/2', '2');
+  await retain('a/1', '3');
+  await until(() => broker.counters().undelivered === 1);
+  const seen: string[] = [];
+  client.on('message', (topic, payload) => seen.push(`${topic} ${payload}`));
+  await client.subscribeAsync('a/#');
+  await until(() => seen.length > 0);
+  expect(seen).toEqual(['a/1 3']);
+  await retain('a/1', ''); // makes room
+  await retain('a/2', '4');
+  expect(broker.counters().undelivered).toBe(1);
+  expect(log.values()).toEqual([1, 2, 3, 4]);
+});
+
+test('bytes that are not MQTT close their connection and nothing else', async () => {
+  const { broker, log } = await start();
+  const client = await connect(urlOf(broker));
+  const mutation = fc.record({
+    bytes: fc.oneof(
+      fc.uint8Array({ maxLength: 50 }),
+      fc.tuple(fc.nat({ max: 40 }), fc.integer({ min: 0, max: 255 })).map(([at, byte]) => {
+        const packets = Buffer.concat([
+          connectPacket('fuzz'),
+          publishPacket('1'),
+          pubrel,
+          publishPacket('2'),
+        ]);
+        packets[at] = byte;
+        return packets;
+      }),
+    ),
+  });
+  await fc.assert(
+    fc.asyncProperty(mutation, async ({ bytes }) => {
+      const { socket } = await raw(broker);
+      socket.end(bytes);
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }),
+    { numRuns: 300 },
+  );
+  await client.publishAsync('a/good', '42', { qos: 1 });
+  expect(log.values().at(-1)).toBe(42);
 });
 
 test('authenticate decides who gets in', async () => {

@@ -6,6 +6,7 @@ import type { Logger } from '../../lake/base/log.ts';
 import { createMqttMapper } from '../../lake/receive/mqtt/mapper.ts';
 import type { TopicTemplate } from '../../lake/receive/mqtt/templates.ts';
 import type { SeriesCache } from '../../lake/receive/series-cache.ts';
+import { boundPersistence, type PersistenceLimits } from './bounded-persistence.ts';
 import { type Listener, listenTcp, listenWebSocket } from './listeners.ts';
 import { createPacketGuard } from './packet-guard.ts';
 import { type AppendBatch, createPublishStore } from './publish-store.ts';
@@ -32,6 +33,8 @@ interface BrokerCounters {
   readonly dropped: number;
   readonly refused: number;
   readonly rowsInFlight: number;
+  /** Messages not kept for a subscriber, or not retained, because a limit was met; they are stored nevertheless. */
+  readonly undelivered: number;
 }
 
 export interface BrokerOptions extends Partial<BrokerLimits> {
@@ -48,7 +51,7 @@ export interface BrokerOptions extends Partial<BrokerLimits> {
   readonly authenticate?: (username: string | undefined, password: string | undefined) => boolean;
 }
 
-interface BrokerLimits {
+interface BrokerLimits extends PersistenceLimits {
   /** Clients connected at once; one more is answered with CONNACK 3, server unavailable. */
   readonly connectionsMax: number;
   /** A larger payload is acknowledged and its start kept as a dead letter. */
@@ -66,6 +69,8 @@ const brokerLimits: BrokerLimits = {
   packetBytesMax: 16 * 1024 * 1024,
   inFlightRowsMax: 200_000,
   inFlightBytesMax: 64 * 1024 * 1024,
+  retainedTopicsMax: 50_000,
+  waitingMessagesMax: 1000,
 };
 
 /** Connections above connectionsMax that are kept open long enough to be told so. */
@@ -97,6 +102,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   aedes.on('clientError', ({ id }, error) => logger.debug('MQTT client closed', { client: id, error }));
   aedes.on('connectionError', (_, error) => logger.debug('MQTT connection closed', { error }));
   await aedes.listen();
+  let undelivered = 0;
+  boundPersistence(aedes, limits, () => undelivered++);
 
   const connections = new Set<Duplex>();
   const onConnection = (stream: Duplex, request?: IncomingMessage): void => {
@@ -138,7 +145,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   return {
     port: tcp?.port ?? 0,
     webSocketPort: webSocket?.port ?? 0,
-    counters: () => ({ ...store.counts, clients: clients.size }),
+    counters: () => ({ ...store.counts, clients: clients.size, undelivered }),
     [Symbol.asyncDispose]: close,
   };
 }

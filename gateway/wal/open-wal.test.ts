@@ -244,7 +244,7 @@ test.each([
   await expect(openWal({ path, clock: systemClock })).rejects.toMatchObject({ code });
 });
 
-test('after it is closed, and after its writer died, appends are rejected', async () => {
+test('closing commits what waits; appends are rejected after it', async () => {
   const wal = await open({ commitIntervalMs: 60_000 });
   const last = wal.append(batchOf([1]));
   await wal[Symbol.asyncDispose]();
