@@ -1,0 +1,165 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../../lake/base/clock.ts';
+import { hasCode, messageOf } from '../../lake/base/errors.ts';
+import type { Logger } from '../../lake/base/log.ts';
+import { createBell } from '../../lake/base/retry.ts';
+import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
+import { duckdbWriterDefaults } from '../../lake/parquet/duckdb-writer.ts';
+import type { Wal } from '../wal/wal.ts';
+import {
+  groupOf,
+  type LocalFile,
+  type LocalFiles,
+  type MergeLimits,
+  mergedPath,
+  openLocalFiles,
+} from './local-files.ts';
+import { segmentRecord } from './seal-range.ts';
+
+export interface MergerOptions extends Partial<MergeLimits> {
+  readonly wal: Wal;
+  /** Absolute; the sealer's. */
+  readonly dataDir: string;
+  /** Deletes files (relative paths) that the WAL no longer names, once no view reads them. */
+  readonly discard: (paths: readonly string[]) => Promise<void>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** How often it looks for work. */
+  readonly mergeIntervalMs?: number;
+  /** A group of files that could not be merged is left alone for so long. */
+  readonly mergeRetryMs?: number;
+  /** Shipped local files whose newest row is older are removed; the lake keeps them. */
+  readonly localRetentionHours?: number;
+  readonly writerMemoryBytesMax?: number;
+}
+
+export const mergerDefaults = {
+  mergeFilesMin: 32,
+  mergeRowsMax: 2_000_000,
+  mergeBytesMax: 64 * 1024 * 1024,
+  mergeIntervalMs: 15_000,
+  mergeRetryMs: 3_600_000,
+  localRetentionHours: 168,
+  writerMemoryBytesMax: duckdbWriterDefaults.writerMemoryBytesMax,
+} as const;
+
+export interface Merger extends AsyncDisposable {
+  /** Does all the work that there is now. */
+  runNow(): Promise<void>;
+  /** Counted since the start. */
+  readonly status: { readonly merges: number; readonly removedFiles: number };
+}
+
+type Settings = Required<MergerOptions>;
+
+/** Files removed from the WAL at once. */
+const removeFilesMax = 500;
+
+/**
+ * Keeps the number of local files small: there is a new one every few seconds. Files of one signal and day that are
+ * shipped are merged tier by tier, so that a row is rewritten at most a few times; old ones are removed.
+ */
+export function startMerger(options: MergerOptions): Merger {
+  const settings: Settings = { ...mergerDefaults, ...options };
+  const { wal, clock, logger } = settings;
+  const files = openLocalFiles(wal.path);
+  const status = { merges: 0, removedFiles: 0 };
+  /** Groups that failed, and until when they are left alone. */
+  const held = new Map<string, number>();
+  const stop = new AbortController();
+  let last: Promise<void> = Promise.resolve();
+
+  const runNow = (): Promise<void> => {
+    last = last
+      .then(() => removeOld(settings, files, status))
+      .then(() => mergeAll(settings, files, held, status, stop.signal));
+    return last;
+  };
+  const loop = (async () => {
+    const bell = createBell(clock);
+    for (let logged: string | undefined; !stop.signal.aborted; ) {
+      await bell.wait(stop.signal, settings.mergeIntervalMs);
+      if (stop.signal.aborted) return;
+      try {
+        await runNow();
+        logged = undefined;
+      } catch (error) {
+        const message = messageOf(error);
+        if (message !== logged) logger.error('could not tidy local files; trying again', { error: message });
+        logged = message;
+        last = Promise.resolve();
+      }
+    }
+  })();
+  return {
+    status,
+    runNow,
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await loop;
+      await last.catch(() => undefined); // whoever called runNow has it
+      files[Symbol.dispose]();
+    },
+  };
+}
+
+async function removeOld(
+  settings: Settings,
+  files: LocalFiles,
+  status: { removedFiles: number },
+): Promise<void> {
+  const { wal, clock, discard, localRetentionHours } = settings;
+  const beforeUs = Math.round((clock.nowMs() - localRetentionHours * 3_600_000) * 1000);
+  for (;;) {
+    const paths = files.olderThan(beforeUs, removeFilesMax);
+    if (paths.length === 0) return;
+    await wal.removeSegments(paths);
+    await discard(paths);
+    status.removedFiles += paths.length;
+  }
+}
+
+async function mergeAll(
+  settings: Settings,
+  files: LocalFiles,
+  held: Map<string, number>,
+  status: { merges: number },
+  stop: AbortSignal,
+): Promise<void> {
+  const { clock, logger, mergeRetryMs } = settings;
+  while (!stop.aborted) {
+    const nowMs = clock.monotonicMs();
+    const inputs = files.nextMerge(settings, (group) => (held.get(group) ?? 0) > nowMs);
+    const [first] = inputs;
+    if (first === undefined) return;
+    try {
+      await mergeFiles(settings, inputs);
+      status.merges++;
+      held.delete(groupOf(first));
+    } catch (error) {
+      held.set(groupOf(first), nowMs + mergeRetryMs);
+      logger.error('could not merge local files', { group: groupOf(first), error: messageOf(error) });
+      if (hasCode(error, 'unsupported')) return; // no DuckDB: nothing is queried here either
+    }
+  }
+}
+
+async function mergeFiles(settings: Settings, inputs: readonly LocalFile[]): Promise<void> {
+  const { wal, dataDir, discard, writerMemoryBytesMax } = settings;
+  const [first] = inputs;
+  if (first === undefined) return;
+  const spillDirectory = join(dataDir, 'spill', 'merge');
+  await mkdir(spillDirectory, { recursive: true });
+  const file = await mergeSegments({
+    signal: first.signal,
+    paths: inputs.map(({ path }) => join(dataDir, path)),
+    rows: inputs.reduce((sum, { rows }) => sum + rows, 0),
+    path: join(dataDir, mergedPath(inputs)),
+    writerMemoryBytesMax,
+    spillDirectory,
+  });
+  const removed = inputs.map(({ path }) => path);
+  await wal.replaceSegments(removed, segmentRecord(dataDir, file, first.signal, null, first.tier + 1));
+  await discard(removed);
+}

@@ -1,0 +1,376 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DuckDBConnection } from '@duckdb/node-api';
+import Database from 'better-sqlite3';
+import fc from 'fast-check';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { systemClock } from '../../lake/base/clock.ts';
+import { createLogger } from '../../lake/base/log.ts';
+import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
+import { tableSchemas } from '../../lake/schema/tables.ts';
+import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
+import type { Prune, TableView } from '../../lake/tables.ts';
+import { logsBatch, metricsBatch, seriesOf } from '../../test/contract/rows.ts';
+import { type Merger, startMerger } from '../seal/merger.ts';
+import { type Sealer, startSealer } from '../seal/sealer.ts';
+import { openWal } from '../wal/open-wal.ts';
+import { openWalReader } from '../wal/reader.ts';
+import type { Wal } from '../wal/wal.ts';
+import { createFilePins } from './file-pins.ts';
+import { type GatewayTables, type GatewayTablesOptions, openGatewayTables } from './tables.ts';
+
+const noonUs = 1_728_043_200_000_000n;
+const dayUs = 86_400_000_000n;
+
+interface House {
+  readonly folder: string;
+  readonly wal: Wal;
+  readonly engine: Engine;
+  readonly connection: DuckDBConnection;
+  readonly tables: GatewayTables;
+  readonly sealer: Sealer;
+  readonly merger: Merger;
+  readonly lines: string[];
+  markAllShipped(): Promise<void>;
+}
+
+let house: House;
+let close: AsyncDisposableStack;
+beforeEach(async () => {
+  house = await build();
+});
+afterEach(() => close.disposeAsync());
+
+async function build(options: Partial<GatewayTablesOptions> = {}, retentionHours = 1e9): Promise<House> {
+  close = new AsyncDisposableStack();
+  const folder = mkdtempSync(join(tmpdir(), 'firn-tables-'));
+  close.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const lines: string[] = [];
+  const shared = {
+    dataDir: folder,
+    tenant: tenantId('demo'),
+    site: siteId('plant'),
+    logger: createLogger('info', (line) => lines.push(line)),
+    clock: systemClock,
+  };
+  const wal = close.use(
+    await openWal({ path: join(folder, 'wal.db'), clock: systemClock, commitIntervalMs: 0 }),
+  );
+  const sealer = close.use(
+    await startSealer({ ...shared, wal, gateway: gatewayId('gw'), writer: 'duckdb', sealIntervalMs: 1e6 }),
+  );
+  const engine = close.use(await openEngine({ directories: [folder], memoryBytesMax: 256e6, threads: 2 }));
+  const pins = createFilePins(folder, shared.logger);
+  const tables = close.use(
+    await openGatewayTables({ ...shared, walPath: wal.path, engine, pins, ...options }),
+  );
+  const merger = close.use(
+    startMerger({
+      ...shared,
+      wal,
+      discard: pins.discard,
+      mergeFilesMin: 3,
+      mergeIntervalMs: 1e6,
+      localRetentionHours: retentionHours,
+    }),
+  );
+  const connection = await engine.connect();
+  close.defer(() => connection.closeSync());
+  const markAllShipped = async (): Promise<void> => {
+    using reader = openWalReader(wal.path);
+    for (const { number } of reader.shipments('sealed')) await wal.markShipped(number, 1);
+  };
+  return { folder, wal, engine, connection, tables, sealer, merger, lines, markAllShipped };
+}
+
+const files = (signal = 'metrics'): string[] => {
+  const path = join(house.folder, 'segments', signal);
+  return existsSync(path) ? readdirSync(path) : [];
+};
+const doubleBits = (value: number): bigint => new BigInt64Array(Float64Array.of(value).buffer)[0] ?? 0n;
+const appendMetrics = (...values: number[]): Promise<void> =>
+  house.wal.append(
+    metricsBatch(values.map((value) => [BigInt(value % 5), noonUs + BigInt(value), doubleBits(value)])),
+  );
+const appendLog = (value: number): Promise<void> =>
+  house.wal.append(logsBatch([[BigInt(value % 3), noonUs * 1000n, String(value), null, null]]));
+
+/** The values in a view, sorted: a row that is there twice shows. */
+async function valuesIn(view: TableView, column: 'value' | 'line' = 'value'): Promise<number[]> {
+  const result = await house.connection.runAndReadAll(`SELECT ${column} FROM ${view.from}`);
+  return result
+    .getRows()
+    .map(([value]) => Number(value))
+    .sort((a, b) => a - b);
+}
+
+async function valuesNow(prune: Prune = {}): Promise<number[]> {
+  await using view = await house.tables.open('metrics', prune);
+  return valuesIn(view);
+}
+
+test.each(['metrics', 'logs'] as const)(
+  '%s: the columns of the schema, from nothing, tail, files, and both',
+  async (table) => {
+    const columnTypes = async (): Promise<unknown[]> => {
+      await using view = await house.tables.open(table, {});
+      const described = await house.connection.runAndReadAll(`DESCRIBE SELECT * FROM ${view.from}`);
+      return described.getRows().map(([name, type]) => [name, type]);
+    };
+    const duckdbTypes = {
+      long: 'BIGINT',
+      double: 'DOUBLE',
+      string: 'VARCHAR',
+      timestamptz: 'TIMESTAMP WITH TIME ZONE',
+    };
+    const expected = tableSchemas[table].columns.map(({ name, type }) => [name, duckdbTypes[type]]);
+    const append = () => (table === 'metrics' ? appendMetrics(1) : appendLog(1));
+    expect(await columnTypes()).toEqual(expected);
+    await append();
+    expect(await columnTypes()).toEqual(expected);
+    await house.sealer.sealNow();
+    expect(await columnTypes()).toEqual(expected);
+    await append();
+    expect(await columnTypes()).toEqual(expected);
+  },
+);
+
+test('a row is the same in the tail, in its segment and after a merge', async () => {
+  const rows = async (): Promise<string[]> => {
+    const texts: string[] = [];
+    for (const table of ['metrics', 'logs'] as const) {
+      await using view = await house.tables.open(table, {});
+      const time = table === 'metrics' ? 'epoch_us(timestamp), value::BIT::VARCHAR' : 'epoch_us(timestamp)';
+      const sql = `SELECT *, ${time} FROM ${view.from} ORDER BY ALL`;
+      const result = await house.connection.runAndReadAll(sql);
+      texts.push(...result.getRowsJson().map((row) => JSON.stringify(row)));
+    }
+    return texts;
+  };
+  await house.wal.append(
+    metricsBatch([
+      [1n, noonUs, 0x7ff0000000000002n],
+      [1n, noonUs, 0x7ff8000000000001n],
+      [2n, -1n, -(2n ** 63n)],
+      [2n, -1n, 0n],
+    ]),
+  );
+  await house.wal.append(logsBatch([[1n, -1n, 'a\0b', null, 'warn']]));
+  await house.wal.append(logsBatch([[2n, noonUs * 1000n + 1n, '', '{}', null]]));
+  const inTail = await rows();
+  expect(inTail.length).toBe(6);
+  expect(inTail[0]).toContain(JSON.stringify(seriesOf(1n)).slice(1, -1));
+  await house.sealer.sealNow();
+  expect(await rows()).toEqual(inTail);
+  for (let seal = 0; seal < 2; seal++) {
+    for (const us of [noonUs, -1n]) await house.wal.append(metricsBatch([[3n, us, 0n]]));
+    await appendLog(1);
+    await house.sealer.sealNow();
+  }
+  const before = await rows();
+  await house.markAllShipped();
+  await house.merger.runNow();
+  expect(house.merger.status.merges).toBeGreaterThan(0);
+  expect(await rows()).toEqual(before);
+});
+
+test('a view stays as it was, whatever is appended, sealed and merged after it', async () => {
+  await appendMetrics(1, 2);
+  await using first = await house.tables.open('metrics', {});
+  await house.sealer.sealNow();
+  await appendMetrics(3);
+  await using second = await house.tables.open('metrics', {});
+  for (const value of [4, 5]) {
+    await house.sealer.sealNow();
+    await appendMetrics(value);
+  }
+  await house.sealer.sealNow();
+  await using third = await house.tables.open('metrics', {});
+  await house.markAllShipped();
+  await house.merger.runNow();
+  expect(house.merger.status.merges).toBe(1);
+  expect([await valuesIn(first), await valuesIn(second), await valuesIn(third), await valuesNow()]).toEqual([
+    [1, 2],
+    [1, 2, 3],
+    [1, 2, 3, 4, 5],
+    [1, 2, 3, 4, 5],
+  ]);
+});
+
+test('merged files are deleted when the last view that reads them is closed', async () => {
+  for (const value of [1, 2, 3]) {
+    await appendMetrics(value);
+    await house.sealer.sealNow();
+  }
+  const one = await house.tables.open('metrics', {});
+  const other = await house.tables.open('metrics', {});
+  await house.merger.runNow();
+  expect(files().length).toBe(3); // not shipped yet
+  await house.markAllShipped();
+  await house.merger.runNow();
+  expect(files().length).toBe(4);
+  await one[Symbol.asyncDispose]();
+  await one[Symbol.asyncDispose]();
+  expect(files().length).toBe(4);
+  await other[Symbol.asyncDispose]();
+  await expect.poll(() => files()).toEqual([expect.stringMatching(/-t1\.parquet$/)]);
+  expect(await valuesNow()).toEqual([1, 2, 3]);
+});
+
+test('files that can not match are left out', async () => {
+  for (const day of [0n, 1n, 2n]) {
+    await house.wal.append(metricsBatch([[day, noonUs + day * dayUs, doubleBits(Number(day))]]));
+    await house.sealer.sealNow();
+  }
+  const pruned = async (prune: Prune): Promise<unknown> => {
+    await using view = await house.tables.open('metrics', prune);
+    return [view.filesConsidered, view.filesPruned, await valuesIn(view)];
+  };
+  expect(await pruned({})).toEqual([3, 0, [0, 1, 2]]);
+  expect(await pruned({ fromUs: Number(noonUs + dayUs) })).toEqual([3, 1, [1, 2]]);
+  expect(await pruned({ fromUs: Number(noonUs + 1n), toUs: Number(noonUs + dayUs) })).toEqual([3, 2, [1]]);
+  expect(await pruned({ name: '\u{1f600}' })).toEqual([3, 2, [2]]);
+  expect(await pruned({ name: 'none' })).toEqual([3, 3, []]);
+});
+
+test('local files that are shipped and past their retention are removed; others are kept', async () => {
+  await close.disposeAsync();
+  house = await build({}, 24);
+  await appendMetrics(1); // of 2024
+  await house.wal.append(metricsBatch([[1n, BigInt(Date.now()) * 1000n, doubleBits(2)]]));
+  await house.sealer.sealNow();
+  await house.merger.runNow();
+  expect(await valuesNow()).toEqual([1, 2]);
+  await house.markAllShipped();
+  await house.merger.runNow();
+  expect(await valuesNow()).toEqual([2]);
+  expect([files().length, house.merger.status.removedFiles]).toEqual([1, 1]);
+});
+
+test.each([
+  [{ tailRowsMax: 3 }, 'tailRowsMax'],
+  [{ tailBytesMax: 100 }, 'tailBytesMax'],
+])('with %o, a tail that is longer fails with limit until it is sealed', async (limits, subject) => {
+  await close.disposeAsync();
+  house = await build(limits);
+  await appendMetrics(1, 2);
+  expect(await valuesNow()).toEqual([1, 2]);
+  await appendMetrics(3, 4);
+  await expect(valuesNow()).rejects.toMatchObject({ code: 'limit', subject });
+  await house.sealer.sealNow();
+  await appendMetrics(5);
+  expect(await valuesNow()).toEqual([1, 2, 3, 4, 5]);
+});
+
+test('a damaged batch is missing from the tail as it will be from its segment, and is logged once', async () => {
+  for (const value of [1, 2, 3]) await appendMetrics(value);
+  const db = new Database(house.wal.path);
+  db.exec(`UPDATE batch SET crc = crc + 1 WHERE seq = 2`);
+  db.close();
+  expect(await valuesNow()).toEqual([1, 3]);
+  expect(await valuesNow()).toEqual([1, 3]);
+  expect(house.lines.filter((line) => line.includes('damaged')).length).toBe(1);
+  await house.sealer.sealNow();
+  expect(await valuesNow()).toEqual([1, 3]);
+});
+
+test('the engine forgets the tail that is sealed', async () => {
+  const tablesInEngine = async (): Promise<number> => {
+    const sql = `SELECT table_name FROM duckdb_tables() WHERE schema_name = 'firn_tail'`;
+    return (await house.connection.runAndReadAll(sql)).getRows().length;
+  };
+  for (let value = 0; value < 20; value++) {
+    await appendMetrics(value);
+    expect((await valuesNow()).length).toBe(value + 1);
+    await house.sealer.sealNow();
+    await valuesNow();
+    expect(await tablesInEngine()).toBe(0);
+  }
+});
+
+test('descriptions of metrics come from the WAL, sealed or not', async () => {
+  const about = { name: 'up', type: 'gauge', help: 'is it up', unit: '' };
+  await house.wal.append({ ...metricsBatch([[1n, 1n, 1n]]), metadata: [about] });
+  expect(await house.tables.metricMetadata()).toEqual([about]);
+  await house.sealer.sealNow();
+  expect(await house.tables.metricMetadata()).toEqual([about]);
+});
+
+// The heart of it: whatever happens in whatever order, also at the same moment, a view holds each row that was
+// acknowledged before it was opened exactly once, and still does when it is read later.
+type Step =
+  | 'append'
+  | 'append many'
+  | 'log'
+  | 'seal'
+  | 'seal meanwhile'
+  | 'ship and merge'
+  | 'open'
+  | 'open two'
+  | 'close';
+const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.constantFrom<Step>(
+    ...(['append', 'append', 'append many', 'log', 'seal', 'seal meanwhile', 'ship and merge'] as const),
+    ...(['open', 'open', 'open two', 'close'] as const),
+  ),
+  { minLength: 5, maxLength: 25 },
+);
+
+test('every view holds each acknowledged row exactly once', async () => {
+  let views = 0;
+  await fc.assert(
+    fc.asyncProperty(steps, async (script) => {
+      await close.disposeAsync();
+      house = await build();
+      const acked: number[] = [];
+      const logged: number[] = [];
+      const open: { view: TableView; column: 'value' | 'line'; expected: number[] }[] = [];
+      let next = 0;
+      let meanwhile: Promise<unknown>[] = [];
+      const openOne = async (table: 'metrics' | 'logs'): Promise<void> => {
+        const expected = table === 'metrics' ? [...acked] : [...logged];
+        const view = await house.tables.open(table, {});
+        const column = table === 'metrics' ? 'value' : 'line';
+        open.push({ view, column, expected });
+        expect(await valuesIn(view, column)).toEqual(expected);
+        views++;
+      };
+      const run: Record<Step, () => Promise<unknown>> = {
+        append: async () => {
+          await appendMetrics(next);
+          acked.push(next++);
+        },
+        'append many': async () => {
+          const values = Array.from({ length: 100 }, () => next++);
+          await appendMetrics(...values);
+          acked.push(...values);
+        },
+        log: async () => {
+          await appendLog(next);
+          logged.push(next++);
+        },
+        seal: () => house.sealer.sealNow(),
+        'seal meanwhile': async () => meanwhile.push(house.sealer.sealNow()),
+        'ship and merge': async () => {
+          await house.markAllShipped();
+          meanwhile.push(house.merger.runNow());
+        },
+        open: () => openOne('metrics'),
+        'open two': () => Promise.all([openOne('metrics'), openOne('logs'), openOne('metrics')]),
+        close: async () => open.shift()?.view[Symbol.asyncDispose](),
+      };
+      for (const step of script) await run[step]();
+      await openOne('metrics');
+      for (const { view, column, expected } of open) expect(await valuesIn(view, column)).toEqual(expected);
+      await Promise.all(meanwhile);
+      meanwhile = [];
+      for (const { view, column, expected } of open) expect(await valuesIn(view, column)).toEqual(expected);
+      for (const { view } of open) await view[Symbol.asyncDispose]();
+      await openOne('metrics');
+      await openOne('logs');
+    }),
+    { numRuns: 15, endOnFailure: true },
+  );
+  expect(views).toBeGreaterThan(40);
+}, 120_000);

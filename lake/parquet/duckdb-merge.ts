@@ -1,0 +1,62 @@
+import { FirnError } from '../base/errors.ts';
+import type { Signal } from '../model/batch.ts';
+import { openDuckdb, sqlText } from '../sql/duckdb/engine.ts';
+import { copyDays, layouts, seriesDdl } from './duckdb-copy.ts';
+import { memoryLimit } from './duckdb-writer.ts';
+import type { SegmentFile } from './segment-writer.ts';
+
+export interface MergeRequest {
+  readonly signal: Signal;
+  /** Segments of one day, the oldest first: rows that are equal in the sort order stay in this order. */
+  readonly paths: readonly string[];
+  /** How many rows they hold together. */
+  readonly rows: number;
+  readonly path: string;
+  readonly writerMemoryBytesMax: number;
+  /** Where sorting spills when memory is short. */
+  readonly spillDirectory: string;
+}
+
+/**
+ * Writes one segment that holds the rows of several, durable when it resolves. The inputs stay as they are. Throws
+ * FirnError `corrupt` when they do not hold the rows that they should, `limit` when they don't fit.
+ */
+export async function mergeSegments(request: MergeRequest): Promise<SegmentFile> {
+  const { signal, paths, rows, path, writerMemoryBytesMax, spillDirectory } = request;
+  const instance = await openDuckdb({
+    threads: '1',
+    memory_limit: `${Math.floor(writerMemoryBytesMax / 1024)}KiB`,
+    temp_directory: spillDirectory,
+  });
+  const connection = await instance.connect();
+  try {
+    const { idColumn, timeColumn, rest } = layouts[signal];
+    const from = `read_parquet([${paths.map(sqlText).join(', ')}], hive_partitioning = false)`;
+    const columns = [`${idColumn} AS id`, `${timeColumn} AS time`, ...rest, 'site'];
+    await connection.run(`CREATE TEMP TABLE segment_rows AS SELECT ${columns.join(', ')} FROM ${from}`);
+    await connection.run(seriesDdl);
+    const name = signal === 'metrics' ? 'min(name)' : "''";
+    await connection.run(`INSERT INTO segment_series
+      SELECT id, row_number() OVER (ORDER BY name, id) - 1, name, labels FROM
+      (SELECT ${idColumn} AS id, ${name} AS name, min(labels) AS labels FROM ${from} GROUP BY 1)`);
+    const files = await copyDays(connection, signal, 'site', () => path);
+    const [file] = files;
+    if (file === undefined || files.length > 1 || file.rows !== rows) throw otherRows(path, rows, files);
+    return file;
+  } catch (error) {
+    throw memoryLimit(error, 'merge segments', writerMemoryBytesMax);
+  } finally {
+    connection.closeSync();
+    instance.closeSync();
+  }
+}
+
+function otherRows(path: string, rows: number, files: readonly SegmentFile[]): FirnError {
+  const found = files.map((file) => `${file.rows} of ${file.day}`).join(', ') || 'none';
+  return new FirnError({
+    code: 'corrupt',
+    operation: 'merge segments',
+    subject: path,
+    message: `${path} should hold ${rows} rows of one day, its parts hold ${found}`,
+  });
+}
