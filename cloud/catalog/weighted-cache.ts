@@ -34,7 +34,8 @@ export function weightedCache<V>(weightMax: number, weigh: (value: V) => number)
 
   async function makeAndKeep(key: string, make: () => Promise<V>): Promise<V> {
     try {
-      const value = await make();
+      // Never before the promise is in `making`, whatever `make` throws.
+      const value = await Promise.resolve().then(make);
       set(key, value);
       return value;
     } finally {
@@ -52,7 +53,7 @@ export function weightedCache<V>(weightMax: number, weigh: (value: V) => number)
         return Promise.resolve(found.value);
       }
       const shared = making.get(key) ?? makeAndKeep(key, make);
-      if (!held.has(key)) making.set(key, shared);
+      making.set(key, shared);
       return shared;
     },
     set,

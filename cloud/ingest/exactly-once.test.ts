@@ -47,7 +47,7 @@ function ingester(
   mayCrash: () => 'before' | 'after' | undefined,
   commitWith: CommitShipments,
   random: () => number,
-): { idleRounds: () => number; stop: () => void; ended: Promise<void> } {
+): { idleRounds: () => number; disturb: () => void; stop: () => void; ended: Promise<void> } {
   let stopped = false;
   let idle = 0;
   const life = async (): Promise<void> => {
@@ -89,6 +89,9 @@ function ingester(
   })();
   return {
     idleRounds: () => idle,
+    disturb: () => {
+      idle = 0;
+    },
     stop: () => {
       stopped = true;
     },
@@ -139,7 +142,10 @@ async function simulate(seed: number, commitWith: CommitShipments): Promise<Outc
     if (step > 20_000) return { wrong: [`seed ${seed}: it never comes to rest`], crashes, lostRaces };
     const uploads = toUpload[Math.floor(random() * toUpload.length)];
     const upload = random() < 0.2 ? uploads?.shift() : undefined;
-    if (upload) await store.put(upload.key, upload.body);
+    if (upload) {
+      await store.put(upload.key, upload.body);
+      for (const { disturb } of processes) disturb();
+    }
     letOneGo();
     await setImmediate();
   }

@@ -371,6 +371,25 @@ test('after a snapshot by another engine the marks of its ancestor hold', async 
   expect(await filesIn(store)).toHaveLength(2);
 });
 
+test('a table that was rolled back gets again what it lost, once', async () => {
+  const store = memoryStore();
+  const shipments = [1, 2, 3, 4].map((number) => madeShipment({ gateway: 'gw-1', number }));
+  const ingest = start(store);
+  for (const shipment of shipments.slice(0, 3)) {
+    await upload(store, shipment);
+    await ingest.pollNow();
+  }
+  const first = (await store.get(metadataKey('acme/lake/metrics/', 1))).body;
+  await store.put(metadataKey('acme/lake/metrics/', 4), first);
+  expect(await filesIn(store)).toHaveLength(1);
+  for (const shipment of shipments.slice(3)) await upload(store, shipment);
+  await ingest.pollNow();
+  expect(ingest.status().failing).toEqual([{ tenant, reason: expect.stringContaining('rolled back') }]);
+  await ingest.pollNow();
+  expect(await filesIn(store)).toEqual(keysOf(...shipments));
+  expect(ingest.status().failing).toEqual([]);
+});
+
 test('it stops while it waits, and when the last round is over', async () => {
   const ingest = start(memoryStore());
   await ingest.pollNow();

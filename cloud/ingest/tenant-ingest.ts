@@ -95,6 +95,8 @@ export function openTenantIngest(options: TenantIngestOptions): TenantIngest {
     );
     signal?.throwIfAborted();
     const commits = await commitHauls(options, gateways, hauls, signal);
+    const failure = hauls.find((haul) => haul.failure !== undefined)?.failure;
+    if (hasCode(failure, 'conflict')) known = undefined;
     const count = (of: (haul: Haul) => number): number => hauls.reduce((sum, each) => sum + of(each), 0);
     return {
       commits,
@@ -102,7 +104,7 @@ export function openTenantIngest(options: TenantIngestOptions): TenantIngest {
       quarantined: count(({ quarantined }) => quarantined),
       gatewaysWaiting: count(({ waiting }) => Number(waiting)),
       more: hauls.some(({ more }) => more),
-      failure: hauls.find(({ failure }) => failure !== undefined)?.failure,
+      failure,
     };
   }
 
