@@ -47,7 +47,7 @@ export interface RangeSealer extends AsyncDisposable {
 }
 
 /** Descriptions of metrics in one manifest; the rest goes with the next. */
-export const manifestMetadataMax = 5000;
+const manifestMetadataMax = 5000;
 
 interface Range {
   readonly number: number;

@@ -55,7 +55,7 @@ export interface Sealer extends AsyncDisposable {
   readonly status: SealerStatus;
 }
 
-export interface Sealed {
+interface Sealed {
   readonly number: number;
   readonly toSeq: number;
   readonly rows: number;
@@ -63,7 +63,7 @@ export interface Sealed {
 }
 
 /** Counted since the start. */
-export interface SealerStatus {
+interface SealerStatus {
   readonly shipments: number;
   readonly rows: number;
   readonly skippedBatches: number;

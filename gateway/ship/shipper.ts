@@ -31,7 +31,7 @@ export interface ShipperOptions {
   readonly damagedTriesMax?: number;
 }
 
-export const shipperDefaults = {
+const shipperDefaults = {
   retryMinMs: 1000,
   retryMaxMs: 60_000,
   refusedRetryMs: 300_000,
@@ -44,7 +44,7 @@ export interface Shipper extends AsyncDisposable {
   readonly status: ShipperStatus;
 }
 
-export interface ShipperStatus {
+interface ShipperStatus {
   /** Whether the last try to reach the store succeeded; false before the first. */
   readonly connected: boolean;
   readonly backlogShipments: number;

@@ -5,20 +5,27 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type Merger, mergerDefaults, startMerger } from '../../gateway/seal/merger.ts';
+import { type Sealer, sealerDefaults, startSealer } from '../../gateway/seal/sealer.ts';
+import { createFilePins } from '../../gateway/tables/file-pins.ts';
+import {
+  type GatewayTables,
+  type GatewayTablesOptions,
+  gatewayTablesDefaults,
+  openGatewayTables,
+} from '../../gateway/tables/tables.ts';
+import { openWal } from '../../gateway/wal/open-wal.ts';
+import { openWalReader } from '../../gateway/wal/reader.ts';
+import type { Wal } from '../../gateway/wal/wal.ts';
 import { systemClock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
 import type { Prune, TableView } from '../../lake/tables.ts';
-import { logsBatch, metricsBatch, seriesOf } from '../../test/contract/rows.ts';
-import { type Merger, startMerger } from '../seal/merger.ts';
-import { type Sealer, startSealer } from '../seal/sealer.ts';
-import { openWal } from '../wal/open-wal.ts';
-import { openWalReader } from '../wal/reader.ts';
-import type { Wal } from '../wal/wal.ts';
-import { createFilePins } from './file-pins.ts';
-import { type GatewayTables, type GatewayTablesOptions, openGatewayTables } from './tables.ts';
+import { logsBatch, type MetricRow, metricsBatch, seriesOf } from './rows.ts';
+
+// The tables port of the gateway, against the sealer and the merger that work below it.
 
 const noonUs = 1_728_043_200_000_000n;
 const dayUs = 86_400_000_000n;
@@ -58,7 +65,14 @@ async function build(options: Partial<GatewayTablesOptions> = {}, retentionHours
     await openWal({ path: join(folder, 'wal.db'), clock: systemClock, commitIntervalMs: 0 }),
   );
   const sealer = close.use(
-    await startSealer({ ...shared, wal, gateway: gatewayId('gw'), writer: 'duckdb', sealIntervalMs: 1e6 }),
+    await startSealer({
+      ...shared,
+      wal,
+      gateway: gatewayId('gw'),
+      writer: 'duckdb',
+      sealIntervalMs: 1e6,
+      sealRowsMax: 50,
+    }),
   );
   const engine = close.use(await openEngine({ directories: [folder], memoryBytesMax: 256e6, threads: 2 }));
   const pins = createFilePins(folder, shared.logger);
@@ -149,17 +163,20 @@ test('a row is the same in the tail, in its segment and after a merge', async ()
     return texts;
   };
   await house.wal.append(
-    metricsBatch([
-      [1n, noonUs, 0x7ff0000000000002n],
-      [1n, noonUs, 0x7ff8000000000001n],
-      [2n, -1n, -(2n ** 63n)],
-      [2n, -1n, 0n],
-    ]),
+    metricsBatch(
+      // Often enough that DuckDB would make a dictionary of them.
+      Array.from({ length: 10 }, (): MetricRow[] => [
+        [1n, noonUs, 0x7ff0000000000002n],
+        [1n, noonUs, 0x7ff8000000000001n],
+        [2n, -1n, -(2n ** 63n)],
+        [2n, -1n, 0n],
+      ]).flat(),
+    ),
   );
   await house.wal.append(logsBatch([[1n, -1n, 'a\0b', null, 'warn']]));
   await house.wal.append(logsBatch([[2n, noonUs * 1000n + 1n, '', '{}', null]]));
   const inTail = await rows();
-  expect(inTail.length).toBe(6);
+  expect(inTail.length).toBe(42);
   expect(inTail[0]).toContain(JSON.stringify(seriesOf(1n)).slice(1, -1));
   await house.sealer.sealNow();
   expect(await rows()).toEqual(inTail);
@@ -196,6 +213,25 @@ test('a view stays as it was, whatever is appended, sealed and merged after it',
     [1, 2, 3, 4, 5],
     [1, 2, 3, 4, 5],
   ]);
+});
+
+test('while a long tail is sealed bit by bit, a view has the sealed part from files and the rest from the tail', async () => {
+  const batches = [0, 1, 2, 3].map((batch) => Array.from({ length: 40 }, (_, index) => 40 * batch + index));
+  for (const values of batches) await appendMetrics(...values);
+  expect(await valuesNow()).toEqual(batches.flat());
+  const between: Promise<[filesConsidered: number, number[]]>[] = [];
+  house.sealer.onSealed(() => {
+    between.push(
+      (async () => {
+        await using view = await house.tables.open('metrics', {});
+        return [view.filesConsidered, await valuesIn(view)];
+      })(),
+    );
+  });
+  await house.sealer.sealNow();
+  const seen = await Promise.all(between);
+  expect(seen.map(([, values]) => values)).toEqual(batches.map(() => batches.flat()));
+  expect(seen[0]?.[0]).toBeLessThan(4);
 });
 
 test('merged files are deleted when the last view that reads them is closed', async () => {
@@ -287,6 +323,13 @@ test('the engine forgets the tail that is sealed', async () => {
     await valuesNow();
     expect(await tablesInEngine()).toBe(0);
   }
+});
+
+test('the default limits fit together: a tail is several seals, and what one seal writes can be merged', () => {
+  expect(gatewayTablesDefaults.tailRowsMax).toBeGreaterThanOrEqual(4 * sealerDefaults.sealRowsMax);
+  expect(gatewayTablesDefaults.tailBytesMax).toBeGreaterThanOrEqual(4 * sealerDefaults.sealBytesMax);
+  expect(mergerDefaults.mergeRowsMax).toBeGreaterThanOrEqual(2 * sealerDefaults.sealRowsMax);
+  expect(mergerDefaults.mergeBytesMax).toBeGreaterThanOrEqual(2 * sealerDefaults.sealBytesMax);
 });
 
 test('descriptions of metrics come from the WAL, sealed or not', async () => {
