@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { tenantId } from '../../lake/model/ids.ts';
+import { tenantOfHeader } from './http-credentials.ts';
 import { openTenantStore } from './tenant-store.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'firn-tenants-'));
@@ -32,4 +33,25 @@ test('a damaged file is an error, never an empty list', () => {
   const damaged = mkdtempSync(join(folder, 'damaged-'));
   writeFileSync(join(damaged, 'tenants.json'), '{"format":1,');
   expect(() => openTenantStore(damaged)).toThrow(/tenants.json can't be read/);
+});
+
+test('HTTP credentials are key id and secret, or the secret as a bearer token', () => {
+  const store = openTenantStore(mkdtempSync(join(folder, 'http-')));
+  const key = store.create(tenantId('a'), { id: 'k', secret: 'a-secret:with-a-colon' });
+  const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
+  expect(tenantOfHeader(basic(`${key?.id}:${key?.secret}`), store)).toBe('a');
+  expect(tenantOfHeader(`bearer ${key?.secret}`, store)).toBe('a');
+  for (const header of [
+    undefined,
+    '',
+    'Basic',
+    'Basic !',
+    basic('k'),
+    basic('k:'),
+    'Bearer',
+    'Bearer x',
+    `Digest ${key?.secret}`,
+  ]) {
+    expect(tenantOfHeader(header, store)).toBeUndefined();
+  }
 });

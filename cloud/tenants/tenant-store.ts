@@ -35,6 +35,8 @@ export interface TenantStore {
   tenants(): readonly TenantId[];
   /** The tenant of a key, or undefined when the id or the secret is wrong. */
   authenticate(keyId: string, secret: string): TenantId | undefined;
+  /** The tenant of a secret alone; secrets are unique and can't be guessed. */
+  authenticateSecret(secret: string): TenantId | undefined;
   /** The tenant and SCRAM verifier of a key id. */
   keyOf(keyId: string): { readonly tenant: TenantId; readonly verifier: ScramVerifier } | undefined;
   /** Makes the tenant with one key (a random one if none is given) and returns it; undefined when the tenant exists. */
@@ -51,6 +53,10 @@ export function openTenantStore(directory: string): TenantStore {
     authenticate: (keyId, secret) => {
       const key = keys.get(keyId);
       return key && secretMatches(secret, key.secretSha256) ? key.tenant : undefined;
+    },
+    authenticateSecret: (secret) => {
+      const hash = hashSecret(secret);
+      return keys.values().find((key) => key.secretSha256 === hash)?.tenant;
     },
     keyOf: (keyId) => {
       const key = keys.get(keyId);

@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
-import type { Hono } from 'hono';
 
 export interface HttpServer extends AsyncDisposable {
   readonly port: number;
@@ -13,7 +12,7 @@ const closeMsMax = 5000;
 
 /** Serves an application; resolves when it listens. Closing waits for running requests, but not for ever. */
 export async function startHttpServer(
-  app: Hono,
+  app: { fetch(request: Request): Response | Promise<Response> },
   address: { readonly host: string; readonly port: number },
 ): Promise<HttpServer> {
   const server = createAdaptorServer({ fetch: app.fetch }) as Server;

@@ -8,9 +8,9 @@ import type { Label } from '../../model/labels.ts';
 export interface TopicTemplate {
   readonly topic: string;
   /** Metric name instead of the one from topic or JSON path; `{name}` stands for that segment. */
-  readonly metric?: string;
+  readonly metric?: string | undefined;
   /** Labels that every series gets. */
-  readonly labels?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
 }
 
 /** What a topic says about its messages. */

@@ -1,0 +1,152 @@
+import { join } from 'node:path';
+import { type Context, Hono } from 'hono';
+import { buildInfo } from '../lake/api/build-info.ts';
+import { startHttpServer } from '../lake/api/http-server.ts';
+import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
+import { systemClock } from '../lake/base/clock.ts';
+import { printSettings, wantsHelp } from '../lake/base/config.ts';
+import { createLogger, type Logger } from '../lake/base/log.ts';
+import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
+import { runService, type Service } from '../lake/base/service.ts';
+import { type TenantId, tenantId } from '../lake/model/ids.ts';
+import type { ObjectStore } from '../lake/object-store/object-store.ts';
+import { openObjectStore } from '../lake/object-store/open.ts';
+import { defaultQueryLimits } from '../lake/promql/limits.ts';
+import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
+import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
+import type { Tables } from '../lake/tables.ts';
+import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
+import { startIngest } from './ingest/ingest.ts';
+import { openCloudTables } from './tables/cloud-tables.ts';
+import { tenantOfHeader } from './tenants/http-credentials.ts';
+import { openTenantStore, type TenantStore, writeSecretFile } from './tenants/tenant-store.ts';
+
+// The cloud process: joins the rooms beside it. What is opened is closed in reverse.
+
+const clock = systemClock;
+
+export async function main(argv: readonly string[]): Promise<number> {
+  if (wantsHelp(argv)) {
+    const settings = printSettings(cloudSettings);
+    process.stdout.write(
+      `usage: firn cloud [FLAGS]\n\nRuns the cloud.\n\n  --config FILE  YAML or JSON\n${settings}\n`,
+    );
+    return 0;
+  }
+  return runService('firn cloud', () => startCloud(loadCloudConfig(argv)));
+}
+
+async function startCloud(config: CloudConfig): Promise<Service> {
+  checkFolder(config.dataDir, '--data-dir');
+  await checkPorts(config.listen.host, {
+    '--http-port': config.http.port,
+    '--pgwire-port': config.pgwire.port,
+  });
+  const logger = createLogger(config.logLevel).with({ part: 'cloud' });
+  await using stack = new AsyncDisposableStack();
+  const tenants = openTenantStore(config.dataDir);
+  const keyFile = makeTenants(config, tenants, logger);
+  const { store, locationOf } = await openObjectStore(config.store);
+  stack.defer(() => store.close());
+  const { pollIntervalMs } = config.ingest;
+  stack.use(startIngest({ store, locationOf, tenants: tenants.tenants, clock, logger, pollIntervalMs }));
+  const deployments = openDeployments(config, store, locationOf, stack);
+  const ports = await openDoors(config, logger, tenants, deployments, stack);
+  logger.info('cloud is running', { store: store.description, ...ports });
+  const open = stack.move();
+  return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+/** Makes the configured tenants that do not exist; the key of each goes into a file of its own. Returns the first's. */
+function makeTenants(config: CloudConfig, tenants: TenantStore, logger: Logger): string {
+  const fileOf = (tenant: string): string => join(config.dataDir, 'keys', `${tenant}.key`);
+  const { keyId, keySecret } = config.bootstrap;
+  for (const [index, name] of config.tenants.entries()) {
+    const given =
+      index === 0 && keyId !== '' && keySecret !== '' ? { id: keyId, secret: keySecret } : undefined;
+    const key = tenants.create(tenantId(name), given);
+    if (!key) continue;
+    writeSecretFile(fileOf(name), keyFileText(name, key.id, key.secret));
+    logger.info('made a tenant; its key is in a file that only this user can read', {
+      tenant: name,
+      file: fileOf(name),
+    });
+  }
+  return fileOf(config.tenants[0] ?? 'demo');
+}
+
+const keyFileText = (tenant: string, id: string, secret: string): string =>
+  `# Key of tenant ${tenant}. To use it in a shell: . THIS_FILE
+export FIRN_KEY='${id}:${secret}'
+export PGUSER='${id}'
+export PGPASSWORD='${secret}'
+`;
+
+/** What one tenant's queries are answered from. */
+interface Deployment {
+  readonly engine: Engine;
+  readonly tables: Tables;
+  readonly scan: SeriesScan;
+}
+
+type Deployments = (tenant: TenantId) => Promise<Deployment>;
+
+/** One engine a tenant, opened when it is first asked: it may read this tenant's files and no others. */
+function openDeployments(
+  config: CloudConfig,
+  store: ObjectStore,
+  locationOf: (key: string) => string,
+  stack: AsyncDisposableStack,
+): Deployments {
+  const open = async (tenant: TenantId): Promise<Deployment> => {
+    const cacheDirectory = join(config.dataDir, 'cache', tenant);
+    const engine = await openEngine({
+      directories: [store.localPath(tenant) ?? cacheDirectory],
+      memoryBytesMax: config.query.memoryBytesMax,
+      threads: config.query.threads,
+    });
+    stack.use(engine);
+    const tables = await openCloudTables({
+      ...{ store, tenant, locationOf, clock },
+      ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
+    });
+    return { engine, tables, scan: seriesScan({ tables, engine }) };
+  };
+  const opened = new Map<TenantId, Promise<Deployment>>();
+  return (tenant) => {
+    const deployment = opened.get(tenant) ?? open(tenant);
+    opened.set(tenant, deployment);
+    deployment.catch(() => opened.delete(tenant));
+    return deployment;
+  };
+}
+
+/** Everything that listens. Returns the ports. */
+async function openDoors(
+  config: CloudConfig,
+  logger: Logger,
+  tenants: TenantStore,
+  deployments: Deployments,
+  stack: AsyncDisposableStack,
+) {
+  const { host } = config.listen;
+  const app = new Hono<{ Variables: { tenant: TenantId } }>();
+  app.get('/ready', (c) => c.text('ready\n'));
+  app.use('*', async (c, next) => {
+    const tenant = tenantOfHeader(c.req.header('authorization'), tenants);
+    if (tenant === undefined) {
+      c.header('WWW-Authenticate', 'Basic realm="firn"');
+      const error =
+        'give a key: basic authentication with its id and secret, or its secret as a bearer token';
+      return c.json({ status: 'error', errorType: 'unauthorized', error }, 401);
+    }
+    c.set('tenant', tenant);
+    return next();
+  });
+  const context = (c: Context): Promise<Deployment> => deployments(c.get('tenant'));
+  const { timeoutMs, samplesMax } = config.query;
+  const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
+  app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo }));
+  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
+  return { cloudHttp: http.port };
+}

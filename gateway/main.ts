@@ -1,0 +1,183 @@
+import { join } from 'node:path';
+import { Hono } from 'hono';
+import { buildInfo } from '../lake/api/build-info.ts';
+import { startHttpServer } from '../lake/api/http-server.ts';
+import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
+import { remoteWriteRoutes } from '../lake/api/receive/remote-write.ts';
+import { systemClock } from '../lake/base/clock.ts';
+import { printSettings, wantsHelp } from '../lake/base/config.ts';
+import { createLogger, type Logger } from '../lake/base/log.ts';
+import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
+import { runService, type Service } from '../lake/base/service.ts';
+import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
+import type { Labels } from '../lake/model/labels.ts';
+import { openObjectStore } from '../lake/object-store/open.ts';
+import { defaultQueryLimits } from '../lake/promql/limits.ts';
+import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
+import { createSeriesCache } from '../lake/receive/series-cache.ts';
+import { seriesScan } from '../lake/scan/series-scan.ts';
+import { openEngine } from '../lake/sql/duckdb/engine.ts';
+import { startBroker } from './broker/broker.ts';
+import { type GatewayConfig, gatewaySettings, loadGatewayConfig } from './config.ts';
+import { lockFolder } from './folder-lock.ts';
+import { startHealth } from './health/health.ts';
+import { startMerger } from './seal/merger.ts';
+import { startSealer } from './seal/sealer.ts';
+import { startShipper } from './ship/shipper.ts';
+import { createFilePins } from './tables/file-pins.ts';
+import { openGatewayTables } from './tables/tables.ts';
+import { openWal } from './wal/open-wal.ts';
+
+// The gateway process: joins the rooms beside it. What is opened is closed in reverse.
+
+const clock = systemClock;
+
+export async function main(argv: readonly string[]): Promise<number> {
+  if (wantsHelp(argv)) {
+    const settings = printSettings(gatewaySettings);
+    process.stdout.write(
+      `usage: firn gateway [FLAGS]\n\nRuns a gateway.\n\n  --config FILE  YAML or JSON\n${settings}\n`,
+    );
+    return 0;
+  }
+  return runService('firn gateway', () => startGateway(loadGatewayConfig(argv)));
+}
+
+async function startGateway(config: GatewayConfig): Promise<Service> {
+  checkFolder(config.dataDir, '--data-dir');
+  await checkPorts(config.listen.host, {
+    '--mqtt-port': config.mqtt.port,
+    '--mqtt-web-socket-port': config.mqtt.webSocketPort,
+    '--http-port': config.http.port,
+    '--pgwire-port': config.pgwire.port,
+  });
+  const logger = createLogger(config.logLevel).with({ part: 'gateway' });
+  await using stack = new AsyncDisposableStack();
+  stack.use(lockFolder(config.dataDir));
+  const storage = await openStorage(config, logger, stack);
+  const ready = await openDoors(config, logger, storage, stack);
+  logger.info('gateway is running', { dataDir: config.dataDir, ...ready });
+  const open = stack.move();
+  return { ready, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+type Storage = Awaited<ReturnType<typeof openStorage>>;
+
+/** The log, what becomes of it, and the tables over both. */
+async function openStorage(config: GatewayConfig, logger: Logger, stack: AsyncDisposableStack) {
+  const { dataDir, seal, ship } = config;
+  const ids = {
+    tenant: tenantId(config.tenant),
+    site: siteId(config.site),
+    gateway: gatewayId(config.gateway),
+  };
+  const walPath = join(dataDir, 'wal.db');
+  const wal = stack.use(
+    await openWal({
+      path: walPath,
+      clock,
+      commitIntervalMs: config.wal.commitIntervalMs,
+      walQueueBytesMax: config.wal.queueBytesMax,
+      onFailure: (error) => logger.error('the WAL writer died; nothing more is accepted', { error }),
+    }),
+  );
+  const sealer = stack.use(
+    await startSealer({
+      ...{ ...ids, wal, dataDir, clock, logger },
+      writer: seal.writer,
+      sealIntervalMs: seal.intervalMs,
+      sealRowsMax: seal.rowsMax,
+    }),
+  );
+  const pins = createFilePins(dataDir, logger);
+  const { discard } = pins;
+  stack.use(
+    startMerger({ wal, dataDir, discard, clock, logger, localRetentionHours: seal.localRetentionHours }),
+  );
+  const shipper = config.store.kind === 'none' ? undefined : await openShipper();
+  const engine = stack.use(
+    await openEngine({
+      directories: [join(dataDir, 'segments')],
+      memoryBytesMax: config.query.memoryBytesMax,
+      threads: config.query.threads,
+    }),
+  );
+  const tables = stack.use(await openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
+  return { ids, wal, sealer, shipper, engine, tables };
+
+  async function openShipper() {
+    const { store } = await openObjectStore(config.store);
+    stack.defer(() => store.close());
+    return stack.use(startShipper({ wal, store, dataDir, seals: sealer, clock, logger, ...ship }));
+  }
+}
+
+/** Everything that listens, and what it counts. Returns the ports. */
+async function openDoors(
+  config: GatewayConfig,
+  logger: Logger,
+  storage: Storage,
+  stack: AsyncDisposableStack,
+) {
+  const { ids, wal, sealer, shipper, engine, tables } = storage;
+  const { host } = config.listen;
+  const identity: Labels = config.identityLabels
+    ? [
+        ['gateway', ids.gateway],
+        ['site', ids.site],
+      ]
+    : [];
+  const cache = createSeriesCache({ identity });
+  const append = wal.append;
+  const written = { samples: 0, refused: 0 };
+  const { bodyBytesMax } = config.http;
+  const app = new Hono();
+  app.route(
+    '/',
+    remoteWriteRoutes({
+      ...{ append, cache },
+      limits: { ...remoteWriteLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax },
+      onAnswer: (answer) => {
+        written.samples += answer.samples;
+        written.refused += answer.status === 204 ? 0 : 1;
+      },
+    }),
+  );
+  const { timeoutMs, samplesMax } = config.query;
+  const deployment = { tables, scan: seriesScan({ tables, engine }) };
+  const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
+  app.route('/', prometheusRoutes({ context: () => deployment, limits, clock, logger, buildInfo }));
+  const broker = stack.use(await startBroker({ ...config.mqtt, host, append, cache, clock, logger }));
+  const counters = () => ({
+    mqtt_clients: broker.counters().clients,
+    mqtt_received_messages_total: broker.counters().received,
+    mqtt_dead_letters_total: broker.counters().deadLetters,
+    mqtt_dropped_messages_total: broker.counters().dropped,
+    remote_write_samples_total: written.samples,
+    remote_write_refused_requests_total: written.refused,
+    sealed_rows_total: sealer.status.rows,
+    skipped_rows_total: sealer.status.skippedRows,
+    ...(shipper && {
+      ship_connected: shipper.status.connected ? 1 : 0,
+      ship_backlog_shipments: shipper.status.backlogShipments,
+      ship_backlog_bytes: shipper.status.backlogBytes,
+    }),
+  });
+  app.get('/api/v1/firn/status', (c) =>
+    c.json({ ...ids, counters: counters(), sealer: sealer.status, shipper: shipper?.status ?? null }),
+  );
+  app.get('/ready', (c) => c.text('ready\n'));
+  stack.use(
+    startHealth({
+      append,
+      cache,
+      clock,
+      logger,
+      counters,
+      dataDir: config.dataDir,
+      intervalMs: config.health.intervalMs,
+    }),
+  );
+  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
+  return { mqtt: broker.port, mqttWebSocket: broker.webSocketPort, gatewayHttp: http.port };
+}
