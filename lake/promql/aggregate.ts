@@ -18,7 +18,7 @@ export async function aggregate(evaluation: Evaluation, node: AggregationNode, t
   }
   const parameters = parameter ? await evaluateScalar(evaluation, parameter, times) : new Float64Array(0);
   const input = await evaluateVector(evaluation, node.input, times);
-  const groups = groupSeries(node, input);
+  const groups = await groupSeries(evaluation, node, input);
   switch (node.op) {
     case 'topk':
     case 'bottomk':
@@ -32,13 +32,23 @@ export async function aggregate(evaluation: Evaluation, node: AggregationNode, t
       break;
   }
   const series: StepSeries[] = [];
-  for (const group of groups) {
-    if (evaluation.budget.due()) await evaluation.budget.pause();
+  for (const { labels, members } of groups) {
     evaluation.budget.charge(times.steps);
-    series.push(reduce(node, group, parameters, times));
+    const dropName = members.some((one) => one.dropName);
+    const result = newSeries(labels, dropName, times.steps);
+    // In slices of steps, so that large groups don't hold the event loop.
+    const stepsPerTurn = Math.max(1, Math.floor(valuesPerTurn / members.length));
+    for (let from = 0; from < times.steps; from += stepsPerTurn) {
+      if (evaluation.budget.due()) await evaluation.budget.pause();
+      reduce(node.op, members, result, parameters, from, Math.min(times.steps, from + stepsPerTurn));
+    }
+    series.push(result);
   }
   return { kind: 'vector', series: series.filter((one) => !isEmpty(one)) };
 }
+
+/** Values that are aggregated before the event loop is asked about. */
+const valuesPerTurn = 100_000;
 
 export interface Group {
   readonly labels: Labels;
@@ -46,13 +56,15 @@ export interface Group {
 }
 
 /** In the order in which groups first appear. */
-function groupSeries(
+async function groupSeries(
+  { budget }: Evaluation,
   node: Pick<AggregationNode, 'without' | 'grouping'>,
   series: readonly StepSeries[],
-): readonly Group[] {
+): Promise<readonly Group[]> {
   const labelsOf = grouper(node);
   const groups = new Map<string, { labels: Labels; members: StepSeries[] }>();
   for (const one of series) {
+    if (budget.due()) await budget.pause();
     const labels = labelsOf(one.labels);
     const key = labelsKey(labels);
     const group = groups.get(key);
@@ -83,53 +95,61 @@ function warnOfQuantiles({ annotations }: Evaluation, node: AggregationNode, par
   if (least < 0) warn(least);
 }
 
-function reduce(node: AggregationNode, group: Group, parameters: Float64Array, times: Times): StepSeries {
-  const { members, labels } = group;
-  const dropName = members.some((one) => one.dropName);
-  const result = newSeries(labels, dropName, times.steps);
-  switch (node.op) {
+/** Aggregates the steps from `from` up to but not including `to`. */
+function reduce(
+  op: AggregationNode['op'],
+  members: readonly StepSeries[],
+  result: StepSeries,
+  parameters: Float64Array,
+  from: number,
+  to: number,
+): void {
+  switch (op) {
     case 'sum':
-      sum(members, result);
+      sum(members, result, from, to);
       break;
     case 'avg':
-      average(members, result);
+      average(members, result, from, to);
       break;
     case 'count':
-      fold(members, result, 1, (count) => count + 1);
+      fold(members, result, from, to, 1, (count) => count + 1);
       break;
     case 'group':
-      fold(members, result, 1, () => 1);
+      fold(members, result, from, to, 1, () => 1);
       break;
     case 'min':
-      fold(members, result, undefined, (least, value) =>
+      fold(members, result, from, to, undefined, (least, value) =>
         least > value || Number.isNaN(least) ? value : least,
       );
       break;
     case 'max':
-      fold(members, result, undefined, (most, value) => (most < value || Number.isNaN(most) ? value : most));
+      fold(members, result, from, to, undefined, (most, value) =>
+        most < value || Number.isNaN(most) ? value : most,
+      );
       break;
     case 'stdvar':
     case 'stddev':
-      deviation(members, result, node.op === 'stddev');
+      deviation(members, result, from, to, op === 'stddev');
       break;
     case 'quantile':
-      quantiles(members, result, parameters);
+      quantiles(members, result, from, to, parameters);
       break;
     default:
-      throw new Error(`${node.op} is no reduction`);
+      throw new Error(`${op} is no reduction`);
   }
-  return result;
 }
 
 /** Folds the values of each step, in the order of the series; without `first` the first value itself starts. */
 function fold(
   members: readonly StepSeries[],
   { values: out, present: seen }: StepSeries,
+  from: number,
+  to: number,
   first: number | undefined,
   step: (accumulated: number, value: number) => number,
 ): void {
   for (const { values, present } of members) {
-    for (let index = 0; index < out.length; index++) {
+    for (let index = from; index < to; index++) {
       if (!present[index]) continue;
       const value = values[index] ?? 0;
       out[index] = seen[index] ? step(out[index] ?? 0, value) : (first ?? value);
@@ -138,31 +158,33 @@ function fold(
   }
 }
 
-function sum(members: readonly StepSeries[], { values: out, present: seen }: StepSeries): void {
-  const compensations = new Float64Array(out.length);
+function sum(
+  members: readonly StepSeries[],
+  { values: out, present: seen }: StepSeries,
+  from: number,
+  to: number,
+): void {
   const acc = { sum: 0, compensation: 0 };
-  for (const { values, present } of members) {
-    for (let index = 0; index < out.length; index++) {
+  for (let index = from; index < to; index++) {
+    acc.compensation = 0;
+    for (const { values, present } of members) {
       if (!present[index]) continue;
       const value = values[index] ?? 0;
-      if (!seen[index]) {
-        seen[index] = 1;
-        out[index] = value;
-        continue;
-      }
-      acc.sum = out[index] ?? 0;
-      acc.compensation = compensations[index] ?? 0;
-      kahanAdd(acc, value);
-      out[index] = acc.sum;
-      compensations[index] = acc.compensation;
+      if (seen[index]) kahanAdd(acc, value);
+      else acc.sum = value;
+      seen[index] = 1;
     }
+    if (seen[index]) out[index] = acc.sum + acc.compensation;
   }
-  for (let index = 0; index < out.length; index++)
-    out[index] = (out[index] ?? 0) + (compensations[index] ?? 0);
 }
 
-function average(members: readonly StepSeries[], { values: out, present: seen }: StepSeries): void {
-  for (let index = 0; index < out.length; index++) {
+function average(
+  members: readonly StepSeries[],
+  { values: out, present: seen }: StepSeries,
+  from: number,
+  to: number,
+): void {
+  for (let index = from; index < to; index++) {
     let mean: Mean | undefined;
     for (const { values, present } of members) {
       if (!present[index]) continue;
@@ -180,9 +202,11 @@ function average(members: readonly StepSeries[], { values: out, present: seen }:
 function deviation(
   members: readonly StepSeries[],
   { values: out, present: seen }: StepSeries,
+  from: number,
+  to: number,
   root: boolean,
 ): void {
-  for (let index = 0; index < out.length; index++) {
+  for (let index = from; index < to; index++) {
     let count = 0;
     let mean = 0;
     let squares = 0;
@@ -207,10 +231,12 @@ function deviation(
 function quantiles(
   members: readonly StepSeries[],
   { values: out, present: seen }: StepSeries,
+  from: number,
+  to: number,
   parameters: Float64Array,
 ): void {
   const scratch = new Float64Array(members.length);
-  for (let index = 0; index < out.length; index++) {
+  for (let index = from; index < to; index++) {
     let count = 0;
     for (const { values, present } of members) if (present[index]) scratch[count++] = values[index] ?? 0;
     if (count === 0) continue;

@@ -112,14 +112,15 @@ async function vectorScalar(
 }
 
 async function combineSets(
-  { budget }: Evaluation,
+  evaluation: Evaluation,
   node: BinaryNode,
   left: readonly StepSeries[],
   right: readonly StepSeries[],
 ): Promise<readonly StepSeries[]> {
   const signature = signatureOf(node.matching);
   const op = node.op as SetOp;
-  const presence = presenceBySignature(op === 'or' ? left : right, signature);
+  const { budget } = evaluation;
+  const presence = await presenceBySignature(evaluation, op === 'or' ? left : right, signature);
   const keepMatched = op === 'and';
   const filter = (series: StepSeries): StepSeries => {
     const matched = presence.get(signature(series.labels));
@@ -139,12 +140,14 @@ async function combineSets(
 }
 
 /** By signature: at which steps any series of it has a value. */
-function presenceBySignature(
+async function presenceBySignature(
+  { budget }: Evaluation,
   series: readonly StepSeries[],
   signature: (labels: StepSeries['labels']) => string,
-): ReadonlyMap<string, Uint8Array> {
+): Promise<ReadonlyMap<string, Uint8Array>> {
   const bySignature = new Map<string, Uint8Array>();
   for (const { labels, present } of series) {
+    if (budget.due()) await budget.pause();
     const key = signature(labels);
     const flags = bySignature.get(key);
     if (flags === undefined) bySignature.set(key, present.slice());

@@ -1,3 +1,4 @@
+import type { Budget } from './budget.ts';
 import { executionError } from './errors.ts';
 import {
   type Evaluation,
@@ -280,7 +281,18 @@ async function overWindows(
   for (const series of matrix.series) {
     if (budget.due()) await budget.pause();
     const result = newSeries(series.labels, dropName || series.dropName, times.steps);
-    if (!slide(series, result, matrix, scalars, evaluation.lookbackMs, times, apply)) continue;
+    const moved = {
+      series,
+      result,
+      matrix,
+      scalars,
+      lookbackMs: evaluation.lookbackMs,
+      times,
+      apply,
+      budget,
+    };
+    for (let step = slide(moved, 0); step < times.steps; step = slide(moved, step)) await budget.pause();
+    if (isEmpty(result)) continue;
     budget.charge(times.steps);
     found.push(result);
   }
@@ -293,41 +305,57 @@ function absentSeries(node: CallNode, found: readonly StepSeries[], times: Times
   return value.kind === 'vector' ? value.series.map((one) => ({ ...one, dropName: true })) : [];
 }
 
-/** Moves the window over one series, step by step; false when no step gave a value. */
+interface Slide {
+  readonly series: MatrixSeries;
+  readonly result: StepSeries;
+  readonly matrix: Matrix;
+  readonly scalars: readonly Float64Array[];
+  readonly lookbackMs: number;
+  readonly times: Times;
+  readonly apply: WindowFunction;
+  readonly budget: Budget;
+}
+
+/** Samples that a window function looks at before the event loop is asked about. */
+const samplesPerTurn = 10_000;
+
+/** Moves the window over one series from `fromStep` on; returns the step before which it stopped to let others run. */
 function slide(
-  { timestampsMs, values }: MatrixSeries,
-  result: StepSeries,
-  { rangeMs, offsetMs, atMs, extension }: Matrix,
-  scalars: readonly Float64Array[],
-  lookbackMs: number,
-  times: Times,
-  apply: WindowFunction,
-): boolean {
+  { series, result, matrix, scalars, lookbackMs, times, apply, budget }: Slide,
+  fromStep: number,
+): number {
+  const { timestampsMs, values } = series;
+  const { rangeMs, offsetMs, atMs, extension } = matrix;
   const beforeMs = extension ? lookbackMs : 0;
   const afterMs = extension === 'smoothed' ? lookbackMs : 0;
   const window: Window = { timestampsMs, values, from: 0, to: 0, startMs: 0, endMs: 0, evalMs: 0 };
   const args = new Array<number>(scalars.length);
   const samples = timestampsMs.length;
-  let any = false;
-  for (let step = 0; step < times.steps; step++) {
+  let seen = 0;
+  for (let step = fromStep; step < times.steps; step++) {
     window.evalMs = times.startMs + step * times.stepMs;
     window.endMs = (atMs ?? window.evalMs) - offsetMs;
     window.startMs = window.endMs - rangeMs;
+    const first = step === fromStep;
     // Windows only move forward, so their borders are searched from where they were.
-    if (step === 0) window.from = firstAfter(timestampsMs, window.startMs - beforeMs, 0, samples);
+    if (first) window.from = firstAfter(timestampsMs, window.startMs - beforeMs, 0, samples);
     while (window.from < samples && (timestampsMs[window.from] ?? 0) <= window.startMs - beforeMs)
       window.from++;
-    if (step === 0) window.to = firstAfter(timestampsMs, window.endMs + afterMs, window.from, samples);
+    if (first) window.to = firstAfter(timestampsMs, window.endMs + afterMs, window.from, samples);
     while (window.to < samples && (timestampsMs[window.to] ?? 0) <= window.endMs + afterMs) window.to++;
     if (window.from >= window.to) continue;
     for (let index = 0; index < scalars.length; index++) args[index] = scalars[index]?.[step] ?? Number.NaN;
     const value = apply(window, args);
-    if (value === undefined) continue;
-    result.values[step] = value;
-    result.present[step] = 1;
-    any = true;
+    if (value !== undefined) {
+      result.values[step] = value;
+      result.present[step] = 1;
+    }
+    seen += window.to - window.from;
+    if (seen < samplesPerTurn) continue;
+    seen = 0;
+    if (budget.due()) return step + 1;
   }
-  return any;
+  return times.steps;
 }
 
 function annotate(

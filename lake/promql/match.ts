@@ -50,13 +50,12 @@ export async function combineMatched(
   const { matching } = node;
   const swapped = matching.group === 'right';
   const [many, ones] = swapped ? [right, left] : [left, right];
-  const [fillMany, fillOne] = swapped
-    ? [matching.fillRight, matching.fillLeft]
-    : [matching.fillLeft, matching.fillRight];
+  // As in Prometheus, fill_left is for the many side, also when group_right has made that the right one.
+  const { fillLeft: fillMany, fillRight: fillOne } = matching;
   const fills = fillMany !== undefined || fillOne !== undefined;
   if (!fills && (many.length === 0 || ones.length === 0)) return [];
   const signature = signatureOf(matching);
-  const groups = groupOnes(node, ones, many, signature, times, fills);
+  const groups = await groupOnes(evaluation, node, ones, many, times, fills);
   const matcher: Matcher = { node, evaluation, times, results: new Map() };
   for (const series of many) {
     if (evaluation.budget.due()) await evaluation.budget.pause();
@@ -85,16 +84,18 @@ const newGroup = ({ steps }: Times): MatchGroup => ({
 });
 
 /** Sorts the `one` side into groups; two series of a group with a value at the same step are an error. */
-function groupOnes(
+async function groupOnes(
+  { budget }: Evaluation,
   node: BinaryNode,
   ones: readonly StepSeries[],
   many: readonly StepSeries[],
-  signature: (labels: Labels) => string,
   times: Times,
   fills: boolean,
-): Map<string, MatchGroup> {
+): Promise<Map<string, MatchGroup>> {
+  const signature = signatureOf(node.matching);
   const groups = new Map<string, MatchGroup>();
   for (const series of ones) {
+    if (budget.due()) await budget.pause();
     const key = signature(series.labels);
     const group = groups.get(key) ?? newGroup(times);
     groups.set(key, group);

@@ -294,9 +294,10 @@ function planCall(planner: Planner, expr: Expr & { kind: 'call' }, times: Times)
       : selector?.kind === 'range'
         ? pinnedLabels(selector.selector)
         : [];
-  const plain = name === 'timestamp' || name === 'start_timestamp';
+  // timestamp() looks into a selector, at the times of its samples.
+  const looksInside = name === 'timestamp' || name === 'start_timestamp';
   const planned = (name === 'info' ? args.slice(0, 1) : args).map((arg) =>
-    plain ? planExpr(planner, arg, times) : wrapped(planner, arg, times),
+    looksInside && arg.kind === 'vector' ? planInstant(planner, arg, times) : wrapped(planner, arg, times),
   );
   const info = name === 'info' ? planInfo(planner, args, times) : undefined;
   return { kind: 'call', name, type: typeOf(expr), args: planned, pinned, info, span };

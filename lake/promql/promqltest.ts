@@ -22,10 +22,9 @@ interface Expectation {
   readonly no_warn: boolean;
   readonly no_info: boolean;
   readonly series?: readonly { readonly labels: Record<string, string>; readonly values: CorpusValue[] }[];
-  readonly value?: CorpusValue;
+  readonly scalar?: CorpusValue;
   readonly string?: string;
-  readonly start_ms?: number;
-  readonly step_ms?: number;
+  readonly range_vector?: { readonly from_ms: number; readonly step_ms: number };
 }
 
 interface Pattern {
@@ -58,7 +57,7 @@ interface Section {
 
 export interface Corpus {
   readonly cases: readonly CorpusCase[];
-  /** The samples that are loaded when a case runs. */
+  /** The samples that are loaded when a case runs; a selection that finds histograms rejects with HistogramsRead. */
   sourceOf(one: CorpusCase): SeriesSource;
 }
 
@@ -76,7 +75,7 @@ export function readCorpus(folder: string): Corpus | undefined {
       const known = sources.get(key);
       if (known) return known;
       const loaded = lines.flatMap((line) => sections.get(`${file}:${line}`) ?? []);
-      const source = memorySource(collect(loaded));
+      const source = refuseHistograms(collect(loaded));
       sources.set(key, source);
       return source;
     },
@@ -88,7 +87,32 @@ function readLines<T>(path: string): readonly T[] {
   return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as T);
 }
 
-function collect(sections: readonly Section[]): readonly SeriesData[] {
+/** Thrown when a case reads native histograms, of which there are none in the lake yet. */
+class HistogramsRead extends Error {}
+
+interface Loaded {
+  readonly labels: Labels;
+  readonly histograms: boolean;
+  readonly series: SeriesData;
+}
+
+function refuseHistograms(loaded: readonly Loaded[]): SeriesSource {
+  const floats = memorySource(loaded.map(({ series }) => series));
+  const histograms = memorySource(
+    loaded
+      .filter((one) => one.histograms)
+      .map(({ labels }) => ({ labels, timestampsMs: Float64Array.of(0), values: Float64Array.of(0) })),
+  );
+  return {
+    select: async (selection, signal) => {
+      const found = await histograms.select({ ...selection, fromMs: 0, toMs: 0 }, signal);
+      if (found.length > 0) throw new HistogramsRead();
+      return floats.select(selection, signal);
+    },
+  };
+}
+
+function collect(sections: readonly Section[]): readonly Loaded[] {
   const byLabels = new Map<string, { labels: Labels; samples: Map<number, CorpusValue> }>();
   for (const { series } of sections) {
     for (const { labels: raw, samples } of series) {
@@ -110,7 +134,8 @@ function collect(sections: readonly Section[]): readonly SeriesData[] {
       if (value === 'stale') setStaleAt(bits, index);
       else values[index] = numberOf(value);
     });
-    return { labels, timestampsMs: Float64Array.from(times), values };
+    const series = { labels, timestampsMs: Float64Array.from(times), values };
+    return { labels, histograms: times.length < samples.size, series };
   });
 }
 
@@ -120,7 +145,7 @@ function numberOf(value: CorpusValue): number {
   return value === '-Inf' ? -Infinity : Number.NaN;
 }
 
-/** Runs one case; returns what is wrong, or undefined when all is as expected. */
+/** Runs one case; returns what is wrong, `histograms` when it reads some, or undefined when all is as expected. */
 export async function runCase(
   source: SeriesSource,
   one: CorpusCase,
@@ -131,6 +156,7 @@ export async function runCase(
   try {
     result = await ask(source, one, shift);
   } catch (error) {
+    if (error instanceof HistogramsRead) return 'histograms';
     const message = (error instanceof Error ? error.message : String(error)).replace(
       /^\d+:\d+: parse error: /,
       '',
@@ -192,7 +218,7 @@ function compareData(
   if (data.type === 'string')
     return data.value === expect.string ? undefined : `string ${JSON.stringify(data.value)}`;
   if (data.type === 'scalar')
-    return expect.value !== undefined && almostEqual(numberOf(expect.value), data.value)
+    return expect.scalar !== undefined && almostEqual(numberOf(expect.scalar), data.value)
       ? undefined
       : `scalar ${data.value}`;
   const wanted = new Map(
@@ -201,13 +227,12 @@ function compareData(
       values,
     ]),
   );
-  if (expect.value !== undefined && expect.kind === 'scalar') wanted.set('{}', [expect.value]);
   const got = new Map<string, ReadonlyMap<number, number>>();
   if (data.type === 'vector')
     for (const { labels, value } of data.samples) got.set(labelsKey(labels), new Map([[0, value]]));
   else {
-    const startMs = shift ? one.at_ms : (expect.start_ms ?? one.start_ms);
-    const stepMs = shift ? 1 : (expect.step_ms ?? one.step_ms);
+    const startMs = shift ? one.at_ms : (expect.range_vector?.from_ms ?? one.start_ms);
+    const stepMs = shift ? 1 : (expect.range_vector?.step_ms ?? one.step_ms);
     for (const { labels, timestampsMs, values } of data.series) {
       const points = new Map<number, number>();
       timestampsMs.forEach((timeMs, index) => {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { DuckDBConnection, DuckDBDataChunk, DuckDBListVector } from '@duckdb/node-api';
 import { FirnError, messageOf } from '../base/errors.ts';
 import { type Labels, parseLabelsJson } from '../model/labels.ts';
@@ -79,7 +80,7 @@ export function seriesScan({
 
   return {
     select: (selection, signal) =>
-      query([selection], signal, (connection, rows) => readSeries(connection, rows, selection)),
+      query([selection], signal, (connection, rows) => readSeries(connection, rows, selection, signal)),
     labelNames: (request, signal) =>
       texts(
         request,
@@ -130,10 +131,14 @@ async function openView(
   return tables.open('metrics', prune, signal);
 }
 
+/** Samples that are taken over before others get the event loop. */
+const samplesPerTurn = 250_000;
+
 async function readSeries(
   connection: DuckDBConnection,
   rows: string,
   { samplesMax, seriesMax }: Selection,
+  signal: AbortSignal,
 ): Promise<readonly SeriesData[]> {
   // The limit keeps DuckDB from collecting more than may be used; the order is made in inOrder, where it costs less.
   const sql = `SELECT any_value(labels), list(epoch_ms(timestamp)::DOUBLE), list(value::DOUBLE)
@@ -141,6 +146,7 @@ async function readSeries(
   const result = await connection.stream(sql);
   const found: SeriesData[] = [];
   let samples = 0;
+  let turn = 0;
   for (;;) {
     const chunk = await result.fetchChunk();
     if (chunk === null || chunk.rowCount === 0) break;
@@ -148,6 +154,11 @@ async function readSeries(
       samples += series.values.length;
       if (samples > samplesMax) throw tooMuch('samplesMax', samplesMax, 'samples');
       if (found.push(series) > seriesMax) throw tooMuch('seriesMax', seriesMax, 'series');
+      turn += series.values.length;
+      if (turn < samplesPerTurn) continue;
+      turn = 0;
+      await setImmediate();
+      signal.throwIfAborted();
     }
   }
   return found.sort((one, other) => compareLabels(one.labels, other.labels));

@@ -5,6 +5,9 @@ import { compareLabels, type StepSeries, withLabel } from '../value.ts';
 
 type Rewrite = (series: StepSeries) => StepSeries;
 
+/** Any text is a label name but the empty one and one that was no UTF-8 (which holds the replacement character). */
+const isLabelName = (name: string): boolean => name !== '' && !name.includes('\ufffd');
+
 /** label_replace(v, destination, replacement, source, pattern). */
 export function labelReplace([
   destination = '',
@@ -18,7 +21,7 @@ export function labelReplace([
   } catch {
     throw executionError(`invalid regular expression in label_replace(): ${pattern}`);
   }
-  if (destination === '')
+  if (!isLabelName(destination))
     throw executionError(`invalid destination label name in label_replace(): ${destination}`);
   return (series) => {
     const match = regexp.exec(labelValue(series.labels, source));
@@ -37,9 +40,9 @@ function expand(template: string, match: RegExpExecArray): string {
 
 /** label_join(v, destination, separator, source...). */
 export function labelJoin([destination = '', separator = '', ...sources]: readonly string[]): Rewrite {
-  const bad = sources.find((name) => name === '');
+  const bad = sources.find((name) => !isLabelName(name));
   if (bad !== undefined) throw executionError(`invalid source label name in label_join(): ${bad}`);
-  if (destination === '')
+  if (!isLabelName(destination))
     throw executionError(`invalid destination label name in label_join(): ${destination}`);
   return (series) =>
     relabel(series, destination, sources.map((name) => labelValue(series.labels, name)).join(separator));
