@@ -12,7 +12,7 @@ export interface Annotations {
   texts(query: string): { readonly warnings: readonly string[]; readonly infos: readonly string[] };
 }
 
-export interface MonotonicityReport {
+interface MonotonicityReport {
   readonly fromMs: number;
   readonly toMs: number;
   readonly bucketMin: number;

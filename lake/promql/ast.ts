@@ -20,7 +20,7 @@ export interface Span {
   readonly end: number;
 }
 
-export interface NumberLiteral {
+interface NumberLiteral {
   readonly kind: 'number';
   readonly value: number;
   /** True when it was written as a duration (`5m`); the value is in seconds. */
@@ -28,7 +28,7 @@ export interface NumberLiteral {
   readonly span: Span;
 }
 
-export interface StringLiteral {
+interface StringLiteral {
   readonly kind: 'string';
   readonly value: string;
   readonly span: Span;
@@ -55,14 +55,14 @@ export interface VectorSelector {
 export type Extension = 'anchored' | 'smoothed';
 
 /** `selector[range]`; its `@` and `offset` are those of the selector. */
-export interface RangeSelector {
+interface RangeSelector {
   readonly kind: 'range';
   readonly selector: VectorSelector;
   readonly range: Duration;
   readonly span: Span;
 }
 
-export interface Subquery {
+interface Subquery {
   readonly kind: 'subquery';
   readonly input: Expr;
   readonly range: Duration;
@@ -76,7 +76,7 @@ export interface Shift {
   readonly offset: Duration | undefined;
   readonly at: At | undefined;
 }
-export type At =
+type At =
   | { readonly kind: 'time'; readonly timestampMs: number }
   | { readonly kind: 'start' }
   | { readonly kind: 'end' };
@@ -115,8 +115,8 @@ export interface Aggregation {
 }
 
 export type SetOp = 'and' | 'or' | 'unless';
-export type ComparisonOp = '==' | '!=' | '<' | '>' | '<=' | '>=';
-export type ArithmeticOp = '+' | '-' | '*' | '/' | '%' | '^' | 'atan2' | '</' | '>/';
+type ComparisonOp = '==' | '!=' | '<' | '>' | '<=' | '>=';
+type ArithmeticOp = '+' | '-' | '*' | '/' | '%' | '^' | 'atan2' | '</' | '>/';
 export type BinaryOp = SetOp | ComparisonOp | ArithmeticOp;
 
 export interface Binary {
@@ -141,14 +141,14 @@ export interface Matching {
   readonly fillRight: number | undefined;
 }
 
-export interface Unary {
+interface Unary {
   readonly kind: 'unary';
   readonly op: '+' | '-';
   readonly input: Expr;
   readonly span: Span;
 }
 
-export interface Paren {
+interface Paren {
   readonly kind: 'paren';
   readonly input: Expr;
   readonly span: Span;
@@ -176,22 +176,6 @@ export type DurationOp = '+' | '-' | '*' | '/' | '%' | '^';
 
 export const comparisonOps: ReadonlySet<string> = new Set<ComparisonOp>(['==', '!=', '<', '>', '<=', '>=']);
 export const setOps: ReadonlySet<string> = new Set<SetOp>(['and', 'or', 'unless']);
-export const aggregateOps: ReadonlySet<string> = new Set<AggregateOp>([
-  'sum',
-  'avg',
-  'count',
-  'min',
-  'max',
-  'group',
-  'stddev',
-  'stdvar',
-  'topk',
-  'bottomk',
-  'count_values',
-  'quantile',
-  'limitk',
-  'limit_ratio',
-]);
 /** Aggregations that take a parameter before the vector. */
 export const parameterOps: ReadonlySet<string> = new Set<AggregateOp>([
   'topk',

@@ -24,7 +24,7 @@ export async function evaluateBinary(evaluation: Evaluation, node: BinaryNode, t
 }
 
 /** Arithmetic, or 1 and 0 for a comparison. */
-export function scalarOp(op: BinaryOp, left: number, right: number): number {
+function scalarOp(op: BinaryOp, left: number, right: number): number {
   return comparisonOps.has(op) ? Number(compare(op, left, right)) : calculate(op, left, right);
 }
 

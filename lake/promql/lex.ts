@@ -12,7 +12,7 @@ export interface Token {
   readonly end: number;
 }
 
-export type TokenType =
+type TokenType =
   | 'end'
   | 'error'
   | 'identifier'

@@ -51,7 +51,7 @@ export function meanValue({ acc, count, incremental }: Mean): number {
 }
 
 /** Sorts ascending in place with NaN first, the order of Prometheus' quantiles. */
-export function sortNanFirst(values: Float64Array): Float64Array {
+function sortNanFirst(values: Float64Array): Float64Array {
   values.sort();
   let numbers = values.length;
   while (numbers > 0 && Number.isNaN(values[numbers - 1])) numbers--;

@@ -1,5 +1,5 @@
 import type { Duration, DurationOp } from './ast.ts';
-import { numberValue, type Parser } from './parse.ts';
+import { numberValue, type Parser } from './parser.ts';
 
 // Durations are expressions of their own: `[5m]`, `[step() * 2]`, `offset -(1h + 30m)`.
 

@@ -4,7 +4,8 @@ import { expect, test } from 'vitest';
 import type { Expr } from './ast.ts';
 import { checkExpr } from './check.ts';
 import { nestingMax, queryCharactersMax } from './limits.ts';
-import { parseExpr, parseSelector } from './parse.ts';
+import { parseExpr } from './parse.ts';
+import { parseSelector } from './parse-selector.ts';
 import { printExpr } from './print.ts';
 
 /** The tree as fully parenthesised text. */

@@ -5,19 +5,16 @@ import {
   type BinaryOp,
   comparisonOps,
   type Expr,
-  type Matcher,
   type Matching,
-  type MatchOp,
   parameterOps,
   type Shift,
   type VectorSelector,
 } from './ast.ts';
-import { parseError } from './errors.ts';
-import { describeToken, lex, type Token } from './lex.ts';
-import { nestingMax, queryCharactersMax } from './limits.ts';
-import { parseDurationMs, parseNumber, printFloat, printString, unquote } from './literals.ts';
+import type { Token } from './lex.ts';
+import { printFloat, printString, unquote } from './literals.ts';
 import { parseOffset, parseRange, parseStep } from './parse-duration.ts';
-import { compileRegexp } from './regexp.ts';
+import { parseGrouping, parseVector, unshifted } from './parse-selector.ts';
+import { createParser, numberValue, type Parser, parseSignedNumber } from './parser.ts';
 import { signatures } from './signatures.ts';
 
 /**
@@ -32,81 +29,6 @@ export function parseExpr(query: string): Expr {
   const expr = parseBinary(parser, 0);
   if (parser.peek().type !== 'end') throw parser.unexpected();
   return expr;
-}
-
-/** Text of a series selector (`match[]` parameters) to its syntax tree. */
-export function parseSelector(text: string): VectorSelector {
-  const parser = createParser(text);
-  const token = parser.peek();
-  const selector = token.text === '{' || metricTypes.has(token.type) ? parseVector(parser) : undefined;
-  if (selector === undefined || parser.peek().type !== 'end') throw parser.unexpected();
-  return selector;
-}
-
-export interface Parser {
-  readonly query: string;
-  peek(ahead?: number): Token;
-  next(): Token;
-  /** Takes the next token when its text (in lower case) is `text` and it is no string. */
-  accept(text: string): Token | undefined;
-  /** Takes `text` or complains about what stands there. */
-  expect(text: string, context?: string, expected?: string): Token;
-  error(start: number, message: string): Error;
-  unexpected(context?: string, expected?: string): Error;
-  /** Runs `parse` one level deeper; too many levels are an error and not a stack overflow. */
-  nested<T>(parse: () => T): T;
-}
-
-function createParser(query: string): Parser {
-  if (query.length > queryCharactersMax)
-    throw parseError(query, 0, `query is longer than queryCharactersMax = ${queryCharactersMax}`);
-  const tokens = lex(query);
-  let index = 0;
-  let depth = 0;
-  const peek = (ahead = 0): Token => {
-    const token = tokens[Math.min(index + ahead, tokens.length - 1)];
-    if (token === undefined) throw new Error('the lexer ends every query with a token');
-    return token;
-  };
-  const error = (start: number, message: string): Error => parseError(query, start, message);
-  const unexpected = (context = '', expected = ''): Error => {
-    const token = peek();
-    if (token.type === 'error') return error(token.start, token.text);
-    const place = context === '' ? '' : ` in ${context}`;
-    const wanted = expected === '' ? '' : `, expected ${expected}`;
-    return error(token.start, `unexpected ${describeToken(token)}${place}${wanted}`);
-  };
-  const next = (): Token => {
-    const token = peek();
-    if (token.type === 'error') throw unexpected();
-    index++;
-    return token;
-  };
-  const accept = (text: string): Token | undefined => {
-    const token = peek();
-    const same = token.type !== 'string' && token.type !== 'error' && token.text.toLowerCase() === text;
-    return same ? next() : undefined;
-  };
-  return {
-    query,
-    peek,
-    next,
-    accept,
-    expect: (text, context, expected) => {
-      const token = accept(text);
-      if (token === undefined) throw unexpected(context, expected);
-      return token;
-    },
-    error,
-    unexpected,
-    nested: (parse) => {
-      if (++depth > nestingMax)
-        throw error(peek().start, `expression is nested deeper than nestingMax = ${nestingMax}`);
-      const result = parse();
-      depth--;
-      return result;
-    },
-  };
 }
 
 const precedences: Readonly<Record<string, number>> = {
@@ -182,32 +104,6 @@ function parseFillValue(parser: Parser): number {
   const value = parseSignedNumber(parser);
   parser.expect(')');
   return value;
-}
-
-function parseSignedNumber(parser: Parser, context?: string, expected?: string): number {
-  const negative = parser.accept('-') !== undefined;
-  if (!negative) parser.accept('+');
-  const { type } = parser.peek();
-  if (type !== 'number' && type !== 'duration') throw parser.unexpected(context, expected);
-  const value = numberValue(parser, parser.next());
-  return negative ? -value : value;
-}
-
-/** The value of a number token, or of a duration token in seconds. */
-export function numberValue(parser: Parser, token: Token): number {
-  if (token.type === 'duration') {
-    try {
-      return parseDurationMs(token.text) / 1000;
-    } catch (cause) {
-      throw parser.error(token.start, cause instanceof Error ? cause.message : String(cause));
-    }
-  }
-  const value = parseNumber(token.text);
-  const infinite = value !== undefined && !Number.isFinite(value) && /[0-9]/.test(token.text);
-  if (value !== undefined && !infinite) return value;
-  const why = infinite ? 'value out of range' : 'invalid syntax';
-  const quoted = printString(token.text);
-  throw parser.error(token.start, `error parsing number: strconv.ParseFloat: parsing ${quoted}: ${why}`);
 }
 
 function parseUnary(parser: Parser): Expr {
@@ -290,14 +186,6 @@ function parsePrimary(parser: Parser): Expr {
 const metricWords: ReadonlySet<string> = new Set(
   'and or unless by without offset anchored smoothed fill fill_left fill_right'.split(' '),
 );
-const metricTypes: ReadonlySet<string> = new Set([
-  'identifier',
-  'metric',
-  'aggregator',
-  'preprocessor',
-  'keyword',
-  'operator',
-]);
 const isOpen = (token: Token): boolean => token.type === 'symbol' && token.text === '(';
 const opensAggregation = (token: Token): boolean =>
   isOpen(token) || (token.type === 'keyword' && /^(by|without)$/i.test(token.text));
@@ -370,87 +258,6 @@ function parseGroupingClause(
   if (!without && parser.accept('by') === undefined) return undefined;
   const labels = parseGrouping(parser);
   return { without, labels, end: parser.peek(-1).end };
-}
-
-function parseGrouping(parser: Parser): readonly string[] {
-  parser.expect('(', 'grouping opts', '"("');
-  const labels: string[] = [];
-  if (parser.accept(')')) return labels;
-  for (;;) {
-    const token = parser.peek();
-    const word = metricTypes.has(token.type) && /^[a-zA-Z_]\w*$/.test(token.text);
-    if (token.type !== 'string' && !word) throw parser.unexpected('grouping opts', 'label');
-    parser.next();
-    const label = token.type === 'string' ? unquote(token.text) : token.text;
-    if (label === '')
-      throw parser.error(token.start, `invalid label name for grouping: ${printString(label)}`);
-    labels.push(label);
-    if (parser.accept(')')) return labels;
-    parser.expect(',', 'grouping opts', '"," or ")"');
-    if (parser.accept(')')) return labels;
-  }
-}
-
-const unshifted: Shift = { offset: undefined, at: undefined };
-
-function parseVector(parser: Parser): VectorSelector {
-  const first = parser.peek();
-  const named = first.text !== '{';
-  if (named) parser.next();
-  const matchers: Matcher[] = [];
-  let { end } = first;
-  if (parser.peek().type === 'symbol' && parser.peek().text === '{') end = parseMatchers(parser, matchers);
-  const name = named ? first.text : '';
-  return {
-    kind: 'vector',
-    name,
-    matchers,
-    shift: unshifted,
-    extension: undefined,
-    span: { start: first.start, end },
-  };
-}
-
-/** Reads `{...}` into `matchers`; returns where it ends. */
-function parseMatchers(parser: Parser, matchers: Matcher[]): number {
-  parser.expect('{');
-  const empty = parser.accept('}');
-  if (empty) return empty.end;
-  for (;;) {
-    matchers.push(parseMatcher(parser));
-    const close = parser.accept('}');
-    if (close) return close.end;
-    parser.expect(',', 'label matching', '"," or "}"');
-    const trailing = parser.accept('}');
-    if (trailing) return trailing.end;
-  }
-}
-
-function parseMatcher(parser: Parser): Matcher {
-  const token = parser.peek();
-  if (token.type !== 'identifier' && token.type !== 'string')
-    throw parser.unexpected('label matching', 'identifier or "}"');
-  parser.next();
-  const label = token.type === 'string' ? unquote(token.text) : token.text;
-  const op = parser.peek();
-  if (!['=', '!=', '=~', '!~'].includes(op.text) || op.type === 'string') {
-    const afterName = op.text === ',' || op.text === '}';
-    if (token.type === 'string' && afterName) return { label: '__name__', op: '=', value: label };
-    throw token.type === 'string'
-      ? parser.unexpected('label matching', '"," or "}"')
-      : parser.unexpected('label matching', 'label matching operator');
-  }
-  parser.next();
-  if (parser.peek().type !== 'string') throw parser.unexpected('label matching', 'string');
-  const value = unquote(parser.next().text);
-  if (op.text === '=~' || op.text === '!~') {
-    try {
-      compileRegexp(value);
-    } catch (cause) {
-      throw parser.error(token.start, cause instanceof Error ? cause.message : String(cause));
-    }
-  }
-  return { label, op: op.text as MatchOp, value };
 }
 
 function parseBracket(parser: Parser, input: Expr): Expr {

@@ -2,7 +2,6 @@ import { canonicalLabels, type Label, type Labels } from '../model/labels.ts';
 import {
   type AggregateOp,
   type BinaryOp,
-  type Duration,
   type Expr,
   type Extension,
   type Matcher,
@@ -12,9 +11,8 @@ import {
   selectorMatchers,
   type VectorSelector,
 } from './ast.ts';
-import { executionError } from './errors.ts';
 import { defaultSubqueryStepMs } from './limits.ts';
-import { fmod } from './numbers.ts';
+import { durationMs } from './plan-duration.ts';
 import { typeOf, type ValueType } from './signatures.ts';
 
 /**
@@ -39,7 +37,7 @@ export interface Times {
 }
 
 /** What a selector reads; both ends inclusive. */
-export interface Scan {
+interface Scan {
   readonly matchers: readonly Matcher[];
   readonly fromMs: number;
   readonly toMs: number;
@@ -152,7 +150,7 @@ export function planQuery(expr: Expr, query: QueryTimes, lookbackMs: number): Pl
 }
 
 /** The steps of a query. */
-export function timesOf({ startMs, endMs, stepMs }: QueryTimes): Times {
+function timesOf({ startMs, endMs, stepMs }: QueryTimes): Times {
   if (stepMs <= 0) return { startMs, stepMs: 1, steps: 1 };
   return { startMs, stepMs, steps: Math.floor((endMs - startMs) / stepMs) + 1 };
 }
@@ -222,7 +220,7 @@ function planExpr(planner: Planner, expr: Expr, times: Times): PlanNode {
       return planInstant(planner, expr, times);
     case 'range': {
       const { selector } = expr;
-      const rangeMs = durationMs(planner, expr.range, false);
+      const rangeMs = durationMs(planner.query, expr.range, false);
       const reference = resolve(planner, selector.shift);
       const scan = addScan(planner, selector, reference, times, rangeMs);
       return { kind: 'window', scan, rangeMs, extension: selector.extension, ...reference, span };
@@ -267,8 +265,8 @@ function planInstant(planner: Planner, expr: VectorSelector, times: Times): Inst
 }
 
 function planSubquery(planner: Planner, expr: Expr & { kind: 'subquery' }, times: Times): SubqueryNode {
-  const rangeMs = durationMs(planner, expr.range, false);
-  const stepMs = expr.step ? durationMs(planner, expr.step, false) : defaultSubqueryStepMs;
+  const rangeMs = durationMs(planner.query, expr.range, false);
+  const stepMs = expr.step ? durationMs(planner.query, expr.step, false) : defaultSubqueryStepMs;
   const reference = resolve(planner, expr.shift);
   const { atMs, offsetMs } = reference;
   const endMs = (atMs ?? lastMs(times)) - offsetMs;
@@ -382,7 +380,7 @@ function infoReference(planner: Planner, expr: Expr | undefined, outer: Referenc
 
 function resolve(planner: Planner, shift: Shift): Reference {
   const { startMs, endMs } = planner.query;
-  const offsetMs = shift.offset ? durationMs(planner, shift.offset, true) : 0;
+  const offsetMs = shift.offset ? durationMs(planner.query, shift.offset, true) : 0;
   switch (shift.at?.kind) {
     case 'start':
       return { offsetMs, atMs: startMs };
@@ -438,55 +436,4 @@ function pushScan(planner: Planner, scan: Scan): number {
     toMs: Math.max(same.toMs, scan.toMs),
   };
   return index;
-}
-
-function durationMs(planner: Planner, duration: Duration, negative: boolean): number {
-  if (duration.kind === 'seconds') return Math.round(duration.value * 1000);
-  const seconds = durationSeconds(planner.query, duration);
-  const { start, end } = duration.span;
-  if (!Number.isFinite(seconds)) throw executionError(`${start}:${end}: duration is NaN or infinite`);
-  if (seconds <= 0 && !negative) throw executionError(`${start}:${end}: duration must be greater than 0`);
-  if (Math.abs(seconds) > 2 ** 63 / 1e9) throw executionError(`${start}:${end}: duration is out of range`);
-  return Math.trunc(seconds * 1000);
-}
-
-function durationSeconds(query: QueryTimes, duration: Duration): number {
-  const value = (inner: Duration): number => durationSeconds(query, inner);
-  switch (duration.kind) {
-    case 'seconds':
-      return duration.value;
-    case 'step':
-      return query.stepMs / 1000;
-    case 'range':
-      return (query.endMs - query.startMs) / 1000;
-    case 'min_of':
-      return Math.min(value(duration.left), value(duration.right));
-    case 'max_of':
-      return Math.max(value(duration.left), value(duration.right));
-    case 'negative':
-      return -value(duration.input);
-    case 'group':
-      return value(duration.input);
-    case 'arithmetic':
-      return durationArithmetic(duration.op, value(duration.left), value(duration.right), duration.span);
-  }
-}
-
-function durationArithmetic(op: string, left: number, right: number, { start, end }: Span): number {
-  if (right === 0 && op === '/') throw executionError(`${start}:${end}: division by zero`);
-  if (right === 0 && op === '%') throw executionError(`${start}:${end}: modulo by zero`);
-  switch (op) {
-    case '+':
-      return left + right;
-    case '-':
-      return left - right;
-    case '*':
-      return left * right;
-    case '/':
-      return left / right;
-    case '%':
-      return fmod(left, right);
-    default:
-      return left ** right;
-  }
 }

@@ -58,7 +58,7 @@ export type ResultData =
   | { readonly type: 'vector'; readonly timestampMs: number; readonly samples: readonly VectorSample[] }
   | { readonly type: 'matrix'; readonly series: readonly SeriesData[] };
 
-export interface VectorSample {
+interface VectorSample {
   readonly labels: Labels;
   readonly value: number;
 }

@@ -3,7 +3,7 @@ import { tenantId } from '../model/ids.ts';
 import { canonicalLabels, type Labels, labelsJson } from '../model/labels.ts';
 import { seriesId } from '../model/series-id.ts';
 import { selectorMatchers } from '../promql/ast.ts';
-import { parseSelector } from '../promql/parse.ts';
+import { parseSelector } from '../promql/parse-selector.ts';
 import { bitsOf, isStaleAt, type SeriesData } from '../promql/source.ts';
 import { type Engine, openEngine, sqlText } from '../sql/duckdb/engine.ts';
 import type { Prune, Tables } from '../tables.ts';

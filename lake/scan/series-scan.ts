@@ -29,12 +29,12 @@ export interface LabelsRequest {
   readonly limit: number;
 }
 
-export interface SeriesScanLimits {
+interface SeriesScanLimits {
   /** Label names, values or series in one answer. */
   readonly labelEntriesMax: number;
 }
 
-export const defaultSeriesScanLimits: SeriesScanLimits = { labelEntriesMax: 1_000_000 };
+const defaultSeriesScanLimits: SeriesScanLimits = { labelEntriesMax: 1_000_000 };
 
 export interface SeriesScanOptions {
   readonly tables: Tables;

@@ -3,7 +3,7 @@ import { type Matcher, selectorMatchers } from '../../promql/ast.ts';
 import { PromqlError } from '../../promql/errors.ts';
 import { parseDurationMs } from '../../promql/literals.ts';
 import { matches } from '../../promql/matcher.ts';
-import { parseSelector } from '../../promql/parse.ts';
+import { parseSelector } from '../../promql/parse-selector.ts';
 
 /** The parameters of a request: those of a POST form first, then those of the URL; both count. */
 export interface Parameters {
@@ -38,7 +38,7 @@ const lastTime = '292277025-08-18T07:12:54.999999999Z';
 const rfc3339 = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d+))?(Z|[+-]\d{2}:\d{2})$/;
 
 /** A time in milliseconds: seconds as a decimal number, or RFC 3339. Throws an Error with Prometheus' text. */
-export function parseTimeMs(text: string): number {
+function parseTimeMs(text: string): number {
   const seconds = text.trim() === '' ? Number.NaN : Number(text);
   if (Number.isFinite(seconds)) return Math.round(seconds * 1000);
   if (text === firstTime) return -Number.MAX_SAFE_INTEGER;

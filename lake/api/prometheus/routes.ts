@@ -39,7 +39,7 @@ export interface PrometheusOptions {
 }
 
 /** Bytes of a POST form, as in Go's ParseForm. */
-export const defaultBodyBytesMax = 10_485_760;
+const defaultBodyBytesMax = 10_485_760;
 
 /** Prometheus' HTTP API (what Grafana and others ask of it) below /api/v1. */
 export function prometheusRoutes(options: PrometheusOptions): Hono {
