@@ -74,7 +74,7 @@ async function evaluateOther(evaluation: Evaluation, node: CallNode, times: Time
     case 'label_join': {
       const change = name === 'label_replace' ? labelReplace : labelJoin;
       const rewrite = change(texts(node));
-      const series = (await vectorArg(evaluation, node, times)).map(rewrite);
+      const series = rewrite(await vectorArg(evaluation, node, times));
       return { kind: 'vector', series: mergeSameLabels(series) };
     }
     case 'sort':

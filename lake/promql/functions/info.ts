@@ -1,10 +1,18 @@
 import { type Label, type Labels, labelValue } from '../../model/labels.ts';
 import { executionError } from '../errors.ts';
 import type { Evaluation } from '../evaluation.ts';
-import { matches, valueTest } from '../matcher.ts';
+import { matches, matchingValues } from '../matcher.ts';
 import type { CallNode, InfoSelection, Times } from '../plan.ts';
 import { selectInstant } from '../select.ts';
-import { isEmpty, labelsKey, newSeries, printLabels, type StepSeries, withLabel } from '../value.ts';
+import {
+  isEmpty,
+  labelsKey,
+  metricName,
+  newSeries,
+  printLabels,
+  type StepSeries,
+  withLabel,
+} from '../value.ts';
 
 /** Labels that tie a series to the info series of what exposes it. */
 const identifyingLabels: readonly string[] = ['instance', 'job'];
@@ -25,10 +33,11 @@ export async function enrichWithInfo(
 ): Promise<readonly StepSeries[]> {
   const { info } = node;
   if (info === undefined) throw new Error('info() was planned without its scan');
-  const nameTests = info.nameMatchers.map(valueTest);
+  const infoNames = matchingValues(info.nameMatchers, [
+    ...new Set(series.map(({ labels }) => metricName(labels))),
+  ]);
   // Info series themselves pass as they are.
-  const isInfo = ({ labels }: StepSeries): boolean =>
-    nameTests.every((test) => test(labelValue(labels, '__name__')));
+  const isInfo = ({ labels }: StepSeries): boolean => infoNames.has(metricName(labels));
   const identified = series.some((one) => !isInfo(one) && hasIdentity(one.labels));
   const bySignature = identified ? infoSeries(evaluation, info, times) : new Map<string, InfoSeries[]>();
   const found: StepSeries[] = [];
@@ -56,7 +65,7 @@ function infoSeries(
     if (isEmpty(selected)) continue;
     budget.charge(times.steps);
     const key = identityKey(series.labels);
-    const name = labelValue(series.labels, '__name__');
+    const name = metricName(series.labels);
     const group = bySignature.get(key) ?? [];
     bySignature.set(key, group);
     group.push({ name, labels: series.labels, times: selected });

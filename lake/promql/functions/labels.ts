@@ -1,9 +1,10 @@
 import { labelValue } from '../../model/labels.ts';
+import { execAll } from '../bounded-match.ts';
 import { executionError } from '../errors.ts';
 import { compileRegexp } from '../regexp.ts';
 import { compareLabels, type StepSeries, withLabel } from '../value.ts';
 
-type Rewrite = (series: StepSeries) => StepSeries;
+type Rewrite = (series: readonly StepSeries[]) => readonly StepSeries[];
 
 /** Any text is a label name but the empty one and one that was no UTF-8 (which holds the replacement character). */
 const isLabelName = (name: string): boolean => name !== '' && !name.includes('\ufffd');
@@ -24,8 +25,18 @@ export function labelReplace([
   if (!isLabelName(destination))
     throw executionError(`invalid destination label name in label_replace(): ${destination}`);
   return (series) => {
-    const match = regexp.exec(labelValue(series.labels, source));
-    return match === null ? series : relabel(series, destination, expand(replacement, match));
+    const values = [...new Set(series.map(({ labels }) => labelValue(labels, source)))];
+    const found = execAll(regexp, values);
+    const texts = new Map(
+      values.map((value, index) => {
+        const match = found[index] ?? null;
+        return [value, match === null ? undefined : expand(replacement, match)];
+      }),
+    );
+    return series.map((one) => {
+      const text = texts.get(labelValue(one.labels, source));
+      return text === undefined ? one : relabel(one, destination, text);
+    });
   };
 }
 
@@ -45,7 +56,9 @@ export function labelJoin([destination = '', separator = '', ...sources]: readon
   if (!isLabelName(destination))
     throw executionError(`invalid destination label name in label_join(): ${destination}`);
   return (series) =>
-    relabel(series, destination, sources.map((name) => labelValue(series.labels, name)).join(separator));
+    series.map((one) =>
+      relabel(one, destination, sources.map((name) => labelValue(one.labels, name)).join(separator)),
+    );
 }
 
 /** A name that was set on purpose is not dropped any more. */
