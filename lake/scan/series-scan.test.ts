@@ -164,6 +164,17 @@ test('limits on samples and series are errors that name them', async () => {
   expect(await scan.select({ ...everything, matchers, samplesMax: 4, seriesMax: 2 }, signal)).toHaveLength(2);
 });
 
+test('more label entries than labelEntriesMax are an error, unless fewer were asked for', async () => {
+  await using engine = await openTestEngine();
+  const scan = seriesScan({ tables: tablesOf(table), engine, limits: { labelEntriesMax: 3 } });
+  await expect(scan.labelNames({ matcherSets: [], limit: 0 }, signal)).rejects.toMatchObject({
+    code: 'limit',
+    subject: 'labelEntriesMax',
+  });
+  expect(await scan.labelNames({ matcherSets: [], limit: 1 }, signal)).toHaveLength(2);
+  expect(await scan.labelValues('job', { matcherSets: [], limit: 0 }, signal)).toHaveLength(2);
+});
+
 test('an aborted signal ends a running statement', async () => {
   await using engine = await openTestEngine();
   const slow = `(SELECT 'm' AS name, 1::BIGINT AS series_id, make_timestamptz(1) AS timestamp, random() AS value, '{}' AS labels, '' AS site

@@ -25,12 +25,12 @@ export interface LabelsRequest {
   /** Only series with samples in this time; milliseconds, inclusive. */
   readonly fromMs?: number;
   readonly toMs?: number;
-  /** Entries wanted; 0 for as many as the scan's own limit allows. */
+  /** Entries wanted; 0 for all. */
   readonly limit: number;
 }
 
 interface SeriesScanLimits {
-  /** Label names, values or series in one answer. */
+  /** Label names, values or series in one answer; more are FirnError `limit`. */
   readonly labelEntriesMax: number;
 }
 
@@ -48,9 +48,6 @@ export function seriesScan({
   engine,
   limits = defaultSeriesScanLimits,
 }: SeriesScanOptions): SeriesScan {
-  const entriesOf = (limit: number): number =>
-    limit > 0 ? Math.min(limit + 1, limits.labelEntriesMax) : limits.labelEntriesMax;
-
   async function query<T>(
     filters: readonly RowFilter[],
     signal: AbortSignal,
@@ -73,10 +70,15 @@ export function seriesScan({
     }
   }
 
-  const texts = async (request: LabelsRequest, signal: AbortSignal, sql: (rows: string) => string) =>
-    query(filtersOf(request), signal, (connection, rows) =>
-      readTexts(connection, `${sql(rows)} LIMIT ${entriesOf(request.limit)}`),
+  const texts = async (request: LabelsRequest, signal: AbortSignal, sql: (rows: string) => string) => {
+    const { labelEntriesMax } = limits;
+    const wanted = Math.min(request.limit > 0 ? request.limit : labelEntriesMax, labelEntriesMax) + 1;
+    const found = await query(filtersOf(request), signal, (connection, rows) =>
+      readTexts(connection, `${sql(rows)} LIMIT ${wanted}`),
     );
+    if (found.length > labelEntriesMax) throw tooMuch('labelEntriesMax', labelEntriesMax, 'entries');
+    return found;
+  };
 
   return {
     select: (selection, signal) =>
