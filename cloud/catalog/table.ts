@@ -52,7 +52,7 @@ export interface TableOptions {
 }
 
 export interface TableLimits {
-  /** Entries of manifests that are held in memory (about 1.5 KB each). */
+  /** Entries of manifests that are held in memory (about 2 KB each). */
   readonly manifestEntriesCachedMax: number;
   /** A state older than this is not extended step by step, but looked up anew: files after it may be deleted. */
   readonly rediscoverAfterMs: number;
@@ -69,7 +69,7 @@ export interface TableLimits {
 
 /** What absent limits are. */
 const tableLimits: TableLimits = {
-  manifestEntriesCachedMax: 200_000,
+  manifestEntriesCachedMax: 100_000,
   rediscoverAfterMs: 600_000,
   commitAttemptsMax: 20,
   smallManifestsMax: 100,
