@@ -27,3 +27,16 @@ export const storeSettings = <const K extends readonly ['none' | 'directory', ..
         context.addIssue({ code: 'custom', path: [missing], message: `a store of kind ${kind} needs it` });
     })
     .prefault({} as never);
+
+/** The settings of a store that there is. */
+export interface StoreSettings {
+  readonly kind: 'none' | 'directory' | 's3';
+  readonly path: string;
+  readonly endpoint: string;
+  readonly region: string;
+  readonly bucket: string;
+  readonly prefix: string;
+  readonly pathStyle: boolean;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+}
