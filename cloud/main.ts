@@ -98,6 +98,7 @@ function openDeployments(
   locationOf: (key: string) => string,
   stack: AsyncDisposableStack,
 ): Deployments {
+  const engines = stack.use(new AsyncDisposableStack());
   const open = async (tenant: TenantId): Promise<Deployment> => {
     const cacheDirectory = join(config.dataDir, 'cache', tenant);
     const engine = await openEngine({
@@ -105,7 +106,7 @@ function openDeployments(
       memoryBytesMax: config.query.memoryBytesMax,
       threads: config.query.threads,
     });
-    stack.use(engine);
+    engines.use(engine);
     const tables = await openCloudTables({
       ...{ store, tenant, locationOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),

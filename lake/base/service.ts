@@ -25,6 +25,7 @@ export async function runService(name: string, start: () => Promise<Service>): P
   process.send?.({ ready: service.ready });
   await stop;
   await service[Symbol.asyncDispose]();
+  if (process.connected) process.disconnect(); // An open channel would keep the process alive.
   return 0;
 }
 

@@ -1,0 +1,106 @@
+import { type Context, Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { messageOf } from '../../base/errors.ts';
+import { SqlError } from '../../sql/errors.ts';
+import type { SqlSession } from '../../sql/session.ts';
+import { arrowPieces } from './arrow.ts';
+import { jsonPieces } from './json.ts';
+
+export interface SqlRouteOptions {
+  /** Opens a session for whom the request is about; authentication has been done before. */
+  readonly openSession: (c: Context) => Promise<SqlSession>;
+  readonly bodyBytesMax?: number;
+}
+
+const arrowType = 'application/vnd.apache.arrow.stream';
+const defaultBodyBytesMax = 1024 * 1024;
+
+/** `POST /api/v1/firn/sql` with `{"sql": "..."}` or plain text: one statement, answered as JSON or as an Arrow stream. */
+export function sqlRoutes({ openSession, bodyBytesMax = defaultBodyBytesMax }: SqlRouteOptions): Hono {
+  const app = new Hono();
+  const tooLarge = (c: Context): Response =>
+    failed(
+      c,
+      new SqlError('54000', `the request body is larger than ${bodyBytesMax} bytes (bodyBytesMax)`),
+      413,
+    );
+  app.post('/api/v1/firn/sql', bodyLimit({ maxSize: bodyBytesMax, onError: tooLarge }), async (c) => {
+    try {
+      return await answer(c, await openSession(c), await statementText(c));
+    } catch (error) {
+      return failed(c, error, error instanceof SqlError ? 400 : 500);
+    }
+  });
+  return app;
+}
+
+async function statementText(c: Context): Promise<string> {
+  const body = await c.req.text();
+  if (!c.req.header('content-type')?.includes('json')) return body;
+  const sql = (parseJson(body) as { sql?: unknown } | null)?.sql;
+  if (typeof sql === 'string') return sql;
+  throw new SqlError('22023', 'the body has no text in its field "sql"', {
+    hint: 'send {"sql": "SELECT ..."}',
+  });
+}
+
+function parseJson(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch (error) {
+    throw new SqlError('22023', `the body is not JSON: ${messageOf(error)}`);
+  }
+}
+
+async function answer(c: Context, session: SqlSession, text: string): Promise<Response> {
+  await using stack = new AsyncDisposableStack();
+  stack.use(session);
+  const [statement, ...others] = await session.parse(text);
+  if (!statement || others.length > 0) throw new SqlError('42601', 'send exactly one statement');
+  const result = stack.use(await statement.execute([], c.req.raw.signal));
+  const arrow = c.req.header('accept')?.includes(arrowType) ?? false;
+  const pieces = arrow ? arrowPieces(result) : encoded(jsonPieces(result, describe));
+  const open = stack.move();
+  c.header('Content-Type', arrow ? arrowType : 'application/json');
+  return c.body(streamOf(pieces, () => open.disposeAsync()));
+}
+
+async function* encoded(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
+  const utf8 = new TextEncoder();
+  for await (const text of texts) yield utf8.encode(text);
+}
+
+/** Pulled as the client reads; whatever way it ends, `close` is called. */
+function streamOf(
+  pieces: AsyncGenerator<Uint8Array>,
+  close: () => Promise<void>,
+): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    pull: async (controller) => {
+      try {
+        const next = await pieces.next();
+        if (!next.done) return controller.enqueue(next.value);
+        await close();
+        controller.close();
+      } catch (error) {
+        await close();
+        controller.error(error);
+      }
+    },
+    cancel: async () => {
+      await pieces.return(undefined);
+      await close();
+    },
+  });
+}
+
+const describe = (error: unknown): { code: string; message: string; position?: number; hint?: string } => ({
+  code: error instanceof SqlError ? error.sqlstate : 'XX000',
+  message: messageOf(error),
+  ...(error instanceof SqlError && error.position !== undefined && { position: error.position }),
+  ...(error instanceof SqlError && error.hint !== undefined && { hint: error.hint }),
+});
+
+const failed = (c: Context, error: unknown, status: ContentfulStatusCode): Response =>
+  c.json({ error: describe(error) }, status);

@@ -1,0 +1,112 @@
+import { SqlError } from './errors.ts';
+
+// Run-time parameters (SET, SHOW). Clients set them at start-up and some read them back. Those that would change what
+// an answer looks like are fixed: setting them to the value they have is accepted, another value too where a client
+// can't go on otherwise (`TimeZone`), and then has no effect: times are printed in UTC with their offset.
+
+interface Parameter {
+  readonly value: string;
+  /** Another value is refused, or taken and ignored; otherwise it is kept for the session. */
+  readonly other?: 'refused' | 'ignored';
+}
+
+const known: Readonly<Record<string, Parameter>> = {
+  server_version: { value: '16.4', other: 'refused' },
+  server_version_num: { value: '160004', other: 'refused' },
+  server_encoding: { value: 'UTF8', other: 'refused' },
+  client_encoding: { value: 'UTF8', other: 'ignored' },
+  datestyle: { value: 'ISO, MDY', other: 'ignored' },
+  timezone: { value: 'UTC', other: 'ignored' },
+  intervalstyle: { value: 'postgres', other: 'ignored' },
+  integer_datetimes: { value: 'on', other: 'refused' },
+  standard_conforming_strings: { value: 'on', other: 'ignored' },
+  is_superuser: { value: 'off', other: 'refused' },
+  in_hot_standby: { value: 'off', other: 'refused' },
+  default_transaction_read_only: { value: 'on' },
+  transaction_read_only: { value: 'on', other: 'ignored' },
+  transaction_isolation: { value: 'repeatable read', other: 'ignored' },
+  default_transaction_isolation: { value: 'repeatable read', other: 'ignored' },
+  transaction_deferrable: { value: 'off', other: 'ignored' },
+  application_name: { value: '' },
+  search_path: { value: '"$user", public' },
+  extra_float_digits: { value: '1' },
+  client_min_messages: { value: 'notice' },
+  bytea_output: { value: 'hex', other: 'ignored' },
+  statement_timeout: { value: '0' },
+  lock_timeout: { value: '0' },
+  idle_in_transaction_session_timeout: { value: '0' },
+  max_identifier_length: { value: '63', other: 'refused' },
+  row_security: { value: 'on' },
+  escape_string_warning: { value: 'on' },
+  jit: { value: 'off' },
+};
+
+/** The names in the spelling that ParameterStatus and SHOW use. */
+const spelling: Readonly<Record<string, string>> = {
+  datestyle: 'DateStyle',
+  timezone: 'TimeZone',
+  intervalstyle: 'IntervalStyle',
+};
+
+/** What a client is told at the start and after each change (ParameterStatus). */
+const reported = [
+  'server_version',
+  'server_encoding',
+  'client_encoding',
+  'application_name',
+  'datestyle',
+  'timezone',
+  'intervalstyle',
+  'integer_datetimes',
+  'standard_conforming_strings',
+  'is_superuser',
+  'session_authorization',
+  'default_transaction_read_only',
+  'in_hot_standby',
+  'search_path',
+];
+
+export interface Parameters {
+  /** Reported parameters, by reported name. */
+  readonly reported: ReadonlyMap<string, string>;
+  /** Throws SqlError 42704 for a name that there is not. */
+  show(name: string): { readonly name: string; readonly value: string };
+  all(): readonly { readonly name: string; readonly value: string }[];
+  /** An undefined value is the default. Throws SqlError 42704 or 55P02 (can't be changed). */
+  set(name: string, value: string | undefined): void;
+  resetAll(): void;
+}
+
+export function createParameters(user: string): Parameters {
+  const values = new Map<string, string>();
+  const fixed = new Map([['session_authorization', user]]);
+  const shown = (name: string): string => spelling[name] ?? name;
+  const current = (name: string): string | undefined =>
+    fixed.get(name) ?? values.get(name) ?? known[name]?.value;
+  const unknown = (name: string): SqlError =>
+    new SqlError('42704', `unrecognized configuration parameter "${name}"`);
+  const names = (): string[] => [...Object.keys(known), ...fixed.keys()].toSorted();
+  return {
+    get reported() {
+      return new Map(reported.map((name) => [shown(name), current(name) ?? '']));
+    },
+    show: (given) => {
+      const name = given.toLowerCase();
+      const value = current(name);
+      if (value === undefined) throw unknown(given);
+      return { name: shown(name), value };
+    },
+    all: () => names().map((name) => ({ name: shown(name), value: current(name) ?? '' })),
+    set: (given, value) => {
+      const name = given.toLowerCase();
+      const parameter = known[name];
+      // Names with a point are placeholders of extensions, which anyone may set.
+      if (!parameter && !name.includes('.')) throw unknown(given);
+      if (value === undefined) values.delete(name);
+      else if (parameter?.other === 'refused' && value !== parameter.value) {
+        throw new SqlError('55P02', `parameter "${given}" cannot be changed`);
+      } else if (parameter?.other !== 'ignored') values.set(name, value);
+    },
+    resetAll: () => values.clear(),
+  };
+}

@@ -1,0 +1,56 @@
+import type { Node } from 'libpg-query';
+import { as, namesOf, type Rule } from '../ast.ts';
+
+/** Gives each unnamed column of a result the name that PostgreSQL gives it (FigureColname in its parse_target.c). */
+export const columnNameRules: readonly Rule[] = [
+  (node) => {
+    const select = as(node, 'SelectStmt');
+    if (!select?.targetList) return undefined;
+    const targetList = select.targetList.map((target): Node => {
+      const { name, val } = as(target, 'ResTarget') ?? {};
+      // A column reference has its own name already, and a star has none.
+      if (name !== undefined || !val || as(val, 'ColumnRef')) return target;
+      return { ResTarget: { ...as(target, 'ResTarget'), name: nameOf(val) ?? '?column?' } } as Node;
+    });
+    return { SelectStmt: { ...select, targetList } } as Node;
+  },
+];
+
+function nameOf(node: Node | undefined): string | undefined {
+  if (!node) return undefined;
+  const column = as(node, 'ColumnRef');
+  if (column) return namesOf(column.fields).findLast((name) => name !== '*');
+  const indirection = as(node, 'A_Indirection');
+  if (indirection)
+    return namesOf(indirection.indirection).findLast((name) => name !== '') ?? nameOf(indirection.arg);
+  const call = as(node, 'FuncCall');
+  if (call) return namesOf(call.funcname).at(-1);
+  const cast = as(node, 'TypeCast');
+  if (cast) return nameOf(cast.arg) ?? namesOf(cast.typeName?.names).at(-1);
+  const collate = as(node, 'CollateClause');
+  if (collate) return nameOf(collate.arg);
+  const link = as(node, 'SubLink');
+  if (link) return nameOfSubquery(link);
+  if (as(node, 'A_Expr')?.kind === 'AEXPR_NULLIF') return 'nullif';
+  if (as(node, 'CaseExpr')) return nameOf(as(node, 'CaseExpr')?.defresult) ?? 'case';
+  if (as(node, 'A_ArrayExpr')) return 'array';
+  if (as(node, 'RowExpr')) return 'row';
+  if (as(node, 'CoalesceExpr')) return 'coalesce';
+  const value = as(node, 'SQLValueFunction')?.op;
+  if (value)
+    return value
+      .replace(/^SVFOP_/, '')
+      .replace(/_N$/, '')
+      .toLowerCase();
+  const least = as(node, 'MinMaxExpr');
+  return least && (least.op === 'IS_LEAST' ? 'least' : 'greatest');
+}
+
+function nameOfSubquery(link: NonNullable<ReturnType<typeof as<'SubLink'>>>): string | undefined {
+  if (link.subLinkType === 'EXISTS_SUBLINK') return 'exists';
+  if (link.subLinkType === 'ARRAY_SUBLINK') return 'array';
+  if (link.subLinkType !== 'EXPR_SUBLINK') return undefined;
+  const [first] = as(link.subselect, 'SelectStmt')?.targetList ?? [];
+  const target = as(first, 'ResTarget');
+  return target?.name ?? nameOf(target?.val);
+}

@@ -1,0 +1,177 @@
+import type { Node, SelectStmt } from 'libpg-query';
+import { type Signal, signals } from '../model/batch.ts';
+import type { Prune } from '../tables.ts';
+import { as, call, castTo, namesOf, walk } from './ast.ts';
+import { nowFunction } from './print/call.ts';
+import { tableSchema } from './print/select.ts';
+
+// What a statement's WHERE clauses say about the time and the names it can touch, so that files that can't match are
+// not read. Only what is certain counts: conjuncts of a SELECT from exactly one table, comparing a column with a
+// constant. Everything else restricts nothing.
+
+/** Bounds of one table as expressions that DuckDB evaluates when the statement runs. */
+export interface Bounds {
+  /** The greatest of these is the lower bound; each is a timestamptz. Inclusive, like `upper`. */
+  readonly lower: readonly Node[];
+  readonly upper: readonly Node[];
+  /** Exact metric name. */
+  readonly name: Node | undefined;
+}
+
+/** For each table all of whose references are bounded: the bounds of each reference. */
+export type TableBounds = ReadonlyMap<Signal, readonly Bounds[]>;
+
+/** Expects a tree whose passes are done. */
+export function boundsOf(root: Node): TableBounds {
+  const found = new Map<Signal, Bounds[]>();
+  const references = new Map<Signal, number>();
+  walk(root, (node) => {
+    const table = tableOf(node);
+    if (table) references.set(table.name, (references.get(table.name) ?? 0) + 1);
+  });
+  const see = (select: SelectStmt | undefined): void => {
+    const [only, ...others] = select?.fromClause ?? [];
+    const table = only && tableOf(only);
+    if (!select || !table || others.length > 0) return;
+    const bounds = boundsOfWhere(select.whereClause, table.alias);
+    found.set(table.name, [...(found.get(table.name) ?? []), bounds]);
+  };
+  // The sides of a set operation stand in the tree without their tag.
+  walk(root, (node) => selectsOf(as(node, 'SelectStmt')).forEach(see));
+  return new Map([...found].filter(([name, bounds]) => bounds.length === references.get(name)));
+}
+
+function selectsOf(select: SelectStmt | undefined): SelectStmt[] {
+  if (!select) return [];
+  return [select, ...selectsOf(select.larg), ...selectsOf(select.rarg)];
+}
+
+function tableOf(node: Node): { readonly name: Signal; readonly alias: string } | undefined {
+  const table = as(node, 'RangeVar');
+  const name =
+    table?.schemaname === tableSchema ? signals.find((signal) => signal === table.relname) : undefined;
+  return name && { name, alias: table?.alias?.aliasname ?? name };
+}
+
+function boundsOfWhere(where: Node | undefined, alias: string): Bounds {
+  const lower: Node[] = [];
+  const upper: Node[] = [];
+  let name: Node | undefined;
+  for (const conjunct of conjunctsOf(where)) {
+    const comparison = comparisonOf(conjunct, alias);
+    if (!comparison) continue;
+    const { column, operator, values } = comparison;
+    const [value, second] = values;
+    if (!value) continue;
+    if (column === 'name') name = operator === '=' ? value : name;
+    else if (operator === 'BETWEEN' && second) {
+      lower.push(value);
+      upper.push(second);
+    } else {
+      if (operator === '>' || operator === '>=' || operator === '=') lower.push(value);
+      if (operator === '<' || operator === '<=' || operator === '=') upper.push(value);
+    }
+  }
+  return { lower, upper, name };
+}
+
+function conjunctsOf(node: Node | undefined): Node[] {
+  const and = as(node, 'BoolExpr');
+  if (and?.boolop === 'AND_EXPR') return (and.args ?? []).flatMap(conjunctsOf);
+  return node ? [node] : [];
+}
+
+interface Comparison {
+  readonly column: 'timestamp' | 'name';
+  readonly operator: string;
+  readonly values: readonly Node[];
+}
+
+const mirrored: Readonly<Record<string, string>> = { '<': '>', '<=': '>=', '>': '<', '>=': '<=', '=': '=' };
+
+function comparisonOf(node: Node, alias: string): Comparison | undefined {
+  const expression = as(node, 'A_Expr');
+  if (!expression?.lexpr || !expression.rexpr) return undefined;
+  const { lexpr, rexpr, kind } = expression;
+  const operator = namesOf(expression.name).at(-1) ?? '';
+  if (kind === 'AEXPR_BETWEEN') {
+    const column = columnOf(lexpr, alias);
+    const values = as(rexpr, 'List')?.items ?? [];
+    return column && values.every(isConstant) ? { column, operator: 'BETWEEN', values } : undefined;
+  }
+  if (kind !== 'AEXPR_OP' || mirrored[operator] === undefined) return undefined;
+  const left = columnOf(lexpr, alias);
+  if (left) return isConstant(rexpr) ? { column: left, operator, values: [rexpr] } : undefined;
+  const right = columnOf(rexpr, alias);
+  return right && isConstant(lexpr)
+    ? { column: right, operator: mirrored[operator] ?? '', values: [lexpr] }
+    : undefined;
+}
+
+const columns: Readonly<Record<string, Comparison['column']>> = {
+  timestamp: 'timestamp',
+  time: 'timestamp',
+  name: 'name',
+  __name__: 'name',
+};
+
+function columnOf(node: Node, alias: string): Comparison['column'] | undefined {
+  const names = namesOf(as(node, 'ColumnRef')?.fields);
+  const qualified = names.length === 2 && names[0] === alias;
+  return names.length === 1 || qualified ? columns[names.at(-1) ?? ''] : undefined;
+}
+
+/** Depends on nothing but the statement: constants, parameters, now(), casts of them, sums and differences. */
+function isConstant(node: Node): boolean {
+  if (as(node, 'A_Const') || as(node, 'ParamRef')) return true;
+  const cast = as(node, 'TypeCast');
+  if (cast?.arg) return isConstant(cast.arg);
+  const sum = as(node, 'A_Expr');
+  if (sum?.kind === 'AEXPR_OP' && sum.lexpr && sum.rexpr) {
+    const operator = namesOf(sum.name).at(-1);
+    return (operator === '+' || operator === '-') && isConstant(sum.lexpr) && isConstant(sum.rexpr);
+  }
+  return namesOf(as(node, 'FuncCall')?.funcname).join('.') === nowFunction;
+}
+
+/** A SELECT of all bounds of one table, flat: microseconds for times, text for names; and how to read its row. */
+export function boundsQuery(
+  bounds: readonly Bounds[],
+): { readonly select: Node; readonly read: (row: readonly unknown[]) => Prune } | undefined {
+  const targets: Node[] = [];
+  const add = (val: Node): number => targets.push({ ResTarget: { val, location: -1 } }) - 1;
+  const time = (node: Node): number => add(castTo(call('epoch_us', [castTo(node, 'timestamptz')]), 'int8'));
+  const places = bounds.map(({ lower, upper, name }) => ({
+    lower: lower.map(time),
+    upper: upper.map(time),
+    name: name && add(castTo(name, 'text')),
+  }));
+  if (targets.length === 0) return undefined;
+  return {
+    select: {
+      SelectStmt: { targetList: targets, limitOption: 'LIMIT_OPTION_DEFAULT', op: 'SETOP_NONE' },
+    } as Node,
+    read: (row) => {
+      const number = (place: number): number =>
+        typeof row[place] === 'bigint' ? Number(row[place]) : Number.NaN;
+      const prunes = places.map((place) => ({
+        fromUs: Math.max(Number.NEGATIVE_INFINITY, ...place.lower.map(number)),
+        toUs: Math.min(Number.POSITIVE_INFINITY, ...place.upper.map(number)),
+        name: place.name === undefined ? undefined : row[place.name],
+      }));
+      return hull(prunes);
+    },
+  };
+}
+
+/** What holds for every reference. A bound that is not a number (NULL, infinity) restricts nothing. */
+function hull(prunes: readonly { fromUs: number; toUs: number; name: unknown }[]): Prune {
+  const fromUs = Math.min(...prunes.map((prune) => prune.fromUs));
+  const toUs = Math.max(...prunes.map((prune) => prune.toUs));
+  const [first, ...others] = prunes.map((prune) => prune.name);
+  return {
+    ...(Number.isFinite(fromUs) && { fromUs }),
+    ...(Number.isFinite(toUs) && { toUs }),
+    ...(typeof first === 'string' && others.every((name) => name === first) && { name: first }),
+  };
+}

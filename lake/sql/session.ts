@@ -1,0 +1,116 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
+import type { Node } from 'libpg-query';
+import type { Clock } from '../base/clock.ts';
+import type { Tables } from '../tables.ts';
+import { as } from './ast.ts';
+import { installCatalog } from './catalog/catalog.ts';
+import { type Engine, sqlText } from './duckdb/engine.ts';
+import { notSupported } from './errors.ts';
+import { createParameters } from './parameters.ts';
+import { type ParsedStatement, parseStatements } from './parse.ts';
+import { commandStatement, refusal } from './statements/commands.ts';
+import { createCursors } from './statements/cursors.ts';
+import { isSelect, type SelectContext, selectStatement } from './statements/select.ts';
+import type { SqlStatement } from './statements/statement.ts';
+
+/**
+ * One client's SQL over one tenant's tables, in PostgreSQL's dialect, reading only. Statements are parsed with
+ * PostgreSQL's parser, rewritten and printed for DuckDB, and run in the tenant's locked engine.
+ */
+export interface SqlSession extends AsyncDisposable {
+  /** The statements of a text; nothing runs. An empty text has none. Throws SqlError. */
+  parse(text: string): Promise<readonly SqlStatement[]>;
+  /** Run-time parameters that a client is told about, as they are now. */
+  readonly reportedParameters: ReadonlyMap<string, string>;
+  /** As `SET name = value` at start-up; a parameter that there is not is ignored. */
+  setParameter(name: string, value: string): void;
+}
+
+export interface SqlLimits {
+  readonly statementBytesMax: number;
+  readonly statementTimeoutMs: number;
+  readonly cursorsMax: number;
+}
+
+export const sqlLimits: SqlLimits = {
+  statementBytesMax: 1024 * 1024,
+  statementTimeoutMs: 120_000,
+  cursorsMax: 100,
+};
+
+export interface SqlSessionOptions {
+  readonly engine: Engine;
+  readonly tables: Tables;
+  readonly clock: Clock;
+  readonly user: string;
+  readonly database: string;
+  readonly limits?: Partial<SqlLimits>;
+}
+
+/** Engines that have the catalog already, or are getting it. */
+const catalogs = new WeakMap<Engine, Promise<void>>();
+
+export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSession> {
+  const { engine, tables, clock, user, database } = options;
+  const limits = { ...sqlLimits, ...options.limits };
+  await catalogOf(engine, database);
+  const parameters = createParameters(user);
+  const cursors = createCursors(limits.cursorsMax);
+  const context: SelectContext = {
+    engine,
+    tables,
+    prepareConnection: (connection) => nameSession(connection, user, database),
+    statementTimeoutMs: () => Number(parameters.show('statement_timeout').value) || limits.statementTimeoutMs,
+    nowUs: () => Math.floor(clock.nowMs() * 1000),
+  };
+  const commands = { parameters, closeCursor: cursors.close };
+
+  function statementOf(parsed: ParsedStatement): SqlStatement {
+    const { node, positionOf } = parsed;
+    if (!node) throw parsed.refusal ?? notSupported('this statement');
+    const select = (each: Node, prefix = ''): SqlStatement => {
+      if (!isSelect(each)) throw refusal(each, parsed);
+      return selectStatement({ node: each, positionOf }, context, prefix);
+    };
+    if (isSelect(node)) return select(node);
+    const explained = as(node, 'ExplainStmt');
+    if (explained?.query) return select(explained.query, 'EXPLAIN ');
+    const known = commandStatement(node, parsed, commands) ?? cursors.statement(node, select);
+    if (known) return known;
+    throw refusal(node, parsed);
+  }
+
+  return {
+    parse: async (text) => parseStatements(text, limits.statementBytesMax).map(statementOf),
+    get reportedParameters() {
+      return parameters.reported;
+    },
+    setParameter: (name, value) => {
+      try {
+        parameters.set(name, value);
+      } catch {
+        // Drivers send what some server once knew; PostgreSQL would refuse the connection, which helps nobody here.
+      }
+    },
+    [Symbol.asyncDispose]: () => cursors[Symbol.asyncDispose](),
+  };
+}
+
+async function catalogOf(engine: Engine, database: string): Promise<void> {
+  const install = async (): Promise<void> => {
+    const connection = await engine.connect();
+    try {
+      await installCatalog(connection, { database });
+    } finally {
+      connection.closeSync();
+    }
+  };
+  const installed = catalogs.get(engine) ?? install();
+  catalogs.set(engine, installed);
+  await installed;
+}
+
+async function nameSession(connection: DuckDBConnection, user: string, database: string): Promise<void> {
+  await connection.run(`SET VARIABLE firn_user = ${sqlText(user)}`);
+  await connection.run(`SET VARIABLE firn_database = ${sqlText(database)}`);
+}

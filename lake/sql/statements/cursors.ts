@@ -1,0 +1,118 @@
+import type { DuckDBValue } from '@duckdb/node-api';
+import type { Node } from 'libpg-query';
+import { as, type Fields } from '../ast.ts';
+import { notSupported, SqlError } from '../errors.ts';
+import { done, rowsResult, type SqlResult, type SqlStatement } from './statement.ts';
+
+// DECLARE, FETCH and MOVE, forward only, for clients that read a large result in parts.
+
+export interface Cursors extends AsyncDisposable {
+  /** DECLARE, FETCH or MOVE; undefined for any other node. `select` makes the statement of a DECLARE. */
+  statement(node: Node, select: (node: Node) => SqlStatement): SqlStatement | undefined;
+  /** Closes one cursor, or all. Throws SqlError 34000. */
+  close(name: string | undefined): void;
+}
+
+type Row = readonly DuckDBValue[];
+
+interface Cursor {
+  readonly result: SqlResult;
+  read(count: number): Promise<Row[]>;
+}
+
+/** Rows that FETCH ALL may return at once; beyond it the client has to fetch in parts. */
+export const fetchRowsMax = 1_000_000;
+
+export function createCursors(cursorsMax = 100): Cursors {
+  const open = new Map<string, Cursor>();
+  const cursorOf = (name: string): Cursor => {
+    const cursor = open.get(name);
+    if (!cursor) throw new SqlError('34000', `cursor "${name}" does not exist`);
+    return cursor;
+  };
+  const drop = (name: string): void => {
+    void cursorOf(name).result[Symbol.asyncDispose]();
+    open.delete(name);
+  };
+
+  const declare = (
+    { portalname = '', query }: Fields<'DeclareCursorStmt'>,
+    select: (node: Node) => SqlStatement,
+  ): SqlStatement => {
+    if (!query) throw notSupported('DECLARE without a query');
+    const statement = select(query);
+    return {
+      kind: 'command',
+      parameterTypes: statement.parameterTypes,
+      describe: async () => undefined,
+      execute: async (parameters, signal) => {
+        if (open.has(portalname)) throw new SqlError('42P03', `cursor "${portalname}" already exists`);
+        if (open.size >= cursorsMax)
+          throw new SqlError('53400', `a session may have ${cursorsMax} cursors (cursorsMax)`);
+        open.set(portalname, createCursor(await statement.execute(parameters, signal)));
+        return done('DECLARE CURSOR');
+      },
+    };
+  };
+
+  const fetch = (statement: Fields<'FetchStmt'>): SqlStatement => {
+    const { portalname = '', ismove = false } = statement;
+    const count = rowsOf(statement);
+    return {
+      kind: ismove ? 'command' : 'select',
+      parameterTypes: async () => [],
+      describe: async () => (ismove ? undefined : cursorOf(portalname).result.columns),
+      execute: async () => {
+        const cursor = cursorOf(portalname);
+        const rows = await cursor.read(count);
+        return ismove ? done(`MOVE ${rows.length}`) : rowsResult('FETCH', cursor.result.columns ?? [], rows);
+      },
+    };
+  };
+
+  return {
+    statement: (node, select) => {
+      const declared = as(node, 'DeclareCursorStmt');
+      if (declared) return declare(declared, select);
+      const fetched = as(node, 'FetchStmt');
+      return fetched && fetch(fetched);
+    },
+    close: (name) => {
+      if (name !== undefined) drop(name);
+      else for (const each of [...open.keys()]) drop(each);
+    },
+    [Symbol.asyncDispose]: async () => {
+      const results = [...open.values()].map(({ result }) => result[Symbol.asyncDispose]());
+      open.clear();
+      await Promise.all(results);
+    },
+  };
+}
+
+/** How many rows FETCH asks for; ALL is as many as there may be. */
+function rowsOf({ direction, howMany }: Fields<'FetchStmt'>): number {
+  const count = Number(howMany ?? 0);
+  if (direction === 'FETCH_FORWARD' && count >= 0) return Math.min(count, fetchRowsMax);
+  throw new SqlError('55000', 'cursor can only scan forward', {
+    hint: 'FETCH [FORWARD] n, NEXT and ALL are answered',
+  });
+}
+
+function createCursor(result: SqlResult): Cursor {
+  const chunks = result.chunks()[Symbol.asyncIterator]();
+  let waiting: Row[] = [];
+  let ended = false;
+  return {
+    result,
+    read: async (count) => {
+      while (!ended && waiting.length < count) {
+        const next = await chunks.next();
+        ended = next.done === true;
+        if (!next.done) waiting = [...waiting, ...next.value];
+      }
+      const rows = waiting.slice(0, count);
+      waiting = waiting.slice(count);
+      return rows;
+    },
+  };
+}

@@ -1,0 +1,38 @@
+import type { Signal } from '../model/batch.ts';
+import { type ColumnType, tableSchemas } from '../schema/tables.ts';
+
+// What Firn's tables look like in SQL: the columns of the schema, and second names for some that clients of other lakes
+// use. `SELECT *` gives each column once, under its own name.
+
+/** Second names of columns, by table. */
+export const columnAliases: Readonly<Record<Signal, Readonly<Record<string, string>>>> = {
+  metrics: { __name__: 'name', time: 'timestamp' },
+  logs: { time: 'timestamp', message: 'line' },
+};
+
+/** Text columns that hold JSON, and are JSON in SQL. */
+export const jsonColumns: ReadonlySet<string> = new Set(['labels', 'attributes']);
+
+const duckdbTypes: Readonly<Record<ColumnType, string>> = {
+  long: 'BIGINT',
+  double: 'DOUBLE',
+  string: 'VARCHAR',
+  timestamptz: 'TIMESTAMPTZ',
+};
+
+/** What stands in a FROM clause for a table whose rows `from` yields. */
+export function tableSql(table: Signal, from: string): string {
+  const columns = tableSchemas[table].columns.map(({ name }) =>
+    jsonColumns.has(name) ? `CAST("${name}" AS JSON) AS "${name}"` : `"${name}"`,
+  );
+  const aliases = Object.entries(columnAliases[table]).map(([alias, name]) => `"${name}" AS "${alias}"`);
+  return `(SELECT ${[...columns, ...aliases].join(', ')} FROM ${from})`;
+}
+
+/** A FROM clause with the columns of a table and no row, for describing a statement. */
+export function emptyTableSql(table: Signal): string {
+  const columns = tableSchemas[table].columns.map(
+    ({ name, type }) => `NULL::${duckdbTypes[type]} AS "${name}"`,
+  );
+  return `(SELECT ${columns.join(', ')} WHERE false)`;
+}
