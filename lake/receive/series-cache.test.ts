@@ -98,3 +98,17 @@ test('rows keep their values bit for bit while the columns grow', () => {
   }
   expect(builder.finish().rows).toBe(0);
 });
+
+test('a label of the configuration stands instead of an identity label of the same name', () => {
+  const cache = createSeriesCache({
+    identity: [
+      ['gateway', 'g'],
+      ['site', 'plant'],
+    ],
+  });
+  const series = cache.ofKey('a', () => [
+    ['__name__', 'x'],
+    ['site', 'hall-3'],
+  ]);
+  expect(series.pending?.labels).toBe('{"__name__":"x","gateway":"g","site":"hall-3"}');
+});

@@ -1,5 +1,5 @@
 import type { SeriesEntry } from '../model/batch.ts';
-import { type Labels, labelsJson, withIdentity } from '../model/labels.ts';
+import { canonicalLabels, type Labels, labelsJson, withIdentity } from '../model/labels.ts';
 import { seriesId } from '../model/series-id.ts';
 import { type ByteTable, createByteTable } from './byte-table.ts';
 
@@ -13,7 +13,10 @@ export interface SeriesCache {
   find(bytes: Uint8Array, start: number, end: number): CachedSeries | undefined;
   /** Remembers these label bytes. `labels` are the sender's; identity labels are added here. */
   add(bytes: Uint8Array, start: number, end: number, labels: Labels): CachedSeries;
-  /** The series behind a text key; `labels` is called when it is not known. */
+  /**
+   * The series behind a text key; `labels` is called when it is not known. These labels are the gateway's own (from its
+   * configuration), so one that is named like an identity label stands instead of it: `{site}` in a topic template.
+   */
   ofKey(key: string, labels: () => Labels): CachedSeries;
   /** To be called when a batch with these entries is on disk: they need not go with later batches. */
   markDurable(entries: readonly SeriesEntry[]): void;
@@ -65,7 +68,7 @@ export function createSeriesCache(options: SeriesCacheOptions): SeriesCache {
   const pending = new Map<bigint, CachedSeries>();
 
   const resolve = (labels: Labels): CachedSeries => {
-    const text = labelsJson(withIdentity(labels, identity));
+    const text = labelsJson(labels);
     const id = seriesId(text);
     const known = pending.get(id);
     if (known !== undefined) return known;
@@ -107,8 +110,10 @@ export function createSeriesCache(options: SeriesCacheOptions): SeriesCache {
       const older = old.byBytesSeries[old.byBytes.find(bytes, start, end)];
       return older && remember(bytes, start, end, older);
     },
-    add: (bytes, start, end, labels) => remember(bytes, start, end, resolve(labels)),
-    ofKey: (key, labels) => young.byKey.get(key) ?? rememberKey(key, old.byKey.get(key) ?? resolve(labels())),
+    add: (bytes, start, end, labels) => remember(bytes, start, end, resolve(withIdentity(labels, identity))),
+    ofKey: (key, labels) =>
+      young.byKey.get(key) ??
+      rememberKey(key, old.byKey.get(key) ?? resolve(canonicalLabels([...identity, ...labels()]))),
     markDurable: (entries) => {
       for (const { id } of entries) {
         const series = pending.get(id);
