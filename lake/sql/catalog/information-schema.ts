@@ -1,0 +1,125 @@
+import { namespaces, relations } from './relation-table.ts';
+import type { View } from './view.ts';
+
+// The views of the SQL standard's information schema. In the engine their names have the schema's as a prefix.
+
+const database = { sql: 'firn_catalog.current_database()' };
+const user = { sql: 'firn_catalog.current_user()' };
+const place = `table_catalog name, table_schema name 'public', table_name name`;
+const constraint = 'constraint_catalog name, constraint_schema name, constraint_name name';
+const routine = 'specific_catalog name, specific_schema name, specific_name name';
+
+const columns: View = {
+  name: 'columns',
+  columns: `${place}, column_name name, ordinal_position int4, column_default text, is_nullable text,
+    data_type text, character_maximum_length int4, character_octet_length int4, numeric_precision int4,
+    numeric_precision_radix int4, numeric_scale int4, datetime_precision int4, interval_type text,
+    interval_precision int4, character_set_catalog name, character_set_schema name, character_set_name name,
+    collation_catalog name, collation_schema name, collation_name name, domain_catalog name, domain_schema name,
+    domain_name name, udt_catalog name, udt_schema name 'pg_catalog', udt_name name, scope_catalog name,
+    scope_schema name, scope_name name, maximum_cardinality int4, dtd_identifier text, is_self_referencing text 'NO',
+    is_identity text 'NO', identity_generation text, identity_start text, identity_increment text,
+    identity_maximum text, identity_minimum text, identity_cycle text 'NO', is_generated text 'NEVER',
+    generation_expression text, is_updatable text 'NO'`,
+  rows: relations.flatMap((relation) =>
+    relation.columns.map(({ number, name, type, notNull }) => ({
+      table_catalog: database,
+      table_name: relation.name,
+      column_name: name,
+      ordinal_position: number,
+      is_nullable: notNull ? 'NO' : 'YES',
+      data_type: type.title,
+      character_octet_length: type.category === 'S' ? 1_073_741_824 : null,
+      numeric_precision: type.category === 'N' ? (type.name === 'float8' ? 53 : 64) : null,
+      numeric_precision_radix: type.category === 'N' ? 2 : null,
+      numeric_scale: type.name === 'int8' ? 0 : null,
+      datetime_precision: type.category === 'D' ? 6 : null,
+      udt_catalog: database,
+      udt_name: type.name,
+      dtd_identifier: String(number),
+    })),
+  ),
+};
+
+const grants = `grantor name 'firn', grantee name, ${place}, privilege_type text 'SELECT', is_grantable text 'NO',
+  with_hierarchy text 'YES'`;
+const grantRows = relations.map(({ name }) => ({ grantee: user, table_catalog: database, table_name: name }));
+
+const views: readonly View[] = [
+  columns,
+  {
+    name: 'tables',
+    columns: `${place}, table_type text, self_referencing_column_name name, reference_generation text,
+      user_defined_type_catalog name, user_defined_type_schema name, user_defined_type_name name,
+      is_insertable_into text 'NO', is_typed text 'NO', commit_action text`,
+    rows: relations.map(({ name }) => ({
+      table_catalog: database,
+      table_name: name,
+      table_type: 'BASE TABLE',
+    })),
+  },
+  {
+    name: 'schemata',
+    columns: `catalog_name name, schema_name name, schema_owner name, default_character_set_catalog name,
+      default_character_set_schema name, default_character_set_name name, sql_path text`,
+    rows: Object.keys(namespaces).map((name) => ({
+      catalog_name: database,
+      schema_name: name,
+      schema_owner: user,
+    })),
+  },
+  { name: 'role_table_grants', columns: grants, rows: grantRows },
+  { name: 'table_privileges', columns: grants, rows: grantRows },
+  {
+    name: 'character_sets',
+    columns: `character_set_catalog name, character_set_schema name, character_set_name name 'UTF8',
+      character_repertoire name 'UCS', form_of_use name 'UTF8', default_collate_catalog name,
+      default_collate_schema name, default_collate_name name`,
+    rows: [{ default_collate_catalog: database }],
+  },
+  {
+    name: 'information_schema_catalog_name',
+    columns: 'catalog_name name',
+    rows: [{ catalog_name: database }],
+  },
+  {
+    name: 'enabled_roles',
+    columns: 'role_name name',
+    rows: [{ role_name: user }],
+  },
+];
+
+/** Columns of the views that have no rows. */
+const empty: Readonly<Record<string, string>> = {
+  check_constraints: `${constraint}, check_clause text`,
+  column_privileges: `grantor name, grantee name, ${place}, column_name name, privilege_type text, is_grantable text`,
+  constraint_column_usage: `${place}, column_name name, ${constraint}`,
+  constraint_table_usage: `${place}, ${constraint}`,
+  domains: 'domain_catalog name, domain_schema name, domain_name name, data_type text, domain_default text',
+  element_types: `object_catalog name, object_schema name, object_name name, object_type text,
+    collection_type_identifier text, data_type text, udt_schema name, udt_name name`,
+  key_column_usage: `${constraint}, ${place}, column_name name, ordinal_position int4,
+    position_in_unique_constraint int4`,
+  parameters: `${routine}, ordinal_position int4, parameter_mode text, parameter_name name, data_type text,
+    udt_schema name, udt_name name, parameter_default text`,
+  referential_constraints: `${constraint}, unique_constraint_catalog name, unique_constraint_schema name,
+    unique_constraint_name name, match_option text, update_rule text, delete_rule text`,
+  routines: `${routine}, routine_catalog name, routine_schema name, routine_name name, routine_type text,
+    data_type text, type_udt_schema name, type_udt_name name, routine_body text, routine_definition text,
+    external_language text, is_deterministic text, security_type text`,
+  sequences: `sequence_catalog name, sequence_schema name, sequence_name name, data_type text, start_value text,
+    minimum_value text, maximum_value text, increment text, cycle_option text`,
+  table_constraints: `${constraint}, ${place}, constraint_type text, is_deferrable text, initially_deferred text,
+    enforced text, nulls_distinct text`,
+  triggers: `trigger_catalog name, trigger_schema name, trigger_name name, event_manipulation text,
+    event_object_schema name, event_object_table name, action_statement text, action_timing text`,
+  view_table_usage: `view_catalog name, view_schema name, view_name name, ${place}`,
+  views: `${place}, view_definition text, check_option text, is_updatable text, is_insertable_into text`,
+};
+
+export const informationSchemaPrefix = 'information_schema_';
+
+export const informationSchemaViews: readonly View[] = [
+  ...views,
+  ...Object.entries(empty).map(([name, columns]) => ({ name, columns, rows: [] })),
+].map((view) => ({ ...view, name: `${informationSchemaPrefix}${view.name}` }));
