@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { connectAsync } from 'mqtt';
 import { promql, readKey, startPart } from '../harness/firn.ts';
-import { cpuSeconds, freePort, peakMemoryBytes, startProgram, waitFor } from '../harness/process.ts';
+import {
+  cpuSeconds,
+  freePort,
+  peakMemoryBytes,
+  startProgram,
+  waitFor,
+  waitForPort,
+} from '../harness/process.ts';
 import { findProgram } from '../harness/programs.ts';
 import { runMqttLoad } from './mqtt-load.ts';
 import { remoteWriteBodies, runRemoteWriteLoad } from './remote-write-load.ts';
@@ -63,13 +70,11 @@ async function mqtt(folder: string, messages: number, rounds: number): Promise<F
       `listener ${port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n`,
     );
     const program = stack.use(startProgram(mosquitto, ['-c', config]));
-    await waitFor('mosquitto', 10_000, async () =>
-      (await connectAsync(`mqtt://127.0.0.1:${port}`)).endAsync().then(() => true),
-    );
+    await waitForPort(port);
     subjects.push({ name: 'mosquitto (not stored)', pid: program.pid, port });
   } else console.log('mosquitto is not installed (test/setup): measured without it');
   const connections = 4;
-  return measure(subjects, messages, rounds, (subject) =>
+  return await measure(subjects, messages, rounds, (subject) =>
     runMqttLoad({
       port: subject.port,
       connections,
@@ -103,7 +108,7 @@ async function remoteWrite(folder: string, samples: number, rounds: number): Pro
   let round = 0;
   const startMs = Date.now() - 6 * 3_600_000;
   let bodies: Uint8Array[] = [];
-  return measure(subjects, samples, rounds, (subject, first) => {
+  return await measure(subjects, samples, rounds, (subject, first) => {
     if (first) {
       const samplesPerSeries = Math.ceil(samples / series);
       bodies = remoteWriteBodies({

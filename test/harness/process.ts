@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 // What benchmarks and system tests need of processes: free ports, waiting until something answers, CPU and memory of a
@@ -16,6 +16,19 @@ export async function freePort(): Promise<number> {
   await once(server, 'close');
   if (address === null || typeof address === 'string') throw new Error('no port');
   return address.port;
+}
+
+/** Resolves when something listens on the port. */
+export function waitForPort(port: number, timeoutMs = 20_000): Promise<boolean> {
+  return waitFor(`port ${port}`, timeoutMs, async () => {
+    const socket = connect(port, '127.0.0.1');
+    try {
+      await once(socket, 'connect');
+      return true;
+    } finally {
+      socket.destroy();
+    }
+  });
 }
 
 /** Calls `probe` until it returns a value that is not undefined; a throw counts as not yet. */
