@@ -44,6 +44,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'cloud/catalog': ['lake'],
   'cloud/ingest': ['lake', 'cloud/catalog'],
   'cloud/tables': ['lake', 'cloud/catalog'],
+  'cloud/maintain': ['lake', 'cloud/catalog'],
   'cloud/tenants': ['lake'],
   'cloud/config.ts': ['lake'],
   'cloud/main.ts': ['lake', 'cloud', 'provisioning/contract.ts'],

@@ -6,6 +6,7 @@ import { type DataFile, type ManifestEntry, printManifestFile } from './manifest
 import { describeManifest, type ManifestFile, printManifestList } from './manifest-list.ts';
 import { currentSnapshot, printMetadata, type Snapshot, type TableMetadata } from './metadata.ts';
 import { hintKey, type IcebergTable, metadataKey, type TableState } from './table.ts';
+import { takeOut } from './take-out.ts';
 
 // A commit writes a manifest and a manifest list under new names, and then `v<N+1>.metadata.json` if absent: that put is
 // the commit point. Who loses it reads the table again and asks the proposer again, because what it wanted to add may be
@@ -15,6 +16,8 @@ import { hintKey, type IcebergTable, metadataKey, type TableState } from './tabl
 /** What a commit changes. `summary` goes into the snapshot as it is, on top of the counters. */
 interface Proposal {
   readonly added: readonly DataFile[];
+  /** Files whose rows `added` holds now: the snapshot is then a `replace`. All must be live, or it is a `conflict`. */
+  readonly replaced?: readonly DataFile[];
   readonly summary: Readonly<Record<string, string>>;
   /** The last look at the finished metadata before it is written. */
   readonly finish?: (next: TableMetadata) => TableMetadata;
@@ -34,10 +37,11 @@ const retryDelayMs = { first: 20, max: 1_000 };
 const readConcurrencyMax = 8;
 
 /**
- * Appends in one atomic step. Starts from the state the table has in memory; call `table.load()` first to start from the
- * newest. Returns the state that holds the change, or the current one when there was nothing to do. Throws FirnError
- * `conflict` after `commitAttemptsMax`, and whatever the store throws: `unavailable` leaves open whether the commit was
- * made, so propose again from a fresh load.
+ * Appends or replaces in one atomic step. Starts from the state the table has in memory; call `table.load()` first to
+ * start from the newest. Returns the state that holds the change, or the current one when there was nothing to do.
+ * Throws FirnError `conflict` after `commitAttemptsMax` and when a replaced file is no longer live: nothing was then
+ * committed, for certain. Whatever else it throws (`unavailable`) leaves open whether the commit was made, so propose
+ * again from a fresh load.
  */
 export async function commit(
   table: IcebergTable,
@@ -46,12 +50,17 @@ export async function commit(
 ): Promise<TableState> {
   const { random = Math.random, uuid = randomUUID } = options;
   const tried = new Set<bigint>();
-  for (let attempt = 0; attempt < table.limits.commitAttemptsMax; attempt++) {
+  let first: bigint | undefined;
+  for (let attempt = 0; ; attempt++) {
     const base = await table.load(attempt === 0 ? Number.POSITIVE_INFINITY : 0);
     // A put that was retried below us can be told "exists" about its own first try.
-    if (base.metadata?.snapshots.some(({ snapshotId }) => tried.has(snapshotId))) return base;
+    if (holdsAny(base, tried)) return base;
+    // Where even the snapshot we began from has expired, one of ours may have come and gone.
+    if (first !== undefined && !holdsAny(base, new Set([first]))) throw outcomeUnknown(table);
+    if (attempt === table.limits.commitAttemptsMax) throw lostTooOften(table);
     const proposal = propose(base);
     if (!proposal) return base;
+    if (proposal.replaced) first ??= base.metadata?.currentSnapshotId;
     const next = await prepare(table, base, proposal, uuid);
     options.signal?.throwIfAborted();
     tried.add(next.state.metadata.currentSnapshotId ?? 0n);
@@ -64,12 +73,27 @@ export async function commit(
     const longest = Math.min(retryDelayMs.first * 2 ** attempt, retryDelayMs.max);
     await table.clock.sleep(longest * random(), options.signal);
   }
-  throw new FirnError({
+}
+
+const holdsAny = ({ metadata }: TableState, ids: ReadonlySet<bigint>): boolean =>
+  metadata?.snapshots.some(({ snapshotId }) => ids.has(snapshotId)) ?? false;
+
+function lostTooOften({ prefix, limits }: IcebergTable): FirnError {
+  return new FirnError({
     code: 'conflict',
     operation: 'commit to table',
-    subject: table.prefix,
-    message: `others committed to ${table.prefix} first, ${table.limits.commitAttemptsMax} times in a row (commitAttemptsMax)`,
+    subject: prefix,
+    message: `others committed to ${prefix} first, ${limits.commitAttemptsMax} times in a row (commitAttemptsMax)`,
     hint: 'run fewer ingest processes for one tenant',
+  });
+}
+
+function outcomeUnknown({ prefix }: IcebergTable): FirnError {
+  return new FirnError({
+    code: 'unavailable',
+    operation: 'commit to table',
+    subject: prefix,
+    message: `${prefix} went on by more than snapshotsMax snapshots during one commit; whether it was made is unknown`,
   });
 }
 
@@ -123,8 +147,13 @@ async function prepare(
       file,
     }),
   );
-  const { kept, merged } = await mergeSmall(table, await table.manifestsOf(base));
-  const groups = [...(added.length > 0 ? [added] : []), ...merged];
+  // A manifest that only says what an earlier snapshot deleted has nothing to say to later ones.
+  const live = (await table.manifestsOf(base)).filter(
+    (each) => each.deletedFiles === 0 || each.addedFiles + each.existingFiles > 0,
+  );
+  const { untouched, taken } = await takeOut(table, live, proposal.replaced ?? [], snapshot.snapshotId);
+  const { kept, merged } = await mergeSmall(table, untouched);
+  const groups = [...inGroups([...added, ...taken], table.limits.manifestEntriesMax), ...merged];
   const written = await mapConcurrent(groups, readConcurrencyMax, (entries, index) =>
     writeManifest(table, metadata, `${prefix}metadata/${name}-m${index}.avro`, entries, snapshot),
   );
@@ -166,34 +195,44 @@ async function mergeSmall(
   );
   if (small.length <= smallManifestsMax) return { kept: manifests, merged: [] };
   const read = await mapConcurrent(small, readConcurrencyMax, (manifest) => table.entriesOf(manifest));
-  const entries = read
-    .flat()
-    .map((entry): ManifestEntry => ({ ...entry, status: 'existing' }))
-    .sort((a, b) => (a.file.day ?? 0) - (b.file.day ?? 0));
-  const merged: ManifestEntry[][] = [];
-  for (let start = 0; start < entries.length; start += manifestEntriesMax)
-    merged.push(entries.slice(start, start + manifestEntriesMax));
+  const entries = read.flat().map((entry): ManifestEntry => ({ ...entry, status: 'existing' }));
   const dropped = new Set(small);
-  return { kept: manifests.filter((manifest) => !dropped.has(manifest)), merged };
+  const kept = manifests.filter((manifest) => !dropped.has(manifest));
+  return { kept, merged: inGroups(entries, manifestEntriesMax) };
+}
+
+/** Entries by day, as many as a manifest holds. */
+function inGroups(entries: readonly ManifestEntry[], manifestEntriesMax: number): ManifestEntry[][] {
+  const sorted = entries.toSorted((a, b) => (a.file.day ?? 0) - (b.file.day ?? 0));
+  const groups: ManifestEntry[][] = [];
+  for (let start = 0; start < sorted.length; start += manifestEntriesMax)
+    groups.push(sorted.slice(start, start + manifestEntriesMax));
+  return groups;
 }
 
 /** The counters of the specification's appendix F. */
 function summaryOf(
-  { added }: Proposal,
+  { added, replaced = [] }: Proposal,
   manifests: readonly ManifestFile[],
   parent: Snapshot | undefined,
 ): Record<string, string> {
   const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
   const addedBytes = sum(added.map(({ bytes }) => bytes));
+  const removedBytes = sum(replaced.map(({ bytes }) => bytes));
   return {
-    operation: 'append',
+    operation: replaced.length > 0 ? 'replace' : 'append',
     'added-data-files': String(added.length),
     'added-records': String(sum(added.map(({ rows }) => rows))),
     'added-files-size': String(addedBytes),
-    'changed-partition-count': String(new Set(added.map(({ day }) => day)).size),
+    ...(replaced.length > 0 && {
+      'deleted-data-files': String(replaced.length),
+      'deleted-records': String(sum(replaced.map(({ rows }) => rows))),
+      'removed-files-size': String(removedBytes),
+    }),
+    'changed-partition-count': String(new Set([...added, ...replaced].map(({ day }) => day)).size),
     'total-data-files': String(sum(manifests.map((each) => each.addedFiles + each.existingFiles))),
     'total-records': String(sum(manifests.map((each) => each.addedRows + each.existingRows))),
-    'total-files-size': String(Number(parent?.summary['total-files-size'] ?? 0) + addedBytes),
+    'total-files-size': String(Number(parent?.summary['total-files-size'] ?? 0) + addedBytes - removedBytes),
     'total-delete-files': parent?.summary['total-delete-files'] ?? '0',
     'total-position-deletes': parent?.summary['total-position-deletes'] ?? '0',
     'total-equality-deletes': parent?.summary['total-equality-deletes'] ?? '0',

@@ -98,7 +98,7 @@ const writeEntries = avroWriter({
   ],
 });
 
-/** A manifest whose entries may be `added` (numbers are left to be inherited) or `existing` (numbers are explicit). */
+/** A manifest; `added` entries leave their numbers to be inherited, `existing` and `deleted` ones state them. */
 export function printManifestFile(
   entries: readonly ManifestEntry[],
   schema: IcebergSchema,

@@ -169,6 +169,7 @@ export function describeManifest(
 ): ManifestFile {
   const added = entries.filter(({ status }) => status === 'added');
   const existing = entries.filter(({ status }) => status === 'existing');
+  const deleted = entries.filter(({ status }) => status === 'deleted');
   const rowsOf = (list: readonly ManifestEntry[]): number =>
     list.reduce((sum, { file }) => sum + file.rows, 0);
   const days = entries.flatMap(({ file }) => file.day ?? []);
@@ -177,18 +178,18 @@ export function describeManifest(
     specId: 0,
     content: 'data',
     sequenceNumber: snapshot.sequenceNumber,
-    minSequenceNumber: entries.reduce(
-      (least, entry) =>
-        Math.min(least, entry.status === 'added' ? snapshot.sequenceNumber : entry.sequenceNumber),
+    // Of live files; added ones have the snapshot's own.
+    minSequenceNumber: existing.reduce(
+      (least, { sequenceNumber }) => Math.min(least, sequenceNumber),
       snapshot.sequenceNumber,
     ),
     addedSnapshotId: snapshot.snapshotId,
     addedFiles: added.length,
     existingFiles: existing.length,
-    deletedFiles: 0,
+    deletedFiles: deleted.length,
     addedRows: rowsOf(added),
     existingRows: rowsOf(existing),
-    deletedRows: 0,
+    deletedRows: rowsOf(deleted),
     days:
       days.length < entries.length || days.length === 0
         ? undefined

@@ -1,9 +1,9 @@
 import { FirnError } from '../../lake/base/errors.ts';
 import type { ShipmentManifest } from '../../lake/model/manifest.ts';
 import { type CommitOptions, commit } from '../catalog/commit.ts';
+import { dataFileOf } from '../catalog/data-file.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
 import type { IcebergTable, TableState } from '../catalog/table.ts';
-import { dataFileOf } from './data-file.ts';
 import {
   comparePositions,
   dropOldMarks,

@@ -1,30 +1,24 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { icebergManifests, icebergMetadata, icebergRead } from 'icebird';
-import { splitManifestEntries } from 'icebird/src/manifest.js';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startIngest } from '../../cloud/ingest/ingest.ts';
 import { type CloudTablesOptions, openCloudTables } from '../../cloud/tables/cloud-tables.ts';
 import { systemClock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import { type Batch, type Signal, signals } from '../../lake/model/batch.ts';
-import { gatewayId } from '../../lake/model/ids.ts';
-import { segmentKey, segmentName } from '../../lake/model/keys.ts';
-import type { ManifestSegment } from '../../lake/model/manifest.ts';
 import { directoryStore } from '../../lake/object-store/directory/directory-store.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { openDuckdbWriter } from '../../lake/parquet/duckdb-writer.ts';
 import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
-import type { SegmentWriter } from '../../lake/parquet/segment-writer.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { type Engine, openEngine, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import type { Prune } from '../../lake/tables.ts';
 import { countedStore, tenant } from './lake-fixtures.ts';
-import { type LogRow, logsBatch, type MetricRow, metricsBatch, seriesOf } from './rows.ts';
-import { manifestUpload } from './shipments.ts';
+import { icebirdRead, rowsOf } from './lake-readers.ts';
+import { type LogRow, logsBatch, type MetricRow, metricsBatch } from './rows.ts';
+import { ship } from './ship.ts';
 
 // Real segments of both writers go through ingest into Iceberg tables, and three readers must see the same rows: Firn's
 // own view, icebird (which shares no code with Firn), and DuckDB over the files that icebird finds listed.
@@ -47,7 +41,10 @@ beforeAll(async () => {
   engine = await openEngine({ directories: [folder], memoryBytesMax: 256e6, threads: 1 });
   const writers = [await openDuckdbWriter(), openParquetjsWriter()];
   for (const [index, writer] of writers.entries()) {
-    for (let number = 1; number <= 3; number++) await ship(writer, `gw-${index + 1}`, number);
+    for (let number = 1; number <= 3; number++) {
+      const gateway = `gw-${index + 1}`;
+      await ship({ writer, store, folder, gateway, number, batches: batchesOf(index + 1, number) });
+    }
     await writer[Symbol.asyncDispose]();
   }
   await using ingest = startIngest({
@@ -89,115 +86,30 @@ function batchesOf(gateway: number, number: number): Batch[] {
   return [metricsBatch(metrics), logsBatch(logs)];
 }
 
-async function ship(writer: SegmentWriter, gateway: string, number: number): Promise<void> {
-  const [fromSeq, toSeq] = [(number - 1) * 10, number * 10];
-  const segments: ManifestSegment[] = [];
-  for (const batch of batchesOf(Number(gateway.at(-1)), number)) {
-    const files = await writer.write({
-      signal: batch.signal,
-      site: 'plant',
-      batches: [batch],
-      labelsOf: (ids) => new Map([...ids].map((id) => [id, seriesOf(id)])),
-      pathOf: (day) => join(folder, `${gateway}-${number}-${batch.signal}-${day}.parquet`),
-    });
-    for (const { path, ...file } of files) {
-      const key = segmentKey(
-        tenant,
-        gatewayId(gateway),
-        batch.signal,
-        segmentName(1, fromSeq, toSeq, file.day),
-      );
-      await store.putFile(key, path);
-      segments.push({ ...file, key, signal: batch.signal, columns: writer.columns });
-    }
-  }
-  const { key, body } = manifestUpload({
-    format: 1,
-    tenant,
-    site: 'plant',
-    gateway,
-    epoch: 1,
-    number,
-    fromSeq,
-    toSeq,
-    sealedUs: 1,
-    segments,
-    metadata: [{ name: 'up', type: 'gauge', help: 'whether it is', unit: '' }],
-  });
-  await store.put(key, body);
-}
-
-/** Rows as sorted texts, so that readers can be compared. */
-const textOf = (signal: Signal, row: Readonly<Record<string, unknown>>): string =>
-  tableSchemas[signal].columns
-    .map(({ name, type }) => {
-      const value = row[name];
-      if (value === null || value === undefined) return 'null';
-      if (value instanceof Date) return String(BigInt(value.getTime()) * 1000n);
-      return type === 'double' && typeof value === 'number' && Number.isNaN(value) ? 'NaN' : String(value);
-    })
-    .join(' | ');
-
-/** `timestamp` as microseconds; icebird's Dates hold milliseconds, so readers are compared at those. */
-async function rowsOf(from: string, signal: Signal): Promise<string[]> {
-  const connection = await engine.connect();
-  try {
-    const columns = tableSchemas[signal].columns.map(({ name, type }) =>
-      type === 'timestamptz' ? `epoch_ms("${name}") * 1000 AS "${name}"` : `"${name}"`,
-    );
-    const reader = await connection.runAndReadAll(`SELECT ${columns.join(', ')} FROM ${from}`);
-    return reader
-      .getRowObjects()
-      .map((row) => textOf(signal, row))
-      .sort();
-  } finally {
-    connection.closeSync();
-  }
-}
-
 const openTables = (from: ObjectStore = store, more: Partial<CloudTablesOptions> = {}) =>
   openCloudTables({ store: from, tenant, locationOf, ...more });
 
 async function viewRows(signal: Signal, prune: Prune = {}, tables = openTables()) {
   await using view = await (await tables).open(signal, prune);
   return {
-    rows: await rowsOf(view.from, signal),
+    rows: await rowsOf(engine, view.from, signal),
     considered: view.filesConsidered,
     pruned: view.filesPruned,
   };
 }
-
-/** icebird asks for files by `fetch`, which Node has no `file:` for. */
-const fetchFile = async (url: string | URL, init: RequestInit = {}): Promise<Response> => {
-  const bytes = await readFile(fileURLToPath(url)).catch(() => undefined);
-  if (!bytes) return new Response(null, { status: 404 });
-  const range = /bytes=(\d+)-(\d*)/.exec(new Headers(init.headers).get('range') ?? '');
-  if (!range) return new Response(bytes);
-  const end = range[2] ? Number(range[2]) + 1 : bytes.length;
-  return new Response(bytes.subarray(Number(range[1]), end), { status: 206 });
-};
 
 test.each(signals)('icebird and DuckDB read the same %s as our view', async (signal) => {
   const ours = await viewRows(signal);
   expect(ours.rows).toHaveLength(2 * 3 * days * rowsPerDay);
   expect(ours).toMatchObject({ considered: 18, pruned: 0 });
 
-  vi.stubGlobal('fetch', fetchFile);
-  try {
-    const tableUrl = locationOf(`${tenant}/lake/${signal}`);
-    const metadata = await icebergMetadata({ tableUrl });
-    const rows = (await icebergRead({ tableUrl, metadata })) as Record<string, unknown>[];
-    expect(rows.map((row) => textOf(signal, row)).sort()).toEqual(ours.rows);
-    const paths = splitManifestEntries(await icebergManifests(metadata)).dataEntries.map(
-      ({ data_file: file }) => {
-        expect(statSync(fileURLToPath(file.file_path)).size).toBe(Number(file.file_size_in_bytes));
-        return sqlText(fileURLToPath(file.file_path));
-      },
-    );
-    expect(await rowsOf(`read_parquet([${paths.join(', ')}])`, signal)).toEqual(ours.rows);
-  } finally {
-    vi.unstubAllGlobals();
-  }
+  const { rows, files } = await icebirdRead(locationOf(`${tenant}/lake/${signal}`), signal);
+  expect(rows).toEqual(ours.rows);
+  const paths = files.map(({ path, bytes }) => {
+    expect(statSync(path).size).toBe(bytes);
+    return sqlText(path);
+  });
+  expect(await rowsOf(engine, `read_parquet([${paths.join(', ')}])`, signal)).toEqual(ours.rows);
 });
 
 test('files that cannot match are not read, and no row is lost by it', async () => {

@@ -1,12 +1,15 @@
 import type { ManifestSegment } from '../../lake/model/manifest.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
-import { encodeBound } from '../catalog/bounds.ts';
-import { segmentSortOrderId } from '../catalog/initial-metadata.ts';
-import type { Locations } from '../catalog/location.ts';
-import type { DataFile } from '../catalog/manifest-file.ts';
+import { encodeBound } from './bounds.ts';
+import { segmentSortOrderId } from './initial-metadata.ts';
+import type { Locations } from './location.ts';
+import type { DataFile } from './manifest-file.ts';
+
+/** What a data file's entry is made of. */
+type Segment = Pick<ManifestSegment, 'key' | 'signal' | 'day' | 'rows' | 'bytes' | 'bounds'>;
 
 /** A segment as Iceberg knows it. Throws SyntaxError when a bound of a whole-number column is not a whole number. */
-export function dataFileOf(segment: ManifestSegment, locations: Locations): DataFile {
+export function dataFileOf(segment: Segment, locations: Locations): DataFile {
   const { columns, boundColumns } = tableSchemas[segment.signal];
   const nullCounts = new Map<number, number>();
   const lowerBounds = new Map<number, Uint8Array>();
