@@ -26,7 +26,10 @@ export interface ObjectStore {
 
   /** Objects under a prefix in ascending order of key (UTF-8 bytes), only keys greater than `after`. */
   list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>;
-  /** The distinct next path segments below a prefix that ends in `/`: for `t/inbox/`, the gateways. Ascending. */
+  /**
+   * The distinct next path segments below a prefix that ends in `/`: for `t/inbox/`, the gateways. In the order of the
+   * keys below them, so compared with their `/`: `a-b`, then `a`.
+   */
   listFolders(prefix: string, options?: ReadOptions): AsyncIterable<string>;
   /** Deletes; no error when it is not there. */
   delete(key: string, options?: ReadOptions): Promise<void>;

@@ -3,19 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { FirnError } from '../base/errors.ts';
 import { directoryStore } from './directory/directory-store.ts';
 import type { ObjectStore } from './object-store.ts';
-
-/** The `store` settings (settings.ts); '' is a setting that is not set. */
-export interface StoreSettings {
-  readonly kind: 'none' | 'directory' | 's3';
-  readonly path: string;
-  readonly endpoint: string;
-  readonly region: string;
-  readonly bucket: string;
-  readonly prefix: string;
-  readonly pathStyle: boolean;
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-}
+import type { StoreSettings } from './settings.ts';
 
 export interface OpenStore {
   readonly store: ObjectStore;
@@ -29,6 +17,12 @@ export async function openObjectStore(settings: StoreSettings): Promise<OpenStor
     const root = resolve(settings.path);
     const folder = pathToFileURL(root).href;
     return { store: directoryStore({ root }), locationOf: (key) => `${folder}/${key}` };
+  }
+  if (settings.kind === 's3') {
+    // The SDK takes a while to load, and only this kind needs it.
+    const { prefixOf, s3Store } = await import('./s3/s3-store.ts');
+    const place = `s3://${settings.bucket}/${prefixOf(settings)}`;
+    return { store: s3Store(settings), locationOf: (key) => `${place}${key}` };
   }
   throw new FirnError({
     code: 'invalid',

@@ -28,7 +28,7 @@ export const storeSettings = <const K extends readonly ['none' | 'directory', ..
     })
     .prefault({} as never);
 
-/** The settings of a store that there is. */
+/** What the schema yields; '' is a setting that is not set. */
 export interface StoreSettings {
   readonly kind: 'none' | 'directory' | 's3';
   readonly path: string;

@@ -1,0 +1,124 @@
+import { randomUUID } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { PutObjectCommand, type PutObjectCommandInput } from '@aws-sdk/client-s3';
+import { FirnError, hasCode } from '../../base/errors.ts';
+import { localFileError, openLocalFile } from '../local-file.ts';
+import type { ObjectInfo, WriteOptions } from '../object-store.ts';
+import { abortable, addressOf, type Bucket, bareEtag, head, type ObjectHead, writeIdName } from './bucket.ts';
+import { putParts } from './multipart.ts';
+import { attemptsOf, s3Error, statusOf } from './s3-errors.ts';
+
+// A write whose reply is lost is sent again by the SDK, and then meets its own first try: 412. Each therefore
+// carries an id of its own in the object's metadata, by which a writer knows what is its own. (An etag would not do: two
+// writers may write the same bytes, of whom one must lose; and with server-side encryption it is not the MD5.)
+
+export interface Uploads {
+  put(key: string, body: Uint8Array, options: WriteOptions): Promise<ObjectInfo>;
+  putIfAbsent(key: string, body: Uint8Array, options: WriteOptions): Promise<ObjectInfo>;
+  putIfMatch(key: string, body: Uint8Array, etag: string, options: WriteOptions): Promise<ObjectInfo>;
+  putFile(key: string, path: string, options: WriteOptions): Promise<ObjectInfo>;
+}
+
+export function createUploads(bucket: Bucket): Uploads {
+  const send = async (
+    key: string,
+    body: Uint8Array,
+    { contentType, signal }: WriteOptions,
+    more: Partial<PutObjectCommandInput> = {},
+  ): Promise<ObjectInfo> => {
+    const answer = await bucket.client.send(
+      new PutObjectCommand({
+        ...addressOf(bucket, key),
+        ...(contentType === undefined ? {} : { ContentType: contentType }),
+        Body: body,
+        ...more,
+      }),
+      abortable(signal),
+    );
+    return { key, etag: bareEtag(answer.ETag), sizeBytes: body.byteLength };
+  };
+
+  async function sendIf(
+    attempt: Conditional,
+    body: Uint8Array,
+    options: WriteOptions,
+    condition: Partial<PutObjectCommandInput>,
+  ): Promise<ObjectInfo> {
+    const writeId = randomUUID();
+    try {
+      return await send(attempt.key, body, options, { ...condition, Metadata: { [writeIdName]: writeId } });
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      return await settle(bucket, { ...attempt, writeId }, error, options.signal);
+    }
+  }
+
+  return {
+    put: send,
+    putIfAbsent: (key, body, options) =>
+      sendIf({ operation: 'put if absent', key }, body, options, { IfNoneMatch: '*' }),
+    putIfMatch: (key, body, etag, options) =>
+      sendIf({ operation: 'put if match', key, etag }, body, options, { IfMatch: etag }),
+    putFile: async (key, path, options) => {
+      await using file = await openLocalFile('put file', path, 'r');
+      const { size } = await file.stat();
+      if (size > bucket.limits.partBytes) return await putParts(bucket, key, { file, path, size }, options);
+      return await send(key, await readSmall(file, path), options);
+    },
+  };
+}
+
+async function readSmall(file: FileHandle, path: string): Promise<Uint8Array> {
+  try {
+    return await file.readFile();
+  } catch (error) {
+    throw localFileError('put file', path, error);
+  }
+}
+
+interface Conditional {
+  readonly operation: string;
+  readonly key: string;
+  /** Of a put-if-match. */
+  readonly etag?: string;
+}
+
+/**
+ * What became of a conditional write that failed. 412, 409 and 404 say that it was lost, unless it was sent more than
+ * once. After anything else (a 5xx, a timeout) it may have taken effect, or lost: the object itself tells. Some servers
+ * answer 500 to the losers of a race.
+ */
+async function settle(
+  bucket: Bucket,
+  attempt: Conditional & { readonly writeId: string },
+  error: unknown,
+  signal: AbortSignal | undefined,
+): Promise<ObjectInfo> {
+  const { operation, key, etag, writeId } = attempt;
+  const failure = s3Error(operation, key, error);
+  const refused = hasCode(failure, 'conflict') || hasCode(failure, 'not-found') || statusOf(error) === 409;
+  if (!refused && !hasCode(failure, 'unavailable')) throw failure;
+  if (hasCode(failure, 'unavailable') || attemptsOf(error) > 1) {
+    const found = await headIfAny(bucket, key, signal);
+    if (found?.metadata[writeIdName] === writeId)
+      return { key, etag: found.etag, sizeBytes: found.sizeBytes };
+    if (!refused && found?.etag === etag) throw failure;
+  }
+  throw new FirnError({
+    code: 'conflict',
+    operation,
+    subject: key,
+    message: `can't ${operation} ${key}: it ${etag === undefined ? 'exists' : 'was replaced or deleted'}`,
+    hint: 'read it again and decide',
+    cause: error,
+  });
+}
+
+async function headIfAny(bucket: Bucket, key: string, signal?: AbortSignal): Promise<ObjectHead | undefined> {
+  try {
+    return await head(bucket, key, signal);
+  } catch (error) {
+    if (hasCode(s3Error('head', key, error), 'not-found')) return undefined;
+    throw error;
+  }
+}
