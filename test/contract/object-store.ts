@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ErrorCode, FirnError } from '../../lake/base/errors.ts';
+import { keyBytesMax, keySegmentBytesMax } from '../../lake/object-store/key.ts';
 import type { ListOptions, ObjectStore } from '../../lake/object-store/object-store.ts';
 
 // What every object store does. Each test writes below a prefix of its own, so that one store serves them all.
@@ -144,6 +145,16 @@ function testObjects(store: () => ObjectStore): void {
       expect(await codeOf((async () => store().get(key))())).toBe('invalid');
     },
   );
+
+  test('a key may have so many bytes, and so may a segment', async () => {
+    const segment = 'ü'.repeat(Math.floor(keySegmentBytesMax / 2));
+    await store().put(`long/${segment}`, bytes('x'));
+    expect(await keysOf(store(), 'long/')).toEqual([segment]);
+    const deep = 'deep/'.repeat(keyBytesMax / 5).slice(0, -1);
+    expect(await codeOf((async () => store().put(`long/${segment}üü`, bytes('x')))())).toBe('invalid');
+    expect(await codeOf((async () => store().head(deep))())).toBe('not-found');
+    expect(await codeOf((async () => store().head(`deep/x/${deep}`))())).toBe('invalid');
+  });
 
   test('an aborted call rejects with the reason of its signal', async () => {
     const reason = new Error('enough');

@@ -43,24 +43,8 @@ export function createWriter(parts: {
     return { key, etag: staged.etag, sizeBytes: staged.sizeBytes };
   }
 
-  /** Runs `work` during the key's turn; `held` is where the staged file stands by then. */
-  async function inTurn(
-    operation: string,
-    key: string,
-    staged: Staged,
-    signal: AbortSignal | undefined,
-    work: (held: string) => Promise<void>,
-  ): Promise<void> {
-    const held = await turns.take(operation, key, staged, signal);
-    try {
-      await work(held);
-    } finally {
-      await rm(held, { recursive: true, force: true });
-    }
-  }
-
   const replace = (operation: string, key: string, staged: StagedFile, signal?: AbortSignal) =>
-    inTurn(operation, key, staged, signal, (held) =>
+    inTurn(turns, { operation, key, signal }, staged, (held) =>
       folders.fill(dirname(pathOf(key)), () => moveHeld(operation, key, held, pathOf(key))),
     );
 
@@ -82,7 +66,7 @@ export function createWriter(parts: {
     putIfMatch: async (key, body, etag, signal) => {
       await checkEtag(key, pathOf(key), etag);
       return store(key, writing(body, signal), (staged) =>
-        inTurn('put if match', key, staged, signal, async (held) => {
+        inTurn(turns, { operation: 'put if match', key, signal }, staged, async (held) => {
           await checkEtag(key, pathOf(key), etag);
           await moveHeld('put if match', key, held, pathOf(key));
           await syncFolder(dirname(pathOf(key)));
@@ -94,7 +78,9 @@ export function createWriter(parts: {
       const staged = await staging.folder();
       try {
         // Moved into what the turn holds: should the turn have been taken away, this fails instead of deleting late.
-        await inTurn('delete', key, staged, signal, (held) => moveAway(key, pathOf(key), held));
+        await inTurn(turns, { operation: 'delete', key, signal }, staged, (held) =>
+          moveAway(key, pathOf(key), held),
+        );
       } finally {
         await staging.remove(staged);
       }
@@ -102,6 +88,21 @@ export function createWriter(parts: {
       await folders.prune(dirname(pathOf(key)));
     },
   };
+}
+
+/** Runs `work` during the key's turn; `held` is where the staged file stands by then. */
+async function inTurn(
+  turns: Turns,
+  change: { readonly operation: string; readonly key: string; readonly signal: AbortSignal | undefined },
+  staged: Staged,
+  work: (held: string) => Promise<void>,
+): Promise<void> {
+  const held = await turns.take(change.operation, change.key, staged, change.signal);
+  try {
+    await work(held);
+  } finally {
+    await rm(held, { recursive: true, force: true });
+  }
 }
 
 const writing = (body: Uint8Array, signal?: AbortSignal) => (handle: FileHandle) =>
