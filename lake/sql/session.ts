@@ -8,23 +8,10 @@ import { type Engine, sqlText } from './duckdb/engine.ts';
 import { notSupported } from './errors.ts';
 import { createParameters } from './parameters.ts';
 import { type ParsedStatement, parseStatements } from './parse.ts';
+import type { SqlSession, SqlStatement } from './sql-session.ts';
 import { commandStatement, refusal } from './statements/commands.ts';
 import { createCursors } from './statements/cursors.ts';
 import { isSelect, type SelectContext, selectStatement } from './statements/select.ts';
-import type { SqlStatement } from './statements/statement.ts';
-
-/**
- * One client's SQL over one tenant's tables, in PostgreSQL's dialect, reading only. Statements are parsed with
- * PostgreSQL's parser, rewritten and printed for DuckDB, and run in the tenant's locked engine.
- */
-export interface SqlSession extends AsyncDisposable {
-  /** The statements of a text; nothing runs. An empty text has none. Throws SqlError. */
-  parse(text: string): Promise<readonly SqlStatement[]>;
-  /** Run-time parameters that a client is told about, as they are now. */
-  readonly reportedParameters: ReadonlyMap<string, string>;
-  /** As `SET name = value` at start-up; a parameter that there is not is ignored. */
-  setParameter(name: string, value: string): void;
-}
 
 export interface SqlLimits {
   readonly statementBytesMax: number;
@@ -47,10 +34,20 @@ export interface SqlSessionOptions {
   readonly limits?: Partial<SqlLimits>;
 }
 
+/** What a session of lake/sql can do besides. */
+export interface EngineSession extends SqlSession {
+  /** As `SET name = value` at start-up; a parameter that there is not is ignored. */
+  setParameter(name: string, value: string): void;
+}
+
 /** Engines that have the catalog already, or are getting it. */
 const catalogs = new WeakMap<Engine, Promise<void>>();
 
-export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSession> {
+/**
+ * One client's SQL over one tenant's tables, in PostgreSQL's dialect, reading only. Statements are parsed with
+ * PostgreSQL's parser, rewritten and printed for DuckDB, and run in the tenant's locked engine.
+ */
+export async function openSqlSession(options: SqlSessionOptions): Promise<EngineSession> {
   const { engine, tables, clock, user, database } = options;
   const limits = { ...sqlLimits, ...options.limits };
   await catalogOf(engine, database);
@@ -65,24 +62,33 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   };
   const commands = { parameters, closeCursor: cursors.close };
 
-  function statementOf(parsed: ParsedStatement): SqlStatement {
+  async function statementOf(
+    parsed: ParsedStatement,
+    declaredTypes: readonly (string | null)[],
+  ): Promise<SqlStatement> {
     const { node, positionOf } = parsed;
     if (!node) throw parsed.refusal ?? notSupported('this statement');
-    const select = (each: Node, prefix = ''): SqlStatement => {
+    const select = async (each: Node, prefix = ''): Promise<SqlStatement> => {
       if (!isSelect(each)) throw refusal(each, parsed);
-      return selectStatement({ node: each, positionOf }, context, prefix);
+      return selectStatement({ node: each, positionOf, prefix, declaredTypes }, context);
     };
     if (isSelect(node)) return select(node);
     const explained = as(node, 'ExplainStmt');
     if (explained?.query) return select(explained.query, 'EXPLAIN ');
-    const known = commandStatement(node, parsed, commands) ?? cursors.statement(node, select);
+    const known = commandStatement(node, parsed, commands) ?? (await cursors.statement(node, select));
     if (known) return known;
     throw refusal(node, parsed);
   }
 
   return {
-    parse: async (text) => parseStatements(text, limits.statementBytesMax).map(statementOf),
-    get reportedParameters() {
+    parse: async (text, declaredTypes = []) => {
+      const statements: SqlStatement[] = [];
+      for (const parsed of parseStatements(text, limits.statementBytesMax)) {
+        statements.push(await statementOf(parsed, declaredTypes));
+      }
+      return statements;
+    },
+    get parameters() {
       return parameters.reported;
     },
     setParameter: (name, value) => {

@@ -18,7 +18,7 @@ import {
   Utf8,
   vectorFromArray,
 } from 'apache-arrow';
-import type { SqlColumn, SqlResult } from '../../sql/statements/statement.ts';
+import type { SqlColumn, SqlResult } from '../../sql/sql-session.ts';
 import { textOf } from './json.ts';
 
 interface Encoding {

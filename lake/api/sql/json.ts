@@ -1,5 +1,5 @@
 import type { DuckDBValue } from '@duckdb/node-api';
-import type { SqlColumn, SqlResult } from '../../sql/statements/statement.ts';
+import type { SqlColumn, SqlResult } from '../../sql/sql-session.ts';
 
 /**
  * A result as JSON text in pieces: `{"columns":[{"name","type"}],"rows":[[...]]}`. JSON columns are JSON, times are

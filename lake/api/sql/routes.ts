@@ -3,7 +3,7 @@ import { bodyLimit } from 'hono/body-limit';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { messageOf } from '../../base/errors.ts';
 import { SqlError } from '../../sql/errors.ts';
-import type { SqlSession } from '../../sql/session.ts';
+import type { SqlSession } from '../../sql/sql-session.ts';
 import { arrowPieces } from './arrow.ts';
 import { jsonPieces } from './json.ts';
 

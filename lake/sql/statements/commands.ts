@@ -3,7 +3,8 @@ import { as, type Fields, namesOf } from '../ast.ts';
 import { notSupported, SqlError } from '../errors.ts';
 import type { Parameters } from '../parameters.ts';
 import type { ParsedStatement } from '../parse.ts';
-import { done, rowsResult, type SqlColumn, type SqlResult, type SqlStatement } from './statement.ts';
+import type { SqlColumn, SqlResult, SqlStatement } from '../sql-session.ts';
+import { done, rowsResult } from './statement.ts';
 
 // Commands that are answered without DuckDB: transactions, run-time parameters, and what clients send to tidy up.
 
@@ -21,7 +22,7 @@ function command(
 ): SqlStatement {
   return {
     kind,
-    parameterTypes: async () => [],
+    parameterTypes: [],
     describe: async () => undefined,
     execute: async () => {
       run();
@@ -49,6 +50,11 @@ export function commandStatement(
     return command(close.portalname ? 'CLOSE CURSOR' : 'CLOSE CURSOR ALL', () =>
       context.closeCursor(close.portalname),
     );
+  const deallocate = as(node, 'DeallocateStmt');
+  if (deallocate) {
+    const name = deallocate.name ?? null;
+    return { ...command(name === null ? 'DEALLOCATE ALL' : 'DEALLOCATE'), deallocates: name };
+  }
   if (as(node, 'ListenStmt')) return command('LISTEN');
   if (as(node, 'UnlistenStmt')) return command('UNLISTEN');
   return undefined;
@@ -70,7 +76,7 @@ function transactionStatement({ kind }: Fields<'TransactionStmt'>, parsed: Parse
     case 'TRANS_STMT_RELEASE':
       return command('RELEASE');
     case 'TRANS_STMT_ROLLBACK_TO':
-      return command('ROLLBACK');
+      return command('ROLLBACK', undefined, 'rollback-to');
     default:
       throw notSupported('two-phase commit', parsed.positionOf(0));
   }
@@ -113,7 +119,7 @@ function showStatement(name: string, parameters: Parameters): SqlStatement {
     : [textColumn(parameters.show(name).name)];
   return {
     kind: 'select',
-    parameterTypes: async () => [],
+    parameterTypes: [],
     describe: async () => columns,
     execute: async (): Promise<SqlResult> => {
       const rows = all
@@ -126,10 +132,11 @@ function showStatement(name: string, parameters: Parameters): SqlStatement {
 
 function discardStatement(target: string, { parameters, closeCursor }: CommandContext): SqlStatement {
   if (target !== 'DISCARD_ALL') return command(`DISCARD ${target.replace('DISCARD_', '')}`);
-  return command('DISCARD ALL', () => {
+  const all = command('DISCARD ALL', () => {
     parameters.resetAll();
     closeCursor(undefined);
   });
+  return { ...all, deallocates: null };
 }
 
 /** Says why a statement that would write, or do something else than read, is refused. */

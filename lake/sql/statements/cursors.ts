@@ -2,13 +2,14 @@ import type { DuckDBValue } from '@duckdb/node-api';
 import type { Node } from 'libpg-query';
 import { as, type Fields } from '../ast.ts';
 import { notSupported, SqlError } from '../errors.ts';
-import { done, rowsResult, type SqlResult, type SqlStatement } from './statement.ts';
+import type { SqlResult, SqlStatement } from '../sql-session.ts';
+import { done, rowsResult } from './statement.ts';
 
 // DECLARE, FETCH and MOVE, forward only, for clients that read a large result in parts.
 
 export interface Cursors extends AsyncDisposable {
   /** DECLARE, FETCH or MOVE; undefined for any other node. `select` makes the statement of a DECLARE. */
-  statement(node: Node, select: (node: Node) => SqlStatement): SqlStatement | undefined;
+  statement(node: Node, select: (node: Node) => Promise<SqlStatement>): Promise<SqlStatement | undefined>;
   /** Closes one cursor, or all. Throws SqlError 34000. */
   close(name: string | undefined): void;
 }
@@ -35,12 +36,12 @@ export function createCursors(cursorsMax = 100): Cursors {
     open.delete(name);
   };
 
-  const declare = (
+  const declare = async (
     { portalname = '', query }: Fields<'DeclareCursorStmt'>,
-    select: (node: Node) => SqlStatement,
-  ): SqlStatement => {
+    select: (node: Node) => Promise<SqlStatement>,
+  ): Promise<SqlStatement> => {
     if (!query) throw notSupported('DECLARE without a query');
-    const statement = select(query);
+    const statement = await select(query);
     return {
       kind: 'command',
       parameterTypes: statement.parameterTypes,
@@ -60,7 +61,7 @@ export function createCursors(cursorsMax = 100): Cursors {
     const count = rowsOf(statement);
     return {
       kind: ismove ? 'command' : 'select',
-      parameterTypes: async () => [],
+      parameterTypes: [],
       describe: async () => (ismove ? undefined : cursorOf(portalname).result.columns),
       execute: async () => {
         const cursor = cursorOf(portalname);
@@ -71,7 +72,7 @@ export function createCursors(cursorsMax = 100): Cursors {
   };
 
   return {
-    statement: (node, select) => {
+    statement: async (node, select) => {
       const declared = as(node, 'DeclareCursorStmt');
       if (declared) return declare(declared, select);
       const fetched = as(node, 'FetchStmt');

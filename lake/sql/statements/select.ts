@@ -15,8 +15,9 @@ import { relationRules } from '../passes/relations.ts';
 import { print } from '../print/printer.ts';
 import { fill, type Hole, type Template } from '../print/template.ts';
 import { boundsOf, boundsQuery } from '../prune.ts';
+import type { SqlColumn, SqlResult, SqlStatement } from '../sql-session.ts';
 import { emptyTableSql, tableSql } from '../tables.ts';
-import { columnsOf, type SqlColumn, type SqlResult, type SqlStatement } from './statement.ts';
+import { columnsOf } from './statement.ts';
 
 // SELECT (and VALUES, WITH, set operations): rewritten for DuckDB, described over empty tables, run over a pinned view
 // of each table that it names. Each run has a connection of its own, so that a result that is read slowly, or not to its
@@ -31,18 +32,21 @@ export interface SelectContext {
   readonly nowUs: () => number;
 }
 
-/** `prefix` stands before the printed statement: `EXPLAIN `, or nothing. */
-export function selectStatement(
-  { node, positionOf }: Pick<ParsedStatement, 'positionOf'> & { readonly node: Node },
-  context: SelectContext,
-  prefix = '',
-): SqlStatement {
+export interface SelectInput extends Pick<ParsedStatement, 'positionOf'> {
+  readonly node: Node;
+  /** Stands before the printed statement: `EXPLAIN `, or nothing. */
+  readonly prefix: string;
+  /** DuckDB's types of $1, $2, ... as the client declared them; null or absent where it did not. */
+  readonly declaredTypes: readonly (string | null)[];
+}
+
+/** Rewrites and checks the statement. Throws SqlError. */
+export async function selectStatement(input: SelectInput, context: SelectContext): Promise<SqlStatement> {
+  const { node, positionOf, prefix } = input;
   const named = rewrite(node, columnNameRules);
   const rules = [...relationRules(named, positionOf), ...functionRules, ...castRules, ...aliasRules];
   const root = rewrite(named, rules);
   const bounds = boundsOf(root);
-  let printing: Promise<Printed> | undefined;
-
   /** Prepares the statement over tables without rows: what its parameters and columns are. */
   async function describeAs(parameterTypes: readonly (string | undefined)[]): Promise<Printed> {
     const template = print(root, { positionOf, parameterTypes });
@@ -66,27 +70,27 @@ export function selectStatement(
 
   /** A parameter whose type DuckDB leaves open is text, as in PostgreSQL. */
   async function describeOnce(): Promise<Printed> {
-    const bare = await describeAs([]);
-    if (!bare.parameters.includes(undefined)) return bare;
-    return describeAs(bare.parameters.map((type) => (type === undefined ? 'VARCHAR' : undefined)));
+    const declared = input.declaredTypes.map((type) => type ?? undefined);
+    const first = await describeAs(declared);
+    if (!first.parameters.includes(undefined)) return first;
+    return describeAs(
+      first.parameters.map((type, index) => declared[index] ?? (type === undefined ? 'VARCHAR' : undefined)),
+    );
   }
-  const printed = (): Promise<Printed> => {
-    printing ??= describeOnce();
-    return printing;
-  };
+  const { template, parameters, columns } = await describeOnce();
 
   async function pruneOf(
     connection: DuckDBConnection,
     table: Signal,
     nowUs: number,
-    parameters: readonly (string | null)[],
+    values: readonly (string | null)[],
   ): Promise<Prune> {
     const query = boundsQuery(bounds.get(table) ?? []);
     if (!query) return {};
     const { sql } = fill(print(query.select, { positionOf, parameterTypes: [] }), () => nowSql(nowUs));
     try {
       const prepared = await connection.prepare(sql);
-      bind(prepared, parameters);
+      bind(prepared, values);
       const [row] = await (await prepared.run()).getRows();
       return row ? query.read(row) : {};
     } catch {
@@ -95,7 +99,7 @@ export function selectStatement(
     }
   }
 
-  async function execute(parameters: readonly (string | null)[], signal: AbortSignal): Promise<SqlResult> {
+  async function execute(values: readonly (string | null)[], signal: AbortSignal): Promise<SqlResult> {
     await using stack = new AsyncDisposableStack();
     const connection = await context.engine.connect();
     stack.defer(() => connection.closeSync());
@@ -104,10 +108,9 @@ export function selectStatement(
     stack.use(limit);
     const nowUs = context.nowUs();
     const views = new Map<Signal, TableView>();
-    const { template } = await printed();
     for (const part of template.parts) {
       if (typeof part === 'string' || part.kind !== 'table' || views.has(part.table)) continue;
-      const prune = await pruneOf(connection, part.table, nowUs, parameters);
+      const prune = await pruneOf(connection, part.table, nowUs, values);
       views.set(part.table, stack.use(await context.tables.open(part.table, prune, signal)));
     }
     const fillOf = (hole: Hole): string =>
@@ -119,7 +122,7 @@ export function selectStatement(
     try {
       limit.check();
       const prepared = await connection.prepare(prefix + sql);
-      bind(prepared, parameters);
+      bind(prepared, values);
       const result = await prepared.stream();
       const open = stack.move();
       return streamed(result, failed, () => open.disposeAsync());
@@ -130,8 +133,8 @@ export function selectStatement(
 
   return {
     kind: 'select',
-    parameterTypes: async () => (await printed()).parameters.map((type) => type ?? null),
-    describe: async () => (await printed()).columns,
+    parameterTypes: parameters.map((type) => type ?? null),
+    describe: async () => columns,
     execute,
   };
 }

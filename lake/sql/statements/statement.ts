@@ -1,32 +1,5 @@
 import type { DuckDBResult, DuckDBValue } from '@duckdb/node-api';
-
-/** A statement that was parsed and checked; nothing of it has run. */
-export interface SqlStatement {
-  readonly kind: StatementKind;
-  /** DuckDB's types of $1, $2, ... by name; null where DuckDB leaves it open. */
-  parameterTypes(): Promise<readonly (string | null)[]>;
-  /** Columns of the result without running it; undefined when it returns no rows. */
-  describe(): Promise<readonly SqlColumn[] | undefined>;
-  /** Runs it; parameters are text or null. Throws SqlError; 57014 when the signal is aborted. */
-  execute(parameters: readonly (string | null)[], signal: AbortSignal): Promise<SqlResult>;
-}
-
-/** `begin`, `commit` and `rollback` are for whoever keeps the transaction's state: the protocol. */
-export type StatementKind = 'select' | 'begin' | 'commit' | 'rollback' | 'command';
-
-export interface SqlColumn {
-  readonly name: string;
-  /** DuckDB's name of the type: `BIGINT`, `VARCHAR[]`, `DECIMAL(18,3)`, `TIMESTAMP WITH TIME ZONE`, ... */
-  readonly type: string;
-}
-
-export interface SqlResult extends AsyncDisposable {
-  readonly columns: readonly SqlColumn[] | undefined;
-  /** Rows in chunks, as @duckdb/node-api gives values. To be read once. */
-  chunks(): AsyncIterable<readonly (readonly DuckDBValue[])[]>;
-  /** What the command is called when it is complete; for `SELECT` and `FETCH` the number of rows is added to it. */
-  readonly tag: string;
-}
+import type { SqlColumn, SqlResult } from '../sql-session.ts';
 
 export function columnsOf(result: DuckDBResult): SqlColumn[] {
   return result.columnNames().map((name, index) => ({ name, type: result.columnType(index).toString() }));

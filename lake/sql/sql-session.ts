@@ -1,0 +1,51 @@
+import type { DuckDBValue } from '@duckdb/node-api';
+
+/**
+ * What the PostgreSQL protocol and the HTTP API need of a SQL session; session.ts makes one over DuckDB. One session belongs to one connection; calls are made one at a time, but the results of suspended portals stay
+ * open while other statements run.
+ */
+export interface SqlSession extends AsyncDisposable {
+  /**
+   * Splits and parses one query string, several statements separated by semicolons; nothing is executed. An empty or
+   * comment-only text gives no statement. `declaredTypes` are the types that the client gave $1, $2, ... as DuckDB's
+   * names, null where it gave none: a help for inference that may be ignored. Throws SqlError with the position.
+   */
+  parse(text: string, declaredTypes?: readonly (string | null)[]): Promise<readonly SqlStatement[]>;
+  /** Values of the run-time parameters that clients are told (`ParameterStatus`), by name. */
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
+export interface SqlStatement {
+  /** Types that DuckDB wants for $1, $2, ... as SQL type names (`VARCHAR`, `TIMESTAMP WITH TIME ZONE`); null: unknown. */
+  readonly parameterTypes: readonly (string | null)[];
+  /** Columns of the result, without executing; undefined for a statement that returns no rows. */
+  describe(): Promise<readonly SqlColumn[] | undefined>;
+  /**
+   * Runs it. Parameters are PostgreSQL's text of the values (`t`, `\x6162`, `{1,2}`) or null; the session casts them to
+   * what the statement wants. There may be more of them than the statement has.
+   */
+  execute(parameters: readonly (string | null)[], signal: AbortSignal): Promise<SqlResult>;
+  readonly kind: StatementKind;
+  /** DEALLOCATE: the name of the prepared statement to forget; null is all of them (also for DISCARD ALL). */
+  readonly deallocates?: string | null;
+}
+
+/**
+ * What the session state machine must know: it keeps transactions, everything else is a command with its tag.
+ * `rollback-to` is ROLLBACK TO SAVEPOINT: it ends the failed state of a transaction, but not the transaction.
+ */
+export type StatementKind = 'select' | 'begin' | 'commit' | 'rollback' | 'rollback-to' | 'command';
+
+export interface SqlColumn {
+  readonly name: string;
+  /** DuckDB's SQL type name, as `DESCRIBE` prints it: `BIGINT`, `VARCHAR[]`, `DECIMAL(18,3)`, `JSON`, ... */
+  readonly type: string;
+}
+
+export interface SqlResult extends AsyncDisposable {
+  readonly columns: readonly SqlColumn[] | undefined;
+  /** Chunks of rows, as JavaScript values of @duckdb/node-api (bigint, number, string, DuckDBTimestampTZValue, ...). */
+  chunks(): AsyncIterable<readonly (readonly DuckDBValue[])[]>;
+  /** CommandComplete's tag; `SELECT` and `FETCH` get their count of rows appended by the protocol. */
+  readonly tag: string;
+}
