@@ -1,95 +1,40 @@
 import type { Node } from 'libpg-query';
-import { as, plainName, type Rule, textOf } from '../ast.ts';
-import { SqlError } from '../errors.ts';
+import { as, textOf } from '../ast.ts';
 
-export type ArrayItem = string | null | readonly ArrayItem[];
-
-/** Array constants in PostgreSQL's own notation, `'{a,b}'`, as lists. */
-export const arrays: Rule = (node) => anyOf(node) ?? castToArray(node);
-
-/** `x = ANY('{a,b}')` is `x IN ('a', 'b')`, whose items take the type of `x` as PostgreSQL's do. */
-function anyOf(node: Node): Node | undefined {
-  const expression = as(node, 'A_Expr');
-  const any = expression?.kind === 'AEXPR_OP_ANY';
-  if (!expression || !(any || expression.kind === 'AEXPR_OP_ALL')) return undefined;
-  const symbol = plainName(expression.name);
-  const constant = textOf(expression.rexpr);
-  if (constant === undefined || symbol !== (any ? '=' : '<>')) return undefined;
-  const items = listOf(parseArray(constant), undefined);
-  if (items.length === 0) return { A_Const: { boolval: { boolval: !any }, location: -1 } };
-  return { A_Expr: { ...expression, kind: 'AEXPR_IN', rexpr: { List: { items } } } };
-}
-
-function castToArray(node: Node): Node | undefined {
+/** The elements of a constant array, `'{a,"b c",NULL}'` or `ARRAY['a']`, also with a cast around; undefined for others. */
+export function arrayElements(node: Node | undefined): readonly (string | null)[] | undefined {
+  const list = as(node, 'A_ArrayExpr');
+  if (list) {
+    const texts = (list.elements ?? []).map(elementOf);
+    return texts.every((element) => element !== undefined) ? texts : undefined;
+  }
   const cast = as(node, 'TypeCast');
-  const constant = cast?.typeName?.arrayBounds ? as(cast.arg, 'A_Const') : undefined;
-  if (!cast?.typeName || !constant?.sval) return undefined;
-  const { arrayBounds: _, ...itemType } = cast.typeName;
-  const elements = listOf(parseArray(constant.sval.sval ?? ''), itemType);
-  return { TypeCast: { ...cast, arg: { A_ArrayExpr: { elements, location: cast.location ?? -1 } } } };
+  if (cast) return cast.typeName?.arrayBounds ? arrayElements(cast.arg) : undefined;
+  const input = textOf(node);
+  return input === undefined ? undefined : parseArray(input);
 }
 
-type TypeFields = NonNullable<NonNullable<ReturnType<typeof as<'TypeCast'>>>['typeName']>;
-
-function listOf(items: readonly ArrayItem[], type: TypeFields | undefined): Node[] {
-  return items.map((item): Node => {
-    if (item === null) return { A_Const: { isnull: true, location: -1 } };
-    if (typeof item !== 'string') return { A_ArrayExpr: { elements: listOf(item, type), location: -1 } };
-    const arg: Node = { A_Const: { sval: { sval: item }, location: -1 } };
-    return type ? { TypeCast: { arg, typeName: type, location: -1 } } : arg;
-  });
+function elementOf(node: Node): string | null | undefined {
+  const constant = as(node, 'A_Const');
+  if (constant?.isnull) return null;
+  if (constant?.ival) return String(constant.ival.ival ?? 0);
+  return constant?.fval?.fval ?? textOf(node);
 }
 
-/** Reads `{a,"b c",NULL,{d}}`. Throws SqlError 22P02 on anything else. */
-export function parseArray(literal: string): readonly ArrayItem[] {
-  let at = 0;
-  const malformed = (): SqlError => new SqlError('22P02', `malformed array literal: "${literal}"`);
-  const space = (): void => {
-    while (/\s/.test(literal[at] ?? '')) at++;
-  };
-  const items = parseItems();
-  space();
-  if (at !== literal.length) throw malformed();
-  return items;
-
-  function parseItems(): readonly ArrayItem[] {
-    const found: ArrayItem[] = [];
-    space();
-    if (literal[at++] !== '{') throw malformed();
-    space();
-    if (literal[at] === '}') {
-      at++;
-      return found;
-    }
-    for (;;) {
-      space();
-      found.push(literal[at] === '{' ? parseItems() : literal[at] === '"' ? quoted() : bare());
-      space();
-      const next = literal[at++];
-      if (next === '}') return found;
-      if (next !== ',') throw malformed();
-    }
-  }
-
-  function quoted(): string {
-    let value = '';
-    for (at++; literal[at] !== '"'; at++) {
-      if (literal[at] === '\\') at++;
-      if (at >= literal.length) throw malformed();
-      value += literal[at];
-    }
-    at++;
-    return value;
-  }
-
-  function bare(): string | null {
-    let value = '';
-    for (; at < literal.length && !/[,{}"]/.test(literal[at] ?? ''); at++) {
-      if (literal[at] === '\\') at++;
-      value += literal[at] ?? '';
-    }
-    value = value.trim();
-    if (value === '') throw malformed();
-    return value.toUpperCase() === 'NULL' ? null : value;
+/** The text of a one-dimensional array of PostgreSQL's. Undefined when it is none. */
+export function parseArray(input: string): readonly (string | null)[] | undefined {
+  const inner = /^\s*\{([\s\S]*)\}\s*$/.exec(input)?.[1];
+  if (inner === undefined) return undefined;
+  if (inner.trim() === '') return [];
+  const elements: (string | null)[] = [];
+  const element = /\s*(?:"((?:[^"\\]|\\[\s\S])*)"|((?:[^",{}\\]|\\[\s\S])+))\s*(,|$)/y;
+  for (;;) {
+    const match = element.exec(inner);
+    if (!match) return undefined;
+    const [, quoted, bare = '', end] = match;
+    const unescape = (text: string): string => text.replace(/\\([\s\S])/g, '$1');
+    if (quoted !== undefined) elements.push(unescape(quoted));
+    else elements.push(bare.trim().toUpperCase() === 'NULL' ? null : unescape(bare.trim()));
+    if (end === '') return elements;
   }
 }

@@ -1,62 +1,86 @@
 import type { Node } from 'libpg-query';
-import { as, call, namesOf, type Rule } from '../ast.ts';
+import { as, call, castTo, type Fields, namesOf, type Rule, string } from '../ast.ts';
+import { catalogFunctions, catalogTableFunctions } from '../catalog/functions.ts';
+import { catalogSchema } from '../catalog/view.ts';
 import { SqlError } from '../errors.ts';
-import { catalogSchema } from '../names.ts';
+import { nowFunction } from '../print/call.ts';
+import { functionForms } from './function-forms.ts';
+import { allowedFunctions, deniedFunctions, renamedFunctions } from './function-names.ts';
+import { operatorRule } from './operators.ts';
+import { tableFunctionRule } from './table-functions.ts';
 
-/** Same meaning, another name in DuckDB. */
-const renamed: Readonly<Record<string, string>> = {
-  position: 'strpos',
-  btrim: 'trim',
-  extract: 'date_part',
-  char_length: 'length',
-  character_length: 'length',
-  octet_length: 'strlen',
-  json_array_elements: 'json_each',
-  jsonb_array_length: 'json_array_length',
-  jsonb_typeof: 'json_type',
-  json_typeof: 'json_type',
-  to_json: 'to_json',
-  to_jsonb: 'to_json',
-  json_build_object: 'json_object',
-  jsonb_build_object: 'json_object',
-  json_build_array: 'json_array',
-  jsonb_build_array: 'json_array',
-  json_agg: 'json_group_array',
-  jsonb_agg: 'json_group_array',
-  json_object_agg: 'json_group_object',
-  jsonb_object_agg: 'json_group_object',
-  every: 'bool_and',
-  pow: 'power',
-  div: 'divide',
-  regexp_split_to_array: 'string_split_regex',
-};
+/** Where in the client's text a location of the tree is. */
+export type PositionOf = (location: number | undefined) => number | undefined;
 
 /**
- * Names of functions: those that Firn defines (catalog/functions.ts) get their schema, pg_catalog is dropped from the
- * rest, and any other schema has no functions.
+ * Functions and operators of PostgreSQL in DuckDB's words: renamed, rewritten (function-forms.ts, operators.ts), or sent
+ * to the catalog's macros. A function that is not on the list of those allowed is refused with SqlError 42883, one that
+ * reads files or looks at the engine with 42501.
  */
-export function functionsRule(
-  macros: ReadonlySet<string>,
-  positionOf: (location: number | undefined) => number | undefined,
-): Rule {
-  return (node) => {
+export const functionRulesAt = (positionOf: PositionOf): readonly Rule[] => [
+  (node) => valueFunction(as(node, 'SQLValueFunction')?.op),
+  (node) => {
     const found = as(node, 'FuncCall');
-    if (!found) return undefined;
-    const names = namesOf(found.funcname);
-    const name = names.at(-1) ?? '';
-    if (names.length > 1 && names[0] === catalogSchema) return undefined;
-    if (names.length > 2 || (names.length === 2 && names[0] !== 'pg_catalog')) {
-      throw new SqlError('42883', `function ${names.join('.')} does not exist`, {
-        position: positionOf(found.location),
-      });
-    }
-    if (macros.has(name)) return renameTo(found, [catalogSchema, name]);
-    const other = Object.hasOwn(renamed, name) ? renamed[name] : undefined;
-    return other !== undefined || names.length > 1 ? renameTo(found, [other ?? name]) : undefined;
-  };
+    return found && functionCall(found, positionOf);
+  },
+  (node) => operatorRule(node, positionOf),
+  tableFunctionRule,
+];
+
+/** The rules for a caller that can't say where: their errors have no position. */
+export const functionRules: readonly Rule[] = functionRulesAt(() => undefined);
+
+function functionCall(found: Fields<'FuncCall'>, positionOf: PositionOf): Node {
+  const names = namesOf(found.funcname);
+  const position = positionOf(found.location);
+  const [schema, name = ''] =
+    names.length > 1 ? [names.slice(0, -1).join('.'), names.at(-1)] : ['', names[0]];
+  if (deniedFunctions.test(name)) {
+    throw new SqlError('42501', `permission denied for function ${name}`, {
+      position,
+      hint: 'statements read the tables metrics and logs, and nothing else',
+    });
+  }
+  const known = schema === '' || schema === 'pg_catalog' || schema === 'public';
+  const form = known && Object.hasOwn(functionForms, name) ? functionForms[name] : undefined;
+  const formed = form?.(found, position);
+  if (formed) return formed;
+  const renamed = (Object.hasOwn(renamedFunctions, name) ? renamedFunctions[name] : undefined) ?? name;
+  const at = (...funcname: string[]): Node => ({ FuncCall: { ...found, funcname: funcname.map(string) } });
+  if (known && (catalogFunctions.has(renamed) || catalogTableFunctions.has(renamed)))
+    return at(catalogSchema, renamed);
+  if (known && (allowedFunctions.has(name) || renamed !== name)) return at(renamed);
+  throw new SqlError('42883', `function ${names.join('.')} does not exist`, {
+    position,
+    hint: 'no function of this name can be called here; see the documentation for those that can',
+  });
 }
 
-function renameTo(found: NonNullable<ReturnType<typeof as<'FuncCall'>>>, names: readonly string[]): Node {
-  const renamedCall = as(call(names, []), 'FuncCall');
-  return { FuncCall: { ...found, funcname: renamedCall?.funcname ?? [] } };
+/** Functions that are written without parentheses. */
+function valueFunction(op: Fields<'SQLValueFunction'>['op']): Node | undefined {
+  const now = call(nowFunction, []);
+  switch (op) {
+    case undefined:
+      return undefined;
+    case 'SVFOP_CURRENT_DATE':
+      return castTo(now, 'date');
+    case 'SVFOP_CURRENT_TIME':
+    case 'SVFOP_CURRENT_TIME_N':
+      return castTo(now, 'timetz');
+    case 'SVFOP_LOCALTIME':
+    case 'SVFOP_LOCALTIME_N':
+      return castTo(now, 'time');
+    case 'SVFOP_LOCALTIMESTAMP':
+    case 'SVFOP_LOCALTIMESTAMP_N':
+      return castTo(now, 'timestamp');
+    case 'SVFOP_CURRENT_TIMESTAMP':
+    case 'SVFOP_CURRENT_TIMESTAMP_N':
+      return now;
+    case 'SVFOP_CURRENT_CATALOG':
+      return call([catalogSchema, 'current_database'], []);
+    case 'SVFOP_CURRENT_SCHEMA':
+      return call([catalogSchema, 'current_schema'], []);
+    default:
+      return call([catalogSchema, 'current_user'], []);
+  }
 }

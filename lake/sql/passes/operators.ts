@@ -1,26 +1,45 @@
 import type { Node } from 'libpg-query';
-import { as, call, namesOf, type Rule, string, text, textOf } from '../ast.ts';
-import { catalogSchema } from '../names.ts';
-import { parseArray } from './arrays.ts';
+import { as, call, type Fields, namesOf, plainName, string, text, textOf } from '../ast.ts';
+import { notSupported } from '../errors.ts';
+import { arrayElements } from './arrays.ts';
+import { isInteger } from './integers.ts';
+import { jsonPathOf, jsonStep } from './json-path.ts';
 
-/** Operators that DuckDB lacks, or reads in another way. Those qualified by pg_catalog lose the qualifier. */
-export const operators: Rule = (node) => {
+type Expression = Fields<'A_Expr'>;
+
+const not = (node: Node): Node => ({ BoolExpr: { boolop: 'NOT_EXPR', args: [node], location: -1 } });
+
+/** PostgreSQL's operators whose symbol means something else to DuckDB, or nothing. */
+export function operatorRule(
+  node: Node,
+  positionOf: (location: number | undefined) => number | undefined,
+): Node | undefined {
   const expression = as(node, 'A_Expr');
-  if (expression?.kind !== 'AEXPR_OP' || !expression.rexpr) return undefined;
-  const names = namesOf(expression.name);
-  if (names.length > 1 && names[0] !== 'pg_catalog') return undefined;
-  const symbol = names.at(-1) ?? '';
-  const { lexpr: left, rexpr: right, location } = expression;
-  if (left) {
-    const rewritten = binary(symbol, left, right, location);
-    if (rewritten) return rewritten;
+  const symbol = plainName(expression?.name);
+  if (!expression || symbol === undefined) return undefined;
+  const position = positionOf(expression.location);
+  if (expression.kind === 'AEXPR_OP_ANY' || expression.kind === 'AEXPR_OP_ALL') {
+    if (/^!?~\*?$/.test(symbol)) throw notSupported(`${symbol} with ANY or ALL`, position);
+    return undefined;
   }
-  return names.length > 1 ? { A_Expr: { ...expression, name: [string(symbol)] } } : undefined;
-};
+  if (expression.kind !== 'AEXPR_OP') return undefined;
+  const { lexpr: left, rexpr: right } = expression;
+  if (!right) return undefined;
+  if (!left)
+    return symbol === '|/' ? call('sqrt', [right]) : symbol === '||/' ? call('cbrt', [right]) : undefined;
+  return binary(symbol, left, right, expression, position);
+}
 
-function binary(symbol: string, left: Node, right: Node, location: number | undefined): Node | undefined {
+function binary(
+  symbol: string,
+  left: Node,
+  right: Node,
+  expression: Expression,
+  position: number | undefined,
+): Node | undefined {
+  const { location = -1 } = expression;
   switch (symbol) {
-    // DuckDB's own `~` wants the whole text to match, and its `!~` and `~*` differ likewise.
+    // PostgreSQL searches, DuckDB's own `~` wants the whole text to match.
     case '~':
       return call('regexp_matches', [left, right], location);
     case '~*':
@@ -29,42 +48,61 @@ function binary(symbol: string, left: Node, right: Node, location: number | unde
       return not(call('regexp_matches', [left, right], location));
     case '!~*':
       return not(call('regexp_matches', [left, right, text('i')], location));
-    // Integers divide to an integer here, to a double in DuckDB.
-    case '/':
-      return call([catalogSchema, 'div'], [left, right], location);
+    case '~~':
+    case '!~~':
+      return { A_Expr: { ...expression, kind: 'AEXPR_LIKE', name: [string(symbol)] } };
+    case '~~*':
+    case '!~~*':
+      return { A_Expr: { ...expression, kind: 'AEXPR_ILIKE', name: [string(symbol)] } };
+    case '->':
+      return call('json_extract', [left, jsonStep(right)], location);
+    case '->>':
+      return call('json_extract_string', [left, jsonStep(right)], location);
+    case '#>':
+      return call('json_extract', [left, pathOf(right, symbol, position)], location);
+    case '#>>':
+      return call('json_extract_string', [left, pathOf(right, symbol, position)], location);
+    case '?':
+      return call('json_exists', [left, jsonStep(right)], location);
+    case '?|':
+    case '?&':
+      return keysExist(symbol, left, right, position);
+    case '@>':
+      return isJson(left) || isJson(right) ? call('json_contains', [left, right], location) : undefined;
+    case '<@':
+      return isJson(left) || isJson(right) ? call('json_contains', [right, left], location) : undefined;
     case '#':
       return call('xor', [left, right], location);
-    case '->':
-    case '->>':
-      return jsonStep(symbol, left, right, location);
-    case '#>':
-    case '#>>': {
-      const path = textOf(right);
-      if (path === undefined) return undefined;
-      const steps = parseArray(path).map((step) => (typeof step === 'string' ? pathStep(step) : ''));
-      const name = symbol === '#>' ? 'json_extract' : 'json_extract_string';
-      return call(name, [left, text(`$${steps.join('')}`)], location);
-    }
+    case '/':
+      // Of two integers PostgreSQL's quotient is an integer, DuckDB's is not.
+      return isInteger(left) && isInteger(right)
+        ? { A_Expr: { ...expression, name: [string('//')] } }
+        : undefined;
     default:
       return undefined;
   }
 }
 
-/** DuckDB reads a key that starts with `$` or `/`, or is `*`, as a path; as a quoted step it is only a key. */
-function jsonStep(symbol: string, left: Node, right: Node, location: number | undefined): Node | undefined {
-  const key = textOf(right);
-  if (key === undefined) return undefined;
-  return {
-    A_Expr: {
-      kind: 'AEXPR_OP',
-      name: [string(symbol)],
-      lexpr: left,
-      rexpr: text(`$."${escapeKey(key)}"`, as(right, 'A_Const')?.location),
-      ...(location === undefined ? {} : { location }),
-    },
-  };
+function pathOf(node: Node, symbol: string, position: number | undefined): Node {
+  const steps = arrayElements(node)?.map((step) => step ?? '');
+  if (!steps) throw notSupported(`${symbol} with a path that is not constant`, position);
+  return text(jsonPathOf(steps));
 }
 
-const escapeKey = (key: string): string => key.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
-const pathStep = (step: string): string => (/^-?\d+$/.test(step) ? `[${step}]` : `."${escapeKey(step)}"`);
-const not = (arg: Node): Node => ({ BoolExpr: { boolop: 'NOT_EXPR', args: [arg], location: -1 } });
+function keysExist(symbol: string, left: Node, right: Node, position: number | undefined): Node {
+  const keys = arrayElements(right);
+  if (!keys) throw notSupported(`${symbol} with keys that are not constant`, position);
+  const args = keys.map((key) => call('json_exists', [left, jsonStep(text(key ?? ''))]));
+  const boolop = symbol === '?|' ? 'OR_EXPR' : 'AND_EXPR';
+  const otherwise = text(symbol === '?|' ? 'f' : 't');
+  const [first = otherwise, ...others] = args;
+  return others.length === 0 ? first : { BoolExpr: { boolop, args, location: -1 } };
+}
+
+/** By its looks: a cast to JSON, a column that holds JSON, or text that is a JSON object. */
+function isJson(node: Node): boolean {
+  const type = plainName(as(node, 'TypeCast')?.typeName?.names);
+  if (type === 'json' || type === 'jsonb') return true;
+  if (/^\s*\{\s*("|\}$)/.test(textOf(node) ?? '')) return true;
+  return /^(labels|attributes)$/.test(namesOf(as(node, 'ColumnRef')?.fields).at(-1) ?? '');
+}

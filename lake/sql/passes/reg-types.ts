@@ -1,6 +1,6 @@
 import type { Node } from 'libpg-query';
 import { as, call, namesOf, plainName, type Rule, textOf } from '../ast.ts';
-import { catalogSchema } from '../names.ts';
+import { catalogSchema } from '../catalog/view.ts';
 
 // PostgreSQL's reg* types are object ids that print as names. DuckDB has no such type, so an expression is one or the
 // other here: a text cast to regclass becomes the id, an id cast to it becomes the name, as a client would see it.
@@ -25,7 +25,7 @@ export const regTypes: Rule = (node) => {
   if (constant !== undefined && /^\d+$/.test(constant))
     return nameOf(kind, { A_Const: { fval: { fval: constant }, location: -1 } });
   return givesText(cast.arg)
-    ? call([catalogSchema, `${kind}_id`], [cast.arg], cast.location)
+    ? call([catalogSchema, `${macroOf(kind)}_oid`], [cast.arg], cast.location)
     : nameOf(kind, cast.arg);
 };
 
@@ -37,16 +37,18 @@ export const regResults: Rule = (node) => {
   return { ResTarget: { ...target, val: nameOf(reg.kind, target.val) } };
 };
 
-const nameOf = (kind: Kind, id: Node): Node => call([catalogSchema, `${kind}_name`], [id]);
+const macroOf = (kind: Kind): string => (kind === 'regprocedure' ? 'regproc' : kind);
+
+const nameOf = (kind: Kind, id: Node): Node => call([catalogSchema, `${macroOf(kind)}_name`], [id]);
 
 function regCallOf(node: Node): { kind: Kind; gives: 'id' | 'name'; arg: Node } | undefined {
   const found = as(node, 'FuncCall');
   const [schema, name = ''] = namesOf(found?.funcname);
-  const [, kind, gives] = /^(reg[a-z]+)_(id|name)$/.exec(name) ?? [];
+  const [, kind, gives] = /^(reg[a-z]+)_(oid|name)$/.exec(name) ?? [];
   const arg = found?.args?.[0];
   const known = kinds.find((candidate) => candidate === kind);
   if (schema !== catalogSchema || !known || !arg) return undefined;
-  return { kind: known, gives: gives === 'id' ? 'id' : 'name', arg };
+  return { kind: known, gives: gives === 'oid' ? 'id' : 'name', arg };
 }
 
 function givesText(node: Node): boolean {

@@ -1,5 +1,6 @@
 import type { Node } from 'libpg-query';
 import { as, call, namesOf, plainName, type Rule, string } from '../ast.ts';
+import { catalogTableFunctions } from '../catalog/functions.ts';
 
 /** Functions that return rows of one column; DuckDB's namesakes return a list where they stand in a SELECT list. */
 const rowFunctions: ReadonlySet<string> = new Set([
@@ -33,7 +34,7 @@ function fromFunction(node: Node): Node | undefined {
     };
     return { RangeSubselect: { subquery, alias: { ...range.alias, aliasname: aliasName } } };
   }
-  if (range.alias?.colnames || name.startsWith('json_')) return undefined;
+  if (range.alias?.colnames || name.startsWith('json_') || catalogTableFunctions.has(name)) return undefined;
   return { RangeFunction: { ...range, alias: { aliasname: aliasName, colnames: [string(aliasName)] } } };
 }
 

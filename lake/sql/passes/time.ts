@@ -1,6 +1,6 @@
 import type { Node } from 'libpg-query';
 import { as, call, castTo, plainName, type Rule, text, textOf } from '../ast.ts';
-import { catalogSchema } from '../names.ts';
+import { catalogSchema } from '../catalog/view.ts';
 import { nowFunction } from '../print/call.ts';
 import { interval } from './intervals.ts';
 

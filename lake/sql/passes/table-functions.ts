@@ -1,0 +1,61 @@
+import type { Node } from 'libpg-query';
+import { as, type Fields, namesOf, string, walk } from '../ast.ts';
+import { catalogTableFunctions } from '../catalog/functions.ts';
+
+/**
+ * Functions in FROM. PostgreSQL lets any function stand there; one that is no table to DuckDB becomes a subquery of one
+ * row. A function with one column is a table whose column has the table's alias as its name.
+ */
+export function tableFunctionRule(node: Node): Node | undefined {
+  const range = as(node, 'RangeFunction');
+  const first = as(range?.functions?.[0], 'List')?.items?.[0];
+  if (!range || !first || range.functions?.length !== 1 || range.is_rowsfrom || range.coldeflist)
+    return undefined;
+  const name = namesOf(as(first, 'FuncCall')?.funcname).at(-1);
+  if (name !== undefined && catalogTableFunctions.has(name)) return undefined;
+  const shown = name === undefined || name === 'unnest' ? originalName(first) : name;
+  const alias = range.alias?.aliasname ?? shown;
+  const column = namesOf(range.alias?.colnames)[0] ?? alias;
+  if (name === 'unnest') return listRows(range, first, alias, column);
+  const target = { ResTarget: { name: column, val: first, location: -1 } };
+  return {
+    RangeSubselect: {
+      lateral: true,
+      subquery: {
+        SelectStmt: { targetList: [target], limitOption: 'LIMIT_OPTION_DEFAULT', op: 'SETOP_NONE' },
+      } as Node,
+      alias: { aliasname: alias },
+    },
+  };
+}
+
+/** What the function was called before it became the elements of a list. */
+function originalName(node: Node): string {
+  const inner = namesOf(as(as(node, 'FuncCall')?.args?.[0], 'FuncCall')?.funcname).at(-1);
+  return inner === 'generate_series' ? inner : 'unnest';
+}
+
+function listRows(range: Fields<'RangeFunction'>, first: Node, alias: string, column: string): Node {
+  const list = as(first, 'FuncCall')?.args?.[0];
+  const series = as(list, 'FuncCall');
+  const colnames = range.alias?.colnames ?? [string(column)];
+  // As a table function a series is made bit by bit, as a list all at once; but only a list may depend on other tables.
+  const streamed =
+    namesOf(series?.funcname).join('.') === 'generate_series' && !hasColumns(series?.args ?? []);
+  const items: Node[] = [streamed && list ? list : first];
+  return {
+    RangeFunction: {
+      ...range,
+      functions: [{ List: { items } }],
+      alias: { ...range.alias, aliasname: alias, colnames },
+    },
+  };
+}
+
+function hasColumns(nodes: readonly Node[]): boolean {
+  let found = false;
+  walk(nodes, (node) => {
+    if (as(node, 'ColumnRef') || as(node, 'SubLink')) found = true;
+  });
+  return found;
+}
