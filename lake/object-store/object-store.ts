@@ -54,7 +54,7 @@ export interface StoredObject extends ObjectInfo {
   readonly body: Uint8Array;
 }
 
-export interface ReadOptions {
+interface ReadOptions {
   readonly signal?: AbortSignal;
 }
 

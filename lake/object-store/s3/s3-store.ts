@@ -21,8 +21,12 @@ export function s3Store(
   };
   const uploads = createUploads(bucket);
   const downloads = createDownloads(bucket);
-  const run: typeof call = (operation, key, signal, work) =>
-    call(operation, checkKey(operation, key), signal, work);
+  const run: typeof call = (operation, key, signal, work) => {
+    checkKey(operation, key);
+    // The bucket's limit holds for the whole name.
+    checkKey(operation, bucket.prefix + key);
+    return call(operation, key, signal, work);
+  };
 
   return {
     description: `bucket s3://${bucket.name}/${bucket.prefix}${options.endpoint ? ` at ${options.endpoint}` : ''}`,
