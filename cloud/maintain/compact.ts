@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import type { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
@@ -24,12 +23,17 @@ export interface CompactLimits extends MergeLimits {
 
 export interface CompactOptions {
   readonly table: IcebergTable;
-  /** Absolute; what is put there is removed again. */
-  readonly workDirectory: string;
+  /** Makes an empty folder, which goes with all that is in it when it is disposed. */
+  readonly openFolder: (name: string) => Promise<WorkFolder>;
   readonly limits: CompactLimits;
   readonly mergeSegments: typeof mergeSegments;
   readonly replaceFiles: ReplaceFiles;
   readonly commitOptions?: CommitOptions;
+}
+
+export interface WorkFolder extends AsyncDisposable {
+  /** Absolute. */
+  readonly path: string;
 }
 
 export interface Compaction {
@@ -59,7 +63,7 @@ export async function compactOnce(
   options: CompactOptions,
   isHeld: (group: string) => boolean,
 ): Promise<Compaction | undefined> {
-  const { table, workDirectory, limits, commitOptions = {} } = options;
+  const { table, limits, commitOptions = {} } = options;
   const state = await table.load();
   if (!state.metadata) return undefined;
   const entries = await oldEntries(table, state, state.metadata, limits.fileAgeMsMin);
@@ -68,19 +72,14 @@ export async function compactOnce(
   if (!merge) return undefined;
   checkColumns(table, state.metadata);
   const name = (commitOptions.uuid ?? randomUUID)();
-  const folder = join(workDirectory, name);
-  await mkdir(join(folder, 'spill'), { recursive: true });
-  try {
-    const file = await mergeInto(options, merge, folder);
-    const key = `${table.prefix}data/${file.day}/${name}.parquet`;
-    await table.store.putFile(key, file.path);
-    const added = dataFileOf({ ...file, key, signal: table.schema.table }, table.locations);
-    const outcome = await commitOrDrop(options, merge, added, key);
-    const bytesBefore = merge.files.reduce((sum, { bytes }) => sum + bytes, 0);
-    return { outcome, merge, bytesBefore, bytesAfter: file.bytes };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  await using folder = await options.openFolder(name);
+  const file = await mergeInto(options, merge, folder.path);
+  const key = `${table.prefix}data/${file.day}/${name}.parquet`;
+  await table.store.putFile(key, file.path);
+  const added = dataFileOf({ ...file, key, signal: table.schema.table }, table.locations);
+  const outcome = await commitOrDrop(options, merge, added, key);
+  const bytesBefore = merge.files.reduce((sum, { bytes }) => sum + bytes, 0);
+  return { outcome, merge, bytesBefore, bytesAfter: file.bytes };
 }
 
 /** Live files of Firn's partition spec, without those of the newest snapshots. Reads only manifests that are new. */

@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../lake/base/clock.ts';
 import { messageOf } from '../../lake/base/errors.ts';
@@ -9,7 +9,13 @@ import type { TenantId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
 import { type IcebergTable, openTable, type TableLimits } from '../catalog/table.ts';
-import { type Compaction, type CompactLimits, compactOnce, UnmergeableError } from './compact.ts';
+import {
+  type Compaction,
+  type CompactLimits,
+  compactOnce,
+  UnmergeableError,
+  type WorkFolder,
+} from './compact.ts';
 import { replaceFiles } from './replace-files.ts';
 
 /**
@@ -135,6 +141,11 @@ async function emptyFolder(path: string): Promise<void> {
   for (const name of names) await rm(join(path, name), { recursive: true, force: true });
 }
 
+async function openWorkFolder(path: string): Promise<WorkFolder> {
+  await mkdir(join(path, 'spill'), { recursive: true });
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
 /** One merge of each table in turn, as long as there are any: a tenant with much to do doesn't keep the others waiting. */
 async function round(work: Work, tables: Map<TenantId, readonly TableWork[]>): Promise<void> {
   const names = work.options.tenants();
@@ -170,11 +181,12 @@ function openTables({ options }: Work, tenant: TenantId): TableWork[] {
 async function takeTurn({ options, limits, status, stop }: Work, each: TableWork): Promise<boolean> {
   const { table, held } = each;
   const { clock, workDirectory } = options;
+  const openFolder = (name: string): Promise<WorkFolder> => openWorkFolder(join(workDirectory, name));
   const logger = options.logger.with({ tenant: table.tenant, table: table.schema.table });
   const nowMs = clock.monotonicMs();
   try {
     const compaction = await compactOnce(
-      { table, workDirectory, limits, mergeSegments, replaceFiles, commitOptions: { signal: stop } },
+      { table, openFolder, limits, mergeSegments, replaceFiles, commitOptions: { signal: stop } },
       (group) => (held.get(group) ?? 0) > nowMs,
     );
     each.reason = undefined;
