@@ -239,8 +239,12 @@ const values: Readonly<Record<string, Macro>> = {
       `list_transform(CASE WHEN item = '' THEN [] ELSE string_split(item, separator) END, lambda part: nullif(part, absent))`,
     ],
   ],
-  array_length: [['list, dimension', 'CASE WHEN dimension = 1 THEN nullif(len(list), 0) END']],
-  array_upper: [['list, dimension', 'CASE WHEN dimension = 1 THEN nullif(len(list), 0) END']],
+  array_length: [
+    ['list, dimension', 'CASE WHEN dimension = 1 THEN CAST(nullif(len(list), 0) AS INTEGER) END'],
+  ],
+  array_upper: [
+    ['list, dimension', 'CASE WHEN dimension = 1 THEN CAST(nullif(len(list), 0) AS INTEGER) END'],
+  ],
   array_lower: [['list, dimension', 'CASE WHEN dimension = 1 AND len(list) > 0 THEN 1 END']],
   array_ndims: [['list', 'CASE WHEN len(list) > 0 THEN 1 END']],
   initcap: [

@@ -32,9 +32,9 @@ export function parseArray(input: string): readonly (string | null)[] | undefine
     const match = element.exec(inner);
     if (!match) return undefined;
     const [, quoted, bare = '', end] = match;
-    const unescape = (text: string): string => text.replace(/\\([\s\S])/g, '$1');
-    if (quoted !== undefined) elements.push(unescape(quoted));
-    else elements.push(bare.trim().toUpperCase() === 'NULL' ? null : unescape(bare.trim()));
+    const plain = (text: string): string => text.replace(/\\([\s\S])/g, '$1');
+    if (quoted !== undefined) elements.push(plain(quoted));
+    else elements.push(bare.trim().toUpperCase() === 'NULL' ? null : plain(bare.trim()));
     if (end === '') return elements;
   }
 }

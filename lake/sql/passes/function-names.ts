@@ -7,7 +7,7 @@ const words = (text: string): string[] => text.trim().split(/\s+/);
 export const allowedFunctions: ReadonlySet<string> = new Set(
   words(`
     any_value approx_count_distinct approx_quantile arg_max arg_min array_agg avg bit_and bit_or bit_xor bool_and
-    bool_or corr count count_if covar_pop covar_samp entropy geomean histogram kurtosis list mad max max_by median min
+    bool_or corr count count_if covar_pop covar_samp entropy geomean histogram kurtosis list mad max max_by median min percentile_cont percentile_disc
     min_by mode product quantile_cont quantile_disc regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope
     regr_sxx regr_sxy regr_syy skewness stddev stddev_pop stddev_samp string_agg sum var_pop var_samp variance
 
@@ -60,8 +60,6 @@ export const renamedFunctions: Readonly<Record<string, string>> = {
   jsonb_array_length: 'json_array_length',
   jsonb_typeof: 'json_typeof',
   octet_length: 'strlen',
-  percentile_cont: 'quantile_cont',
-  percentile_disc: 'quantile_disc',
   position: 'strpos',
   regexp_like: 'regexp_matches',
   regexp_split_to_array: 'string_split_regex',

@@ -18,11 +18,12 @@ export type PositionOf = (location: number | undefined) => number | undefined;
  * reads files or looks at the engine with 42501.
  */
 export const functionRulesAt = (positionOf: PositionOf): readonly Rule[] => [
-  (node) => valueFunction(as(node, 'SQLValueFunction')?.op),
   (node) => {
     const found = as(node, 'FuncCall');
     return found && functionCall(found, positionOf);
   },
+  // After calls, which would not know the macro that it makes.
+  (node) => valueFunction(as(node, 'SQLValueFunction')?.op),
   (node) => operatorRule(node, positionOf),
   tableFunctionRule,
 ];
