@@ -3,6 +3,7 @@ import { type Context, Hono } from 'hono';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { startHttpServer } from '../lake/api/http-server.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
+import { sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
 import { printSettings, wantsHelp } from '../lake/base/config.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
@@ -11,9 +12,12 @@ import { runService, type Service } from '../lake/base/service.ts';
 import { type TenantId, tenantId } from '../lake/model/ids.ts';
 import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
+import { startPgServer } from '../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
 import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
+import { SqlError } from '../lake/sql/errors.ts';
+import { openSqlSession } from '../lake/sql/session.ts';
 import type { Tables } from '../lake/tables.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { startIngest } from './ingest/ingest.ts';
@@ -148,6 +152,35 @@ async function openDoors(
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo }));
+  const openSession = async (
+    tenant: TenantId,
+    user: string,
+    startParameters: ReadonlyMap<string, string> = new Map(),
+  ) => {
+    const { engine, tables } = await deployments(tenant);
+    return openSqlSession({
+      startParameters,
+      engine,
+      tables,
+      clock,
+      user,
+      database: tenant,
+      limits: { statementTimeoutMs: timeoutMs },
+    });
+  };
+  app.route('/', sqlRoutes({ openSession: (c) => openSession(c.get('tenant'), 'firn') }));
+  const pg = stack.use(
+    await startPgServer({
+      ...{ host, port: config.pgwire.port, logger },
+      authenticate: { kind: 'scram', keyOf: tenants.keyOf },
+      openSession: async ({ user, database, key, parameters }) => {
+        if (!key || database !== key.tenant)
+          throw new SqlError('3D000', `database "${database}" does not exist`);
+        return openSession(key.tenant, user, parameters);
+      },
+      limits: { connectionsMax: config.pgwire.connectionsMax },
+    }),
+  );
   const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
-  return { cloudHttp: http.port };
+  return { cloudHttp: http.port, cloudPg: pg.port };
 }

@@ -4,6 +4,7 @@ import { buildInfo } from '../lake/api/build-info.ts';
 import { startHttpServer } from '../lake/api/http-server.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { remoteWriteRoutes } from '../lake/api/receive/remote-write.ts';
+import { sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
 import { printSettings, wantsHelp } from '../lake/base/config.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
@@ -12,11 +13,13 @@ import { runService, type Service } from '../lake/base/service.ts';
 import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import type { Labels } from '../lake/model/labels.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
+import { startPgServer } from '../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
 import { createSeriesCache } from '../lake/receive/series-cache.ts';
 import { seriesScan } from '../lake/scan/series-scan.ts';
 import { openEngine } from '../lake/sql/duckdb/engine.ts';
+import { openSqlSession } from '../lake/sql/session.ts';
 import { startBroker } from './broker/broker.ts';
 import { type GatewayConfig, gatewaySettings, loadGatewayConfig } from './config.ts';
 import { lockFolder } from './folder-lock.ts';
@@ -147,6 +150,26 @@ async function openDoors(
   const deployment = { tables, scan: seriesScan({ tables, engine }) };
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   app.route('/', prometheusRoutes({ context: () => deployment, limits, clock, logger, buildInfo }));
+  const openSession = (user: string, startParameters: ReadonlyMap<string, string> = new Map()) =>
+    openSqlSession({
+      startParameters,
+      engine,
+      tables,
+      clock,
+      user,
+      database: ids.tenant,
+      limits: { statementTimeoutMs: timeoutMs },
+    });
+  app.route('/', sqlRoutes({ openSession: () => openSession('firn') }));
+  const pg = stack.use(
+    await startPgServer({
+      ...{ host, port: config.pgwire.port, logger },
+      // Who can connect to this address may read; config.ts refuses other addresses than loopback unless they are opened.
+      authenticate: { kind: 'trust' },
+      openSession: ({ user, parameters }) => openSession(user, parameters),
+      limits: { connectionsMax: config.pgwire.connectionsMax },
+    }),
+  );
   const broker = stack.use(await startBroker({ ...config.mqtt, host, append, cache, clock, logger }));
   const counters = () => ({
     mqtt_clients: broker.counters().clients,
@@ -179,5 +202,10 @@ async function openDoors(
     }),
   );
   const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
-  return { mqtt: broker.port, mqttWebSocket: broker.webSocketPort, gatewayHttp: http.port };
+  return {
+    mqtt: broker.port,
+    mqttWebSocket: broker.webSocketPort,
+    gatewayHttp: http.port,
+    gatewayPg: pg.port,
+  };
 }

@@ -74,6 +74,8 @@ export interface Parameters {
   all(): readonly { readonly name: string; readonly value: string }[];
   /** An undefined value is the default. Throws SqlError 42704 or 55P02 (can't be changed). */
   set(name: string, value: string | undefined): void;
+  /** As `set` when a client connects. Drivers ask for what some server once knew; what isn't known is ignored. */
+  start(name: string, value: string): void;
   resetAll(): void;
 }
 
@@ -86,6 +88,16 @@ export function createParameters(user: string): Parameters {
   const unknown = (name: string): SqlError =>
     new SqlError('42704', `unrecognized configuration parameter "${name}"`);
   const names = (): string[] => [...Object.keys(known), ...fixed.keys()].toSorted();
+  const set = (given: string, value: string | undefined): void => {
+    const name = given.toLowerCase();
+    const parameter = known[name];
+    // Names with a point are placeholders of extensions, which anyone may set.
+    if (!parameter && !name.includes('.')) throw unknown(given);
+    if (value === undefined) values.delete(name);
+    else if (parameter?.other === 'refused' && value !== parameter.value) {
+      throw new SqlError('55P02', `parameter "${given}" cannot be changed`);
+    } else if (parameter?.other !== 'ignored') values.set(name, value);
+  };
   return {
     get reported() {
       return new Map(reported.map((name) => [shown(name), current(name) ?? '']));
@@ -97,15 +109,9 @@ export function createParameters(user: string): Parameters {
       return { name: shown(name), value };
     },
     all: () => names().map((name) => ({ name: shown(name), value: current(name) ?? '' })),
-    set: (given, value) => {
-      const name = given.toLowerCase();
-      const parameter = known[name];
-      // Names with a point are placeholders of extensions, which anyone may set.
-      if (!parameter && !name.includes('.')) throw unknown(given);
-      if (value === undefined) values.delete(name);
-      else if (parameter?.other === 'refused' && value !== parameter.value) {
-        throw new SqlError('55P02', `parameter "${given}" cannot be changed`);
-      } else if (parameter?.other !== 'ignored') values.set(name, value);
+    set,
+    start: (name, value) => {
+      if (known[name.toLowerCase()]?.other !== 'refused' && known[name.toLowerCase()]) set(name, value);
     },
     resetAll: () => values.clear(),
   };

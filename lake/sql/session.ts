@@ -31,13 +31,9 @@ export interface SqlSessionOptions {
   readonly clock: Clock;
   readonly user: string;
   readonly database: string;
+  /** Run-time parameters that the client asked for when it connected. */
+  readonly startParameters?: ReadonlyMap<string, string>;
   readonly limits?: Partial<SqlLimits>;
-}
-
-/** What a session of lake/sql can do besides. */
-export interface EngineSession extends SqlSession {
-  /** As `SET name = value` at start-up; a parameter that there is not is ignored. */
-  setParameter(name: string, value: string): void;
 }
 
 /** Engines that have the catalog already, or are getting it. */
@@ -47,11 +43,12 @@ const catalogs = new WeakMap<Engine, Promise<void>>();
  * One client's SQL over one tenant's tables, in PostgreSQL's dialect, reading only. Statements are parsed with
  * PostgreSQL's parser, rewritten and printed for DuckDB, and run in the tenant's locked engine.
  */
-export async function openSqlSession(options: SqlSessionOptions): Promise<EngineSession> {
+export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSession> {
   const { engine, tables, clock, user, database } = options;
   const limits = { ...sqlLimits, ...options.limits };
   await catalogOf(engine, database);
   const parameters = createParameters(user);
+  for (const [name, value] of options.startParameters ?? []) parameters.start(name, value);
   const cursors = createCursors(limits.cursorsMax);
   const context: SelectContext = {
     engine,
@@ -90,13 +87,6 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<Engine
     },
     get parameters() {
       return parameters.reported;
-    },
-    setParameter: (name, value) => {
-      try {
-        parameters.set(name, value);
-      } catch {
-        // Drivers send what some server once knew; PostgreSQL would refuse the connection, which helps nobody here.
-      }
     },
     [Symbol.asyncDispose]: () => cursors[Symbol.asyncDispose](),
   };

@@ -29,10 +29,10 @@ export function tableSql(table: Signal, from: string): string {
   return `(SELECT ${[...columns, ...aliases].join(', ')} FROM ${from})`;
 }
 
-/** A FROM clause with the columns of a table and no row, for describing a statement. */
+/** The same without a row, for describing a statement: with the second names and types that it has when it runs. */
 export function emptyTableSql(table: Signal): string {
   const columns = tableSchemas[table].columns.map(
     ({ name, type }) => `NULL::${duckdbTypes[type]} AS "${name}"`,
   );
-  return `(SELECT ${columns.join(', ')} WHERE false)`;
+  return tableSql(table, `(SELECT ${columns.join(', ')} WHERE false)`);
 }
