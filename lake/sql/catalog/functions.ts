@@ -200,6 +200,22 @@ const definitions: Readonly<Record<string, Macro>> = {
   ],
 };
 
+/** Limits of what one call may make: DuckDB's own memory limit does not see these. */
+export const textBytesMax = 16 * 1024 * 1024;
+export const seriesItemsMax = 10_000_000;
+
+const padded = (name: string, pad: string): string =>
+  `CASE WHEN size > ${textBytesMax} THEN error('requested length too large') ELSE ${name}(item, size, ${pad}) END`;
+
+/** Numbers and times are counted by their text, because a macro has no types. */
+function series(step: string, list: string): string {
+  const number = (of: string): string => `TRY_CAST(CAST(${of} AS VARCHAR) AS DOUBLE)`;
+  const seconds = (of: string, type: string): string => `epoch(TRY_CAST(CAST(${of} AS VARCHAR) AS ${type}))`;
+  const items = `abs(coalesce((${number('stop')} - ${number('start')}) / ${number(step)},
+    (${seconds('stop', 'TIMESTAMPTZ')} - ${seconds('start', 'TIMESTAMPTZ')}) / ${seconds(step, 'INTERVAL')}, 0))`;
+  return `CASE WHEN ${items} > ${seriesItemsMax} THEN error('a series may have ${seriesItemsMax} items') ELSE ${list} END`;
+}
+
 /** Text and arrays where DuckDB's function of the name differs, or has none. */
 const values: Readonly<Record<string, Macro>> = {
   quote_ident: [
@@ -255,12 +271,24 @@ const values: Readonly<Record<string, Macro>> = {
     ],
   ],
   lpad: [
-    ['item, size', `lpad(item, size, ' ')`],
-    ['item, size, pad', 'lpad(item, size, pad)'],
+    ['item, size', padded('lpad', `' '`)],
+    ['item, size, pad', padded('lpad', 'pad')],
   ],
   rpad: [
-    ['item, size', `rpad(item, size, ' ')`],
-    ['item, size, pad', 'rpad(item, size, pad)'],
+    ['item, size', padded('rpad', `' '`)],
+    ['item, size, pad', padded('rpad', 'pad')],
+  ],
+  repeat: [
+    [
+      'item, times',
+      `CASE WHEN strlen(item) * CAST(times AS DOUBLE) > ${textBytesMax} THEN error('requested length too large')
+        ELSE repeat(item, times) END`,
+    ],
+  ],
+  // generate_series as a list, which is in memory as a whole.
+  series: [
+    ['start, stop', series('1', 'generate_series(start, stop)')],
+    ['start, stop, step', series('step', 'generate_series(start, stop, step)')],
   ],
   // The JSONPath of one step: a key is a key, whatever stands in it.
   json_step: [

@@ -133,7 +133,7 @@ export const functionForms: Readonly<Record<string, Form>> = {
     args(found).length === 1
       ? rename('to_timestamp')(found, position)
       : formatted('strptime', (node) => castTo(node, 'timestamptz'))(found, position),
-  generate_series: rowsOf(rename('generate_series')),
+  generate_series: rowsOf((found) => call([catalogSchema, 'series'], args(found), found.location)),
   generate_subscripts: subscripts,
   string_to_table: rowsOf((found) => call([catalogSchema, 'string_to_array'], args(found))),
   regexp_split_to_table: rowsOf((found) => call('string_split_regex', args(found))),

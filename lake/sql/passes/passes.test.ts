@@ -4,6 +4,7 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { rewrite } from '../ast.ts';
 import { installCatalog } from '../catalog/catalog.ts';
+import { seriesItemsMax, textBytesMax } from '../catalog/functions.ts';
 import { type Engine, openEngine } from '../duckdb/engine.ts';
 import { parseStatements } from '../parse.ts';
 import { print } from '../print/printer.ts';
@@ -138,6 +139,24 @@ test.each([
   [`SELECT * FROM duckdb_settings`, '42P01', 15],
 ])('refuses %s', (sql, sqlstate, position) => {
   expect(() => duckdbOf(sql)).toThrow(expect.objectContaining({ sqlstate, position }));
+});
+
+test.each([
+  [`repeat('x', ${textBytesMax})`, `repeat('x', ${textBytesMax + 1})`, 'requested length too large'],
+  [`lpad('x', ${textBytesMax})`, `lpad('x', 2000000000)`, 'requested length too large'],
+  [
+    `cardinality(ARRAY(SELECT generate_series(1, 1000)))`,
+    `generate_series(1, ${seriesItemsMax + 10})`,
+    'a series may have',
+  ],
+  [
+    `count(*) FROM (SELECT generate_series(now(), now() + interval '1 day', interval '1 hour')) s`,
+    `generate_series(now(), now() + interval '1 year', interval '1 second')`,
+    'a series may have',
+  ],
+])('bounds what %s makes', async (small, large, message) => {
+  expect(await one(small)).toBeDefined();
+  await expect(one(large)).rejects.toThrow(message);
 });
 
 test('every function on the lists is one that DuckDB has or the catalog makes, and none is denied', async () => {

@@ -1,5 +1,5 @@
 import type { Node } from 'libpg-query';
-import { as, type Fields, namesOf, string, walk } from '../ast.ts';
+import { as, call, type Fields, namesOf, string, walk } from '../ast.ts';
 import { catalogTableFunctions } from '../catalog/functions.ts';
 
 /**
@@ -32,7 +32,7 @@ export function tableFunctionRule(node: Node): Node | undefined {
 /** What the function was called before it became the elements of a list. */
 function originalName(node: Node): string {
   const inner = namesOf(as(as(node, 'FuncCall')?.args?.[0], 'FuncCall')?.funcname).at(-1);
-  return inner === 'generate_series' ? inner : 'unnest';
+  return inner === 'series' ? 'generate_series' : 'unnest';
 }
 
 function listRows(range: Fields<'RangeFunction'>, first: Node, alias: string, column: string): Node {
@@ -40,9 +40,8 @@ function listRows(range: Fields<'RangeFunction'>, first: Node, alias: string, co
   const series = as(list, 'FuncCall');
   const colnames = range.alias?.colnames ?? [string(column)];
   // As a table function a series is made bit by bit, as a list all at once; but only a list may depend on other tables.
-  const streamed =
-    namesOf(series?.funcname).join('.') === 'generate_series' && !hasColumns(series?.args ?? []);
-  const items: Node[] = [streamed && list ? list : first];
+  const streamed = namesOf(series?.funcname).at(-1) === 'series' && !hasColumns(series?.args ?? []);
+  const items: Node[] = [streamed ? call('generate_series', series?.args ?? [], series?.location) : first];
   return {
     RangeFunction: {
       ...range,
