@@ -58,10 +58,27 @@ async function startGateway(config: GatewayConfig): Promise<Service> {
   await using stack = new AsyncDisposableStack();
   stack.use(lockFolder(config.dataDir));
   const storage = await openStorage(config, logger, stack);
+  stack.defer(() => shipTheRest(storage));
   const ready = await openDoors(config, logger, storage, stack);
   logger.info('gateway is running', { dataDir: config.dataDir, ...ready });
   const open = stack.move();
   return { ready, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+/** How long a gateway that stops waits for its last rows to be shipped; what is not goes with the next start. */
+const lastShipmentMsMax = 5000;
+
+/** After the doors are closed: seals what came last, and ships it if the store can be reached. */
+async function shipTheRest({ sealer, shipper }: Storage): Promise<void> {
+  await sealer.sealNow().catch(() => undefined); // Logged by the sealer; the rows are in the WAL.
+  const deadlineMs = clock.monotonicMs() + lastShipmentMsMax;
+  while (
+    shipper?.status.connected &&
+    shipper.status.backlogShipments > 0 &&
+    clock.monotonicMs() < deadlineMs
+  ) {
+    await clock.sleep(20);
+  }
 }
 
 type Storage = Awaited<ReturnType<typeof openStorage>>;

@@ -89,7 +89,7 @@ describe('a reading that is published', () => {
     const sentMs = Date.now() - 60_000;
     await client.publishAsync(
       'plant/line2/press',
-      JSON.stringify({ force: 12.5, motor: { rpm: 1480 }, on: true }),
+      JSON.stringify({ force: 12.5, motor: { rpm: 1480 }, running: true }),
       { qos: 1 },
     );
     await client.publishAsync('plant/line2/flow', JSON.stringify({ value: 7.25, ts: sentMs }), { qos: 1 });
@@ -101,7 +101,7 @@ describe('a reading that is published', () => {
     for (const [query, value] of [
       ['force', '12.5'],
       ['motor_rpm', '1480'],
-      ['on', '1'],
+      ['running', '1'],
       ['after', '1'],
     ] as const) {
       expect((await promql(gatewayUrl, query)).data.result.map((series) => series.value[1])).toEqual([value]);
