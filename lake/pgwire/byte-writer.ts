@@ -1,0 +1,111 @@
+/**
+ * Bytes in network order, appended to one buffer that doubles when it is full. A message (`begin` ... `end`) gets its
+ * type and length; a value inside it (`beginValue` ... `endValue`) its length, or -1 for NULL.
+ */
+export interface ByteWriter {
+  readonly length: number;
+  uint8(value: number): void;
+  int16(value: number): void;
+  int32(value: number): void;
+  int64(value: bigint): void;
+  float32(value: number): void;
+  float64(value: number): void;
+  bytes(value: Uint8Array): void;
+  /** UTF-8 without a terminator. */
+  text(value: string): void;
+  /** UTF-8 with a terminator. A NUL inside would end it early, so it is left out. */
+  cstring(value: string): void;
+  /** Starts a message by the ASCII code of its type. Messages don't nest. */
+  begin(type: string): void;
+  end(): void;
+  /** Leaves room for a length and returns where; values nest. */
+  beginValue(): number;
+  endValue(at: number): void;
+  /** Forgets what was written after `length`: half a message that couldn't be finished. */
+  truncate(length: number): void;
+  /** What was written since the last call. The buffer goes to the caller; the next write begins another one. */
+  take(): Buffer;
+}
+
+const initialBytes = 4096;
+
+export function createByteWriter(): ByteWriter {
+  let buffer = Buffer.allocUnsafe(initialBytes);
+  let length = 0;
+  let messageAt = 0;
+
+  /** Makes room for `bytes` more, and returns where they go. */
+  const grow = (bytes: number): number => {
+    const at = length;
+    length += bytes;
+    if (length > buffer.length) {
+      const larger = Buffer.allocUnsafe(Math.max(buffer.length * 2, length));
+      buffer.copy(larger, 0, 0, at);
+      buffer = larger;
+    }
+    return at;
+  };
+  const text = (value: string): void => {
+    const bytes = Buffer.byteLength(value);
+    const at = grow(bytes);
+    buffer.write(value, at);
+  };
+  const uint8 = (value: number): void => {
+    const at = grow(1);
+    buffer[at] = value;
+  };
+
+  return {
+    get length() {
+      return length;
+    },
+    uint8,
+    text,
+    // `grow` may replace the buffer, so its result is taken before the buffer is.
+    int16: (value) => {
+      const at = grow(2);
+      buffer.writeInt16BE(value, at);
+    },
+    int32: (value) => {
+      const at = grow(4);
+      buffer.writeInt32BE(value, at);
+    },
+    int64: (value) => {
+      const at = grow(8);
+      buffer.writeBigInt64BE(value, at);
+    },
+    float32: (value) => {
+      const at = grow(4);
+      buffer.writeFloatBE(value, at);
+    },
+    float64: (value) => {
+      const at = grow(8);
+      buffer.writeDoubleBE(value, at);
+    },
+    bytes: (value) => {
+      const at = grow(value.length);
+      buffer.set(value, at);
+    },
+    cstring: (value) => {
+      text(value.includes('\0') ? value.replaceAll('\0', '') : value);
+      uint8(0);
+    },
+    begin: (type) => {
+      uint8(type.charCodeAt(0));
+      messageAt = grow(4);
+    },
+    // A message's length counts itself, a value's doesn't.
+    end: () => void buffer.writeInt32BE(length - messageAt, messageAt),
+    beginValue: () => grow(4),
+    endValue: (at) => void buffer.writeInt32BE(length - at - 4, at),
+    truncate: (to) => {
+      length = to;
+    },
+    take: () => {
+      const taken = buffer.subarray(0, length);
+      buffer = Buffer.allocUnsafe(initialBytes);
+      length = 0;
+      return taken;
+    },
+  };
+}

@@ -1,0 +1,120 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DuckDBValue } from '@duckdb/node-api';
+import { SqlError } from '../sql/errors.ts';
+import type { SqlColumn, SqlResult, SqlSession, SqlStatement, StatementKind } from '../sql/sql-session.ts';
+
+// A session for tests whose statements say what they do:
+//   select <n>       n rows of (n BIGINT, word VARCHAR), in chunks of two
+//   echo $1 ... $k   one row with its parameters as text
+//   set <name> <value> | wait | fail | bug | begin | commit | rollback | rollback to | deallocate <name>|all | <command>
+
+export interface FakeSession extends SqlSession {
+  /** What happened, in order: statements that ran and results that were closed. */
+  readonly events: string[];
+}
+
+export interface FakeRow {
+  readonly columns: readonly SqlColumn[];
+  readonly values: readonly DuckDBValue[];
+}
+
+/** `rows` are further statements, by their text, that give one row. */
+export function createFakeSession(rows: Readonly<Record<string, FakeRow>> = {}): FakeSession {
+  const events: string[] = [];
+  const parameters = new Map([
+    ['server_version', '16.4'],
+    ['client_encoding', 'UTF8'],
+    ['DateStyle', 'ISO, MDY'],
+    ['TimeZone', 'UTC'],
+    ['standard_conforming_strings', 'on'],
+    ['application_name', ''],
+  ]);
+  return {
+    events,
+    parameters,
+    parse: async (text, declaredTypes = []) => {
+      if (declaredTypes.length > 0) events.push(`declared ${declaredTypes.join(', ')}`);
+      return text
+        .split(';')
+        .map((part) => part.replaceAll(/--.*/g, '').trim())
+        .filter((part) => part !== '')
+        .map((part) => statementOf(part, events, parameters, rows));
+    },
+    [Symbol.asyncDispose]: async () => {
+      events.push('disposed');
+    },
+  };
+}
+
+const kinds: Readonly<Record<string, StatementKind>> = {
+  select: 'select',
+  echo: 'select',
+  wait: 'select',
+  begin: 'begin',
+  commit: 'commit',
+  rollback: 'rollback',
+  'rollback to': 'rollback-to',
+};
+
+function statementOf(
+  text: string,
+  events: string[],
+  parameters: Map<string, string>,
+  rows: Readonly<Record<string, FakeRow>>,
+): SqlStatement {
+  if (text === 'syntax') throw new SqlError('42601', 'syntax error at or near "syntax"', { position: 1 });
+  const [verb = '', argument = '', value = ''] = text.toLowerCase().split(' ');
+  const holes = verb === 'echo' ? (text.match(/\$\d+/g) ?? []) : [];
+  const row = rows[text];
+  const columns =
+    row?.columns ??
+    (verb === 'select'
+      ? [
+          { name: 'n', type: 'BIGINT' },
+          { name: 'word', type: 'VARCHAR' },
+        ]
+      : verb === 'echo'
+        ? holes.map((hole) => ({ name: hole, type: 'VARCHAR' }))
+        : undefined);
+  return {
+    kind: row ? 'select' : (kinds[text.toLowerCase()] ?? kinds[verb] ?? 'command'),
+    parameterTypes: holes.map(() => null),
+    ...(verb === 'deallocate' && { deallocates: argument === 'all' ? null : argument }),
+    describe: async () => columns,
+    execute: async (bound, signal) => {
+      events.push(text);
+      if (text === 'fail') throw new SqlError('22012', 'division by zero', { hint: 'Do not.' });
+      if (text === 'bug') throw new TypeError('not a function');
+      if (text === 'wait') await delay(60_000, undefined, { signal });
+      if (verb === 'set') parameters.set(argument, value);
+      const produced = row
+        ? [row.values]
+        : verb === 'echo'
+          ? [bound]
+          : Array.from({ length: verb === 'select' ? Number(argument) : 0 }, (_, n) => [BigInt(n), `w${n}`]);
+      return resultOf(text, columns, produced, events);
+    },
+  };
+}
+
+function resultOf(
+  text: string,
+  columns: readonly SqlColumn[] | undefined,
+  rows: readonly (readonly DuckDBValue[])[],
+  events: string[],
+): SqlResult {
+  const verb = text.split(' ')[0]?.toUpperCase() ?? '';
+  return {
+    columns,
+    tag: columns ? 'SELECT' : verb,
+    chunks: async function* () {
+      for (let at = 0; at < rows.length; at += 2) {
+        await delay(0);
+        yield rows.slice(at, at + 2);
+      }
+    },
+    [Symbol.asyncDispose]: async () => {
+      events.push(`closed ${text}`);
+    },
+  };
+}

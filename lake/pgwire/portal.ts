@@ -1,0 +1,233 @@
+import { canceled, SqlError } from '../sql/errors.ts';
+import type { SqlColumn, SqlResult, SqlStatement } from '../sql/sql-session.ts';
+import {
+  type Format,
+  type ResultColumn,
+  writeCommandComplete,
+  writeDataRow,
+  writeEmpty,
+  writeError,
+  writeRowDescription,
+} from './messages.ts';
+import type { SessionState } from './session.ts';
+import { pgTypeOf } from './types.ts';
+
+/** A prepared statement. */
+export interface Prepared {
+  /** Undefined for an empty query. */
+  readonly statement: SqlStatement | undefined;
+  readonly parameterOids: readonly number[];
+  /** Columns as they were described; `undescribed` until a client asks. */
+  columns: readonly SqlColumn[] | undefined | 'undescribed';
+}
+
+/** A statement with its parameters, ready to run or run in part. */
+export interface Portal {
+  readonly prepared: Prepared;
+  readonly parameters: readonly (string | null)[];
+  readonly resultFormats: readonly number[];
+  run: Run | 'new' | 'done';
+}
+
+/** A result that is being read. */
+interface Run {
+  /** Cancels it, also when it is resumed by a later message. */
+  readonly controller: AbortController;
+  readonly result: SqlResult;
+  readonly columns: readonly ResultColumn[] | undefined;
+  readonly chunks: AsyncIterator<readonly (readonly unknown[])[]>;
+  /** Rows that have come and are not sent yet: those of `chunk` from `next` on. */
+  chunk: readonly (readonly unknown[])[];
+  next: number;
+}
+
+export function createPortal(
+  prepared: Prepared,
+  parameters: readonly (string | null)[] = [],
+  resultFormats: readonly number[] = [],
+): Portal {
+  return { prepared, parameters, resultFormats, run: 'new' };
+}
+
+/** How many bytes of rows are written before the client must have read them. */
+const rowsFlushBytes = 65_536;
+
+/**
+ * Runs a portal to its end or for `rowsMax` rows (0: no limit) and writes the rows and CommandComplete or
+ * PortalSuspended; the next call goes on where this one stopped. `describeRows` writes RowDescription first.
+ */
+export async function runPortal(
+  state: SessionState,
+  portal: Portal,
+  { rowsMax, describeRows }: { readonly rowsMax: number; readonly describeRows: boolean },
+): Promise<void> {
+  const { writer } = state.output;
+  const { statement } = portal.prepared;
+  if (!statement) return writeEmpty(writer, 'emptyQueryResponse');
+  refuseInFailed(state, statement);
+  if (portal.run === 'done') return runAgain(state, statement);
+  if (portal.run === 'new') portal.run = await startRun(state, portal, statement);
+  const run = portal.run;
+  state.running = run.controller;
+  if (describeRows && run.columns) writeRowDescription(writer, run.columns);
+  let rows = 0;
+  if (run.columns) {
+    rows = await writeRows(state, run, run.columns, rowsMax);
+    if (rowsMax > 0 && rows === rowsMax) return writeEmpty(writer, 'portalSuspended');
+  }
+  portal.run = 'done';
+  await closeRun(run);
+  await moveTransaction(state, statement, run.result.tag, rows);
+}
+
+/** In a failed transaction only its end is accepted. */
+export function refuseInFailed(state: SessionState, { kind }: SqlStatement): void {
+  if (state.transaction !== 'E' || kind === 'commit' || kind === 'rollback' || kind === 'rollback-to') return;
+  throw new SqlError(
+    '25P02',
+    'current transaction is aborted, commands ignored until end of transaction block',
+  );
+}
+
+/** A query that has been read to its end has no more rows; a command runs once. */
+function runAgain(state: SessionState, { kind }: SqlStatement): void {
+  if (kind !== 'select') throw new SqlError('55000', 'a portal that has run cannot be run again');
+  writeCommandComplete(state.output.writer, 'SELECT 0');
+}
+
+async function startRun(state: SessionState, portal: Portal, statement: SqlStatement): Promise<Run> {
+  if (statement.kind === 'rollback-to' && state.transaction === 'I') {
+    throw new SqlError('25P01', 'ROLLBACK TO SAVEPOINT can only be used in transaction blocks');
+  }
+  const controller = state.running;
+  const result = await statement.execute(portal.parameters, controller.signal);
+  try {
+    const columns = result.columns && columnsOf(result.columns, portal.resultFormats);
+    const described = portal.prepared.columns;
+    if (described !== 'undescribed' && typesOf(described) !== typesOf(result.columns)) {
+      throw new SqlError('0A000', 'cached plan must not change result type');
+    }
+    return {
+      controller,
+      result,
+      columns,
+      chunks: result.chunks()[Symbol.asyncIterator](),
+      chunk: [],
+      next: 0,
+    };
+  } catch (error) {
+    await result[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+const typesOf = (columns: readonly SqlColumn[] | undefined): string =>
+  String(columns?.map(({ type }) => pgTypeOf(type).oid));
+
+/** Columns with their formats: none given is all text, one is for all. Throws SqlError 08P01. */
+export function columnsOf(
+  columns: readonly SqlColumn[],
+  formats: readonly number[],
+): readonly ResultColumn[] {
+  if (formats.length > 1 && formats.length !== columns.length) {
+    throw new SqlError(
+      '08P01',
+      `bind message has ${formats.length} result formats but query has ${columns.length} columns`,
+    );
+  }
+  return columns.map(({ name, type }, index) => ({
+    name,
+    type: pgTypeOf(type),
+    format: formatOf(formats[formats.length === 1 ? 0 : index] ?? 0),
+  }));
+}
+
+export function formatOf(code: number): Format {
+  if (code === 0 || code === 1) return code;
+  throw new SqlError('22023', `unsupported format code: ${code}`);
+}
+
+async function writeRows(
+  state: SessionState,
+  run: Run,
+  columns: readonly ResultColumn[],
+  rowsMax: number,
+): Promise<number> {
+  const { writer, flush } = state.output;
+  let rows = 0;
+  while (rowsMax === 0 || rows < rowsMax) {
+    const row = run.chunk[run.next];
+    if (row !== undefined) {
+      run.next++;
+      rows++;
+      writeDataRow(writer, columns, row);
+      if (writer.length >= rowsFlushBytes) await flush();
+      continue;
+    }
+    const chunk = await run.chunks.next();
+    if (state.running.signal.aborted) throw canceled('user request');
+    if (chunk.done) break;
+    run.chunk = chunk.value;
+    run.next = 0;
+  }
+  return rows;
+}
+
+async function closeRun({ chunks, result }: Run): Promise<void> {
+  await chunks.return?.();
+  await result[Symbol.asyncDispose]();
+}
+
+/** What a command did to the transaction, and its CommandComplete. */
+async function moveTransaction(
+  state: SessionState,
+  statement: SqlStatement,
+  tag: string,
+  rows: number,
+): Promise<void> {
+  const { writer } = state.output;
+  const before = state.transaction;
+  const warn = (code: string, message: string): void =>
+    writeError(writer, 'WARNING', new SqlError(code, message));
+  let answer = tag === 'SELECT' || tag === 'FETCH' ? `${tag} ${rows}` : tag;
+  switch (statement.kind) {
+    case 'begin':
+      if (before === 'T') warn('25001', 'there is already a transaction in progress');
+      state.transaction = 'T';
+      break;
+    case 'rollback-to':
+      state.transaction = 'T';
+      break;
+    case 'commit':
+    case 'rollback':
+      if (before === 'I') warn('25P01', 'there is no transaction in progress');
+      if (before === 'E') answer = 'ROLLBACK';
+      state.transaction = 'I';
+      await closePortals(state);
+      break;
+    case 'select':
+    case 'command':
+      if (statement.deallocates !== undefined) deallocate(state, statement.deallocates);
+  }
+  writeCommandComplete(writer, answer);
+}
+
+function deallocate(state: SessionState, name: string | null): void {
+  if (name === null) state.prepared.clear();
+  else if (!state.prepared.delete(name)) {
+    throw new SqlError('26000', `prepared statement "${name}" does not exist`);
+  }
+}
+
+export async function closePortal(state: SessionState, name: string): Promise<void> {
+  const portal = state.portals.get(name);
+  state.portals.delete(name);
+  if (!portal) return;
+  const { run } = portal;
+  portal.run = 'done';
+  if (typeof run === 'object') await closeRun(run);
+}
+
+export async function closePortals(state: SessionState): Promise<void> {
+  for (const name of [...state.portals.keys()]) await closePortal(state, name);
+}

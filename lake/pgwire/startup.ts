@@ -1,0 +1,133 @@
+import { FirnError, hasCode } from '../base/errors.ts';
+import { SqlError } from '../sql/errors.ts';
+import type { ByteWriter } from './byte-writer.ts';
+import { createFieldReader, type Frame, type StartupMessage } from './codec.ts';
+import { writeAuthentication, writeNegotiateProtocolVersion } from './messages.ts';
+import { decoyVerifier, type ScramVerifier, startScram } from './scram.ts';
+
+// What comes before a session: the version, who the client says it is, and the proof.
+
+/** What a client asks for when it connects. */
+export interface StartupRequest {
+  readonly user: string;
+  /** The user's name if the client names no database. */
+  readonly database: string;
+  /** Run-time parameters (also those of `options=-c name=value`), by name as the client spells it. */
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
+/** What is kept for a user; `Key` may carry more, for example the tenant, through to `openSession`. */
+export interface ScramKey {
+  readonly verifier: ScramVerifier;
+}
+
+export type Authentication<Key extends ScramKey> =
+  | { readonly kind: 'trust' }
+  | {
+      readonly kind: 'scram';
+      /** Undefined for a user that doesn't exist; its client sees the same exchange, and a wrong password. */
+      keyOf(user: string): Key | undefined | Promise<Key | undefined>;
+    };
+
+/**
+ * Settles version and options of a connection. A newer minor version or an option of the protocol that Firn doesn't
+ * know is answered by what it has, and the client decides. Throws SqlError (0A000, 28000).
+ */
+export function negotiate(
+  message: Extract<StartupMessage, { kind: 'startup' }>,
+  out: ByteWriter,
+): StartupRequest {
+  const { major, minor } = message;
+  if (major !== 3) {
+    throw new SqlError(
+      '0A000',
+      `unsupported frontend protocol ${major}.${minor}: server supports 3.0 to 3.0`,
+    );
+  }
+  const unknown = [...message.parameters.keys()].filter((name) => name.startsWith('_pq_.'));
+  if (minor > 0 || unknown.length > 0) writeNegotiateProtocolVersion(out, unknown);
+  const { user, database, options, replication, ...rest } = Object.fromEntries(message.parameters);
+  if (!user) throw new SqlError('28000', 'no PostgreSQL user name specified in startup packet');
+  if (replication && !/^(false|off|no|0)$/i.test(replication)) {
+    throw new SqlError('0A000', 'replication connections are not supported');
+  }
+  const parameters = new Map(readOptions(options ?? ''));
+  for (const [name, value] of Object.entries(rest)) if (!unknown.includes(name)) parameters.set(name, value);
+  return { user, database: database || user, parameters };
+}
+
+/** `-c name=value`, `-cname=value` and `--name=value`; a backslash keeps the character after it. */
+function readOptions(options: string): [string, string][] {
+  const words = (options.match(/(?:\\.|[^\s\\])+/gs) ?? []).map((word) => word.replaceAll(/\\(.)/gs, '$1'));
+  const settings = words.flatMap((word, index) => {
+    if (word.startsWith('--')) return [word.slice(2).replaceAll('-', '_')];
+    if (word === '-c') return [words[index + 1] ?? ''];
+    return word.startsWith('-c') ? [word.slice(2)] : [];
+  });
+  return settings.flatMap((setting): [string, string][] => {
+    const at = setting.indexOf('=');
+    return at < 0 ? [] : [[setting.slice(0, at), setting.slice(at + 1)]];
+  });
+}
+
+/** How authentication talks to the client. */
+export interface AuthenticationIo {
+  readonly writer: ByteWriter;
+  flush(): Promise<void>;
+  /** The next message; rejects when the client is gone. */
+  next(): Promise<Frame>;
+}
+
+const mechanism = 'SCRAM-SHA-256';
+
+/**
+ * Lets the client prove who it is; returns its key, undefined where everyone is trusted. `serverSecret` makes the decoys
+ * of users that don't exist. Throws SqlError 28P01 for a wrong password, 08P01 for messages that are none of SCRAM.
+ */
+export async function authenticate<Key extends ScramKey>(
+  how: Authentication<Key>,
+  user: string,
+  io: AuthenticationIo,
+  serverSecret: Buffer,
+): Promise<Key | undefined> {
+  if (how.kind === 'trust') return undefined;
+  const key = await how.keyOf(user);
+  const exchange = startScram(key?.verifier ?? decoyVerifier(user, serverSecret));
+  try {
+    writeAuthentication(io.writer, 'sasl', [mechanism]);
+    await io.flush();
+    writeAuthentication(
+      io.writer,
+      'saslContinue',
+      exchange.first(readInitialResponse(await passwordMessage(io))),
+    );
+    await io.flush();
+    const final = (await passwordMessage(io)).toString('utf8');
+    writeAuthentication(io.writer, 'saslFinal', exchange.final(final));
+  } catch (error) {
+    if (hasCode(error, 'denied')) throw wrongPassword(user, error);
+    if (error instanceof FirnError) throw new SqlError('08P01', error.message, { cause: error });
+    throw error;
+  }
+  if (!key) throw wrongPassword(user);
+  return key;
+}
+
+async function passwordMessage(io: AuthenticationIo): Promise<Buffer> {
+  const { type, body } = await io.next();
+  if (type !== 'p') throw new SqlError('08P01', `expected SASL response, got message type ${type}`);
+  return body;
+}
+
+/** SASLInitialResponse: the mechanism, and what the client says first. */
+function readInitialResponse(body: Buffer): string {
+  const fields = createFieldReader(body);
+  const chosen = fields.cstring();
+  if (chosen !== mechanism) throw new SqlError('08P01', `SASL mechanism ${chosen} is not offered`);
+  const length = fields.int32();
+  return length === -1 ? '' : fields.bytes(length).toString('utf8');
+}
+
+function wrongPassword(user: string, cause?: unknown): SqlError {
+  return new SqlError('28P01', `password authentication failed for user "${user}"`, { cause });
+}
