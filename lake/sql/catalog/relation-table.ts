@@ -15,7 +15,7 @@ export interface Relation {
   readonly columns: readonly RelationColumn[];
 }
 
-export interface RelationColumn {
+interface RelationColumn {
   /** 1-based. */
   readonly number: number;
   readonly name: string;

@@ -4,7 +4,7 @@ import { literal } from '../print/expression.ts';
 export const catalogSchema = 'firn_catalog';
 
 /** SQL as it stands; any other value is printed as a literal. */
-export interface Sql {
+interface Sql {
   readonly sql: string;
 }
 
@@ -75,7 +75,7 @@ export function createView(view: View): string {
   );
 }
 
-export function valueSql(value: Value): string {
+function valueSql(value: Value): string {
   if (value === null) return 'NULL';
   if (typeof value === 'object') return value.sql;
   return typeof value === 'string' ? literal(value) : String(value);

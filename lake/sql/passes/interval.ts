@@ -51,7 +51,7 @@ const shortUnits: Readonly<Record<string, string>> = {
 };
 
 /** `field` is the unit of a bare number: `INTERVAL '5' HOUR`. Undefined when the text is no interval. */
-export function parseInterval(input: string, field = 'second'): Interval | undefined {
+function parseInterval(input: string, field = 'second'): Interval | undefined {
   const iso =
     /^\s*(-?)P(?=.)(?:(-?[\d.]+)Y)?(?:(-?[\d.]+)M)?(?:(-?[\d.]+)W)?(?:(-?[\d.]+)D)?(?:T(?:(-?[\d.]+)H)?(?:(-?[\d.]+)M)?(?:(-?[\d.]+)S)?)?\s*$/.exec(
       input,
