@@ -1,7 +1,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../lake/base/clock.ts';
-import { messageOf } from '../../lake/base/errors.ts';
+import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { createBell } from '../../lake/base/retry.ts';
 import { signals } from '../../lake/model/batch.ts';
@@ -92,28 +92,36 @@ interface TableWork {
   reason: string | undefined;
 }
 
+/** Throws FirnError `invalid` for limits with which merging would never come to an end. */
 export function startMaintain(options: MaintainOptions): Maintain {
-  const { clock, intervalMs = maintainDefaults.intervalMs } = options;
+  const { clock, logger, intervalMs = maintainDefaults.intervalMs } = options;
+  const limits = { ...maintainDefaults, ...options.limits };
+  checkLimits(limits);
   const stop = new AbortController();
   const counts = { merges: 0, filesMerged: 0, rowsMerged: 0, bytesRead: 0, bytesWritten: 0 };
   const status: Counts = { ...counts, superseded: 0, failures: 0 };
-  const work: Work = {
-    options,
-    limits: { ...maintainDefaults, ...options.limits },
-    status,
-    stop: stop.signal,
-  };
+  const work: Work = { options, limits, status, stop: stop.signal };
   const tables = new Map<TenantId, readonly TableWork[]>();
-  const swept = emptyFolder(options.workDirectory);
+  let swept = false;
   let last: Promise<void> = Promise.resolve();
 
   const runNow = (): Promise<void> => {
     last = last
       .catch(() => undefined)
-      .then(() => swept)
+      .then(sweep)
       .then(() => round(work, tables));
     return last;
   };
+  async function sweep(): Promise<void> {
+    if (swept) return;
+    try {
+      await emptyFolder(options.workDirectory);
+      swept = true;
+    } catch (error) {
+      logger.error('could not empty the work directory; trying again', { reason: messageOf(error) });
+      throw error;
+    }
+  }
   const loop = (async () => {
     const bell = createBell(clock);
     while (!stop.signal.aborted) {
@@ -130,6 +138,20 @@ export function startMaintain(options: MaintainOptions): Maintain {
       await last.catch(() => undefined); // whoever called runNow has it
     },
   };
+}
+
+function checkLimits({ filesMin, pastFilesMin, filesMax }: MaintainLimits): void {
+  const fault =
+    Math.min(filesMin, pastFilesMin) < 2
+      ? 'filesMin and pastFilesMin must be at least 2'
+      : filesMax < Math.max(filesMin, pastFilesMin) && 'filesMax must be at least filesMin and pastFilesMin';
+  if (!fault) return;
+  throw new FirnError({
+    code: 'invalid',
+    operation: 'start maintenance',
+    subject: 'limits',
+    message: `${fault}; they are ${filesMin}, ${pastFilesMin} and filesMax ${filesMax}`,
+  });
 }
 
 /** What a process that was killed left behind. */
@@ -184,10 +206,11 @@ async function takeTurn({ options, limits, status, stop }: Work, each: TableWork
   const openFolder = (name: string): Promise<WorkFolder> => openWorkFolder(join(workDirectory, name));
   const logger = options.logger.with({ tenant: table.tenant, table: table.schema.table });
   const nowMs = clock.monotonicMs();
+  for (const [group, untilMs] of held) if (untilMs <= nowMs) held.delete(group);
   try {
     const compaction = await compactOnce(
       { table, openFolder, limits, mergeSegments, replaceFiles, commitOptions: { signal: stop } },
-      (group) => (held.get(group) ?? 0) > nowMs,
+      (group) => held.has(group),
     );
     each.reason = undefined;
     if (compaction) count(status, compaction);

@@ -1,13 +1,14 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { startIngest } from '../../cloud/ingest/ingest.ts';
-import { type MaintainOptions, startMaintain } from '../../cloud/maintain/maintain.ts';
+import { type MaintainOptions, maintainDefaults, startMaintain } from '../../cloud/maintain/maintain.ts';
 import { openCloudTables } from '../../cloud/tables/cloud-tables.ts';
 import { type Clock, systemClock } from '../../lake/base/clock.ts';
+import { FirnError } from '../../lake/base/errors.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import { type Signal, signals } from '../../lake/model/batch.ts';
 import { directoryStore } from '../../lake/object-store/directory/directory-store.ts';
@@ -124,6 +125,12 @@ test('the bits of values survive', async () => {
   connection.closeSync();
 });
 
+test('it looks for work by itself', async () => {
+  await shipAll();
+  await using compaction = maintain({ intervalMs: 10 });
+  await vi.waitFor(() => expect(compaction.status.merges).toBe(4), { timeout: 20_000 });
+});
+
 test('files of the newest snapshots are left alone', async () => {
   await shipAll();
   await using compaction = maintain({ clock: systemClock });
@@ -155,13 +162,15 @@ test('a store that is elsewhere: so many requests for a compaction', async () =>
   expect(take()).toEqual(Array(2).fill(expect.stringMatching(/^get metadata\/v\d+\.metadata\.json$/)));
 });
 
-test('a group with a damaged file is left alone and said once; the others are merged', async () => {
+test('a group with a damaged file is left alone for a while and said once; the others are merged', async () => {
   await shipAll();
+  let passedMs = 0;
+  const clock = { ...later, monotonicMs: () => systemClock.monotonicMs() + passedMs };
   const key =
     'acme/inbox/gw-1/segments/metrics/000000000001-0000000000000010-0000000000000020-2024-10-04.parquet';
   await store.put(key, Buffer.from('not a Parquet file'));
   const lines: string[] = [];
-  await using compaction = maintain({ logger: createLogger('error', (line) => lines.push(line)) });
+  await using compaction = maintain({ clock, logger: createLogger('error', (line) => lines.push(line)) });
   await compaction.runNow();
   await compaction.runNow();
   expect(compaction.status).toMatchObject({ merges: 3, failures: 1 });
@@ -169,8 +178,38 @@ test('a group with a damaged file is left alone and said once; the others are me
     expect.stringMatching(/could not merge files.*tenant=acme table=metrics.*day 20000/),
   ]);
   expect((await view('logs')).files).toBe(2);
-  expect(existsSync(join(folder, 'work'))).toBe(true);
   expect(readdirSync(join(folder, 'work'))).toEqual([]);
+  passedMs = maintainDefaults.mergeRetryMs;
+  await compaction.runNow();
+  expect(compaction.status).toMatchObject({ merges: 3, failures: 2 });
+});
+
+test.each([{ filesMin: 1 }, { pastFilesMin: 1 }, { filesMax: 3 }])('limits %j are refused', (wrong) => {
+  expect(() => maintain({ limits: { ...limits, ...wrong } })).toThrow(
+    expect.objectContaining({ code: 'invalid', subject: 'limits' }),
+  );
+});
+
+test('a store that fails is tried again, and said once', async () => {
+  await shipAll();
+  const lines: string[] = [];
+  let down = true;
+  const putFile: ObjectStore['putFile'] = async (...args) => {
+    if (down)
+      throw new FirnError({ code: 'unavailable', operation: 'put', subject: args[0], message: 'down' });
+    return store.putFile(...args);
+  };
+  const logger = createLogger('error', (line) => lines.push(line));
+  await using compaction = maintain({ store: { ...store, putFile }, logger });
+  await expect(compaction.runNow()).rejects.toMatchObject({ code: 'unavailable' });
+  await expect(compaction.runNow()).rejects.toMatchObject({ code: 'unavailable' });
+  expect(lines).toEqual([
+    expect.stringMatching(/could not compact a table.*table=metrics/),
+    expect.stringMatching(/could not compact a table.*table=logs/),
+  ]);
+  down = false;
+  await compaction.runNow();
+  expect(compaction.status).toMatchObject({ merges: 4, failures: 4 });
 });
 
 test('what a killed process left in the work directory goes', async () => {
