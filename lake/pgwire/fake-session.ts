@@ -4,13 +4,15 @@ import { SqlError } from '../sql/errors.ts';
 import type { SqlColumn, SqlResult, SqlSession, SqlStatement, StatementKind } from '../sql/sql-session.ts';
 
 // A session for tests whose statements say what they do:
-//   select <n>       n rows of (n BIGINT, word VARCHAR), in chunks of two
+//   select <n>       n rows of (n BIGINT, word VARCHAR), in chunks of two, of 1000 when there are many
 //   echo $1 ... $k   one row with its parameters as text
 //   set <name> <value> | wait | fail | bug | begin | commit | rollback | rollback to | deallocate <name>|all | <command>
 
 export interface FakeSession extends SqlSession {
   /** What happened, in order: statements that ran and results that were closed. */
   readonly events: string[];
+  /** Rows that results have given. */
+  rowsRead: number;
 }
 
 export interface FakeRow {
@@ -29,8 +31,9 @@ export function createFakeSession(rows: Readonly<Record<string, FakeRow>> = {}):
     ['standard_conforming_strings', 'on'],
     ['application_name', ''],
   ]);
-  return {
+  const session: FakeSession = {
     events,
+    rowsRead: 0,
     parameters,
     parse: async (text, declaredTypes = []) => {
       if (declaredTypes.length > 0) events.push(`declared ${declaredTypes.join(', ')}`);
@@ -38,12 +41,13 @@ export function createFakeSession(rows: Readonly<Record<string, FakeRow>> = {}):
         .split(';')
         .map((part) => part.replaceAll(/--.*/g, '').trim())
         .filter((part) => part !== '')
-        .map((part) => statementOf(part, events, parameters, rows));
+        .map((part) => statementOf(part, session, parameters, rows));
     },
     [Symbol.asyncDispose]: async () => {
       events.push('disposed');
     },
   };
+  return session;
 }
 
 const kinds: Readonly<Record<string, StatementKind>> = {
@@ -58,7 +62,7 @@ const kinds: Readonly<Record<string, StatementKind>> = {
 
 function statementOf(
   text: string,
-  events: string[],
+  session: FakeSession,
   parameters: Map<string, string>,
   rows: Readonly<Record<string, FakeRow>>,
 ): SqlStatement {
@@ -82,17 +86,15 @@ function statementOf(
     ...(verb === 'deallocate' && { deallocates: argument === 'all' ? null : argument }),
     describe: async () => columns,
     execute: async (bound, signal) => {
-      events.push(text);
+      session.events.push(text);
       if (text === 'fail') throw new SqlError('22012', 'division by zero', { hint: 'Do not.' });
       if (text === 'bug') throw new TypeError('not a function');
       if (text === 'wait') await delay(60_000, undefined, { signal });
       if (verb === 'set') parameters.set(argument, value);
-      const produced = row
-        ? [row.values]
-        : verb === 'echo'
-          ? [bound]
-          : Array.from({ length: verb === 'select' ? Number(argument) : 0 }, (_, n) => [BigInt(n), `w${n}`]);
-      return resultOf(text, columns, produced, events);
+      if (row) return resultOf(text, columns, 1, () => row.values, session);
+      if (verb === 'echo') return resultOf(text, columns, 1, () => [...bound], session);
+      const count = verb === 'select' ? Number(argument) : 0;
+      return resultOf(text, columns, count, (n) => [BigInt(n), `w${n}`], session);
     },
   };
 }
@@ -100,21 +102,25 @@ function statementOf(
 function resultOf(
   text: string,
   columns: readonly SqlColumn[] | undefined,
-  rows: readonly (readonly DuckDBValue[])[],
-  events: string[],
+  count: number,
+  rowAt: (n: number) => readonly DuckDBValue[],
+  session: FakeSession,
 ): SqlResult {
   const verb = text.split(' ')[0]?.toUpperCase() ?? '';
+  const chunkRows = count > 100 ? 1000 : 2;
   return {
     columns,
     tag: columns ? 'SELECT' : verb,
     chunks: async function* () {
-      for (let at = 0; at < rows.length; at += 2) {
+      for (let at = 0; at < count; at += chunkRows) {
         await delay(0);
-        yield rows.slice(at, at + 2);
+        const rows = Math.min(chunkRows, count - at);
+        session.rowsRead += rows;
+        yield Array.from({ length: rows }, (_, n) => rowAt(at + n));
       }
     },
     [Symbol.asyncDispose]: async () => {
-      events.push(`closed ${text}`);
+      session.events.push(`closed ${text}`);
     },
   };
 }
