@@ -32,7 +32,8 @@ export function boundsOf(root: Node): TableBounds {
   const see = (select: SelectStmt | undefined): void => {
     const [only, ...others] = select?.fromClause ?? [];
     const table = only && tableOf(only);
-    if (!select || !table || others.length > 0) return;
+    // `metrics AS m(a, b, ...)` gives the columns other names: a `timestamp` may be anything.
+    if (!select || !table || table.renamed || others.length > 0) return;
     const bounds = boundsOfWhere(select.whereClause, table.alias);
     found.set(table.name, [...(found.get(table.name) ?? []), bounds]);
   };
@@ -46,11 +47,19 @@ function selectsOf(select: SelectStmt | undefined): SelectStmt[] {
   return [select, ...selectsOf(select.larg), ...selectsOf(select.rarg)];
 }
 
-function tableOf(node: Node): { readonly name: Signal; readonly alias: string } | undefined {
+interface TableReference {
+  readonly name: Signal;
+  readonly alias: string;
+  readonly renamed: boolean;
+}
+
+function tableOf(node: Node): TableReference | undefined {
   const table = as(node, 'RangeVar');
   const name =
     table?.schemaname === tableSchema ? signals.find((signal) => signal === table.relname) : undefined;
-  return name && { name, alias: table?.alias?.aliasname ?? name };
+  return (
+    name && { name, alias: table?.alias?.aliasname ?? name, renamed: table?.alias?.colnames !== undefined }
+  );
 }
 
 function boundsOfWhere(where: Node | undefined, alias: string): Bounds {

@@ -1,6 +1,6 @@
-import type { Node, RangeVar } from 'libpg-query';
+import type { Node, RangeVar, WithClause } from 'libpg-query';
 import { signals } from '../../model/batch.ts';
-import { as, type Rule, walk } from '../ast.ts';
+import { as, isNode, type Rule } from '../ast.ts';
 import { catalogRelationOf } from '../catalog/catalog.ts';
 import { SqlError } from '../errors.ts';
 import { tableSchema } from '../print/select.ts';
@@ -13,13 +13,13 @@ export function relationRules(
   root: Node,
   positionOf: (location: number | undefined) => number | undefined,
 ): readonly Rule[] {
-  const common = commonTables(root);
+  const common = commonReferences(root);
   return [
     (node) => {
       const table = as(node, 'RangeVar');
       if (!table) return undefined;
       const { schemaname: schema, relname: name = '' } = table;
-      if (schema === undefined && common.has(name)) return undefined;
+      if (table.location !== undefined && common.has(table.location)) return undefined;
       if ((schema === undefined || schema === 'public') && (signals as readonly string[]).includes(name)) {
         return renamed(table, tableSchema, name);
       }
@@ -44,12 +44,31 @@ function renamed(table: RangeVar, schemaname: string, relname: string): Node {
   return { RangeVar: { ...rest, schemaname, relname, alias } };
 }
 
-/** Names that WITH gives anywhere in a statement. One that hides a table hides it everywhere, which is stricter than SQL. */
-function commonTables(root: Node): ReadonlySet<string> {
-  const names = new Set<string>();
-  walk(root, (node) => {
-    const name = as(node, 'CommonTableExpr')?.ctename;
-    if (name !== undefined) names.add(name);
-  });
-  return names;
+/**
+ * Locations of the references to names of WITH, each where SQL lets it be seen: by the queries after it and by the main
+ * one. Any other use of the name must not reach DuckDB, which would look for a file or a view of its own called so.
+ */
+function commonReferences(root: Node): ReadonlySet<number> {
+  const found = new Set<number>();
+  const visit = (value: unknown, scope: ReadonlySet<string>): void => {
+    if (typeof value !== 'object' || value === null) return;
+    const table = isNode(value) ? as(value, 'RangeVar') : undefined;
+    const visible = table !== undefined && table.schemaname === undefined && scope.has(table.relname ?? '');
+    if (visible && table.location !== undefined) found.add(table.location);
+    const { withClause, ...rest } = value as { readonly withClause?: WithClause };
+    const inner = withClause ? declare(withClause, scope) : scope;
+    for (const child of Object.values(rest)) visit(child, inner);
+  };
+  const declare = ({ ctes = [], recursive }: WithClause, outer: ReadonlySet<string>): ReadonlySet<string> => {
+    let scope = outer;
+    for (const node of ctes) {
+      const { ctename = '', ctequery } = as(node, 'CommonTableExpr') ?? {};
+      const after = new Set([...scope, ctename]);
+      visit(ctequery, recursive ? after : scope);
+      scope = after;
+    }
+    return scope;
+  };
+  visit(root, new Set());
+  return found;
 }

@@ -10,7 +10,7 @@ import type { ParsedStatement } from '../parse.ts';
 import { aliasRules } from '../passes/aliases.ts';
 import { castRules } from '../passes/casts.ts';
 import { columnNameRules } from '../passes/column-names.ts';
-import { functionRules } from '../passes/functions.ts';
+import { functionRulesAt } from '../passes/functions.ts';
 import { relationRules } from '../passes/relations.ts';
 import { print } from '../print/printer.ts';
 import { fill, type Hole, type Template } from '../print/template.ts';
@@ -44,7 +44,12 @@ export interface SelectInput extends Pick<ParsedStatement, 'positionOf'> {
 export async function selectStatement(input: SelectInput, context: SelectContext): Promise<SqlStatement> {
   const { node, positionOf, prefix } = input;
   const named = rewrite(node, columnNameRules);
-  const rules = [...relationRules(named, positionOf), ...functionRules, ...castRules, ...aliasRules];
+  const rules = [
+    ...relationRules(named, positionOf),
+    ...functionRulesAt(positionOf),
+    ...castRules,
+    ...aliasRules,
+  ];
   const root = rewrite(named, rules);
   const bounds = boundsOf(root);
   /** Prepares the statement over tables without rows: what its parameters and columns are. */
@@ -60,7 +65,7 @@ export async function selectStatement(input: SelectInput, context: SelectContext
       const parameters = Array.from({ length: prepared.parameterCount }, (_, index) =>
         parameterTypeOf(prepared, index + 1),
       );
-      return { template, parameters, columns: describedColumns(prepared) };
+      return { template, parameters, ...describedColumns(prepared) };
     } catch (error) {
       throw fromDuckdb(error, prefix + sql, (offset) => positionOf(locationAt(offset - prefix.length)));
     } finally {
@@ -72,10 +77,8 @@ export async function selectStatement(input: SelectInput, context: SelectContext
   async function describeOnce(): Promise<Printed> {
     const declared = input.declaredTypes.map((type) => type ?? undefined);
     const first = await describeAs(declared);
-    if (!first.parameters.includes(undefined)) return first;
-    return describeAs(
-      first.parameters.map((type, index) => declared[index] ?? (type === undefined ? 'VARCHAR' : undefined)),
-    );
+    if (!first.open && !first.parameters.includes(undefined)) return first;
+    return describeAs(first.parameters.map((type, index) => declared[index] ?? type ?? 'VARCHAR'));
   }
   const { template, parameters, columns } = await describeOnce();
 
@@ -144,13 +147,21 @@ interface Printed {
   /** DuckDB's types; undefined where it leaves one open. */
   readonly parameters: readonly (string | undefined)[];
   readonly columns: readonly SqlColumn[];
+  readonly open: boolean;
 }
 
-function describedColumns(prepared: DuckDBPreparedStatement): SqlColumn[] {
-  return Array.from({ length: prepared.columnCount }, (_, index) => ({
-    name: prepared.columnName(index),
-    type: prepared.columnType(index).toString(),
-  }));
+/** `open` when DuckDB can't tell a column's type before every parameter has one. */
+function describedColumns(prepared: DuckDBPreparedStatement): Pick<Printed, 'columns' | 'open'> {
+  try {
+    const columns = Array.from({ length: prepared.columnCount }, (_, index) => ({
+      name: prepared.columnName(index),
+      type: prepared.columnType(index).toString(),
+    }));
+    return { columns, open: false };
+  } catch (error) {
+    if (prepared.parameterCount === 0) throw error;
+    return { columns: [], open: true };
+  }
 }
 
 function parameterTypeOf(prepared: DuckDBPreparedStatement, index: number): string | undefined {
