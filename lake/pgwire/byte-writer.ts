@@ -34,25 +34,26 @@ export function createByteWriter(): ByteWriter {
   let length = 0;
   let messageAt = 0;
 
-  /** Makes room for `bytes` more, and returns where they go. */
-  const grow = (bytes: number): number => {
-    const at = length;
+  /** Makes room for `bytes` more and returns the buffer that they are in: its last ones before `length`. */
+  const room = (bytes: number): Buffer => {
+    const before = length;
     length += bytes;
     if (length > buffer.length) {
       const larger = Buffer.allocUnsafe(Math.max(buffer.length * 2, length));
-      buffer.copy(larger, 0, 0, at);
+      buffer.copy(larger, 0, 0, before);
       buffer = larger;
     }
-    return at;
+    return buffer;
   };
+  const uint8 = (value: number): void => void room(1).writeUInt8(value, length - 1);
+  const int32 = (value: number): void => void room(4).writeInt32BE(value, length - 4);
   const text = (value: string): void => {
     const bytes = Buffer.byteLength(value);
-    const at = grow(bytes);
-    buffer.write(value, at);
+    room(bytes).write(value, length - bytes);
   };
-  const uint8 = (value: number): void => {
-    const at = grow(1);
-    buffer[at] = value;
+  const beginValue = (): number => {
+    room(4);
+    return length - 4;
   };
 
   return {
@@ -60,43 +61,24 @@ export function createByteWriter(): ByteWriter {
       return length;
     },
     uint8,
+    int32,
     text,
-    // `grow` may replace the buffer, so its result is taken before the buffer is.
-    int16: (value) => {
-      const at = grow(2);
-      buffer.writeInt16BE(value, at);
-    },
-    int32: (value) => {
-      const at = grow(4);
-      buffer.writeInt32BE(value, at);
-    },
-    int64: (value) => {
-      const at = grow(8);
-      buffer.writeBigInt64BE(value, at);
-    },
-    float32: (value) => {
-      const at = grow(4);
-      buffer.writeFloatBE(value, at);
-    },
-    float64: (value) => {
-      const at = grow(8);
-      buffer.writeDoubleBE(value, at);
-    },
-    bytes: (value) => {
-      const at = grow(value.length);
-      buffer.set(value, at);
-    },
+    beginValue,
+    int16: (value) => void room(2).writeInt16BE(value, length - 2),
+    int64: (value) => void room(8).writeBigInt64BE(value, length - 8),
+    float32: (value) => void room(4).writeFloatBE(value, length - 4),
+    float64: (value) => void room(8).writeDoubleBE(value, length - 8),
+    bytes: (value) => room(value.length).set(value, length - value.length),
     cstring: (value) => {
       text(value.includes('\0') ? value.replaceAll('\0', '') : value);
       uint8(0);
     },
     begin: (type) => {
       uint8(type.charCodeAt(0));
-      messageAt = grow(4);
+      messageAt = beginValue();
     },
     // A message's length counts itself, a value's doesn't.
     end: () => void buffer.writeInt32BE(length - messageAt, messageAt),
-    beginValue: () => grow(4),
     endValue: (at) => void buffer.writeInt32BE(length - at - 4, at),
     truncate: (to) => {
       length = to;

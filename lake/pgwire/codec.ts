@@ -22,7 +22,7 @@ export type StartupMessage =
       readonly parameters: ReadonlyMap<string, string>;
     };
 
-export type ObjectKind = 'statement' | 'portal';
+type ObjectKind = 'statement' | 'portal';
 
 export type FrontendMessage =
   | { readonly kind: 'query'; readonly text: string }

@@ -12,7 +12,7 @@ export interface PgServer extends AsyncDisposable {
   readonly port: number;
 }
 
-export interface PgServerLimits extends SessionLimits {
+interface PgServerLimits extends SessionLimits {
   /** Sessions at a time; one more is refused (53300). */
   readonly connectionsMax: number;
   /** Connections that have not authenticated yet; one more is closed. */
@@ -27,7 +27,7 @@ export interface PgServerLimits extends SessionLimits {
   readonly closeMsMax: number;
 }
 
-export const pgServerLimits: PgServerLimits = {
+const pgServerLimits: PgServerLimits = {
   ...sessionLimits,
   connectionsMax: 100,
   startupsMax: 100,

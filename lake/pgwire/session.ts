@@ -60,16 +60,7 @@ export function createPgSession(options: {
   readonly limits?: Partial<SessionLimits>;
 }): PgSession {
   const { sql, output, logger } = options;
-  const state: SessionState = {
-    sql,
-    output,
-    limits: { ...sessionLimits, ...options.limits },
-    prepared: new Map(),
-    portals: new Map(),
-    transaction: 'I',
-    discarding: false,
-    running: new AbortController(),
-  };
+  const state = initialState(sql, output, { ...sessionLimits, ...options.limits });
   const told = new Map<string, string>();
 
   /** Tells the client about parameters that have changed. */
@@ -98,35 +89,6 @@ export function createPgSession(options: {
     await closePortals(state);
   };
 
-  const answer = async (message: FrontendMessage): Promise<void> => {
-    switch (message.kind) {
-      case 'query':
-        await simpleQuery(state, message.text);
-        return;
-      case 'parse':
-        return parse(state, message);
-      case 'bind':
-        return bind(state, message);
-      case 'describe':
-        return describe(state, message);
-      case 'execute':
-        return execute(state, message);
-      case 'close':
-        return close(state, message);
-      case 'flush':
-        return output.flush();
-      case 'sync':
-        // Outside of a block, the transaction ends here.
-        if (state.transaction === 'I') await closePortals(state);
-        return;
-      case 'function-call':
-        throw new SqlError('0A000', 'calling a function by its object id is not supported');
-      case 'copy': // late messages of a COPY that has failed
-      case 'terminate':
-        return;
-    }
-  };
-
   return {
     start: async (writeKeyData) => {
       tell();
@@ -139,7 +101,7 @@ export function createPgSession(options: {
       state.discarding = false;
       state.running = new AbortController();
       try {
-        await answer(decodeMessage(frame));
+        await answer(state, decodeMessage(frame));
       } catch (error) {
         await fail(error);
         state.discarding = 'PBDECH'.includes(frame.type);
@@ -158,4 +120,46 @@ export function createPgSession(options: {
       await sql[Symbol.asyncDispose]();
     },
   };
+}
+
+function initialState(sql: SqlSession, output: SessionOutput, limits: SessionLimits): SessionState {
+  return {
+    sql,
+    output,
+    limits,
+    prepared: new Map(),
+    portals: new Map(),
+    transaction: 'I',
+    discarding: false,
+    running: new AbortController(),
+  };
+}
+
+async function answer(state: SessionState, message: FrontendMessage): Promise<void> {
+  switch (message.kind) {
+    case 'query':
+      await simpleQuery(state, message.text);
+      return;
+    case 'parse':
+      return parse(state, message);
+    case 'bind':
+      return bind(state, message);
+    case 'describe':
+      return describe(state, message);
+    case 'execute':
+      return execute(state, message);
+    case 'close':
+      return close(state, message);
+    case 'flush':
+      return state.output.flush();
+    case 'sync':
+      // Outside of a block, the transaction ends here.
+      if (state.transaction === 'I') await closePortals(state);
+      return;
+    case 'function-call':
+      throw new SqlError('0A000', 'calling a function by its object id is not supported');
+    case 'copy': // late messages of a COPY that has failed
+    case 'terminate':
+      return;
+  }
 }
