@@ -3,6 +3,10 @@ import { wantsHelp } from '../lake/base/config.ts';
 
 // `firn COMMAND`: one file per command, loaded only when it is asked for.
 
+// DuckDB holds a thread of libuv's pool for each statement that runs; with the default of 4, a few long queries would
+// stall every file of the process. It is read when the first thread is needed, so it is set before anything is loaded.
+process.env.UV_THREADPOOL_SIZE ??= '24';
+
 interface Command {
   readonly summary: string;
   readonly load: () => Promise<{ main(argv: readonly string[]): Promise<number> }>;

@@ -57,6 +57,12 @@ const schema = z.strictObject({
   ingest: z
     .strictObject({ pollIntervalMs: count(1000, 'How often the inbox is looked at for new shipments') })
     .prefault({}),
+  maintain: z
+    .strictObject({
+      intervalMs: count(15_000, 'How often small files of the lake are looked for, to be merged'),
+      memoryBytesMax: count(512 * MEBIBYTE, 'Memory for merging'),
+    })
+    .prefault({}),
   cache: z
     .strictObject({ bytesMax: count(10 * 1024 * MEBIBYTE, 'Local copies of lake files (S3 only)') })
     .prefault({}),

@@ -21,6 +21,7 @@ import { openSqlSession } from '../lake/sql/session.ts';
 import type { Tables } from '../lake/tables.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { startIngest } from './ingest/ingest.ts';
+import { startMaintain } from './maintain/maintain.ts';
 import { openCloudTables } from './tables/cloud-tables.ts';
 import { tenantOfHeader } from './tenants/http-credentials.ts';
 import { openTenantStore, type TenantStore, writeSecretFile } from './tenants/tenant-store.ts';
@@ -52,8 +53,16 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const keyFile = makeTenants(config, tenants, logger);
   const { store, locationOf } = await openObjectStore(config.store);
   stack.defer(() => store.close());
-  const { pollIntervalMs } = config.ingest;
-  stack.use(startIngest({ store, locationOf, tenants: tenants.tenants, clock, logger, pollIntervalMs }));
+  const lake = { store, locationOf, tenants: tenants.tenants, clock, logger };
+  stack.use(startIngest({ ...lake, pollIntervalMs: config.ingest.pollIntervalMs }));
+  stack.use(
+    startMaintain({
+      ...lake,
+      workDirectory: join(config.dataDir, 'maintain'),
+      intervalMs: config.maintain.intervalMs,
+      limits: { writerMemoryBytesMax: config.maintain.memoryBytesMax },
+    }),
+  );
   const deployments = openDeployments(config, store, locationOf, stack);
   const ports = await openDoors(config, logger, tenants, deployments, stack);
   logger.info('cloud is running', { store: store.description, ...ports });

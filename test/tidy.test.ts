@@ -24,6 +24,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'lake/sql/duckdb': ['lake/base'],
   'lake/scan': ['lake/base', 'lake/model', 'lake/schema', 'lake/tables.ts', 'lake/promql', 'lake/sql/duckdb'],
   'lake/api': [
+    'package.json',
     'lake/base',
     'lake/model',
     'lake/tables.ts',
@@ -39,6 +40,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'gateway/seal': ['lake', 'gateway/wal'],
   'gateway/ship': ['lake', 'gateway/wal'],
   'gateway/tables': ['lake', 'gateway/wal'],
+  'gateway/folder-lock.ts': ['lake/base'],
   'gateway/config.ts': ['lake'],
   'gateway/main.ts': ['lake', 'gateway', 'provisioning/contract.ts'],
   'cloud/catalog': ['lake'],
@@ -48,7 +50,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'cloud/tenants': ['lake'],
   'cloud/config.ts': ['lake'],
   'cloud/main.ts': ['lake', 'cloud', 'provisioning/contract.ts'],
-  cli: ['lake/base', 'lake/model'],
+  cli: ['lake/base', 'lake/model', 'gateway/main.ts', 'cloud/main.ts'],
   provisioning: ['lake'],
   test: ['lake', 'gateway', 'cloud', 'cli', 'provisioning'],
 };
@@ -101,8 +103,8 @@ test('imports go where the table lets them', () => {
     }
   }
   expect(wrong).toEqual([]);
-  expect(files.length).toBeGreaterThan(25);
-  expect(edges).toBeGreaterThan(25);
+  expect(files.length).toBeGreaterThan(250);
+  expect(edges).toBeGreaterThan(700);
 });
 
 test('files and functions are short', () => {
@@ -119,7 +121,7 @@ test('files and functions are short', () => {
     }
   }
   expect(wrong).toEqual([]);
-  expect(functions).toBeGreaterThan(50);
+  expect(functions).toBeGreaterThan(500);
 });
 
 /** Top-level functions, by the formatter's layout: from its first line to the first line that is only a closing brace. */

@@ -60,6 +60,11 @@ export function openDatabase(options: WorkerOptions): WalDatabase {
   const shipped = db.prepare(
     `UPDATE shipment SET state = 'shipped', shipped_us = ? WHERE number = ? AND state = 'sealed'`,
   );
+  const forgetShipped = db.prepare(`DELETE FROM shipment WHERE state = 'shipped' AND number <= ?`);
+  const markShipped = db.transaction((number: number, shippedUs: number) => {
+    shipped.run(shippedUs, number);
+    forgetShipped.run(number - shippedKept);
+  });
   const commitSeal = prepareSeal(db, insertSegment);
   const lastSeq = db
     .prepare<[], number>(`SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'batch'`)
@@ -75,7 +80,7 @@ export function openDatabase(options: WorkerOptions): WalDatabase {
           commitSeal(command.seal);
           return returnFreePages(db);
         case 'markShipped':
-          return void shipped.run(command.shippedUs, command.number);
+          return markShipped(command.number, command.shippedUs);
         case 'replaceSegments':
           return replaceSegments(command.removed, command.added);
         case 'removeSegments':
@@ -85,6 +90,12 @@ export function openDatabase(options: WorkerOptions): WalDatabase {
     close: () => void db.close(),
   };
 }
+
+/**
+ * Shipped shipments that are remembered; a row holds its whole manifest, and there is one every few seconds. The newest
+ * says where the tail begins and is never far from the last one shipped.
+ */
+const shippedKept = 100;
 
 /** Sets pragmas, makes the tables, checks the format; returns the epoch. */
 function initialise(db: Database.Database, options: WorkerOptions): number {

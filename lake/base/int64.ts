@@ -6,18 +6,9 @@ assert(new Uint8Array(new Uint32Array([1]).buffer)[0] === 1, 'Firn needs a littl
 
 const TWO_32 = 4294967296;
 
-/** The 32-bit halves of a BigInt64Array: index 2i is the low half of row i, 2i + 1 the high half. */
-export function halvesOf(column: BigInt64Array): Uint32Array {
-  return new Uint32Array(column.buffer, column.byteOffset, column.length * 2);
-}
-
-/** Writes a safe integer (also negative) into row `row` of the column behind `halves`. */
+/** Writes a safe integer (also negative) into row `row` of a BigInt64Array, seen as
+ * 32-bit halves: index 2i is the low half of row i, 2i + 1 the high half. */
 export function writeInt64(halves: Uint32Array, row: number, value: number): void {
   halves[2 * row] = value >>> 0;
   halves[2 * row + 1] = Math.floor(value / TWO_32) >>> 0;
-}
-
-/** Reads row `row` as a number; exact when the value is a safe integer. */
-export function readInt64(halves: Uint32Array, row: number): number {
-  return ((halves[2 * row + 1] ?? 0) | 0) * TWO_32 + (halves[2 * row] ?? 0);
 }

@@ -3,7 +3,6 @@ import type { Node } from 'libpg-query';
 // PostgreSQL's syntax tree as libpg-query gives it: a node is an object with one key, its tag. Values that are zero,
 // false or empty are left out, so absent and zero are the same.
 
-export type Tag = Node extends infer N ? (N extends Record<infer K, unknown> ? K & string : never) : never;
 /** The fields of a node by its tag. */
 export type Fields<K extends string> =
   Extract<Node, Record<K, unknown>> extends Record<K, infer F> ? F : never;

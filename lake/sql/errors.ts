@@ -24,12 +24,6 @@ interface SqlErrorDetail {
   readonly cause?: unknown;
 }
 
-/** The same error at another position; used to move one from a statement to the text that it was cut from. */
-export function at(error: SqlError, position: number | undefined): SqlError {
-  const { sqlstate, message, hint, detail, cause } = error;
-  return new SqlError(sqlstate, message, { position, hint, detail, cause });
-}
-
 export const syntaxError = (message: string, position?: number): SqlError =>
   new SqlError('42601', message, { position });
 

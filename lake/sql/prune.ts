@@ -1,7 +1,7 @@
 import type { Node, SelectStmt } from 'libpg-query';
 import { type Signal, signals } from '../model/batch.ts';
 import type { Prune } from '../tables.ts';
-import { as, call, castTo, namesOf, walk } from './ast.ts';
+import { as, call, castTo, namesOf, textOf, walk } from './ast.ts';
 import { nowFunction } from './print/call.ts';
 import { tableSchema } from './print/select.ts';
 
@@ -106,13 +106,15 @@ function comparisonOf(node: Node, alias: string): Comparison | undefined {
   if (kind === 'AEXPR_BETWEEN') {
     const column = columnOf(lexpr, alias);
     const values = as(rexpr, 'List')?.items ?? [];
-    return column && values.every(isConstant) ? { column, operator: 'BETWEEN', values } : undefined;
+    return column === 'timestamp' && values.every(isConstant)
+      ? { column, operator: 'BETWEEN', values }
+      : undefined;
   }
   if (kind !== 'AEXPR_OP' || mirrored[operator] === undefined) return undefined;
   const left = columnOf(lexpr, alias);
-  if (left) return isConstant(rexpr) ? { column: left, operator, values: [rexpr] } : undefined;
+  if (left) return isBound(left, rexpr) ? { column: left, operator, values: [rexpr] } : undefined;
   const right = columnOf(rexpr, alias);
-  return right && isConstant(lexpr)
+  return right && isBound(right, lexpr)
     ? { column: right, operator: mirrored[operator] ?? '', values: [lexpr] }
     : undefined;
 }
@@ -129,6 +131,10 @@ function columnOf(node: Node, alias: string): Comparison['column'] | undefined {
   const qualified = names.length === 2 && names[0] === alias;
   return names.length === 1 || qualified ? columns[names.at(-1) ?? ''] : undefined;
 }
+
+/** A name is compared as text only with text: DuckDB casts it when it is compared with a number. */
+const isBound = (column: Comparison['column'], value: Node): boolean =>
+  column === 'name' ? textOf(value) !== undefined || as(value, 'ParamRef') !== undefined : isConstant(value);
 
 /** Depends on nothing but the statement: constants, parameters, now(), casts of them, sums and differences. */
 function isConstant(node: Node): boolean {

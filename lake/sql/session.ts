@@ -11,15 +11,16 @@ import { type ParsedStatement, parseStatements } from './parse.ts';
 import type { SqlSession, SqlStatement } from './sql-session.ts';
 import { commandStatement, refusal } from './statements/commands.ts';
 import { createCursors } from './statements/cursors.ts';
-import { isSelect, type SelectContext, selectStatement } from './statements/select.ts';
+import type { SelectContext } from './statements/describe-select.ts';
+import { isSelect, selectStatement } from './statements/select.ts';
 
-export interface SqlLimits {
+interface SqlLimits {
   readonly statementBytesMax: number;
   readonly statementTimeoutMs: number;
   readonly cursorsMax: number;
 }
 
-export const sqlLimits: SqlLimits = {
+const sqlLimits: SqlLimits = {
   statementBytesMax: 1024 * 1024,
   statementTimeoutMs: 120_000,
   cursorsMax: 100,

@@ -14,7 +14,7 @@ import { answerQuery, answerRangeQuery, queryParameter } from './queries.ts';
 import { failWith, succeed } from './respond.ts';
 
 /** What one tenant's queries are answered from. */
-export interface PromqlDeployment {
+interface PromqlDeployment {
   readonly tables: Tables;
   readonly scan: SeriesScan;
 }

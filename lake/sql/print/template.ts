@@ -22,7 +22,7 @@ interface Mark {
   readonly location: number;
 }
 
-interface Filled {
+export interface Filled {
   readonly sql: string;
   /** The location in the client's text of what stands at this offset of `sql`; undefined where that is unknown. */
   readonly locationAt: (offset: number) => number | undefined;

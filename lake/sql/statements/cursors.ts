@@ -22,7 +22,7 @@ interface Cursor {
 }
 
 /** Rows that FETCH ALL may return at once; beyond it the client has to fetch in parts. */
-export const fetchRowsMax = 1_000_000;
+const fetchRowsMax = 1_000_000;
 
 export function createCursors(cursorsMax = 100): Cursors {
   const open = new Map<string, Cursor>();

@@ -1,0 +1,116 @@
+import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
+import type { Node } from 'libpg-query';
+import type { Tables } from '../../tables.ts';
+import type { Engine } from '../duckdb/engine.ts';
+import { fromDuckdb } from '../duckdb-errors.ts';
+import type { SqlError } from '../errors.ts';
+import type { ParsedStatement } from '../parse.ts';
+import { print } from '../print/printer.ts';
+import { type Filled, fill, type Template } from '../print/template.ts';
+import type { SqlColumn } from '../sql-session.ts';
+import { emptyTableSql } from '../tables.ts';
+
+// What a SELECT's parameters and columns are, without running it: DuckDB prepares it over tables without rows.
+
+export interface SelectContext {
+  readonly engine: Engine;
+  readonly tables: Tables;
+  /** Makes the session's facts known to a new connection. */
+  readonly prepareConnection: (connection: DuckDBConnection) => Promise<void>;
+  readonly statementTimeoutMs: () => number;
+  readonly nowUs: () => number;
+}
+
+export interface SelectInput extends Pick<ParsedStatement, 'positionOf'> {
+  readonly node: Node;
+  /** Stands before the printed statement: `EXPLAIN `, or nothing. */
+  readonly prefix: string;
+  /** DuckDB's types of $1, $2, ... as the client declared them; null or absent where it did not. */
+  readonly declaredTypes: readonly (string | null)[];
+}
+
+/** A statement whose passes are done. */
+export interface RewrittenSelect extends SelectInput {
+  readonly root: Node;
+}
+
+export interface DescribedSelect {
+  readonly template: Template;
+  /** DuckDB's types; undefined where it leaves one open. */
+  readonly parameters: readonly (string | undefined)[];
+  readonly columns: readonly SqlColumn[];
+  readonly open: boolean;
+}
+
+/** `open` when DuckDB can't tell a column's type before every parameter has one. */
+function describedColumns(prepared: DuckDBPreparedStatement): Pick<DescribedSelect, 'columns' | 'open'> {
+  try {
+    const columns = Array.from({ length: prepared.columnCount }, (_, index) => ({
+      name: prepared.columnName(index),
+      type: prepared.columnType(index).toString(),
+    }));
+    return { columns, open: false };
+  } catch (error) {
+    if (prepared.parameterCount === 0) throw error;
+    return { columns: [], open: true };
+  }
+}
+
+function parameterTypeOf(prepared: DuckDBPreparedStatement, index: number): string | undefined {
+  try {
+    const type = prepared.parameterType(index).toString();
+    return type === 'ANY' || type === 'SQLNULL' ? undefined : type;
+  } catch {
+    return undefined; // DuckDB's way of saying that the type is open.
+  }
+}
+
+/** A parameter whose type DuckDB leaves open is text, as in PostgreSQL. Throws SqlError. */
+export async function describeSelect(
+  select: RewrittenSelect,
+  context: SelectContext,
+): Promise<DescribedSelect> {
+  const declared = select.declaredTypes.map((type) => type ?? undefined);
+  const first = await describeAs(select, context, declared);
+  if (!first.open && !first.parameters.includes(undefined)) return first;
+  const types = first.parameters.map((type, index) => declared[index] ?? type ?? 'VARCHAR');
+  return describeAs(select, context, types);
+}
+
+async function describeAs(
+  select: RewrittenSelect,
+  context: SelectContext,
+  parameterTypes: readonly (string | undefined)[],
+): Promise<DescribedSelect> {
+  const template = print(select.root, { positionOf: select.positionOf, parameterTypes });
+  const filled = fill(template, (hole) =>
+    hole.kind === 'now' ? nowSql(context.nowUs()) : emptyTableSql(hole.table),
+  );
+  const connection = await context.engine.connect();
+  try {
+    await context.prepareConnection(connection);
+    const prepared = await connection.prepare(select.prefix + filled.sql);
+    const parameters = Array.from({ length: prepared.parameterCount }, (_, index) =>
+      parameterTypeOf(prepared, index + 1),
+    );
+    return { template, parameters, ...describedColumns(prepared) };
+  } catch (error) {
+    throw failureOf(select, filled, error);
+  } finally {
+    connection.closeSync();
+  }
+}
+
+/** DuckDB's error in PostgreSQL's terms, at its place in the client's text. */
+export function failureOf(
+  { prefix, positionOf }: SelectInput,
+  { sql, locationAt }: Filled,
+  error: unknown,
+): SqlError {
+  return fromDuckdb(error, prefix + sql, (offset) => positionOf(locationAt(offset - prefix.length)));
+}
+
+/** now() as a literal, exact to the microsecond. */
+export function nowSql(nowUs: number): string {
+  return `make_timestamptz(${nowUs})`;
+}
