@@ -103,6 +103,7 @@ function readBinary(bytes: Buffer, oid: number, number: number): string {
 /** Tells parameters and columns; nothing is executed. */
 export async function describe(state: SessionState, { object, name }: Message<'describe'>): Promise<void> {
   const { writer } = state.output;
+  if (object === 'portal' && !state.portals.has(name)) return describeCursor(state, name);
   const portal = object === 'portal' ? portalOf(state, name) : undefined;
   const prepared = portal?.prepared ?? preparedOf(state, name);
   if (prepared.statement?.kind === 'select') refuseInFailed(state, prepared.statement);
@@ -110,6 +111,19 @@ export async function describe(state: SessionState, { object, name }: Message<'d
   if (!portal) writeParameterDescription(writer, prepared.parameterOids);
   if (columns) writeRowDescription(writer, columnsOf(columns, portal?.resultFormats ?? []));
   else writeEmpty(writer, 'noData');
+}
+
+/** In PostgreSQL a cursor is a portal, and clients describe what they have declared; here the SQL session has cursors. */
+async function describeCursor(state: SessionState, name: string): Promise<void> {
+  const quoted = `"${name.replaceAll('"', '""')}"`;
+  try {
+    const [fetch] = name === '' ? [] : await state.sql.parse(`FETCH FORWARD 0 FROM ${quoted}`);
+    const columns = await fetch?.describe();
+    if (columns) return writeRowDescription(state.output.writer, columnsOf(columns, []));
+  } catch (error) {
+    if (!(error instanceof SqlError && error.sqlstate === '34000')) throw error;
+  }
+  throw noPortal(name);
 }
 
 async function describedColumns(prepared: Prepared): Promise<readonly SqlColumn[] | undefined> {
@@ -140,5 +154,7 @@ function preparedOf(state: SessionState, name: string): Prepared {
 function portalOf(state: SessionState, name: string): Portal {
   const portal = state.portals.get(name);
   if (portal) return portal;
-  throw new SqlError('34000', `portal "${name}" does not exist`);
+  throw noPortal(name);
 }
+
+const noPortal = (name: string): SqlError => new SqlError('34000', `portal "${name}" does not exist`);

@@ -6,6 +6,7 @@ import type { SqlColumn, SqlResult, SqlSession, SqlStatement, StatementKind } fr
 // A session for tests whose statements say what they do:
 //   select <n>       n rows of (n BIGINT, word VARCHAR), in chunks of two, of 1000 when there are many
 //   echo $1 ... $k   one row with its parameters as text
+//   fetch forward 0 from "cursor"   describes a cursor that is declared; there is no other
 //   set <name> <value> | wait | fail | bug | begin | commit | rollback | rollback to | deallocate <name>|all | <command>
 
 export interface FakeSession extends SqlSession {
@@ -68,11 +69,13 @@ function statementOf(
 ): SqlStatement {
   if (text === 'syntax') throw new SqlError('42601', 'syntax error at or near "syntax"', { position: 1 });
   const [verb = '', argument = '', value = ''] = text.toLowerCase().split(' ');
+  const cursor = text === 'FETCH FORWARD 0 FROM "cursor"';
+  if (verb === 'fetch' && !cursor) throw new SqlError('34000', 'cursor does not exist');
   const holes = verb === 'echo' ? (text.match(/\$\d+/g) ?? []) : [];
   const row = rows[text];
   const columns =
     row?.columns ??
-    (verb === 'select'
+    (verb === 'select' || cursor
       ? [
           { name: 'n', type: 'BIGINT' },
           { name: 'word', type: 'VARCHAR' },

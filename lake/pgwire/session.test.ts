@@ -343,6 +343,15 @@ test('an empty query, a command without rows, closing what there is not', async 
   expect(await say({ kind: 'copy' }, query('insert'))).toEqual(['C INSERT', 'Z I']);
 });
 
+test('a cursor of the SQL session is described as a portal', async () => {
+  const { say } = talk();
+  expect(await say(describe('portal', 'cursor'), sync)).toEqual([columns, 'Z I']);
+  expect(await say(describe('portal', 'other'), sync)).toEqual([
+    'E 34000 portal "other" does not exist',
+    'Z I',
+  ]);
+});
+
 test('DEALLOCATE forgets prepared statements', async () => {
   const { say } = talk();
   await say(parse('insert', 'a'), parse('insert', 'b'), sync);
