@@ -72,13 +72,9 @@ const lastShipmentMsMax = 5000;
 async function shipTheRest({ sealer, shipper }: Storage): Promise<void> {
   await sealer.sealNow().catch(() => undefined); // Logged by the sealer; the rows are in the WAL.
   const deadlineMs = clock.monotonicMs() + lastShipmentMsMax;
-  while (
-    shipper?.status.connected &&
-    shipper.status.backlogShipments > 0 &&
-    clock.monotonicMs() < deadlineMs
-  ) {
-    await clock.sleep(20);
-  }
+  const waiting = (): boolean =>
+    shipper !== undefined && shipper.status.lastError === undefined && shipper.status.backlogShipments > 0;
+  while (waiting() && clock.monotonicMs() < deadlineMs) await clock.sleep(20);
 }
 
 type Storage = Awaited<ReturnType<typeof openStorage>>;

@@ -100,11 +100,14 @@ async function* infosOf(
   let left = limit;
   if (left <= 0) return;
   for await (const keys of untilAborted(batches, signal)) {
-    const infos = await Promise.all(keys.slice(0, left).map((key) => infoIfAny(pathOf(key), key)));
-    for (const info of infos) {
-      if (info === undefined) continue;
-      yield info;
-      if (--left <= 0) return;
+    // As many at a time as are still wanted: some may be gone by now, and then the next ones of the batch count.
+    for (let start = 0, taken = left; start < keys.length; start += taken, taken = left) {
+      const wanted = keys.slice(start, start + taken);
+      for (const info of await Promise.all(wanted.map((key) => infoIfAny(pathOf(key), key)))) {
+        if (info === undefined) continue;
+        yield info;
+        if (--left <= 0) return;
+      }
     }
   }
 }

@@ -78,9 +78,10 @@ export function createWriter(parts: {
       const staged = await staging.folder();
       try {
         // Moved into what the turn holds: should the turn have been taken away, this fails instead of deleting late.
-        await inTurn(turns, { operation: 'delete', key, signal }, staged, (held) =>
-          moveAway(key, pathOf(key), held),
-        );
+        await inTurn(turns, { operation: 'delete', key, signal }, staged, async (held) => {
+          // Another may have deleted it meanwhile, and have made a folder in its place.
+          if (await isObject(pathOf(key))) await moveAway(key, pathOf(key), held);
+        });
       } finally {
         await staging.remove(staged);
       }

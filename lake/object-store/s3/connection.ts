@@ -47,6 +47,8 @@ export function connect(connection: S3Connection, limits: S3Limits): S3Client {
     ...(accessKeyId ? { credentials: { accessKeyId, secretAccessKey: secretAccessKey ?? '' } } : {}),
     maxAttempts: limits.requestAttemptsMax,
     requestHandler: { connectionTimeout: limits.connectMsMax, socketTimeout: limits.idleMsMax },
+    // Otherwise every large part waits for a "100 Continue", over a connection of its own.
+    expectContinueHeader: false,
     // Checksum trailers are newer than many servers; bodies are covered by the signature, or by TLS.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',

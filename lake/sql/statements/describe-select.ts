@@ -9,6 +9,7 @@ import { print } from '../print/printer.ts';
 import { type Filled, fill, type Template } from '../print/template.ts';
 import type { SqlColumn } from '../sql-session.ts';
 import { emptyTableSql } from '../tables.ts';
+import { typeName } from './statement.ts';
 
 // What a SELECT's parameters and columns are, without running it: DuckDB prepares it over tables without rows.
 
@@ -47,7 +48,7 @@ function describedColumns(prepared: DuckDBPreparedStatement): Pick<DescribedSele
   try {
     const columns = Array.from({ length: prepared.columnCount }, (_, index) => ({
       name: prepared.columnName(index),
-      type: prepared.columnType(index).toString(),
+      type: typeName(prepared.columnType(index)),
     }));
     return { columns, open: false };
   } catch (error) {

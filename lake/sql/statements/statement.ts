@@ -1,8 +1,11 @@
-import type { DuckDBResult, DuckDBValue } from '@duckdb/node-api';
+import type { DuckDBResult, DuckDBType, DuckDBValue } from '@duckdb/node-api';
 import type { SqlColumn, SqlResult } from '../sql-session.ts';
 
+/** A type's name; JSON is text to DuckDB, and known by its alias. */
+export const typeName = (type: DuckDBType): string => type.alias ?? type.toString();
+
 export function columnsOf(result: DuckDBResult): SqlColumn[] {
-  return result.columnNames().map((name, index) => ({ name, type: result.columnType(index).toString() }));
+  return result.columnNames().map((name, index) => ({ name, type: typeName(result.columnType(index)) }));
 }
 
 /** A command without rows. */
