@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-// `unit` is what `npm test` runs: quick, no process is started, nothing outside a temp folder is touched.
-// `system` starts real processes and, where they are installed, real clients and servers.
+// `unit` is what `npm test` runs: parts of Firn, sometimes with a short-lived process or a client that is installed.
+// `system` starts Firn as a user does, with real clients and servers where they are installed.
 export default defineConfig({
   test: {
     projects: [

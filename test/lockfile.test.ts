@@ -4,7 +4,10 @@ import { expect, test } from 'vitest';
 
 const text = readFileSync(join(import.meta.dirname, '..', 'package-lock.json'), 'utf8');
 const lock = JSON.parse(text) as {
-  packages: Record<string, { version: string; integrity?: string; hasInstallScript?: boolean }>;
+  packages: Record<
+    string,
+    { version: string; integrity?: string; optionalDependencies?: Record<string, string> }
+  >;
 };
 
 // The runtime and the native parts for each platform that Firn names; npm installs the one that fits.
@@ -27,4 +30,15 @@ test.each([
 
 test('the lock file names no package registry', () => {
   expect(text).not.toMatch(/"resolved": "https?:/);
+});
+
+// npm ci refuses a lock file that lacks one of them, and npm leaves out what the registry did not have when it was made.
+test('the lock file holds every optional package that a package in it names', () => {
+  const missing = Object.entries(lock.packages).flatMap(([path, { optionalDependencies = {} }]) =>
+    Object.keys(optionalDependencies).filter(
+      (name) => !lock.packages[`node_modules/${name}`] && !lock.packages[`${path}/node_modules/${name}`],
+    ),
+  );
+  expect(missing).toEqual([]);
+  expect(Object.keys(lock.packages).length).toBeGreaterThan(150);
 });
