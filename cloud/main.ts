@@ -5,10 +5,9 @@ import { startHttpServer } from '../lake/api/http-server.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
-import { printSettings, wantsHelp } from '../lake/base/config.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
-import { runService, type Service } from '../lake/base/service.ts';
+import { type Service, serviceCommand } from '../lake/base/service.ts';
 import { type TenantId, tenantId } from '../lake/model/ids.ts';
 import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
@@ -30,15 +29,12 @@ import { openTenantStore, type TenantStore, writeSecretFile } from './tenants/te
 
 const clock = systemClock;
 
-export async function main(argv: readonly string[]): Promise<number> {
-  if (wantsHelp(argv)) {
-    const settings = printSettings(cloudSettings);
-    process.stdout.write(
-      `usage: firn cloud [FLAGS]\n\nRuns the cloud.\n\n  --config FILE  YAML or JSON\n${settings}\n`,
-    );
-    return 0;
-  }
-  return runService('firn cloud', () => startCloud(loadCloudConfig(argv)));
+export function main(argv: readonly string[]): Promise<number> {
+  const start = async (flags: readonly string[]): Promise<Service> => startCloud(loadCloudConfig(flags));
+  return serviceCommand(
+    { name: 'firn cloud', about: 'Runs the cloud.', settings: cloudSettings, start },
+    argv,
+  );
 }
 
 async function startCloud(config: CloudConfig): Promise<Service> {

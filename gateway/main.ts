@@ -6,10 +6,9 @@ import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { type RemoteWriteOptions, remoteWriteRoutes } from '../lake/api/receive/remote-write.ts';
 import { sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
-import { printSettings, wantsHelp } from '../lake/base/config.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
-import { runService, type Service } from '../lake/base/service.ts';
+import { type Service, serviceCommand } from '../lake/base/service.ts';
 import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import type { Labels } from '../lake/model/labels.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
@@ -35,15 +34,12 @@ import { openWal } from './wal/open-wal.ts';
 
 const clock = systemClock;
 
-export async function main(argv: readonly string[]): Promise<number> {
-  if (wantsHelp(argv)) {
-    const settings = printSettings(gatewaySettings);
-    process.stdout.write(
-      `usage: firn gateway [FLAGS]\n\nRuns a gateway.\n\n  --config FILE  YAML or JSON\n${settings}\n`,
-    );
-    return 0;
-  }
-  return runService('firn gateway', () => startGateway(loadGatewayConfig(argv)));
+export function main(argv: readonly string[]): Promise<number> {
+  const start = async (flags: readonly string[]): Promise<Service> => startGateway(loadGatewayConfig(flags));
+  return serviceCommand(
+    { name: 'firn gateway', about: 'Runs a gateway.', settings: gatewaySettings, start },
+    argv,
+  );
 }
 
 async function startGateway(config: GatewayConfig): Promise<Service> {

@@ -1,9 +1,28 @@
+import { printSettings, type Setting, wantsHelp } from './config.ts';
 import { FirnError, messageOf } from './errors.ts';
 
 /** A running part of Firn: what it listens on, and how to stop it. */
 export interface Service extends AsyncDisposable {
   /** Told to the process that started this one, for example its ports. */
   readonly ready: Readonly<Record<string, unknown>>;
+}
+
+/** `firn NAME`: help, or the service until it is stopped. Returns the exit code. */
+export async function serviceCommand(
+  command: {
+    readonly name: string;
+    /** What it does, in a sentence. */
+    readonly about: string;
+    readonly settings: readonly Setting[];
+    readonly start: (argv: readonly string[]) => Promise<Service>;
+  },
+  argv: readonly string[],
+): Promise<number> {
+  const { name, about, settings, start } = command;
+  if (!wantsHelp(argv)) return runService(name, () => start(argv));
+  const flags = `  --config FILE  YAML or JSON\n${printSettings(settings)}`;
+  process.stdout.write(`usage: ${name} [FLAGS]\n\n${about}\n\n${flags}\n`);
+  return 0;
 }
 
 /** A second signal within this time is the first one arriving twice (a terminal and npm both pass Ctrl-C on). */
@@ -13,7 +32,7 @@ const signalEchoMs = 300;
  * Runs a service until SIGINT, SIGTERM, or the end of the process that forked it; a second signal stops at once.
  * Returns the exit code. An error before it is ready is one line on standard error, its hint below it, and exit code 1.
  */
-export async function runService(name: string, start: () => Promise<Service>): Promise<number> {
+async function runService(name: string, start: () => Promise<Service>): Promise<number> {
   const stop = stopRequested();
   let service: Service;
   try {
