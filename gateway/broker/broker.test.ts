@@ -154,7 +154,8 @@ test('a malformed payload is a dead letter, and its connection goes on', async (
 });
 
 test('while the log refuses, the acknowledgement is withheld; then all is stored once', async () => {
-  const { broker, log } = await start();
+  const said: string[] = [];
+  const { broker, log } = await start({ logger: createLogger('info', (line) => said.push(line)) });
   let refusals = 0;
   log.gate = async () => {
     if (refusals++ < 2) throw unavailable();
@@ -163,6 +164,8 @@ test('while the log refuses, the acknowledgement is withheld; then all is stored
   await Promise.all([1, 2, 3].map((n) => client.publishAsync('a/b', String(n), { qos: 1 })));
   expect(refusals).toBeGreaterThan(2);
   expect(log.values()).toEqual([1, 2, 3]);
+  expect(said[0]).toContain('cannot be stored yet');
+  expect(said.at(-1)).toContain('are stored again');
 });
 
 test('beyond inFlightRowsMax QoS 0 is dropped and counted, QoS 1 refused by closing the connection', async () => {

@@ -183,6 +183,7 @@ async function appendAll(
       try {
         await append(batch);
         cache.markDurable(batch.series);
+        if (waitMs > retryMinMs) logger.info('MQTT messages are stored again');
         return;
       } catch (error) {
         if (!hasCode(error, 'limit') && !hasCode(error, 'unavailable')) throw error;
