@@ -41,6 +41,25 @@ const known: Readonly<Record<string, Parameter>> = {
   jit: { value: 'off' },
 };
 
+const unitMs: Readonly<Record<string, number>> = {
+  us: 0.001,
+  ms: 1,
+  s: 1000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** Milliseconds of PostgreSQL's way to write a time, as in `500`, `500ms` or `2 min`. Throws SqlError 22023. */
+export function millisecondsOf(name: string, text: string): number {
+  const [, number, unit = 'ms'] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]+)?\s*$/.exec(text) ?? [];
+  const factor = unitMs[unit];
+  if (number === undefined || factor === undefined) {
+    throw new SqlError('22023', `invalid value for parameter "${name}": "${text}"`);
+  }
+  return Math.ceil(Number(number) * factor);
+}
+
 /** The names in the spelling that ParameterStatus and SHOW use. */
 const spelling: Readonly<Record<string, string>> = {
   datestyle: 'DateStyle',
@@ -93,6 +112,7 @@ export function createParameters(user: string): Parameters {
     const parameter = known[name];
     // Names with a point are placeholders of extensions, which anyone may set.
     if (!parameter && !name.includes('.')) throw unknown(given);
+    if (name.endsWith('_timeout') && value !== undefined) millisecondsOf(name, value);
     if (value === undefined) values.delete(name);
     else if (parameter?.other === 'refused' && value !== parameter.value) {
       throw new SqlError('55P02', `parameter "${given}" cannot be changed`);

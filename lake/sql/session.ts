@@ -6,7 +6,7 @@ import { as } from './ast.ts';
 import { installCatalog } from './catalog/catalog.ts';
 import { type Engine, sqlText } from './duckdb/engine.ts';
 import { notSupported } from './errors.ts';
-import { createParameters } from './parameters.ts';
+import { createParameters, millisecondsOf } from './parameters.ts';
 import { type ParsedStatement, parseStatements } from './parse.ts';
 import type { SqlSession, SqlStatement } from './sql-session.ts';
 import { commandStatement, refusal } from './statements/commands.ts';
@@ -55,7 +55,11 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
     engine,
     tables,
     prepareConnection: (connection) => nameSession(connection, user, database),
-    statementTimeoutMs: () => Number(parameters.show('statement_timeout').value) || limits.statementTimeoutMs,
+    // A client can ask for less time than the limit, not for more; 0 is the limit.
+    statementTimeoutMs: () => {
+      const { name, value } = parameters.show('statement_timeout');
+      return Math.min(millisecondsOf(name, value) || limits.statementTimeoutMs, limits.statementTimeoutMs);
+    },
     nowUs: () => Math.floor(clock.nowMs() * 1000),
   };
   const commands = { parameters, closeCursor: cursors.close };
