@@ -27,6 +27,8 @@ export interface DecodedWrite {
 
 const requestSeries = (1 << 3) | wireLength;
 const requestMetadata = (3 << 3) | wireLength;
+/** Symbols and series of remote write 2.0, whose message begins where 1.0's ends. */
+const secondVersionFields: readonly number[] = [(4 << 3) | wireLength, (5 << 3) | wireLength];
 const seriesLabels = (1 << 3) | wireLength;
 const seriesSamples = (2 << 3) | wireLength;
 const seriesExemplars = (3 << 3) | wireLength;
@@ -64,6 +66,8 @@ export function decodeWriteRequest(
   while (cursor.pos < bytes.length) {
     const tag = readTag(cursor);
     if (tag !== requestSeries && tag !== requestMetadata) {
+      // Skipping these would acknowledge samples that are not stored.
+      if (secondVersionFields.includes(tag)) throw secondVersion();
       skipField(cursor, tag);
       continue;
     }
@@ -212,6 +216,15 @@ function inSeries(series: number, error: unknown): unknown {
     message: `series ${series}: ${error.message}`,
     cause: error,
     ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+function secondVersion(): FirnError {
+  return new FirnError({
+    code: 'unsupported',
+    operation: 'decode remote write',
+    subject: 'body',
+    message: 'this is remote write 2.0 with the content type of 1.0: send 1.0 (prometheus.WriteRequest)',
   });
 }
 
