@@ -6,6 +6,7 @@ import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { type RemoteWriteOptions, remoteWriteRoutes } from '../lake/api/receive/remote-write.ts';
 import { sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
+import { messageOf } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
@@ -29,6 +30,7 @@ import { startShipper } from './ship/shipper.ts';
 import { createFilePins } from './tables/file-pins.ts';
 import { openGatewayTables } from './tables/tables.ts';
 import { openWal } from './wal/open-wal.ts';
+import type { Wal } from './wal/wal.ts';
 
 // The gateway process: joins the rooms beside it. What is opened is closed in reverse.
 
@@ -101,12 +103,14 @@ async function openStorage(config: GatewayConfig, logger: Logger, stack: AsyncDi
       sealRowsMax: seal.rowsMax,
     }),
   );
+  // Without a store, what is here is all there is: it is merged like what was shipped, but it never expires.
+  const standalone = config.store.kind === 'none';
+  const localRetentionHours = standalone ? Number.POSITIVE_INFINITY : seal.localRetentionHours;
   const pins = createFilePins(dataDir, logger);
   const { discard } = pins;
-  stack.use(
-    startMerger({ wal, dataDir, discard, clock, logger, localRetentionHours: seal.localRetentionHours }),
-  );
-  const shipper = config.store.kind === 'none' ? undefined : await openShipper();
+  stack.use(startMerger({ wal, dataDir, discard, clock, logger, localRetentionHours }));
+  const shipper = standalone ? undefined : await openShipper();
+  if (standalone) sealer.onSealed(({ number }) => keepHere(wal, number, logger));
   const engine = stack.use(
     await openEngine({
       directories: [join(dataDir, 'segments')],
@@ -122,6 +126,13 @@ async function openStorage(config: GatewayConfig, logger: Logger, stack: AsyncDi
     stack.defer(() => store.close());
     return stack.use(startShipper({ wal, store, dataDir, seals: sealer, clock, logger, ...ship }));
   }
+}
+
+/** A gateway without a store has nowhere to ship to; a shipment counts as shipped, so that its files can be merged. */
+function keepHere(wal: Wal, number: number, logger: Logger): void {
+  wal.markShipped(number, Math.floor(clock.nowMs() * 1000)).catch((error: unknown) => {
+    logger.warn('a local shipment stays as it is', { number, error: messageOf(error) });
+  });
 }
 
 /** Everything that listens, and what it counts. Returns the ports. */
