@@ -74,7 +74,7 @@ const tableLimits: TableLimits = {
   commitAttemptsMax: 20,
   smallManifestsMax: 100,
   manifestEntriesMax: 4_000,
-  snapshotsMax: 100,
+  snapshotsMax: 25,
   metadataLogMax: 100,
 };
 

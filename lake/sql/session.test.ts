@@ -293,3 +293,15 @@ test('columns that an alias renames are not what they are called', async () => {
   ]);
   expect(pruned).toEqual([{}]);
 });
+
+test.each([
+  ['SELECT $1::int[] AS a', ['SMALLINT[]'], ['{1,2,NULL}'], '[1, 2, NULL]'],
+  ['SELECT $1::text[] AS a', ['VARCHAR[]'], [`{a,"it's",NULL}`], `['a', 'it''s', NULL]`],
+  ['SELECT length($1::text) AS a', [], ['{1,2}'], '5'],
+  ['SELECT hex($1::bytea) AS a', ['BLOB'], ['\\x00ff'], '00FF'],
+])('%s takes PostgreSQL’s text of its parameter', async (text, types, values, expected) => {
+  const [statement] = await session.parse(text, types);
+  if (!statement) throw new Error('no statement');
+  await using result = await statement.execute(values, new AbortController().signal);
+  for await (const [row] of result.chunks()) expect(String(row?.[0])).toBe(expected);
+});

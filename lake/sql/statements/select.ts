@@ -1,20 +1,22 @@
-import type { DuckDBConnection, DuckDBPreparedStatement, DuckDBResult } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBResult } from '@duckdb/node-api';
 import type { Node } from 'libpg-query';
 import type { Signal } from '../../model/batch.ts';
 import type { Prune, TableView } from '../../tables.ts';
 import { as, rewrite } from '../ast.ts';
-import { canceled, SqlError } from '../errors.ts';
+import { canceled, type SqlError } from '../errors.ts';
 import { aliasRules } from '../passes/aliases.ts';
 import { castRules } from '../passes/casts.ts';
 import { columnNameRules } from '../passes/column-names.ts';
 import { functionRulesAt } from '../passes/functions.ts';
 import { relationRules } from '../passes/relations.ts';
 import { print } from '../print/printer.ts';
-import { fill, type Template } from '../print/template.ts';
+import { fill } from '../print/template.ts';
 import { type Bounds, boundsOf, boundsQuery } from '../prune.ts';
 import type { SqlResult, SqlStatement } from '../sql-session.ts';
 import { tableSql } from '../tables.ts';
+import { bindTexts } from './bind.ts';
 import {
+  type DescribedSelect,
   describeSelect,
   failureOf,
   nowSql,
@@ -36,7 +38,7 @@ export async function selectStatement(input: SelectInput, context: SelectContext
     kind: 'select',
     parameterTypes: described.parameters.map((type) => type ?? null),
     describe: async () => described.columns,
-    execute: (values, signal) => execute(select, described.template, context, values, signal),
+    execute: (values, signal) => execute(select, described, context, values, signal),
   };
 }
 
@@ -56,7 +58,7 @@ type Values = readonly (string | null)[];
 
 async function execute(
   select: RewrittenSelect,
-  template: Template,
+  described: DescribedSelect,
   context: SelectContext,
   values: Values,
   signal: AbortSignal,
@@ -67,6 +69,8 @@ async function execute(
   await context.prepareConnection(connection);
   const limit = limited(connection, signal, context.statementTimeoutMs());
   stack.use(limit);
+  const { template } = described;
+  const types = described.parameters.map((type, index) => select.declaredTypes[index] ?? type);
   const nowUs = context.nowUs();
   const bounds = boundsOf(select.root);
   const views = new Map<Signal, TableView>();
@@ -82,7 +86,7 @@ async function execute(
   try {
     limit.check();
     const prepared = await connection.prepare(select.prefix + filled.sql);
-    bind(prepared, values);
+    bindTexts(prepared, values, types);
     const result = await prepared.stream();
     const open = stack.move();
     return streamed(result, failed, () => open.disposeAsync());
@@ -103,28 +107,12 @@ async function pruneOf(
   const { sql } = fill(print(query.select, { positionOf, parameterTypes: [] }), () => nowSql(nowUs));
   try {
     const prepared = await connection.prepare(sql);
-    bind(prepared, values);
+    bindTexts(prepared, values, []);
     const [row] = await (await prepared.run()).getRows();
     return row ? query.read(row) : {};
   } catch {
     // A bound that can't be computed alone restricts nothing; if it is wrong, the statement itself says so.
     return {};
-  }
-}
-
-/** Text for every parameter; DuckDB casts it to the type that the statement wants. */
-function bind(prepared: DuckDBPreparedStatement, parameters: readonly (string | null)[]): void {
-  const count = prepared.parameterCount;
-  if (count > parameters.length) {
-    throw new SqlError(
-      '08P01',
-      `bind message supplies ${parameters.length} parameters, but the statement requires ${count}`,
-    );
-  }
-  for (let index = 1; index <= count; index++) {
-    const value = parameters[index - 1];
-    if (value === null || value === undefined) prepared.bindNull(index);
-    else prepared.bindVarchar(index, value);
   }
 }
 
