@@ -24,12 +24,26 @@ export function checkFolder(path: string, flag: string): void {
   }
 }
 
-/** Proves that each port (0: any) can be bound. Throws FirnError `invalid` that names the first busy one. */
+/** Proves that each port (0: any) can be bound, and is given once. Throws FirnError `invalid` that names the first bad one. */
 export async function checkPorts(host: string, ports: Readonly<Record<string, number>>): Promise<void> {
+  const flagOf = new Map<number, string>();
   for (const [flag, port] of Object.entries(ports)) {
-    if (port !== 0) await checkPort(host, port, flag);
+    if (port === 0) continue;
+    const other = flagOf.get(port);
+    if (other !== undefined) throw givenTwice(host, port, other, flag);
+    flagOf.set(port, flag);
+    await checkPort(host, port, flag);
   }
 }
+
+const givenTwice = (host: string, port: number, first: string, second: string): FirnError =>
+  new FirnError({
+    code: 'invalid',
+    operation: 'check port',
+    subject: `${host}:${port}`,
+    message: `port ${port} is given twice, by ${first} and ${second}`,
+    hint: `choose another with ${second} PORT (0 takes a free one)`,
+  });
 
 async function checkPort(host: string, port: number, flag: string): Promise<void> {
   const server = createServer();

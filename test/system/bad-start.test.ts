@@ -3,17 +3,20 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runFirn, temporaryFolder } from '../harness/firn.ts';
+import { freePort as takeFreePort } from '../harness/process.ts';
 
 // What a process says when it can't run: one clear line, exit code 1, and nothing has been opened.
 
 const folder = temporaryFolder();
 const busy = createServer();
 let busyPort = 0;
+let freePort = 0;
 
 beforeAll(async () => {
   await new Promise<void>((resolve) => busy.listen(0, '127.0.0.1', resolve));
   const address = busy.address();
   busyPort = typeof address === 'object' && address !== null ? address.port : 0;
+  freePort = await takeFreePort();
   writeFileSync(join(folder.path, 'a-file'), '');
   writeFileSync(join(folder.path, 'typo.yaml'), 'mqtt:\n  prot: 1883\n');
   writeFileSync(join(folder.path, 'broken.yaml'), 'mqtt: [\n');
@@ -37,6 +40,22 @@ test.each([
     'a busy port of start',
     () => ['start', ...data(), '--cloud-pg-port', `${busyPort}`, '--mqtt-port', '0'],
     /^firn start: port \d+ is in use/,
+  ],
+  [
+    'one port for two listeners',
+    () => [
+      'gateway',
+      ...data(),
+      '--mqtt-web-socket-port',
+      '0',
+      '--mqtt-port',
+      '0',
+      '--http-port',
+      `${freePort}`,
+      '--pgwire-port',
+      `${freePort}`,
+    ],
+    /^firn gateway: port \d+ is given twice, by --http-port and --pgwire-port/,
   ],
   [
     'a folder that is a file',
