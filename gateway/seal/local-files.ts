@@ -21,9 +21,15 @@ export type LocalFile = SegmentRecord & { readonly state: FileState };
 /** `waiting`: not shipped, and no upload has begun. `busy`: on its way. */
 type FileState = 'waiting' | 'busy' | 'committed';
 
+/** What is to be left alone: groups by `groupOf`, files by path. */
+interface Held {
+  group(name: string): boolean;
+  file(path: string): boolean;
+}
+
 export interface LocalFiles extends Disposable {
-  /** Files that are to become one, oldest first; empty when no tier has enough. `isHeld`: groups to leave alone. */
-  nextMerge(limits: MergeLimits, isHeld: (group: string) => boolean): LocalFile[];
+  /** Files that are to become one, oldest first; empty when no tier has enough. */
+  nextMerge(limits: MergeLimits, isHeld: Held): LocalFile[];
   /** Committed files that were sealed before, the oldest first. */
   expired(beforeUs: number, limit: number): string[];
 }
@@ -58,9 +64,9 @@ export function openLocalFiles(walPath: string): LocalFiles {
   return {
     nextMerge: (limits, isHeld) => {
       for (const group of groups.all(limits)) {
-        if (isHeld(groupOf(group))) continue;
+        if (isHeld.group(groupOf(group))) continue;
         const files = filesOf.all(group).map((row): LocalFile => ({ ...recordOf(row), state: row.state }));
-        const run = firstRun(files, group, limits);
+        const run = firstRun(files, group, limits, isHeld);
         if (run.length > 0) return run;
       }
       return [];
@@ -75,13 +81,19 @@ export const groupOf = ({ signal, class: of, day, tier, epoch, committed }: Omit
   `${signal} ${of} ${day} epoch ${epoch} tier ${tier}${committed ? ' committed' : ''}`;
 
 /** The first neighbours that are enough: as many as asked for, or as many as fit into one file. */
-function firstRun(files: readonly LocalFile[], { tier, clock }: Group, limits: MergeLimits): LocalFile[] {
+function firstRun(
+  files: readonly LocalFile[],
+  { tier, clock }: Group,
+  limits: MergeLimits,
+  isHeld: Held,
+): LocalFile[] {
   const { mergeFilesMin, mergeRowsMax, mergeBytesMax } = limits;
   let run: LocalFile[] = [];
   let [rows, bytes] = [0, 0];
   for (const file of files) {
     const small = file.rows * 2 <= mergeRowsMax && file.bytes * 2 <= mergeBytesMax;
-    const fits = file.tier === tier && file.clock === clock && file.state !== 'busy' && small;
+    const free = file.state !== 'busy' && !isHeld.file(file.path);
+    const fits = file.tier === tier && file.clock === clock && free && small;
     if (!fits) {
       [run, rows, bytes] = [[], 0, 0];
       continue;

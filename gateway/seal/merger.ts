@@ -136,10 +136,13 @@ async function mergeAll(
   status: { merges: number },
   stop: AbortSignal,
 ): Promise<void> {
-  const { clock, logger, mergeRetryMs } = settings;
+  const { clock, logger, claims, mergeRetryMs } = settings;
   while (!stop.aborted) {
     const nowMs = clock.monotonicMs();
-    const inputs = files.nextMerge(settings, (group) => (held.get(group) ?? 0) > nowMs);
+    const inputs = files.nextMerge(settings, {
+      group: (group) => (held.get(group) ?? 0) > nowMs,
+      file: claims.isTaken,
+    });
     const [first] = inputs;
     if (first === undefined) return;
     try {
