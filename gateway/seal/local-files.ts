@@ -34,8 +34,9 @@ export interface LocalFiles extends Disposable {
   expired(beforeUs: number, limit: number): string[];
 }
 
-type Group = Pick<SegmentRecord, 'signal' | 'class' | 'day' | 'tier' | 'epoch' | 'clock'> & {
-  readonly committed: 0 | 1;
+type Group = Pick<SegmentRow, 'signal' | 'class' | 'day' | 'tier' | 'epoch' | 'clock' | 'committed'>;
+type GroupName = Pick<SegmentRecord, 'signal' | 'class' | 'day' | 'tier' | 'epoch'> & {
+  readonly committed: 0 | 1 | boolean;
 };
 
 const stateSql = `CASE WHEN committed = 1 THEN 'committed'
@@ -76,11 +77,14 @@ export function openLocalFiles(walPath: string): LocalFiles {
   };
 }
 
+/** Files merged at once, so that one merge does not take long. */
+const mergeFilesMax = 256;
+
 /** Name of a group, for `isHeld`. */
-export const groupOf = ({ signal, class: of, day, tier, epoch, committed }: Omit<Group, 'clock'>): string =>
+export const groupOf = ({ signal, class: of, day, tier, epoch, committed }: GroupName): string =>
   `${signal} ${of} ${day} epoch ${epoch} tier ${tier}${committed ? ' committed' : ''}`;
 
-/** The first neighbours that are enough: as many as asked for, or as many as fit into one file. */
+/** The first neighbours that are enough: all there are, or as many as fit into one file. */
 function firstRun(
   files: readonly LocalFile[],
   { tier, clock }: Group,
@@ -95,6 +99,7 @@ function firstRun(
     const free = file.state !== 'busy' && !isHeld.file(file.path);
     const fits = file.tier === tier && file.clock === clock && free && small;
     if (!fits) {
+      if (run.length >= mergeFilesMin) return run;
       [run, rows, bytes] = [[], 0, 0];
       continue;
     }
@@ -102,9 +107,9 @@ function firstRun(
     run.push(file);
     rows += file.rows;
     bytes += file.bytes;
-    if (run.length === mergeFilesMin) return run;
+    if (run.length === mergeFilesMax) return run;
   }
-  return [];
+  return run.length >= mergeFilesMin ? run : [];
 }
 
 /**

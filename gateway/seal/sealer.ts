@@ -4,6 +4,7 @@ import { crashAt, type ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { type Bell, backoffMs, createBell } from '../../lake/base/retry.ts';
 import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
+import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import { duckdbWriterDefaults } from '../../lake/parquet/duckdb-writer.ts';
 import { parquetjsWriterDefaults } from '../../lake/parquet/parquetjs-writer.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
@@ -173,7 +174,7 @@ function createTurns(settings: Settings, committed: (seal: SealRecord, outcome: 
     });
     if (outcome.seal === undefined) return outcome;
     const gaps = gapsOfSkipped(outcome.skipped);
-    await wal.commitSeal(outcome.seal, gaps.length === 0 ? [] : [gapsBatch(gaps, { gateway, site })]);
+    await wal.commitSeal(outcome.seal, gaps.length === 0 ? [] : [gapsBatch(gaps, gateway)]);
     reach('seal.committed');
     share = 1;
     committed(outcome.seal, outcome);

@@ -79,8 +79,10 @@ function databaseOf(db: Database.Database, options: WorkerOptions, reach: ReachF
           return void write(() => boots.set(command.clock, command.offsetUs));
         case 'compose':
           return write(() => shipments.compose(command.plan));
+        case 'amendShipment':
+          return void write(() => shipments.amend(command.number, command.without), command.gaps);
         case 'markShipped':
-          return void write(() => shipments.markShipped(command.number, command.shippedUs));
+          return void write(() => shipments.markShipped(command.number, command.shippedUs, command.spent));
         case 'applyReceipt':
           return void write(() => shipments.applyReceipt(command.receipt), command.gaps);
         case 'beginEpoch':

@@ -45,10 +45,8 @@ const startWorker = (options: WorkerOptions): WalPort =>
  * stalls the caller. Throws FirnError `unavailable` (not writable), `corrupt` or `unsupported` (a newer format).
  */
 export async function openWal(options: WalOptions): Promise<Wal> {
-  const {
-    ...{ path, clock, onFailure, walQueueBytesMax },
-    ...{ monotonicUs = systemMonotonicUs, startPort = startWorker, ...given },
-  } = { ...walDefaults, ...options };
+  const { path, clock, onFailure, walQueueBytesMax, ...rest } = { ...walDefaults, ...options };
+  const { monotonicUs = systemMonotonicUs, startPort = startWorker, ...given } = rest;
   const newEpoch = given.newEpoch ?? Math.max(1, Math.floor(clock.nowMs() / 1000));
   const port = startPort({ ...given, path, newEpoch });
   const state = await opened(port, path);
@@ -98,7 +96,9 @@ export async function openWal(options: WalOptions): Promise<Wal> {
       command({ kind: 'saveUpload', path: segmentPath, state: uploadState }),
     markUploaded: (paths) => command({ kind: 'markUploaded', paths }),
     compose: async (plan) => (await writer.request({ kind: 'compose', plan }, 0)).value ?? 0,
-    markShipped: (number, shippedUs) => command({ kind: 'markShipped', number, shippedUs }),
+    amendShipment: (number, without, gaps) =>
+      command({ kind: 'amendShipment', number, without, gaps: gaps.map(messageOfBatch) }),
+    markShipped: (number, shippedUs, spent) => command({ kind: 'markShipped', number, shippedUs, spent }),
     applyReceipt: (receipt, gaps = []) =>
       command({ kind: 'applyReceipt', receipt, gaps: gaps.map(messageOfBatch) }),
     beginEpoch: (epoch) => command({ kind: 'beginEpoch', epoch }),

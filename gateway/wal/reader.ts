@@ -1,5 +1,6 @@
 import Database from 'better-sqlite3';
 import { FirnError } from '../../lake/base/errors.ts';
+import type { DaySpent } from '../../lake/base/token-bucket.ts';
 import type { MetricMetadata, Signal } from '../../lake/model/batch.ts';
 import type { ClockQuality, ManifestSegment } from '../../lake/model/manifest.ts';
 import type { Prune } from '../../lake/tables.ts';
@@ -34,6 +35,8 @@ export interface WalReader extends Disposable {
   segments(signal: Signal, prune?: Prune): SegmentRecord[];
   /** How many local files the signal has in all. */
   segmentCount(signal: Signal): number;
+  /** What the day's budget of the link had given when a shipment was shipped last. */
+  shipDay(): DaySpent | undefined;
   /** Runs `read` in one read transaction, so that everything it sees is of one moment. */
   snapshot<T>(read: () => T): T;
 }
@@ -123,6 +126,8 @@ export function openWalReader(path: string): WalReader {
     'SELECT count(*) AS value FROM segment WHERE signal = ?',
   );
 
+  const shipDay = db.prepare<[], string>(`SELECT value FROM meta WHERE key = 'ship_day'`).pluck();
+
   return {
     *tail(signal, afterSeq, uptoSeq) {
       for (let after = afterSeq; ; ) {
@@ -154,6 +159,10 @@ export function openWalReader(path: string): WalReader {
     segments: (signal, { fromUs = null, toUs = null, name = null } = {}) =>
       segments.all({ signal, fromUs, toUs, name }).map(recordOf),
     segmentCount: (signal) => segmentCount.get(signal)?.value ?? 0,
+    shipDay: () => {
+      const text = shipDay.get();
+      return text === undefined ? undefined : (JSON.parse(text) as DaySpent);
+    },
     snapshot: (read) => db.transaction(read)(),
     [Symbol.dispose]: () => void db.close(),
   };

@@ -1,7 +1,8 @@
 import type Database from 'better-sqlite3';
 import { FirnError } from '../../lake/base/errors.ts';
+import type { DaySpent } from '../../lake/base/token-bucket.ts';
 import type { MetricMetadata } from '../../lake/model/batch.ts';
-import { type ManifestSegment, printManifest } from '../../lake/model/manifest.ts';
+import { type ManifestSegment, parseManifest, printManifest } from '../../lake/model/manifest.ts';
 import type { Meta } from './database.ts';
 import type { AppliedReceipt, ShipmentPlan } from './wal.ts';
 
@@ -22,6 +23,12 @@ export function shipmentStatements(db: Database.Database, meta: Meta) {
     `INSERT INTO shipment (number, composed_us, manifest, state) VALUES (?, ?, ?, 'composed')`,
   );
   const descriptions = describe(db);
+  const manifest = db
+    .prepare<[number], string>(`SELECT manifest FROM shipment WHERE number = ? AND state = 'composed'`)
+    .pluck();
+  const keyOf = db.prepare<[string], string>(`SELECT manifest ->> 'key' FROM segment WHERE path = ?`).pluck();
+  const forgetSegment = db.prepare('DELETE FROM segment WHERE path = ?');
+  const rewrite = db.prepare('UPDATE shipment SET manifest = ? WHERE number = ?');
   const shipped = db.prepare(
     `UPDATE shipment SET state = 'shipped', shipped_us = ? WHERE number = ? AND state = 'composed'`,
   );
@@ -45,7 +52,19 @@ export function shipmentStatements(db: Database.Database, meta: Meta) {
       meta.set('last_number', number);
       return number;
     },
-    markShipped: (number: number, shippedUs: number): void => void shipped.run(shippedUs, number),
+    amend: (number: number, without: readonly string[]): void => {
+      const text = manifest.get(number);
+      if (text === undefined) throw notWaiting(`shipment ${number}`);
+      const keys = new Set(without.map((path) => keyOf.get(path)));
+      for (const path of without) forgetSegment.run(path);
+      const old = parseManifest(text, `shipment ${number}`);
+      const segments = old.segments.filter(({ key }) => !keys.has(key));
+      rewrite.run(printManifest({ ...old, segments }), number);
+    },
+    markShipped: (number: number, shippedUs: number, spent: DaySpent | undefined): void => {
+      shipped.run(shippedUs, number);
+      if (spent !== undefined) meta.set('ship_day', JSON.stringify(spent));
+    },
     applyReceipt: (receipt: AppliedReceipt): void => {
       const foreign = receipt.epoch > epoch() || (receipt.epoch === epoch() && receipt.number > lastNumber());
       if (foreign) beginEpoch(receipt.epoch + 1);
@@ -57,7 +76,7 @@ export function shipmentStatements(db: Database.Database, meta: Meta) {
 
 function beginEpochOf(db: Database.Database, meta: Meta): (epoch: number) => void {
   const forget = db.prepare('DELETE FROM shipment');
-  const free = db.prepare('UPDATE segment SET shipment = NULL WHERE shipment IS NOT NULL AND committed = 0 AND refused IS NULL');
+  const free = db.prepare('UPDATE segment SET shipment = NULL, uploaded = 0, upload_state = NULL WHERE shipment IS NOT NULL AND committed = 0 AND refused IS NULL');
   // What the lost shipments described may not have arrived.
   const describeAgain = db.prepare('UPDATE metadata SET shipped_version = 0');
   return (epoch) => {

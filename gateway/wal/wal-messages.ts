@@ -1,3 +1,4 @@
+import type { DaySpent } from '../../lake/base/token-bucket.ts';
 import type { MetricMetadata, SeriesEntry, Signal } from '../../lake/model/batch.ts';
 import type { ClockQuality } from '../../lake/model/manifest.ts';
 import type { AppliedReceipt, SealRecord, SegmentRecord, ShipmentPlan } from './wal.ts';
@@ -51,7 +52,18 @@ export type WalCommand =
   | { readonly kind: 'saveUpload'; readonly path: string; readonly state: string | null }
   | { readonly kind: 'markUploaded'; readonly paths: readonly string[] }
   | { readonly kind: 'compose'; readonly plan: ShipmentPlan }
-  | { readonly kind: 'markShipped'; readonly number: number; readonly shippedUs: number }
+  | {
+      readonly kind: 'amendShipment';
+      readonly number: number;
+      readonly without: readonly string[];
+      readonly gaps: Gaps;
+    }
+  | {
+      readonly kind: 'markShipped';
+      readonly number: number;
+      readonly shippedUs: number;
+      readonly spent: DaySpent | undefined;
+    }
   | { readonly kind: 'applyReceipt'; readonly receipt: AppliedReceipt; readonly gaps: Gaps }
   | { readonly kind: 'beginEpoch'; readonly epoch: number }
   | { readonly kind: 'close' };

@@ -1,3 +1,4 @@
+import type { DaySpent } from '../../lake/base/token-bucket.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import type { ClockQuality, ManifestSegment, ShipmentManifest } from '../../lake/model/manifest.ts';
 import type { StreamClass } from '../../lake/model/stream-class.ts';
@@ -41,7 +42,10 @@ export interface Wal extends AsyncDisposable {
    * Throws FirnError `conflict` when one has a shipment already or is gone.
    */
   compose(plan: ShipmentPlan): Promise<number>;
-  markShipped(number: number, shippedUs: number): Promise<void>;
+  /** Takes segments that can't be uploaded out of a composed shipment, whose manifest was never put, and forgets them. */
+  amendShipment(number: number, without: readonly string[], gaps: readonly Batch[]): Promise<void>;
+  /** `spent`: what the day's budget of the link has given. */
+  markShipped(number: number, shippedUs: number, spent?: DaySpent): Promise<void>;
   /**
    * What the cloud has committed: up to this number of the current epoch. Of a newer epoch, another gateway has shipped
    * under this identity: an epoch after it begins. An older one is not for us any more.
