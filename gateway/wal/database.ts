@@ -45,22 +45,18 @@ function databaseOf(db: Database.Database, options: WorkerOptions, reach: ReachF
   let lastSeq = Math.max(Number(meta.get('sealed_seq')), numberOf(db, 'SELECT max(seq) FROM batch'));
   const boots = bootsOf(db, options);
   const insertRows = prepareAppend(db, options, () => boots.current);
-  /** Inside a transaction: gives the rows their places in the log. */
-  const insert = (messages: readonly AppendMessage[]): void => {
-    // Only a commit moves the counter: what is rolled back gives its places back.
-    messages.forEach((message, index) => void insertRows(lastSeq + 1 + index, message));
-  };
   /** One transaction of `write` and of the rows that belong to it. */
   const write = <T>(work: () => T, messages: readonly AppendMessage[] = []): T => {
     const result = db.transaction(() => {
       const value = work();
-      insert(messages);
+      // Only a commit moves the counter: what is rolled back gives its places back.
+      const newestSeq = messages.reduce((seq, message) => insertRows(seq + 1, message), lastSeq);
       reach('wal.before-commit');
-      return value;
+      return { value, newestSeq };
     })();
-    lastSeq += messages.length;
+    lastSeq = result.newestSeq;
     reach('wal.committed');
-    return result;
+    return result.value;
   };
   const segments = segmentStatements(db, meta);
   const shipments = shipmentStatements(db, meta);
@@ -111,7 +107,8 @@ function changeSegments(
   else segments.replace(command.removed, command.added);
 }
 
-type InsertBatch = (seq: number, message: AppendMessage) => void;
+/** Stores a message, its rows as batch `seq`; returns the newest seq, the one before when there are no rows. */
+type InsertBatch = (seq: number, message: AppendMessage) => number;
 
 function prepareAppend(
   db: Database.Database,
@@ -130,8 +127,10 @@ function prepareAppend(
     for (const { id, labels } of series)
       if (knownSeries.get(id) === undefined) insertSeries.run(id, labels, Number(isAlarm(labels)));
     for (const entry of metadata) upsertMetadata.run(entry);
+    if (rows === 0) return seq - 1;
     const batch = { seq, signal, rows, receivedUs, monoUs, boot: boot(), payload };
-    if (rows > 0) insertBatch.run({ ...batch, crc: batchCrc(batch) });
+    insertBatch.run({ ...batch, crc: batchCrc(batch) });
+    return seq;
   };
 }
 
