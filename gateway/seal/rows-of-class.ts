@@ -1,21 +1,17 @@
 import type { Batch } from '../../lake/model/batch.ts';
+import { seriesIdsOf } from '../../lake/schema/batch-columns.ts';
 
 /**
  * The rows of a batch whose stream is an alarm, or those whose stream is not; undefined when there is none. The batch
  * itself when it has no others.
  */
 export function rowsOfClass(batch: Batch, alarmIds: ReadonlySet<bigint>, alarms: boolean): Batch | undefined {
-  const ids = idsOf(batch);
+  const ids = seriesIdsOf(batch);
   if (ids === undefined) return alarms ? batch : undefined; // gaps
   const rows: number[] = [];
   for (let row = 0; row < batch.rows; row++) if (alarmIds.has(ids[row] ?? 0n) === alarms) rows.push(row);
   if (rows.length === batch.rows) return batch;
   return rows.length === 0 ? undefined : pick(batch, rows);
-}
-
-function idsOf(batch: Batch): BigInt64Array | undefined {
-  if ('seriesId' in batch) return batch.seriesId;
-  return 'streamId' in batch ? batch.streamId : undefined;
 }
 
 /** A batch of these rows: every column by row, what is beside the columns as it is. */

@@ -7,6 +7,7 @@ import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
 import { segmentKey, segmentName } from '../../lake/model/keys.ts';
 import { classOfSignal, type StreamClass } from '../../lake/model/stream-class.ts';
 import type { SegmentFile, SegmentWriter } from '../../lake/parquet/segment-writer.ts';
+import { seriesIdsOf } from '../../lake/schema/batch-columns.ts';
 import { correctBatch } from '../clock/correct-batch.ts';
 import { intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
 import { openWalReader, type StoredBoot, type WalReader } from '../wal/reader.ts';
@@ -163,10 +164,8 @@ function* batchesOf(
 }
 
 function missingLabels(reader: WalReader, batch: Batch): string | undefined {
-  const ids = 'seriesId' in batch ? batch.seriesId : 'streamId' in batch ? batch.streamId : [];
-  const wanted = new Set(ids);
-  const known = reader.labelsOf(wanted);
-  for (const id of wanted)
-    if (!known.has(id)) return `no labels are stored for ${batch.signal} id ${id}`;
+  const ids = new Set(seriesIdsOf(batch));
+  const known = reader.labelsOf(ids);
+  for (const id of ids) if (!known.has(id)) return `no labels are stored for ${batch.signal} id ${id}`;
   return undefined;
 }

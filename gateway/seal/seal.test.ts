@@ -62,11 +62,6 @@ const append = (...values: number[]): Promise<void> =>
   );
 const doubleBits = (value: number): bigint => new BigInt64Array(Float64Array.of(value).buffer)[0] ?? 0n;
 
-function ranges(): number[][] {
-  using reader = openWalReader(wal.path);
-  return reader.shipments().map(({ number, fromSeq, toSeq }) => [number, fromSeq, toSeq]);
-}
-
 /** Everything that was sealed, by path. */
 function sealedSegments(): SegmentRecord[] {
   using reader = openWalReader(wal.path);
