@@ -8,6 +8,7 @@ import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
 import { segmentKey, segmentName } from '../../lake/model/keys.ts';
 import type { ManifestSegment1 } from '../../lake/model/manifest.ts';
 import type { SegmentFile, SegmentWriter } from '../../lake/parquet/segment-writer.ts';
+import { seriesIdsOf } from '../../lake/schema/batch-columns.ts';
 import { intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
 import type { SealRecord, SegmentRecord } from '../wal/wal.ts';
@@ -162,7 +163,7 @@ function* batchesOf(
 }
 
 function missingLabels(reader: WalReader, batch: Batch): string | undefined {
-  const ids = new Set(batch.signal === 'metrics' ? batch.seriesId : batch.streamId);
+  const ids = new Set(seriesIdsOf(batch));
   const known = reader.labelsOf(ids);
   for (const id of ids) if (!known.has(id)) return `no labels are stored for ${batch.signal} id ${id}`;
   return undefined;
