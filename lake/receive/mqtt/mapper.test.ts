@@ -14,8 +14,8 @@ interface Mapped {
   readonly outcome: MqttOutcome;
   readonly metrics: readonly { labels: Labelled; value: number; timestampUs: number }[];
   readonly logs: readonly { labels: Labelled; line: string; timestampNs: bigint }[];
-  /** Of all rows, metrics first. */
-  readonly doubts: readonly (readonly [quality: string | null, deviceUs: number | null])[];
+  /** Of rows that have one, metrics first. */
+  readonly doubts: readonly (readonly [quality: string, deviceUs: number | null])[];
 }
 
 function createMap(
@@ -47,10 +47,10 @@ function createMap(
         line: lines.line[row] ?? '',
         timestampNs: lines.timestampNs[row] ?? 0n,
       })),
-      doubts: [rows, lines].flatMap((batch) =>
-        Array.from({ length: batch.rows }, (_, row) => {
-          const device = batch.deviceTimestampUs?.[row] ?? null;
-          return [batch.quality?.[row] ?? null, device === null ? null : Number(device)] as const;
+      doubts: [rows, lines].flatMap(({ quality = [], deviceTimestampUs = [] }) =>
+        quality.flatMap((text, row) => {
+          const device = deviceTimestampUs[row] ?? null;
+          return text === null ? [] : [[text, device === null ? null : Number(device)] as const];
         }),
       ),
     };
@@ -143,7 +143,7 @@ test.each<[string, number]>([
   for (const name of ['ts', 'timestamp', 'time']) {
     const mapped = map('a/b', `{"value":1,"${name}":${ts}}`);
     expect(mapped.metrics).toEqual([{ labels: { __name__: 'b', topic: 'a/b' }, value: 1, timestampUs }]);
-    expect(mapped.doubts).toEqual([[null, null]]);
+    expect(mapped.doubts).toEqual([]);
   }
 });
 
@@ -173,10 +173,7 @@ test.each<[string, string, number | null]>([
 test.each(['946684800', '1700003600', '1700000000'])('"ts": %s can be', (ts) => {
   const mapped = map('a/b', `[{"value":1,"ts":${ts}},{"value":2}]`);
   expect(mapped.metrics.map(({ timestampUs }) => timestampUs)).toEqual([Number(ts) * second, receivedUs]);
-  expect(mapped.doubts).toEqual([
-    [null, null],
-    [null, null],
-  ]);
+  expect(mapped.doubts).toEqual([]);
 });
 
 test('a gateway that does not know the time itself believes its devices', () => {
@@ -190,7 +187,7 @@ test('a gateway that does not know the time itself believes its devices', () => 
   ] as const) {
     const deviceUs = receivedUs + years * year;
     const mapped = unsure('a/b', `{"value":1,"ts":${deviceUs / second}}`);
-    expect(mapped.doubts).toEqual([[quality, quality === null ? null : deviceUs]]);
+    expect(mapped.doubts).toEqual(quality === null ? [] : [[quality, deviceUs]]);
     expect(mapped.metrics[0]?.timestampUs).toBe(quality === null ? deviceUs : receivedUs);
   }
   expect(unsure('a/b', '{"value":1,"ts":0}').doubts).toEqual([['device-past', 0]]);
@@ -219,6 +216,7 @@ test.each<[string, string | Uint8Array]>([
   const text = typeof payload === 'string' ? payload : Buffer.from(payload).toString('base64');
   expect(mapped).toEqual({
     outcome: 'dead-letter',
+    doubts: [],
     metrics: [],
     logs: [
       {
@@ -253,6 +251,7 @@ test.each([
   const at = payload.includes('ts') ? 1_700_000_001_000_000n : BigInt(receivedUs);
   expect(mapped).toEqual({
     outcome: 'stored',
+    doubts: [],
     metrics: [],
     logs: [{ labels: { source: 'mqtt', topic: 'a/b' }, line, timestampNs: at * 1000n }],
   });
@@ -263,7 +262,7 @@ test.each([
   ['a/b', ' '],
   ['$SYS/broker/load', '1'],
 ])('%s %j is ignored', (topic, payload) => {
-  expect(map(topic, payload)).toEqual({ outcome: 'ignored', metrics: [], logs: [] });
+  expect(map(topic, payload)).toEqual({ outcome: 'ignored', doubts: [], metrics: [], logs: [] });
 });
 
 const templates: TopicTemplate[] = [
