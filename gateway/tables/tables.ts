@@ -50,7 +50,7 @@ export async function openGatewayTables(options: GatewayTablesOptions): Promise<
       signal?.throwIfAborted();
       return tables[table].open(prune);
     },
-    metricMetadata: async () => reader.metadata().map(({ version: _, ...metadata }) => metadata),
+    metricMetadata: async () => reader.metadata(),
     [Symbol.asyncDispose]: async () => {
       for (const table of Object.values(tables)) await table[Symbol.asyncDispose]();
       sizes[Symbol.dispose]();
