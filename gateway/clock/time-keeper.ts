@@ -9,7 +9,7 @@
 export type ClockQuality = 'trusted' | 'corrected' | 'untrusted';
 
 /** Both clocks at one moment. */
-interface ClockReading {
+export interface ClockReading {
   /** Microseconds since the Unix epoch. */
   readonly wallUs: number;
   /** Microseconds since the machine's boot. */

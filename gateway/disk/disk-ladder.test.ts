@@ -15,7 +15,7 @@ const fail = (code: FirnError['code']) =>
 let made = 0;
 const file = (fields: Partial<LadderFile> = {}): LadderFile => ({
   ...{ path: `f${++made}`, signal: 'metrics', class: 'metrics', day: '2027-01-01', state: 'waiting' },
-  ...{ clock: 'trusted', rows: 100, bytes: 100, minTimestampUs: made, maxTimestampUs: made },
+  ...{ rows: 100, bytes: 100, minTimestampUs: made, maxTimestampUs: made },
   ...fields,
 });
 
@@ -41,11 +41,12 @@ function createDisk(files: readonly LadderFile[], faults: Partial<DiskPorts> = {
       return { fileSystemBytes: disk.sizeBytes, availableBytes, ownBytes, databaseFreeBytes: 0 };
     },
     files: {
-      oldest: ({ state, class: of, rollable }, max) =>
+      oldest: ({ state, class: of }, max) =>
         disk.listed
           .filter((one) => one.state === state && (of === undefined || one.class === of))
-          .filter((one) => !rollable || (one.signal === 'metrics' && !disk.held.has(one.path)))
           .slice(0, max),
+      oldestRun: (max) =>
+        disk.listed.filter((one) => one.signal === 'metrics' && !disk.held.has(one.path)).slice(0, max),
       hold: (held) => {
         for (const { path } of held) disk.held.add(path);
       },

@@ -22,7 +22,7 @@ import { type DiskLimits, type DiskPressure, type DiskUsage, pressureOf } from '
 export interface DiskPorts {
   measure(): Promise<DiskUsage>;
   readonly files: LadderFiles & {
-    /** Leaves these out of what is `rollable` from now on. */
+    /** Leaves these out of `oldestRun` from now on. */
     hold(files: readonly LadderFile[]): void;
   };
   /** Forgets files whose rows are elsewhere. */
@@ -43,7 +43,7 @@ export interface DiskPorts {
   releaseBallast(): Promise<boolean>;
 }
 
-interface RolledUp {
+export interface RolledUp {
   /** Samples that are gone. */
   readonly removedRows: number;
   readonly addedBytes: number;
@@ -130,7 +130,8 @@ function createClimber(settings: Settings, guard: DiskGuard, status: DiskStatus)
 
   return async (stop: AbortSignal): Promise<void> => {
     const possible: LadderFiles = {
-      oldest: (filter, max) => (filter.rollable && !canRollUp ? [] : files.oldest(filter, max)),
+      oldest: files.oldest,
+      oldestRun: (max) => (canRollUp ? files.oldestRun(max) : []),
     };
     for (let steps = 0; steps < stepsPerCheckMax && !stop.aborted; steps++) {
       const pressure = pressureOf(await settings.measure(), settings);

@@ -62,17 +62,19 @@ test.each<
 /** Files in the order in which they were received. */
 function filesOf(list: readonly LadderFile[]): LadderFiles {
   return {
-    oldest: ({ state, class: of, rollable }, max) =>
+    oldest: ({ state, class: of }, max) =>
+      list.filter((one) => one.state === state && (of === undefined || one.class === of)).slice(0, max),
+    oldestRun: (max) =>
       list
-        .filter((file) => file.state === state && (of === undefined || file.class === of))
-        .filter((file) => !rollable || (file.signal === 'metrics' && !file.path.includes('rolled')))
+        .filter((one) => one.state === 'waiting' && one.class === 'metrics' && one.signal === 'metrics')
+        .filter(({ path }) => !path.includes('rolled'))
         .slice(0, max),
   };
 }
 let made = 0;
 const file = (state: FileState, of: StreamClass, fields: Partial<LadderFile> = {}): LadderFile => ({
   ...{ path: `f${++made}`, signal: of === 'logs' ? 'logs' : 'metrics', class: of, day: '2027-01-01', state },
-  ...{ clock: 'trusted', rows: 100, bytes: 10, minTimestampUs: made, maxTimestampUs: made + 1 },
+  ...{ rows: 100, bytes: 10, minTimestampUs: made, maxTimestampUs: made + 1 },
   ...fields,
 });
 const at = (ratio: number, fields: Partial<DiskPressure> = {}): DiskPressure => ({
@@ -88,7 +90,7 @@ const at = (ratio: number, fields: Partial<DiskPressure> = {}): DiskPressure => 
 const step = (ratio: number, files: readonly LadderFile[], fields?: Partial<DiskPressure>) =>
   nextStep(at(ratio, fields), filesOf(files), ladderDefaults);
 
-const states: FileState[] = ['committed', 'shipped', 'composed', 'uploaded', 'waiting'];
+const states: FileState[] = ['committed', 'shipped', 'refused', 'composed', 'uploaded', 'waiting'];
 const all = states.flatMap((state) => [file(state, 'logs'), file(state, 'metrics'), file(state, 'alarms')]);
 const without = (...gone: FileState[]) => all.filter(({ state }) => !gone.includes(state));
 const rolled = (files: readonly LadderFile[]) => files.map((one) => ({ ...one, path: `${one.path}-rolled` }));
@@ -106,6 +108,8 @@ test('the steps in their order', () => {
   expect(step(0.91, left)).toMatchObject({ kind: 'remove-copies', state: 'shipped' });
   const dropped: string[] = [];
   let rest = left.filter(({ state }) => state !== 'shipped');
+  expect(step(0.91, rest)).toMatchObject({ kind: 'remove-copies', state: 'refused' });
+  rest = rest.filter(({ state }) => state !== 'refused');
   for (let next = step(2, rest); next !== undefined; next = step(2, rest)) {
     const paths = new Set(next.files.map(({ path }) => path));
     dropped.push(...next.files.map((one) => `${next.kind} ${one.state} ${one.class}`));
@@ -130,17 +134,15 @@ test('a step takes the oldest, and little more than it must', () => {
   expect(step(1.2, copies)?.files).toEqual(copies.slice(0, 500));
 });
 
-test('a roll-up takes files of one day and one clock, within its limits and the room there is', () => {
+test('a roll-up keeps within its limits and the room there is', () => {
   const files = [
     file('waiting', 'metrics'),
-    file('waiting', 'metrics', { day: '2027-01-02' }),
-    file('waiting', 'metrics', { clock: 'untrusted' }),
     file('waiting', 'alarms'),
     file('waiting', 'metrics'),
     file('waiting', 'metrics', { rows: ladderDefaults.rollUpRowsMax }),
     file('waiting', 'metrics'),
   ];
-  expect(step(0.85, files)?.files).toEqual([files[0], files[4]]);
+  expect(step(0.85, files)?.files).toEqual([files[0], files[2]]);
   expect(step(0.85, files, { freeBytes: 20 })?.files).toEqual([files[0]]);
   expect(step(0.85, files, { freeBytes: 19 })).toBeUndefined();
   // No room even for that: dropping needs none.

@@ -7,10 +7,12 @@ import type { DiskPressure } from './pressure.ts';
 /**
  * What removing a local file would cost.
  * `committed`: the lake has its rows. `shipped`: its bytes and the manifest that names them are at the store, the
- * receipt is missing. `uploaded`: its bytes are at the store, no manifest names them. `composed`: a manifest that is on
- * its way names it, so it stays. `waiting`: its rows are here and nowhere else.
+ * receipt is missing. `refused`: the cloud does not take it, which is on record as a gap already. `uploaded`: its bytes
+ * are at the store, no manifest names them. `composed`: a manifest that is on its way names it, so it stays.
+ * `waiting`: its rows are here and nowhere else.
  */
-export type FileState = 'committed' | 'shipped' | 'uploaded' | 'composed' | 'waiting';
+export type FileState = CopyState | 'uploaded' | 'composed' | 'waiting';
+export type CopyState = 'committed' | 'shipped' | 'refused';
 
 export interface LadderFile {
   /** Relative to the data folder. */
@@ -19,8 +21,6 @@ export interface LadderFile {
   readonly class: StreamClass;
   readonly day: string;
   readonly state: FileState;
-  /** What is known of the clock at its receipt. */
-  readonly clock: string;
   readonly rows: number;
   readonly bytes: number;
   readonly minTimestampUs: number;
@@ -52,7 +52,7 @@ const slack = 0.02;
 
 export type LadderStep =
   /** Costs nothing but local answers: the rows are elsewhere. */
-  | { readonly kind: 'remove-copies'; readonly state: 'committed' | 'shipped'; readonly files: Files }
+  | { readonly kind: 'remove-copies'; readonly state: CopyState; readonly files: Files }
   /** Raw metrics of one day become their last sample of each minute and rollups. */
   | { readonly kind: 'roll-up'; readonly files: Files }
   /** The rows are gone. */
@@ -66,13 +66,13 @@ type Files = readonly LadderFile[];
  */
 export interface LadderFiles {
   oldest(filter: LadderFilter, filesMax: number): readonly LadderFile[];
+  /** Raw metrics that one roll-up may take: neighbours of one day and class, whose rows are nowhere else. */
+  oldestRun(filesMax: number): readonly LadderFile[];
 }
 
 interface LadderFilter {
   readonly state: FileState;
   readonly class?: StreamClass;
-  /** Raw samples that a roll-up may make fewer; the newest and those that were looked at in vain are left out. */
-  readonly rollable?: true;
 }
 
 /** The next step, or undefined when all is well or nothing is left that may be given up. */
@@ -88,7 +88,9 @@ export function nextStep(
   const rolled = rollUp(pressure, files, settings);
   if (rolled !== undefined || ratio < settings.dropAt) return rolled;
   return (
-    removeCopies(pressure, files, settings, 'shipped', settings.dropAt) ?? drop(pressure, files, settings)
+    removeCopies(pressure, files, settings, 'shipped', settings.dropAt) ??
+    removeCopies(pressure, files, settings, 'refused', settings.dropAt) ??
+    drop(pressure, files, settings)
   );
 }
 
@@ -96,7 +98,7 @@ function removeCopies(
   pressure: DiskPressure,
   files: LadderFiles,
   settings: LadderSettings,
-  state: 'committed' | 'shipped',
+  state: CopyState,
   threshold: number,
 ): LadderStep | undefined {
   const found = files.oldest({ state }, settings.filesPerStepMax);
@@ -110,13 +112,11 @@ function rollUp(
   settings: LadderSettings,
 ): LadderStep | undefined {
   const { filesPerStepMax, rollUpRowsMax, rollUpBytesMax } = settings;
-  const found = files.oldest({ state: 'waiting', class: 'metrics', rollable: true }, filesPerStepMax);
   // What is written needs room before what it replaces is gone.
   const bytesMax = Math.min(rollUpBytesMax, pressure.freeBytes / 2);
   const group: LadderFile[] = [];
   let [rows, bytes] = [0, 0];
-  for (const file of found) {
-    if (file.day !== found[0]?.day || file.clock !== found[0].clock) continue;
+  for (const file of files.oldestRun(filesPerStepMax)) {
     rows += file.rows;
     bytes += file.bytes;
     if (rows > rollUpRowsMax || bytes > bytesMax) break;
