@@ -12,11 +12,12 @@ export interface Ballast {
   release(): Promise<boolean>;
 }
 
+export const ballastName = 'ballast';
 /** A few transactions of the log. */
 const ballastBytes = 2 * 1024 * 1024;
 
 export function createBallast(dataDir: string): Ballast {
-  const path = join(dataDir, 'ballast');
+  const path = join(dataDir, ballastName);
   return {
     restore: async (freeBytes) => {
       const found = await stat(path).catch(() => undefined);

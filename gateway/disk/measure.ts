@@ -1,6 +1,7 @@
 import { readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import { ballastName } from './ballast.ts';
 import type { DiskUsage } from './pressure.ts';
 
 export interface DiskMeter extends Disposable {
@@ -32,10 +33,12 @@ export function openDiskMeter(dataDir: string, walPath: string, segmentBytes: ()
       const { bsize, blocks, bavail } = await statfs(dataDir);
       const free = db.pragma('freelist_count', { simple: true }) as number;
       const databaseFreeBytes = free * pageBytes;
-      const others = await bytesBelow(dataDir, 'segments');
+      const others = await bytesBelow(dataDir, new Set(['segments', ballastName]));
+      // The ballast is a part of the reserve.
+      const ballastBytes = (await sizeOf(join(dataDir, ballastName))) ?? 0;
       return {
         fileSystemBytes: blocks * bsize,
-        availableBytes: bavail * bsize + (await stillThere()),
+        availableBytes: bavail * bsize + ballastBytes + (await stillThere()),
         ownBytes: Math.max(0, segmentBytes() + others - databaseFreeBytes),
         databaseFreeBytes,
       };
@@ -53,14 +56,14 @@ const sizeOf = (path: string): Promise<number | undefined> =>
     () => undefined,
   );
 
-/** Size of all files below a folder, but for one of its folders. What vanishes meanwhile counts nothing. */
-async function bytesBelow(folder: string, except: string): Promise<number> {
+/** Size of all files below a folder, but for some entries of it. What vanishes meanwhile counts nothing. */
+async function bytesBelow(folder: string, except: ReadonlySet<string> = new Set()): Promise<number> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   let bytes = 0;
   for (const entry of entries) {
-    if (entry.name === except) continue;
+    if (except.has(entry.name)) continue;
     const path = join(folder, entry.name);
-    bytes += entry.isDirectory() ? await bytesBelow(path, '') : ((await sizeOf(path)) ?? 0);
+    bytes += entry.isDirectory() ? await bytesBelow(path) : ((await sizeOf(path)) ?? 0);
   }
   return bytes;
 }

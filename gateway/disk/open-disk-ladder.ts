@@ -52,7 +52,7 @@ export async function openDiskLadder(options: OpenDiskLadderOptions): Promise<Op
     rollUp,
     measure: async () => {
       const usage = await meter.measure();
-      // The ballast is room that is kept, not used; where there is none for it, it is done without.
+      // Where there is no room for ballast, it is done without.
       const { headroomBytes } = pressureOf(usage, options);
       await ballast.restore(headroomBytes).catch((error: unknown) => {
         logger.debug('there is no ballast', { error: messageOf(error) });
