@@ -131,6 +131,8 @@ test('a star gives each column once', async () => {
     'value',
     'labels',
     'site',
+    'quality',
+    'device_timestamp',
   ]);
 });
 
