@@ -23,7 +23,7 @@ export interface GatewayClockOptions extends Pick<TimeKeeperSettings, 'trust'> {
 }
 
 /** Time from elsewhere: `trueUs` was the time when our monotonic clock showed `atMonotonicMs`. */
-export interface OutsideTime {
+interface OutsideTime {
   readonly trueUs: number;
   readonly atMonotonicMs: number;
 }

@@ -12,7 +12,7 @@ import type { DiskPressure } from './pressure.ts';
  * `waiting`: its rows are here and nowhere else.
  */
 export type FileState = CopyState | 'uploaded' | 'composed' | 'waiting';
-export type CopyState = 'committed' | 'shipped' | 'refused';
+type CopyState = 'committed' | 'shipped' | 'refused';
 
 export interface LadderFile {
   /** Relative to the data folder. */
