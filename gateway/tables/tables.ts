@@ -41,12 +41,16 @@ export function openGatewayTables(options: GatewayTablesOptions): GatewayTables 
   const sizes = openTailSizes(walPath);
   /** Opened when they are first asked for: until then the engine need not be there. */
   const tables = new Map<Signal, Promise<SignalTable>>();
+  let last: Promise<unknown> = Promise.resolve();
   const tableOf = (signal: Signal): Promise<SignalTable> => {
-    const table =
-      tables.get(signal) ??
-      openTail(engine, signal, site).then((tail) => createSignalTable(options, signal, reader, sizes, tail));
+    const known = tables.get(signal);
+    if (known !== undefined) return known;
+    // One after another: each would make the schema that all are in.
+    const table = last
+      .then(() => openTail(engine, signal, site))
+      .then((tail) => createSignalTable(options, signal, reader, sizes, tail));
+    last = table.catch(() => tables.delete(signal));
     tables.set(signal, table);
-    table.catch(() => tables.delete(signal));
     return table;
   };
   return {
