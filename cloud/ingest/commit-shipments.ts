@@ -40,6 +40,8 @@ export interface ShipmentBatch {
 
 export interface CommittedBatch {
   readonly state: TableState;
+  /** The marks that this commit was made on. */
+  readonly before: Marks;
   /** Files and rows added by this call; 0 when another process had added them. */
   readonly files: number;
   readonly rows: number;
@@ -57,10 +59,12 @@ export async function commitShipments(
   options: CommitOptions = {},
 ): Promise<CommittedBatch> {
   let added: readonly DataFile[] = [];
+  let before: Marks = new Map();
   const state = await commit(
     table,
     (current) => {
       const marks = marksOf(current, table.prefix);
+      before = marks;
       checkForward(marks, batch, table);
       checkUnmoved(marks, batch, table);
       added = filesAfter(marks, batch, table);
@@ -73,7 +77,7 @@ export async function commitShipments(
     },
     options,
   );
-  return { state, files: added.length, rows: added.reduce((sum, { rows }) => sum + rows, 0) };
+  return { state, before, files: added.length, rows: added.reduce((sum, { rows }) => sum + rows, 0) };
 }
 
 const positionsOf = ({ shipments }: ShipmentBatch, gateway: string): Position[] =>

@@ -81,11 +81,11 @@ const seeds = (count: number, from: number): number[] =>
 
 test('each row is in its table exactly once, whoever is killed when', async () => {
   const outcomes: Outcome[] = [];
-  for (const seed of seeds(60, 1)) outcomes.push(await simulate(seed, commitShipments));
+  for (const seed of seeds(40, 1)) outcomes.push(await simulate(seed, commitShipments));
   expect(outcomes.flatMap(({ wrong }) => wrong)).toEqual([]);
   // It did try hard.
-  expect(outcomes.reduce((sum, { crashes }) => sum + crashes, 0)).toBeGreaterThan(200);
-  expect(outcomes.reduce((sum, { lostRaces }) => sum + lostRaces, 0)).toBeGreaterThan(100);
+  expect(outcomes.reduce((sum, { crashes }) => sum + crashes, 0)).toBeGreaterThan(130);
+  expect(outcomes.reduce((sum, { lostRaces }) => sum + lostRaces, 0)).toBeGreaterThan(60);
 });
 
 // The same simulation must notice when the rule is broken.

@@ -88,6 +88,13 @@ export interface TenantIngestOptions {
   readonly commitOptions?: CommitOptions;
 }
 
+/**
+ * A round commits to these after all others, so what both of them have is everywhere: the others' marks, which may not
+ * move for months, are not waited for.
+ */
+const lastTables: readonly Signal[] = ['metrics', 'logs'];
+const commitOrder = [...signals.filter((table) => !lastTables.includes(table)), ...lastTables];
+
 type Gateways = ReadonlyMap<string, GatewayProgress>;
 
 export function openTenantIngest(options: TenantIngestOptions): TenantIngest {
@@ -148,19 +155,31 @@ function shippingOf(gateway: string, { last, receipt }: GatewayProgress): Gatewa
   return [{ gateway, site, progress, lastHeardUs: committedUs }];
 }
 
+/**
+ * Most tenants have no gaps, and no table of them. Whether another process made one is looked up so often; a commit to
+ * it that comes in between is refused by the store, and tried again from what is there.
+ */
+const absentTableMaxAgeMs = 60_000;
+
 /** Brings every gateway's progress up to the tables' newest marks. Throws FirnError `conflict` when one went backwards. */
 async function readMarks({ tables }: TenantIngestOptions, gateways: Gateways): Promise<void> {
   const marks = await Promise.all(
-    signals.map(async (table) => [table, marksOf(await tables[table].load(), tables[table].prefix)] as const),
+    signals.map(async (table) => {
+      const state = await tables[table].load(0, absentTableMaxAgeMs);
+      return [table, marksOf(state, tables[table].prefix)] as const;
+    }),
   );
   for (const [gateway, progress] of gateways) {
-    for (const [table, ofTable] of marks) see(progress, table, ofTable, gateway);
-    const everywhere = signals.map((table) => progress.seen.get(table) ?? origin).reduce(earlierOf);
+    // Another process has been here: it may have taken shipments that came too late for this one.
+    for (const [table, ofTable] of marks)
+      if (see(progress, table, ofTable, gateway)) progress.earlier = undefined;
+    const everywhere = lastTables.map((table) => progress.seen.get(table) ?? origin).reduce(earlierOf);
     progress.done = laterOf(progress.done, everywhere);
   }
 }
 
-function see(progress: GatewayProgress, table: Signal, marks: Marks, gateway: string): void {
+/** True when the mark has moved. */
+function see(progress: GatewayProgress, table: Signal, marks: Marks, gateway: string): boolean {
   const mark = marks.get(gateway) ?? noMark;
   const before = progress.seen.get(table) ?? noMark;
   if (comparePositions(mark, before) < 0)
@@ -170,8 +189,10 @@ function see(progress: GatewayProgress, table: Signal, marks: Marks, gateway: st
       subject: table,
       message: `table ${table} was rolled back: the mark of gateway ${gateway} is behind what it was`,
     });
-  if (comparePositions(mark, before) > 0) progress.lag.set(table, 0);
+  const moved = comparePositions(mark, before) > 0;
+  if (moved) progress.lag.set(table, 0);
   progress.seen.set(table, mark);
+  return moved;
 }
 
 async function commitHauls(
@@ -190,7 +211,7 @@ async function commitHauls(
   }
   await describeMetrics(options, hauls);
   const commits: TableCommit[] = [];
-  for (const table of signals) {
+  for (const table of commitOrder) {
     const committed = await commitTable(options, gateways, hauls, table, signal);
     if (committed) commits.push(committed);
   }
@@ -215,9 +236,9 @@ async function commitTable(
   const shipments = hauls
     .flatMap((haul) => haul.shipments)
     .filter(({ manifest }) => manifest.segments.some((segment) => segment.signal === table));
-  const lagging = [...gateways.values()].some(
-    ({ lag }) => (lag.get(table) ?? 0) >= options.limits.marksLagMax,
-  );
+  const lagging =
+    lastTables.includes(table) &&
+    [...gateways.values()].some(({ lag }) => (lag.get(table) ?? 0) >= options.limits.marksLagMax);
   if (shipments.length === 0 && !lagging) return undefined;
   const reached = new Map(hauls.map(({ gateway, to }) => [gateway, to]));
   const progress: ShipmentBatch['progress'] = new Map(
@@ -226,13 +247,18 @@ async function commitTable(
       { seen: seen.get(table) ?? origin, to: laterOf(reached.get(gateway) ?? done, done) },
     ]),
   );
-  const { state, files, rows } = await options.commitShipments(
+  const { state, before, files, rows } = await options.commitShipments(
     options.tables[table],
     { progress, shipments, marksOnly: lagging },
     { ...options.commitOptions, ...(signal ? { signal } : {}) },
   );
   const marks = marksOf(state, options.tables[table].prefix);
-  for (const [gateway, each] of gateways) see(each, table, marks, gateway);
+  for (const [gateway, each] of gateways) {
+    // As in readMarks.
+    const seen = each.seen.get(table) ?? noMark;
+    if (comparePositions(before.get(gateway) ?? noMark, seen) !== 0) each.earlier = undefined;
+    see(each, table, marks, gateway);
+  }
   return files === 0 ? undefined : { tenant: options.tenant, table, version: state.version, files, rows };
 }
 

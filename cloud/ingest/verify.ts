@@ -3,6 +3,7 @@ import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
 import { siteId, type TenantId } from '../../lake/model/ids.ts';
 import { parseSegmentName } from '../../lake/model/keys.ts';
 import { type ManifestSegment, parseManifest, type ShipmentManifest } from '../../lake/model/manifest.ts';
+import { classOfSignal } from '../../lake/model/stream-class.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { footerLength, footerTailBytes, textBounds } from '../../lake/parquet/parquet-footer.ts';
 import { dayOfUs, dayText, tableSchemas } from '../../lake/schema/tables.ts';
@@ -97,7 +98,7 @@ function checkSegment(segment: ManifestSegment, manifest: ShipmentManifest): voi
   const prefix = `${manifest.tenant}/inbox/${manifest.gateway}/segments/${signal}/`;
   if (!key.startsWith(prefix)) throw refuse(`segment ${key} is not under ${prefix}`);
   const name = parseSegmentName(key.slice(prefix.length));
-  if (name === undefined || name.day !== day || (name.class === 'alarms') !== (segment.class === 'alarms'))
+  if (name?.day !== day || (name.class ?? classOfSignal(signal)) !== segment.class)
     throw refuse(`segment ${key} is not named after epoch, range, day and class of its rows`);
   if (name.epoch > manifest.epoch) throw refuse(`segment ${key} is of a later epoch than its shipment`);
   if (name.merge?.kind === 'after-commit')

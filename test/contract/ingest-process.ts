@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
-import { openTable } from '../../cloud/catalog/table.ts';
+import { openTable, openTables } from '../../cloud/catalog/table.ts';
 import type { CommitShipments } from '../../cloud/ingest/commit-shipments.ts';
 import { type IngestLimits, ingestLimits, openTenantIngest } from '../../cloud/ingest/tenant-ingest.ts';
 import { createLogger } from '../../lake/base/log.ts';
-import { type Signal, signals } from '../../lake/model/batch.ts';
+import { signals } from '../../lake/model/batch.ts';
 import type { ManifestSegment } from '../../lake/model/manifest.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { locationOf, seededUuid, stillClock, tenant } from './lake-fixtures.ts';
@@ -56,14 +56,9 @@ export function ingester(
     );
     const clock = stillClock();
     const tableLimits = { smallManifestsMax: 4, manifestEntriesMax: 6, snapshotsMax: 8 };
-    const table = (signal: Signal) =>
-      openTable({ store, tenant, signal, locationOf, clock, limits: tableLimits });
     const ingest = openTenantIngest({
       tenant,
-      tables: Object.fromEntries(signals.map((signal) => [signal, table(signal)])) as Record<
-        Signal,
-        ReturnType<typeof table>
-      >,
+      tables: openTables({ store, tenant, locationOf, clock, limits: tableLimits }),
       logger: createLogger('silent'),
       limits: {
         ...ingestLimits,
