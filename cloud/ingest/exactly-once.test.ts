@@ -86,7 +86,7 @@ test('each row is in its table exactly once, whoever is killed when', async () =
   // It did try hard.
   expect(outcomes.reduce((sum, { crashes }) => sum + crashes, 0)).toBeGreaterThan(130);
   expect(outcomes.reduce((sum, { lostRaces }) => sum + lostRaces, 0)).toBeGreaterThan(60);
-});
+}, 120_000);
 
 // The same simulation must notice when the rule is broken.
 const files = (batch: Parameters<CommitShipments>[1]) => ({ ...batch, marksOnly: false });

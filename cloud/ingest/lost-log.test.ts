@@ -86,6 +86,7 @@ test.each([1, 2] as const)(
     expect(total(({ late }) => late)).toBeGreaterThan(3);
     expect(total(({ crashes }) => crashes)).toBeGreaterThan(40);
   },
+  120_000,
 );
 
 // The same simulation must notice when a rule is broken.
