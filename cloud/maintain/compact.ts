@@ -64,7 +64,8 @@ export async function compactOnce(
   isHeld: (group: string) => boolean,
 ): Promise<Compaction | undefined> {
   const { table, limits, commitOptions = {} } = options;
-  const state = await table.load();
+  // A table that was made since then has only files that are too young.
+  const state = await table.load(0, limits.fileAgeMsMin);
   if (!state.metadata) return undefined;
   const entries = await oldEntries(table, state, state.metadata, limits.fileAgeMsMin);
   const today = Math.floor(table.clock.nowMs() / 86_400_000);

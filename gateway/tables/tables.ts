@@ -3,8 +3,9 @@ import Database from 'better-sqlite3';
 import type { Logger } from '../../lake/base/log.ts';
 import type { Signal } from '../../lake/model/batch.ts';
 import type { SiteId, TenantId } from '../../lake/model/ids.ts';
-import { type ColumnType, tableSchemas } from '../../lake/schema/tables.ts';
-import { type Engine, sqlText } from '../../lake/sql/duckdb/engine.ts';
+import { filesSql } from '../../lake/parquet/files-sql.ts';
+import { tableSchemas } from '../../lake/schema/tables.ts';
+import type { Engine } from '../../lake/sql/duckdb/engine.ts';
 import type { Prune, Tables, TableView } from '../../lake/tables.ts';
 import { type IntactBatch, intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
@@ -34,24 +35,33 @@ export interface GatewayTables extends Tables, AsyncDisposable {}
  * read in one SQLite transaction: the segments that there are, and of the tail the rows after the last seal. What is
  * sealed, merged or expired later changes nothing in it, so that no row is seen twice and none is missed.
  */
-export async function openGatewayTables(options: GatewayTablesOptions): Promise<GatewayTables> {
+export function openGatewayTables(options: GatewayTablesOptions): GatewayTables {
   const { walPath, tenant, engine, site } = options;
   const reader = openWalReader(walPath);
   const sizes = openTailSizes(walPath);
-  const tables: Readonly<Record<Signal, SignalTable>> = {
-    metrics: createSignalTable(options, 'metrics', reader, sizes, await openTail(engine, 'metrics', site)),
-    logs: createSignalTable(options, 'logs', reader, sizes, await openTail(engine, 'logs', site)),
+  /** Opened when they are first asked for: until then the engine need not be there. */
+  const tables = new Map<Signal, Promise<SignalTable>>();
+  let last: Promise<unknown> = Promise.resolve();
+  const tableOf = (signal: Signal): Promise<SignalTable> => {
+    const known = tables.get(signal);
+    if (known !== undefined) return known;
+    // One after another: each would make the schema that all are in.
+    const table = last
+      .then(() => openTail(engine, signal, site))
+      .then((tail) => createSignalTable(options, signal, reader, sizes, tail));
+    last = table.catch(() => tables.delete(signal));
+    tables.set(signal, table);
+    return table;
   };
   return {
     tenant,
     open: async (table, prune, signal) => {
       signal?.throwIfAborted();
-      return tables[table].open(prune);
+      return (await tableOf(table)).open(prune);
     },
-    metricMetadata: async () => reader.metadata().map(({ version: _, ...metadata }) => metadata),
+    metricMetadata: async () => reader.metadata(),
     [Symbol.asyncDispose]: async () => {
-      await tables.metrics[Symbol.asyncDispose]();
-      await tables.logs[Symbol.asyncDispose]();
+      for (const table of tables.values()) await (await table)[Symbol.asyncDispose]();
       sizes[Symbol.dispose]();
       reader[Symbol.dispose]();
     },
@@ -139,20 +149,11 @@ function createSignalTable(
   };
 }
 
-const duckdbTypes: Readonly<Record<ColumnType, string>> = {
-  long: 'BIGINT',
-  double: 'DOUBLE',
-  string: 'VARCHAR',
-  timestamptz: 'TIMESTAMPTZ',
-};
-
 function fromText(signal: Signal, paths: readonly string[], tailSelects: readonly string[]): string {
-  const { columns } = tableSchemas[signal];
-  const names = columns.map(({ name }) => `"${name}"`).join(', ');
-  const files = `read_parquet([${paths.map(sqlText).join(', ')}], hive_partitioning = false)`;
-  const selects = [...(paths.length > 0 ? [`SELECT ${names} FROM ${files}`] : []), ...tailSelects];
-  const nothing = columns.map(({ name, type }) => `NULL::${duckdbTypes[type]} AS "${name}"`).join(', ');
-  return `(${selects.join(' UNION ALL ') || `SELECT ${nothing} WHERE false`})`;
+  const files = filesSql(tableSchemas[signal], paths);
+  if (tailSelects.length === 0) return files;
+  const selects = [...(paths.length > 0 ? [`SELECT * FROM ${files}`] : []), ...tailSelects];
+  return `(${selects.join(' UNION ALL ')})`;
 }
 
 interface TailSizes extends Disposable {

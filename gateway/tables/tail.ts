@@ -1,8 +1,10 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
 import { FirnError } from '../../lake/base/errors.ts';
 import type { Signal } from '../../lake/model/batch.ts';
-import { layouts } from '../../lake/parquet/duckdb-copy.ts';
-import { columnsOf, openRowAppender } from '../../lake/parquet/duckdb-rows.ts';
+import { openRowAppender } from '../../lake/parquet/duckdb-rows.ts';
+import { columnSql, hasSeriesName, rowDdl, rowTypesOf } from '../../lake/parquet/row-table.ts';
 import { nameOf } from '../../lake/parquet/series-order.ts';
+import { batchColumnsOf, columnOf } from '../../lake/schema/batch-columns.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { type Engine, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import type { IntactBatch } from '../wal/intact-batches.ts';
@@ -41,38 +43,18 @@ const schemaName = 'firn_tail';
 export async function openTail(engine: Engine, signal: Signal, site: string): Promise<Tail> {
   const connection = await engine.connect();
   await connection.run(`CREATE SCHEMA IF NOT EXISTS ${schemaName}`);
-  const { ddl } = layouts[signal];
   let generations: Generation[] = [];
   let created = 0;
   const pinned = new Set<{ readonly afterSeq: number }>();
 
   const create = async (firstSeq: number): Promise<Generation> => {
     const table = `${signal}_${++created}`;
-    await connection.run(`CREATE TABLE ${schemaName}.${table} (seq BIGINT, ${ddl})`);
+    await connection.run(`CREATE TABLE ${schemaName}.${table} (seq BIGINT, ${rowDdl(signal)})`);
     await connection.run(
       `CREATE TABLE ${schemaName}.${table}_series (id BIGINT, name VARCHAR, labels VARCHAR)`,
     );
     return { table, firstSeq, lastSeq: firstSeq };
   };
-  const addRows = async (table: string, batches: readonly IntactBatch[]): Promise<void> => {
-    using appender = await openRowAppender(connection, table, schemaName);
-    for (const { seq, batch } of batches) {
-      const seqs = new BigInt64Array(batch.rows).fill(BigInt(seq));
-      appender.append([seqs, ...columnsOf(batch)], batch.rows);
-    }
-  };
-  const addSeries = async (table: string, labelsOf: LabelsOf): Promise<void> => {
-    const result = await connection.runAndReadAll(
-      `SELECT DISTINCT id FROM ${schemaName}.${table}
-       WHERE id NOT IN (SELECT id FROM ${schemaName}.${table}_series)`,
-    );
-    const series = [...labelsOf(result.getRows().map(([id]) => id as bigint))];
-    using appender = await openRowAppender(connection, `${table}_series`, schemaName);
-    const ids = BigInt64Array.from(series, ([id]) => id);
-    const names = series.map(([, labels]) => (signal === 'metrics' ? nameOf(labels) : ''));
-    appender.append([ids, names, series.map(([, labels]) => labels)], series.length);
-  };
-
   return {
     load: async (batches, sealedSeq, labelsOf) => {
       const first = batches[0]?.seq;
@@ -83,8 +65,8 @@ export async function openTail(engine: Engine, signal: Signal, site: string): Pr
       await connection.run('BEGIN');
       try {
         const generation = fits ? newest : await create(first);
-        await addRows(generation.table, batches);
-        await addSeries(generation.table, labelsOf);
+        await addRows(connection, signal, generation.table, batches);
+        await addSeries(connection, signal, generation.table, labelsOf);
         await connection.run('COMMIT');
         generation.lastSeq = last;
         if (!fits) generations.push(generation);
@@ -114,20 +96,50 @@ export async function openTail(engine: Engine, signal: Signal, site: string): Pr
   };
 }
 
+async function addRows(
+  connection: DuckDBConnection,
+  signal: Signal,
+  table: string,
+  batches: readonly IntactBatch[],
+): Promise<void> {
+  using appender = await openRowAppender(connection, table, ['BIGINT', ...rowTypesOf(signal)], schemaName);
+  const columns = batchColumnsOf(signal);
+  for (const { seq, batch } of batches) {
+    const seqs = new BigInt64Array(batch.rows).fill(BigInt(seq));
+    appender.append([seqs, ...columns.map(({ name }) => columnOf(batch, name))], batch.rows);
+  }
+}
+
+/** Labels of the series that are new in a generation. */
+async function addSeries(
+  connection: DuckDBConnection,
+  signal: Signal,
+  table: string,
+  labelsOf: LabelsOf,
+): Promise<void> {
+  const { seriesColumn } = tableSchemas[signal];
+  if (seriesColumn === undefined) return;
+  const result = await connection.runAndReadAll(
+    `SELECT DISTINCT "${seriesColumn}" FROM ${schemaName}.${table}
+     WHERE "${seriesColumn}" NOT IN (SELECT id FROM ${schemaName}.${table}_series)`,
+  );
+  const series = [...labelsOf(result.getRows().map(([id]) => id as bigint))];
+  const types = ['BIGINT', 'VARCHAR', 'VARCHAR'] as const;
+  using appender = await openRowAppender(connection, `${table}_series`, types, schemaName);
+  const ids = BigInt64Array.from(series, ([id]) => id);
+  const hasName = hasSeriesName(signal);
+  const names = series.map(([, labels]) => (hasName ? nameOf(labels) : ''));
+  appender.append([ids, names, series.map(([, labels]) => labels)], series.length);
+}
+
 /** The columns of lake/schema/tables.ts, in that order. */
 function selectOf(signal: Signal, table: string, site: string): string {
-  const { idColumn, timestampUs, rest } = layouts[signal];
-  const expressions: Readonly<Record<string, string>> = {
-    ...Object.fromEntries(rest.map((name) => [name, name])),
-    [idColumn]: 'id',
-    timestamp: `make_timestamptz(${timestampUs})`,
-    timestamp_ns: 'time',
-    name: 'name',
-    labels: 'labels',
-    site: sqlText(site),
-  };
-  const columns = tableSchemas[signal].columns.map(({ name }) => `${expressions[name]} AS "${name}"`);
-  return `SELECT ${columns.join(', ')} FROM ${schemaName}.${table} JOIN ${schemaName}.${table}_series USING (id)`;
+  const { columns, seriesColumn } = tableSchemas[signal];
+  const parts = { site: sqlText(site), ofSeries: (name: string) => `"${name}"` };
+  const select = columns.map((column) => `${columnSql(column, parts)} AS "${column.name}"`).join(', ');
+  const series =
+    seriesColumn === undefined ? '' : `JOIN ${schemaName}.${table}_series ON id = "${seriesColumn}"`;
+  return `SELECT ${select} FROM ${schemaName}.${table} ${series}`;
 }
 
 export function tailTooLong(signal: Signal, limit: keyof TailLimits, max: number): FirnError {

@@ -23,10 +23,18 @@ const labels = '{"__name__":"http_requests_total","a.b":"dot","service":"api-gat
 const rows: Readonly<Record<Signal, string>> = {
   metrics: `(SELECT CASE WHEN i % 3 = 0 THEN 'up' ELSE 'http_requests_total' END AS name, i AS series_id,
     make_timestamptz(${nowUs} - i * 600000000) AS timestamp, CAST(i AS DOUBLE) AS value,
-    ${sqlText(labels)} AS labels, 'plant' AS site FROM range(20) t(i))`,
+    ${sqlText(labels)} AS labels, 'plant' AS site, CASE WHEN i = 7 THEN 'device-past' END AS quality,
+    CASE WHEN i = 7 THEN make_timestamptz(0) END AS device_timestamp FROM range(20) t(i))`,
   logs: `(SELECT 1::BIGINT AS stream_id, make_timestamptz(${nowUs} - i * 600000000) AS timestamp, i AS timestamp_ns,
     'line ' || i AS line, ${sqlText(labels)} AS labels, NULL::VARCHAR AS attributes, 'info' AS severity,
-    NULL::VARCHAR AS trace_id, NULL::VARCHAR AS span_id, 'plant' AS site FROM range(3) t(i))`,
+    NULL::VARCHAR AS trace_id, NULL::VARCHAR AS span_id, 'plant' AS site, NULL::VARCHAR AS quality,
+    NULL::TIMESTAMPTZ AS device_timestamp FROM range(3) t(i))`,
+  metrics_1m: `(SELECT 'up' AS name, i AS series_id, make_timestamptz(${nowUs} - i * 60000000) AS timestamp,
+    1.5::DOUBLE AS min, 3.5::DOUBLE AS max, 5::DOUBLE AS sum, 2::BIGINT AS count, 3.5::DOUBLE AS last,
+    ${sqlText(labels)} AS labels, 'plant' AS site FROM range(2) t(i))`,
+  gaps: `(SELECT make_timestamptz(${nowUs} - 3600000000) AS timestamp, make_timestamptz(${nowUs}) AS end_timestamp,
+    'metrics' AS signal, 'metrics' AS class, 'gap' AS kind, 'disk-full' AS reason, 120::BIGINT AS rows,
+    NULL::VARCHAR AS detail, 'gw-1' AS gateway, 'plant' AS site)`,
 };
 
 let folder: string;
@@ -123,7 +131,47 @@ test('a star gives each column once', async () => {
     'value',
     'labels',
     'site',
+    'quality',
+    'device_timestamp',
   ]);
+});
+
+test('gaps and rollups are tables like the others, whatever their columns are called', async () => {
+  expect(
+    await run(`SELECT signal, class, kind, reason, rows, detail, gateway, timeend - time = interval '1 hour'
+      FROM gaps WHERE timestamp <= now() AND end_timestamp > now() - interval '1 minute'`),
+  ).toEqual([['metrics', 'metrics', 'gap', 'disk-full', 120n, null, 'gw-1', true]]);
+  expect(pruned).toEqual([{ toUs: nowUs }]);
+  expect(await run('SELECT g.rows AS last, count(*) FROM gaps AS g GROUP BY rows ORDER BY rows')).toEqual([
+    [120n, 1n],
+  ]);
+  expect(
+    await run(`SELECT min(min), max(max), sum(sum) / sum(count), max(last), count(count)
+      FROM metrics_1m WHERE __name__ = 'up' AND labels->>'service' = 'api-gateway'`),
+  ).toEqual([[1.5, 3.5, 2.5, 3.5, 2n]]);
+  expect(pruned).toEqual([{ name: 'up' }]);
+  expect(
+    await run(
+      `SELECT count(*) FROM metrics WHERE quality = 'device-past' AND device_timestamp < '1971-01-01'`,
+    ),
+  ).toEqual([[1n]]);
+  expect(
+    await run(`SELECT table_name, (SELECT count(*) FROM information_schema.columns c WHERE c.table_name = t.table_name)
+      FROM information_schema.tables t WHERE table_schema = 'public' ORDER BY 1`),
+  ).toEqual([
+    ['gaps', 12n],
+    ['logs', 14n],
+    ['metrics', 10n],
+    ['metrics_1m', 12n],
+  ]);
+  expect(
+    await run(`SELECT obj_description(c.oid, 'pg_class') <> '', col_description(c.oid, 7) FROM pg_class c
+      WHERE relname IN ('gaps', 'metrics_1m') ORDER BY relname`),
+  ).toEqual([
+    [true, 'How many rows are missing; NULL where it is not known'],
+    [true, 'How many samples the minute had'],
+  ]);
+  expect((await errorOf('SELECT * FROM gap')).hint).toBe('the tables are metrics, logs, metrics_1m, gaps');
 });
 
 test.each([
