@@ -63,6 +63,8 @@ export async function openStorage(
       claims,
       discard: pins.discard,
       localRetentionHours: seal.localRetentionHours,
+      mergeRowsMax: seal.mergeRowsMax,
+      writerMemoryBytesMax: seal.mergeMemoryBytesMax,
     }),
   );
   // Without a store, what is here is all there is: it waits, and is merged, as in an outage without end.

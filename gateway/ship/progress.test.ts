@@ -20,7 +20,9 @@ test('merged ranges cover all of them, apart from each other and in order, with 
       expect(merged.length).toBeLessThanOrEqual(max);
       for (const { fromUs, toUs } of all)
         expect(merged.some((range) => range.fromUs <= fromUs && range.toUs >= toUs)).toBe(true);
-      merged.slice(1).forEach(({ fromUs }, index) => void expect(fromUs).toBeGreaterThan(merged[index]?.toUs ?? 0));
+      merged
+        .slice(1)
+        .forEach(({ fromUs }, index) => void expect(fromUs).toBeGreaterThan(merged[index]?.toUs ?? 0));
       for (const of of ['rows', 'bytes'] as const) expect(sum(merged, of)).toBe(sum(all, of));
     }),
   );
