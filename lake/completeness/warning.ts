@@ -10,7 +10,7 @@ import {
 // What a query's answer says when its range is not complete: the same for every language.
 
 /** Gateways that a warning names; of others it tells how many there are. */
-export const gatewaysNamedMax = 5;
+const gatewaysNamedMax = 5;
 
 /** The warning of an answer that read this range; undefined when all of it is there. */
 export async function completenessWarning(
