@@ -5,6 +5,7 @@ import type { MetricMetadata, Signal } from '../../lake/model/batch.ts';
 import type { ClockQuality, ManifestSegment } from '../../lake/model/manifest.ts';
 import type { Prune } from '../../lake/tables.ts';
 import { batchCrc } from './batch-crc.ts';
+import { floorKey } from './segment-statements.ts';
 import type { SegmentRecord } from './wal.ts';
 
 /**
@@ -35,6 +36,8 @@ export interface WalReader extends Disposable {
   segments(signal: Signal, prune?: Prune): SegmentRecord[];
   /** How many local files the signal has in all. */
   segmentCount(signal: Signal): number;
+  /** Time up to which rows of the signal may be in the lake alone, because their local files were removed. */
+  localFloorUs(signal: Signal): number | undefined;
   /** What the day's budget of the link had given when a shipment was shipped last. */
   shipDay(): DaySpent | undefined;
   /** Runs `read` in one read transaction, so that everything it sees is of one moment. */
@@ -127,7 +130,7 @@ export function openWalReader(path: string): WalReader {
     'SELECT count(*) AS value FROM segment WHERE signal = ?',
   );
 
-  const shipDay = db.prepare<[], string>(`SELECT value FROM meta WHERE key = 'ship_day'`).pluck();
+  const meta = db.prepare<[string], string>('SELECT value FROM meta WHERE key = ?').pluck();
 
   return {
     *tail(signal, afterSeq, uptoSeq) {
@@ -160,8 +163,12 @@ export function openWalReader(path: string): WalReader {
     segments: (signal, { fromUs = null, toUs = null, name = null } = {}) =>
       segments.all({ signal, fromUs, toUs, name }).map(recordOf),
     segmentCount: (signal) => segmentCount.get(signal)?.value ?? 0,
+    localFloorUs: (signal) => {
+      const text = meta.get(floorKey(signal));
+      return text === undefined ? undefined : Number(text);
+    },
     shipDay: () => {
-      const text = shipDay.get();
+      const text = meta.get('ship_day');
       return text === undefined ? undefined : (JSON.parse(text) as DaySpent);
     },
     snapshot: (read) => db.transaction(read)(),
