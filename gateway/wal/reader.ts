@@ -99,13 +99,6 @@ const segmentSql = `SELECT ${segmentColumns} FROM segment
 /** Opens an existing log; `path` is `Wal.path`. */
 export function openWalReader(path: string): WalReader {
   const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 5000 });
-  type BatchRow = StoredBatch & { crc: number };
-  const nextOfAll = db.prepare<[number, number], BatchRow>(
-    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? ORDER BY seq`,
-  );
-  const nextOfSignal = db.prepare<[number, number, Signal], BatchRow>(
-    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? AND signal = ? ORDER BY seq`,
-  );
   const number = (sql: string): (() => number) => {
     const statement = db.prepare<[], { value: number }>(sql);
     return () => statement.get()?.value ?? 0;
@@ -133,19 +126,7 @@ export function openWalReader(path: string): WalReader {
   const meta = db.prepare<[string], string>('SELECT value FROM meta WHERE key = ?').pluck();
 
   return {
-    *tail(signal, afterSeq, uptoSeq) {
-      for (let after = afterSeq; ; ) {
-        const step = take(
-          signal === 'all' ? nextOfAll.iterate(after, uptoSeq) : nextOfSignal.iterate(after, uptoSeq, signal),
-        );
-        for (const { crc, ...batch } of step) {
-          if (batchCrc(batch) !== crc) throw damaged(path, batch.seq);
-          yield batch;
-          after = batch.seq;
-        }
-        if (step.length === 0) return;
-      }
-    },
+    tail: prepareTail(db, path),
     sealedSeq: number(sealedSql),
     lastSeq: number(`SELECT max(coalesce((SELECT max(seq) FROM batch), 0), (${sealedSql})) AS value`),
     labelsOf: (ids) => {
@@ -173,6 +154,29 @@ export function openWalReader(path: string): WalReader {
     },
     snapshot: (read) => db.transaction(read)(),
     [Symbol.dispose]: () => void db.close(),
+  };
+}
+
+function prepareTail(db: Database.Database, path: string): WalReader['tail'] {
+  type BatchRow = StoredBatch & { crc: number };
+  const nextOfAll = db.prepare<[number, number], BatchRow>(
+    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? ORDER BY seq`,
+  );
+  const nextOfSignal = db.prepare<[number, number, Signal], BatchRow>(
+    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? AND signal = ? ORDER BY seq`,
+  );
+  return function* (signal, afterSeq, uptoSeq) {
+    for (let after = afterSeq; ; ) {
+      const step = take(
+        signal === 'all' ? nextOfAll.iterate(after, uptoSeq) : nextOfSignal.iterate(after, uptoSeq, signal),
+      );
+      for (const { crc, ...batch } of step) {
+        if (batchCrc(batch) !== crc) throw damaged(path, batch.seq);
+        yield batch;
+        after = batch.seq;
+      }
+      if (step.length === 0) return;
+    }
   };
 }
 
