@@ -1,0 +1,157 @@
+import { closeSync, fdatasyncSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { openIfThere, readAt } from './read-at.ts';
+
+// `wal.mark`, a small file beside wal.db that says what wal.db must at least hold. Slots, each in a block of its own so
+// that a torn write or a worn block takes only one: two that are written in turn and synced (the newest intact one
+// counts), and one note that is not synced, because it is written after every commit: it outlives the process, not the
+// power, and says of which boot it is.
+
+export interface WalMark {
+  readonly epoch: number;
+  /** Everything up to it is in segment files whose seal is committed. */
+  readonly sealedSeq: number;
+  /** A seq that is on disk. */
+  readonly lastSeq: number;
+  /** The database was in use. False: it was closed, or is being closed; nothing is acknowledged after that. */
+  readonly open: boolean;
+  /** The database was found damaged while it ran: the next start must not use it. */
+  readonly condemned: boolean;
+  /** Wall clock of the write. */
+  readonly writtenUs: number;
+}
+
+/** The newest seq of this epoch that was committed, as far as the system's cache knows. */
+export interface WalNote {
+  readonly epoch: number;
+  readonly lastSeq: number;
+  /** It was written in this boot, so nothing of the cache is lost: it is exact. */
+  readonly exact: boolean;
+}
+
+export interface WalMarkFile extends Disposable {
+  /** The newest intact slot; undefined when there is none. */
+  readonly found: WalMark | undefined;
+  readonly note: WalNote | undefined;
+  /** Durable when it returns: one write in place, one fdatasync. */
+  write(mark: WalMark): void;
+  /** One write that is not synced. */
+  writeNote(epoch: number, lastSeq: number): void;
+}
+
+const slotBytes = 64;
+const blockBytes = 4096;
+const noteBlock = 2;
+const fileBytes = blockBytes * noteBlock + slotBytes;
+const magic = 0x4b52414d; // MARK
+
+/**
+ * Opens or makes the file. A damaged one reads as if there were none. `bootId` identifies the boot of this machine; an
+ * empty one means that it is not known. Throws when the folder is not writable.
+ */
+export function openWalMark(path: string, bootId: string): WalMarkFile {
+  const there = openIfThere(path, 'r+');
+  const file = there ?? openSync(path, 'wx+');
+  const bytes = new Uint8Array(fileBytes);
+  readAt(file, bytes, 0);
+  if (there === undefined) syncFolderOf(path);
+  const slots = [0, 1].map((block) => parseSlot(bytes.subarray(block * blockBytes)));
+  const newest = newestOf(slots);
+  const note = parseNote(bytes.subarray(noteBlock * blockBytes), bootId);
+  let count = newest?.count ?? 0;
+  let noteCount = 0;
+  const slot = new Uint8Array(slotBytes);
+  return {
+    found: newest?.mark,
+    note,
+    write: (mark) => {
+      count++;
+      printSlot(slot, count, mark);
+      writeAll(file, slot, (count % 2) * blockBytes);
+      fdatasyncSync(file);
+    },
+    writeNote: (epoch, lastSeq) => {
+      noteCount++;
+      printNote(slot, noteCount, epoch, lastSeq, bootId);
+      writeAll(file, slot, noteBlock * blockBytes);
+    },
+    [Symbol.dispose]: () => closeSync(file),
+  };
+}
+
+interface Slot {
+  readonly count: number;
+  readonly mark: WalMark;
+}
+
+function newestOf(slots: readonly (Slot | undefined)[]): Slot | undefined {
+  const [first, second] = slots;
+  if (first === undefined || second === undefined) return first ?? second;
+  return first.count > second.count ? first : second;
+}
+
+// u32 magic, u32 flags, then u64: count, epoch, sealedSeq, lastSeq, writtenUs; the CRC-32 of what is before it at the end.
+// A note has the same shape: its flags are 4, and the last of the numbers is a hash of the boot id.
+const flagOpen = 1;
+const flagCondemned = 2;
+const flagNote = 4;
+
+function printSlot(bytes: Uint8Array, count: number, mark: WalMark): void {
+  const flags = (mark.open ? flagOpen : 0) | (mark.condemned ? flagCondemned : 0);
+  print(bytes, flags, [count, mark.epoch, mark.sealedSeq, mark.lastSeq, mark.writtenUs].map(BigInt));
+}
+
+function printNote(bytes: Uint8Array, count: number, epoch: number, lastSeq: number, bootId: string): void {
+  print(bytes, flagNote, [count, epoch, 0, lastSeq, crc32(bootId)].map(BigInt));
+}
+
+function print(bytes: Uint8Array, flags: number, numbers: readonly bigint[]): void {
+  bytes.fill(0);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, slotBytes);
+  view.setUint32(0, magic, true);
+  view.setUint32(4, flags, true);
+  for (const [index, number] of numbers.entries()) view.setBigInt64(8 + index * 8, number, true);
+  view.setUint32(slotBytes - 4, crc32(bytes.subarray(0, slotBytes - 4)), true);
+}
+
+function parse(bytes: Uint8Array): { flags: number; numbers: number[] } | undefined {
+  if (bytes.byteLength < slotBytes) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, slotBytes);
+  if (view.getUint32(0, true) !== magic) return undefined;
+  if (view.getUint32(slotBytes - 4, true) !== crc32(bytes.subarray(0, slotBytes - 4))) return undefined;
+  const numbers = [0, 1, 2, 3, 4].map((index) => Number(view.getBigInt64(8 + index * 8, true)));
+  return { flags: view.getUint32(4, true), numbers };
+}
+
+function parseSlot(bytes: Uint8Array): Slot | undefined {
+  const slot = parse(bytes);
+  if (slot === undefined || (slot.flags & flagNote) !== 0) return undefined;
+  const [count = 0, epoch = 0, sealedSeq = 0, lastSeq = 0, writtenUs = 0] = slot.numbers;
+  const open = (slot.flags & flagOpen) !== 0;
+  const condemned = (slot.flags & flagCondemned) !== 0;
+  return { count, mark: { epoch, sealedSeq, lastSeq, open, condemned, writtenUs } };
+}
+
+function parseNote(bytes: Uint8Array, bootId: string): WalNote | undefined {
+  const slot = parse(bytes);
+  if (slot === undefined || (slot.flags & flagNote) === 0) return undefined;
+  const [, epoch = 0, , lastSeq = 0, boot] = slot.numbers;
+  return { epoch, lastSeq, exact: bootId !== '' && boot === crc32(bootId) };
+}
+
+function writeAll(file: number, bytes: Uint8Array, position: number): void {
+  for (let written = 0; written < bytes.byteLength; )
+    written += writeSync(file, bytes, written, bytes.byteLength - written, position + written);
+}
+
+/** Makes a new name in a folder durable. Windows has no such call and needs none. */
+export function syncFolderOf(path: string): void {
+  if (process.platform === 'win32') return;
+  const folder = openSync(dirname(path), 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}
