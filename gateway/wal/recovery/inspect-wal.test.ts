@@ -12,6 +12,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+const inspect = (path: string, databaseBytes = 0) => inspectWal(path, databaseBytes);
 const frameBytes = frameHeaderBytes + 4096;
 
 /** A `-wal` file as SQLite leaves it after so many commits of about three frames each; its path. */
@@ -52,26 +53,38 @@ const at = (frame: number, offset = 100): number => walHeaderBytes + frame * fra
 test('a file as SQLite writes it is intact, and every commit is seen', () => {
   const path = walOf(20);
   const frames = (statSync(path).size - walHeaderBytes) / frameBytes;
-  expect(inspectWal(path)).toEqual({
+  expect(inspect(path)).toEqual({
     ...{ verdict: 'intact', reason: undefined, commits: 20, frames, lostFrames: 0 },
     committedEndByte: statSync(path).size,
+    missingPages: 0,
   });
 });
 
 test('none, an empty one, and one cut inside its header', () => {
   const path = walOf(3);
-  expect(inspectWal(join(folder, 'none'))).toMatchObject({ verdict: 'absent' });
+  expect(inspect(join(folder, 'none'))).toMatchObject({ verdict: 'absent' });
   truncateSync(path, 17);
-  expect(inspectWal(path)).toMatchObject({ verdict: 'torn-tail' });
+  expect(inspect(path)).toMatchObject({ verdict: 'torn-tail' });
   truncateSync(path, 0);
-  expect(inspectWal(path)).toMatchObject({ verdict: 'empty' });
+  expect(inspect(path)).toMatchObject({ verdict: 'empty' });
 });
 
 test('frames of an older generation after the end are normal', () => {
   const path = walOf(20, 2);
-  const found = inspectWal(path);
+  const found = inspect(path);
   expect(found).toMatchObject({ verdict: 'intact', commits: 2, lostFrames: 0 });
   expect(found.committedEndByte).toBeLessThan(statSync(path).size);
+});
+
+test('pages that neither the database nor its log holds are counted', () => {
+  const path = walOf(20, 20);
+  const database = statSync(join(folder, 'x.db')).size;
+  expect(inspect(path, database)).toMatchObject({ verdict: 'intact', missingPages: 0 });
+  // Closing has written the pages of the log into it; before, it ended where the log's own pages begin.
+  const before = inspect(path).missingPages * 4096;
+  expect(before).toBeGreaterThan(20 * 4096);
+  expect(inspect(path, before)).toMatchObject({ missingPages: 0 });
+  expect(inspect(path, before - 5 * 4096)).toMatchObject({ missingPages: 5 });
 });
 
 test('damage in the last commit is a torn tail, damage before it is more than that', () => {
@@ -91,7 +104,7 @@ test('damage in the last commit is a torn tail, damage before it is more than th
       const verdict = frame > beforeLast && !two ? 'torn-tail' : 'damaged';
       const good = ends.filter((end) => end < frame);
       const committedEndByte = at((good.at(-1) ?? -1) + 1, 0);
-      expect([frame, offset, inspectWal(path)]).toMatchObject([
+      expect([frame, offset, inspect(path)]).toMatchObject([
         ...[frame, offset, { verdict, commits: good.length, committedEndByte }],
       ]);
     }
@@ -105,7 +118,7 @@ test('a file cut at any place is torn there, except where a commit ends', () => 
   for (let length = original.byteLength; length > walHeaderBytes; length -= 1030) {
     writeFileSync(path, original.subarray(0, length));
     const clean = ends.some((end) => at(end + 1, 0) === length);
-    expect([length, inspectWal(path).verdict]).toEqual([length, clean ? 'intact' : 'torn-tail']);
+    expect([length, inspect(path).verdict]).toEqual([length, clean ? 'intact' : 'torn-tail']);
   }
 });
 
@@ -114,7 +127,7 @@ test('a damaged header over frames is damage', () => {
   for (const offset of [0, 5, 9, 13, 17, 22, 25, 31]) {
     const original = readFileSync(path);
     flip(path, offset);
-    expect([offset, inspectWal(path).verdict]).toEqual([offset, 'damaged']);
+    expect([offset, inspect(path).verdict]).toEqual([offset, 'damaged']);
     writeFileSync(path, original);
   }
 });
@@ -139,7 +152,7 @@ test('big-endian checksums are read too', () => {
     store(start + 16);
   }
   writeFileSync(path, bytes);
-  expect(inspectWal(path)).toMatchObject({ verdict: 'intact', commits: 5 });
+  expect(inspect(path)).toMatchObject({ verdict: 'intact', commits: 5 });
   // SQLite agrees that this is a good file.
   const database = join(folder, 'x.db');
   const rows = (): number => new Database(database).prepare<[], number>('SELECT count(*) FROM t').pluck().get() ?? 0;
@@ -152,6 +165,6 @@ test('64 MiB are read in well under a second', () => {
   const path = walOf(5500);
   expect(statSync(path).size).toBeGreaterThan(64 * 1024 * 1024);
   const started = performance.now();
-  expect(inspectWal(path)).toMatchObject({ verdict: 'intact', commits: 5500 });
+  expect(inspect(path)).toMatchObject({ verdict: 'intact', commits: 5500 });
   expect(performance.now() - started).toBeLessThan(1000);
 });

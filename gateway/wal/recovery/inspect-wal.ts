@@ -28,23 +28,31 @@ export interface WalInspection {
   readonly lostFrames: number;
   /** Where the last good commit ends. */
   readonly committedEndByte: number;
+  /** Pages that the database has after the last good commit and that neither its own file nor a good frame holds. */
+  readonly missingPages: number;
 }
 
-const nothing = { reason: undefined, commits: 0, frames: 0, lostFrames: 0, committedEndByte: 0 } as const;
+const nothing = {
+  reason: undefined,
+  ...{ commits: 0, frames: 0, lostFrames: 0, committedEndByte: 0, missingPages: 0 },
+} as const;
 const chunkBytesMax = 1024 * 1024;
 
-/** Memory is flat: one chunk. Throws only what the system says when the file cannot be read at all. */
-export function inspectWal(path: string): WalInspection {
+/**
+ * `databaseBytes`: size of the database's own file. Memory is flat: one chunk. Throws only what the system says when the
+ * file cannot be read at all.
+ */
+export function inspectWal(path: string, databaseBytes: number): WalInspection {
   const file = openIfThere(path);
   if (file === undefined) return { verdict: 'absent', ...nothing };
   try {
-    return inspectFile(file, fstatSync(file).size);
+    return inspectFile(file, fstatSync(file).size, databaseBytes);
   } finally {
     closeSync(file);
   }
 }
 
-function inspectFile(file: number, fileBytes: number): WalInspection {
+function inspectFile(file: number, fileBytes: number, databaseBytes: number): WalInspection {
   if (fileBytes === 0) return { verdict: 'empty', ...nothing };
   if (fileBytes < walHeaderBytes)
     return { ...nothing, verdict: 'torn-tail', reason: 'it ends inside its header' };
@@ -52,7 +60,7 @@ function inspectFile(file: number, fileBytes: number): WalInspection {
   readAt(file, bytes, 0);
   const header = parseWalHeader(bytes);
   if (header === undefined) return { ...nothing, verdict: 'damaged', reason: 'its header is damaged' };
-  const scan = createScan(header);
+  const scan = createScan(header, Math.floor(databaseBytes / header.pageBytes));
   forEachFrame(file, fileBytes, header.pageBytes, (chunk, start, end) => scan.frame(chunk, start, end));
   return scan.verdict();
 }
@@ -78,11 +86,12 @@ interface Scan {
   verdict(): WalInspection;
 }
 
-function createScan(header: WalHeader): Scan {
+function createScan(header: WalHeader, filePages: number): Scan {
   const frameBytes = frameHeaderBytes + header.pageBytes;
   const sum: Checksum = { ...header.checksum };
   let [frames, framesToCommit, commits] = [0, 0, 0];
   let broken = false;
+  const pagesBeyond = createPagesBeyond(filePages);
   let reason: string | undefined;
   /** Frames of this generation from the first one on that does not hold, and how many come after a commit in there. */
   let [lostFrames, lostCommits, afterLostCommit] = [0, 0, 0];
@@ -114,9 +123,11 @@ function createScan(header: WalHeader): Scan {
       }
       if (!broken && ours && matches(chunk, start, view, sum, header)) {
         frames++;
+        pagesBeyond.add(view.getUint32(0));
         if (!isCommit) return;
         commits++;
         framesToCommit = frames;
+        pagesBeyond.commit(view.getUint32(4));
         return;
       }
       broken = true;
@@ -131,10 +142,32 @@ function createScan(header: WalHeader): Scan {
     verdict: () => {
       const open = frames - framesToCommit;
       const committedEndByte = walHeaderBytes + framesToCommit * frameBytes;
-      const counted = { commits, frames: framesToCommit, lostFrames: lostFrames + open, committedEndByte };
+      const counted = { commits, frames: framesToCommit, lostFrames: lostFrames + open, committedEndByte, ...pagesBeyond.result() };
       if (lostFrames === 0 && open === 0) return { verdict: 'intact', reason, ...counted };
       const verdict = afterLostCommit > 0 ? 'damaged' : 'torn-tail';
       return { verdict, reason: reason ?? 'its last commit is not complete', ...counted };
+    },
+  };
+}
+
+/** Pages after the end of the database's own file: all of them must be in frames. */
+function createPagesBeyond(filePages: number) {
+  const committed = new Set<number>();
+  let open: number[] = [];
+  let databasePages = 0;
+  return {
+    add: (page: number): void => {
+      if (page > filePages) open.push(page);
+    },
+    commit: (pages: number): void => {
+      for (const page of open) committed.add(page);
+      open = [];
+      databasePages = pages;
+    },
+    result: () => {
+      const needed = Math.max(0, databasePages - filePages);
+      const held = [...committed].filter((page) => page <= databasePages).length;
+      return { missingPages: needed - held };
     },
   };
 }

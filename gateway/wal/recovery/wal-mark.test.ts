@@ -11,7 +11,7 @@ beforeEach(() => {
 afterEach(() => rmSync(join(path, '..'), { recursive: true, force: true }));
 
 const mark = (sealedSeq: number): WalMark => ({
-  ...{ epoch: 1_700_000_000, sealedSeq, lastSeq: sealedSeq + 5, open: true, condemned: false },
+  ...{ epoch: 1_700_000_000, sealedSeq, lastSeq: sealedSeq + 5, lastNumber: 3, open: true, condemned: false },
   writtenUs: 1_800_000_000_000_000,
 });
 
@@ -59,11 +59,13 @@ test('garbage and a file cut short read as if there were none', () => {
   }
 });
 
+const progress = { epoch: 7, sealedSeq: 1, lastSeq: 99, lastNumber: 4 };
+
 test('a note says what was committed last, and whether that is exact', () => {
   {
     using file = openWalMark(path, 'boot 1');
     file.write(mark(1));
-    for (let seq = 2; seq < 100; seq++) file.writeNote(7, seq);
+    for (let seq = 2; seq < 100; seq++) file.writeNote({ ...progress, lastSeq: seq });
     expect(file.found).toBeUndefined(); // as it was at opening
   }
   const note = (bootId: string) => {
@@ -71,7 +73,7 @@ test('a note says what was committed last, and whether that is exact', () => {
     expect(file.found).toEqual(mark(1));
     return file.note;
   };
-  expect(note('boot 1')).toEqual({ epoch: 7, lastSeq: 99, exact: true });
-  expect(note('boot 2')).toEqual({ epoch: 7, lastSeq: 99, exact: false });
-  expect(note('')).toEqual({ epoch: 7, lastSeq: 99, exact: false });
+  expect(note('boot 1')).toEqual({ ...progress, exact: true });
+  expect(note('boot 2')).toEqual({ ...progress, exact: false });
+  expect(note('')).toEqual({ ...progress, exact: false });
 });

@@ -8,12 +8,18 @@ import { openIfThere, readAt } from './read-at.ts';
 // counts), and one note that is not synced, because it is written after every commit: it outlives the process, not the
 // power, and says of which boot it is.
 
-export interface WalMark {
+/** What is on disk for certain. */
+export interface WalProgress {
   readonly epoch: number;
   /** Everything up to it is in segment files whose seal is committed. */
   readonly sealedSeq: number;
-  /** A seq that is on disk. */
+  /** Newest batch. */
   readonly lastSeq: number;
+  /** Newest shipment of the epoch. */
+  readonly lastNumber: number;
+}
+
+export interface WalMark extends WalProgress {
   /** The database was in use. False: it was closed, or is being closed; nothing is acknowledged after that. */
   readonly open: boolean;
   /** The database was found damaged while it ran: the next start must not use it. */
@@ -22,11 +28,9 @@ export interface WalMark {
   readonly writtenUs: number;
 }
 
-/** The newest seq of this epoch that was committed, as far as the system's cache knows. */
-export interface WalNote {
-  readonly epoch: number;
-  readonly lastSeq: number;
-  /** It was written in this boot, so nothing of the cache is lost: it is exact. */
+/** What was committed last, as far as the system's cache knows. */
+export interface WalNote extends WalProgress {
+  /** It was written in this boot, so nothing of the cache is lost: there was no commit after it that is not the last. */
   readonly exact: boolean;
 }
 
@@ -37,7 +41,7 @@ export interface WalMarkFile extends Disposable {
   /** Durable when it returns: one write in place, one fdatasync. */
   write(mark: WalMark): void;
   /** One write that is not synced. */
-  writeNote(epoch: number, lastSeq: number): void;
+  writeNote(progress: WalProgress): void;
 }
 
 const slotBytes = 64;
@@ -67,13 +71,14 @@ export function openWalMark(path: string, bootId: string): WalMarkFile {
     note,
     write: (mark) => {
       count++;
-      printSlot(slot, count, mark);
+      const flags = (mark.open ? flagOpen : 0) | (mark.condemned ? flagCondemned : 0);
+      print(slot, flags, count, mark, mark.writtenUs);
       writeAll(file, slot, (count % 2) * blockBytes);
       fdatasyncSync(file);
     },
-    writeNote: (epoch, lastSeq) => {
+    writeNote: (progress) => {
       noteCount++;
-      printNote(slot, noteCount, epoch, lastSeq, bootId);
+      print(slot, flagNote, noteCount, progress, crc32(bootId));
       writeAll(file, slot, noteBlock * blockBytes);
     },
     [Symbol.dispose]: () => closeSync(file),
@@ -91,53 +96,53 @@ function newestOf(slots: readonly (Slot | undefined)[]): Slot | undefined {
   return first.count > second.count ? first : second;
 }
 
-// u32 magic, u32 flags, then u64: count, epoch, sealedSeq, lastSeq, writtenUs; the CRC-32 of what is before it at the end.
-// A note has the same shape: its flags are 4, and the last of the numbers is a hash of the boot id.
+// u32 magic, u32 flags, then as u64 the count, the progress, and the time (of a mark) or a hash of the boot id (of a note);
+// the CRC-32 of all before it at the end.
 const flagOpen = 1;
 const flagCondemned = 2;
 const flagNote = 4;
+const numbers = 6;
 
-function printSlot(bytes: Uint8Array, count: number, mark: WalMark): void {
-  const flags = (mark.open ? flagOpen : 0) | (mark.condemned ? flagCondemned : 0);
-  print(bytes, flags, [count, mark.epoch, mark.sealedSeq, mark.lastSeq, mark.writtenUs].map(BigInt));
-}
-
-function printNote(bytes: Uint8Array, count: number, epoch: number, lastSeq: number, bootId: string): void {
-  print(bytes, flagNote, [count, epoch, 0, lastSeq, crc32(bootId)].map(BigInt));
-}
-
-function print(bytes: Uint8Array, flags: number, numbers: readonly bigint[]): void {
+function print(bytes: Uint8Array, flags: number, count: number, progress: WalProgress, last: number): void {
+  const { epoch, sealedSeq, lastSeq, lastNumber } = progress;
   bytes.fill(0);
   const view = new DataView(bytes.buffer, bytes.byteOffset, slotBytes);
   view.setUint32(0, magic, true);
   view.setUint32(4, flags, true);
-  for (const [index, number] of numbers.entries()) view.setBigInt64(8 + index * 8, number, true);
+  for (const [index, number] of [count, epoch, sealedSeq, lastSeq, lastNumber, last].entries())
+    view.setBigInt64(8 + index * 8, BigInt(number), true);
   view.setUint32(slotBytes - 4, crc32(bytes.subarray(0, slotBytes - 4)), true);
 }
 
-function parse(bytes: Uint8Array): { flags: number; numbers: number[] } | undefined {
+interface Parsed {
+  readonly flags: number;
+  readonly count: number;
+  readonly progress: WalProgress;
+  readonly last: number;
+}
+
+function parse(bytes: Uint8Array): Parsed | undefined {
   if (bytes.byteLength < slotBytes) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, slotBytes);
   if (view.getUint32(0, true) !== magic) return undefined;
   if (view.getUint32(slotBytes - 4, true) !== crc32(bytes.subarray(0, slotBytes - 4))) return undefined;
-  const numbers = [0, 1, 2, 3, 4].map((index) => Number(view.getBigInt64(8 + index * 8, true)));
-  return { flags: view.getUint32(4, true), numbers };
+  const found = Array.from({ length: numbers }, (_, index) => Number(view.getBigInt64(8 + index * 8, true)));
+  const [count = 0, epoch = 0, sealedSeq = 0, lastSeq = 0, lastNumber = 0, last = 0] = found;
+  return { flags: view.getUint32(4, true), count, progress: { epoch, sealedSeq, lastSeq, lastNumber }, last };
 }
 
 function parseSlot(bytes: Uint8Array): Slot | undefined {
   const slot = parse(bytes);
   if (slot === undefined || (slot.flags & flagNote) !== 0) return undefined;
-  const [count = 0, epoch = 0, sealedSeq = 0, lastSeq = 0, writtenUs = 0] = slot.numbers;
   const open = (slot.flags & flagOpen) !== 0;
   const condemned = (slot.flags & flagCondemned) !== 0;
-  return { count, mark: { epoch, sealedSeq, lastSeq, open, condemned, writtenUs } };
+  return { count: slot.count, mark: { ...slot.progress, open, condemned, writtenUs: slot.last } };
 }
 
 function parseNote(bytes: Uint8Array, bootId: string): WalNote | undefined {
   const slot = parse(bytes);
   if (slot === undefined || (slot.flags & flagNote) === 0) return undefined;
-  const [, epoch = 0, , lastSeq = 0, boot] = slot.numbers;
-  return { epoch, lastSeq, exact: bootId !== '' && boot === crc32(bootId) };
+  return { ...slot.progress, exact: bootId !== '' && slot.last === crc32(bootId) };
 }
 
 function writeAll(file: number, bytes: Uint8Array, position: number): void {
