@@ -18,6 +18,8 @@ const recordSchema = z.strictObject({
   /** Of the log before, as the mark says: what was sealed, and the newest batch; 0: not known. */
   sealedSeq: z.number().int().nonnegative(),
   lastSeq: z.number().int().nonnegative(),
+  /** Something may have been appended after lastSeq that nobody knows of. */
+  tailUnknown: z.boolean(),
   /** When something may have been received that is lost. */
   fromUs: z.number().int(),
   toUs: z.number().int(),
@@ -93,6 +95,12 @@ export function finishMoves(dataDir: string, walPath: string): void {
     syncFolderOf(walPath);
     writeRecord(job.folder, { ...job.record, state: 'pending' });
   }
+}
+
+/** Writes the record of a job again. */
+export function rewriteRecord(job: RecoveryJob, record: RecoveryRecord): RecoveryJob {
+  writeRecord(job.folder, record);
+  return { ...job, record };
 }
 
 /**

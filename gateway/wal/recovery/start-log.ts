@@ -1,9 +1,16 @@
 import Database from 'better-sqlite3';
 import { dirname } from 'node:path';
 import { FirnError } from '../../../lake/base/errors.ts';
-import { finishJob, finishMoves, type RecoveryJob, recordAnomaly, recoveryJobs } from './damaged-folder.ts';
+import {
+  finishJob,
+  finishMoves,
+  type RecoveryJob,
+  recordAnomaly,
+  recoveryJobs,
+  rewriteRecord,
+} from './damaged-folder.ts';
 import { cutTornTail, inspectLogFiles, type LogFiles, markPath } from './log-files.ts';
-import { openWalMark, type WalMarkFile, type WalProgress } from './wal-mark.ts';
+import { openWalMark, type WalMarkFile, type WalNote, type WalProgress } from './wal-mark.ts';
 
 // How the log is opened, whatever has become of its files: never a refusal, never a full scan. What was found is
 // recorded (damaged-folder.ts) before SQLite opens anything; run-recovery.ts does the work that it means afterwards.
@@ -97,6 +104,7 @@ function tryToOpen(
     if (behind.length > 0) recorder.record(behind);
     else if (isExact(progressOf(db), mark)) recorder.withdraw();
     releaseSealed(db, mark);
+    recorder.keptUntil(newestReceivedUs(db));
     return db;
   } catch (error) {
     db?.close();
@@ -181,6 +189,15 @@ export function progressOf(db: Database.Database): WalProgress {
   return { epoch: number('epoch'), sealedSeq, lastSeq: Math.max(sealedSeq, newest), lastNumber: number('last_number') };
 }
 
+function newestReceivedUs(db: Database.Database): number {
+  return db.prepare<[], number>('SELECT received_us FROM batch ORDER BY seq DESC LIMIT 1').pluck().get() ?? 0;
+}
+
+function isTailUnknown({ wal, databaseBytes }: LogFiles, note: WalNote | undefined): boolean {
+  if (note?.exact) return false;
+  return databaseBytes === 0 || (wal.verdict !== 'intact' && wal.verdict !== 'empty');
+}
+
 /** Undefined: a database without tables. */
 function formatOf(db: Database.Database): number | undefined {
   const tables = db.prepare(`SELECT count(*) FROM sqlite_schema WHERE name = 'meta'`).pluck().get();
@@ -235,6 +252,8 @@ interface Recorder {
   /** Later than every epoch that is known to have been used. */
   nextEpoch(): number;
   record(reasons: readonly string[]): void;
+  /** The newest batch that is still there was received then. */
+  keptUntil(receivedUs: number): void;
   /** What was recorded in this start turns out to be nothing. */
   withdraw(): void;
   migrates(): void;
@@ -259,7 +278,7 @@ function createRecorder(
   const recordOf = (state: 'moving' | 'pending') => {
     const fromUs = found?.writtenUs ?? files.writtenUs ?? nowUs;
     return {
-      ...{ state, reasons, migration, fromUs },
+      ...{ state, reasons, migration, fromUs, tailUnknown: isTailUnknown(files, note) },
       oldEpoch: found?.epoch ?? 0,
       sealedSeq: Math.max(found?.sealedSeq ?? 0, note?.sealedSeq ?? 0),
       lastSeq: Math.max(found?.lastSeq ?? 0, note?.lastSeq ?? 0),
@@ -288,6 +307,11 @@ function createRecorder(
       add(more);
       job = recordAnomaly(dataDir, epoch, recordOf('pending'));
       if (before !== undefined) finishJob(dataDir, before, false, { damagedKept: 0, damagedBytesMax: 0 });
+    },
+    keptUntil: (receivedUs) => {
+      if (job === undefined || receivedUs <= job.record.fromUs) return;
+      const { record } = job;
+      job = rewriteRecord(job, { ...record, fromUs: receivedUs, toUs: Math.max(receivedUs, record.toUs) });
     },
     withdraw,
     migrates: () => {
