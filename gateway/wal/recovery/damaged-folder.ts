@@ -11,6 +11,8 @@ const recordSchema = z.strictObject({
   /** moving: the files may be in two places; pending: salvage, reconcile and gaps are to be done; done: all is stored. */
   state: z.enum(['moving', 'pending', 'done']),
   reasons: z.array(z.string()),
+  /** The log was moved aside; otherwise it is still in use. */
+  aside: z.boolean(),
   /** Nothing is lost: a log of an older format is carried over. */
   migration: z.boolean(),
   /** Epoch of the log before; 0: not known. */

@@ -89,8 +89,9 @@ function tryToOpen(
     db = new Database(options.path);
     const format = formatOf(db);
     if (format !== options.format && format !== undefined) {
+      if (format === 1) recorder.migrates(progressOfFormat1(db));
       db.close();
-      return otherFormat(options, mark, format, recorder);
+      return otherFormat(options, mark, format);
     }
     options.prepare(db, { epoch: recorder.nextEpoch(), sealedSeq: 0 });
     const behind = whyBehind(progressOf(db), mark);
@@ -198,6 +199,17 @@ function isTailUnknown({ wal, databaseBytes }: LogFiles, note: WalNote | undefin
   return databaseBytes === 0 || (wal.verdict !== 'intact' && wal.verdict !== 'empty');
 }
 
+/** Format 1: a seal was a shipment, and SQLite counted the places in the log. */
+function progressOfFormat1(db: Database.Database): WalProgress {
+  const number = (sql: string): number => db.prepare<[], number | null>(sql).pluck().get() ?? 0;
+  return {
+    epoch: number(`SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'epoch'`),
+    sealedSeq: number('SELECT max(to_seq) FROM shipment'),
+    lastSeq: number(`SELECT seq FROM sqlite_sequence WHERE name = 'batch'`),
+    lastNumber: number('SELECT max(number) FROM shipment'),
+  };
+}
+
 /** Undefined: a database without tables. */
 function formatOf(db: Database.Database): number | undefined {
   const tables = db.prepare(`SELECT count(*) FROM sqlite_schema WHERE name = 'meta'`).pluck().get();
@@ -209,12 +221,8 @@ function otherFormat(
   { path, format: ours }: StartOptions,
   mark: WalMarkFile,
   format: number,
-  recorder: Recorder,
 ): string[] {
-  if (format < ours) {
-    recorder.migrates();
-    return [`wal.db has the older format ${format}`];
-  }
+  if (format === 1) return ['wal.db has the older format 1'];
   // A newer Firn would have left a newer mark: with one of ours, the number is not what was written.
   if (mark.found !== undefined || Number.isNaN(format)) return [`wal.db says that its format is ${format}`];
   throw new FirnError({
@@ -256,7 +264,8 @@ interface Recorder {
   keptUntil(receivedUs: number): void;
   /** What was recorded in this start turns out to be nothing. */
   withdraw(): void;
-  migrates(): void;
+  /** The log is moved aside only because its format is older. */
+  migrates(progress: WalProgress): void;
   /** Returns the epoch that begins. */
   moveAside(reasons: readonly string[]): number;
 }
@@ -268,7 +277,7 @@ function createRecorder(
   files: LogFiles,
 ): Recorder {
   let job: RecoveryJob | undefined;
-  let migration = false;
+  let migrated: WalProgress | undefined;
   const reasons: string[] = [];
   const nextEpoch = (): number => {
     const used = recoveryJobs(dataDir).map(({ epoch }) => epoch);
@@ -278,10 +287,11 @@ function createRecorder(
   const recordOf = (state: 'moving' | 'pending') => {
     const fromUs = found?.writtenUs ?? files.writtenUs ?? nowUs;
     return {
-      ...{ state, reasons, migration, fromUs, tailUnknown: isTailUnknown(files, note) },
-      oldEpoch: found?.epoch ?? 0,
-      sealedSeq: Math.max(found?.sealedSeq ?? 0, note?.sealedSeq ?? 0),
-      lastSeq: Math.max(found?.lastSeq ?? 0, note?.lastSeq ?? 0),
+      ...{ state, reasons, migration: migrated !== undefined, aside: state === 'moving', fromUs },
+      tailUnknown: isTailUnknown(files, note),
+      oldEpoch: migrated?.epoch ?? found?.epoch ?? 0,
+      sealedSeq: Math.max(migrated?.sealedSeq ?? 0, found?.sealedSeq ?? 0, note?.sealedSeq ?? 0),
+      lastSeq: Math.max(migrated?.lastSeq ?? 0, found?.lastSeq ?? 0, note?.lastSeq ?? 0),
       toUs: Math.max(fromUs, files.writtenUs ?? nowUs),
     };
   };
@@ -298,7 +308,8 @@ function createRecorder(
       return job !== undefined;
     },
     reasons: () => reasons,
-    lastSeq: () => Math.max(found?.lastSeq ?? 0, note?.lastSeq ?? 0, files.segmentSeq),
+    lastSeq: () =>
+      Math.max(migrated?.lastSeq ?? 0, found?.lastSeq ?? 0, note?.lastSeq ?? 0, files.segmentSeq),
     nextEpoch,
     record: (more) => {
       if (more.length === 0) return;
@@ -314,8 +325,8 @@ function createRecorder(
       job = rewriteRecord(job, { ...record, fromUs: receivedUs, toUs: Math.max(receivedUs, record.toUs) });
     },
     withdraw,
-    migrates: () => {
-      migration = true;
+    migrates: (progress) => {
+      migrated = progress;
     },
     moveAside: (more) => {
       const before = job;
