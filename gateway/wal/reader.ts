@@ -37,6 +37,10 @@ export interface WalReader extends Disposable {
   segmentCount(signal: Signal): number;
   /** What the day's budget of the link had given when a shipment was shipped last. */
   shipDay(): DaySpent | undefined;
+  /** How far a job of recovery is; 0: nothing is stored of it. */
+  restored(job: string): number;
+  /** Rows of all batches with afterSeq < seq <= uptoSeq. */
+  rowsBetween(afterSeq: number, uptoSeq: number): number;
   /** Runs `read` in one read transaction, so that everything it sees is of one moment. */
   snapshot<T>(read: () => T): T;
 }
@@ -129,6 +133,12 @@ export function openWalReader(path: string): WalReader {
 
   const shipDay = db.prepare<[], string>(`SELECT value FROM meta WHERE key = 'ship_day'`).pluck();
 
+  const restored = db.prepare<[string], { value: number }>(
+    'SELECT CAST(value AS INTEGER) AS value FROM meta WHERE key = ?',
+  );
+  const rowsBetween = db.prepare<[number, number], { value: number | null }>(
+    'SELECT sum(rows) AS value FROM batch WHERE seq > ? AND seq <= ?',
+  );
   return {
     *tail(signal, afterSeq, uptoSeq) {
       for (let after = afterSeq; ; ) {
@@ -164,6 +174,8 @@ export function openWalReader(path: string): WalReader {
       const text = shipDay.get();
       return text === undefined ? undefined : (JSON.parse(text) as DaySpent);
     },
+    restored: (job) => restored.get(`recovery:${job}`)?.value ?? 0,
+    rowsBetween: (afterSeq, uptoSeq) => rowsBetween.get(afterSeq, uptoSeq)?.value ?? 0,
     snapshot: (read) => db.transaction(read)(),
     [Symbol.dispose]: () => void db.close(),
   };

@@ -1,4 +1,16 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { syncFolderOf } from './wal-mark.ts';
@@ -124,7 +136,8 @@ export function finishJob(
   let bytes = 0;
   for (const [index, { folder }] of done.reverse().entries()) {
     bytes += folderBytes(folder);
-    if (index >= keep.damagedKept || bytes > keep.damagedBytesMax) rmSync(folder, { recursive: true, force: true });
+    if (index >= keep.damagedKept || bytes > keep.damagedBytesMax)
+      rmSync(folder, { recursive: true, force: true });
   }
 }
 

@@ -142,7 +142,13 @@ function createScan(header: WalHeader, filePages: number): Scan {
     verdict: () => {
       const open = frames - framesToCommit;
       const committedEndByte = walHeaderBytes + framesToCommit * frameBytes;
-      const counted = { commits, frames: framesToCommit, lostFrames: lostFrames + open, committedEndByte, ...pagesBeyond.result() };
+      const counted = {
+        commits,
+        frames: framesToCommit,
+        lostFrames: lostFrames + open,
+        committedEndByte,
+        ...pagesBeyond.result(),
+      };
       if (lostFrames === 0 && open === 0) return { verdict: 'intact', reason, ...counted };
       const verdict = afterLostCommit > 0 ? 'damaged' : 'torn-tail';
       return { verdict, reason: reason ?? 'its last commit is not complete', ...counted };

@@ -75,8 +75,7 @@ function doubtsOf(wal: WalInspection, mark: WalMark | undefined): Doubt[] {
     const reason = mark === undefined ? 'wal.mark is missing or damaged' : 'wal.db-wal is missing';
     return [{ reason, structure: true }];
   }
-  if (wal.verdict === 'torn-tail')
-    return [{ reason: `wal.db-wal is torn: ${wal.reason}`, structure: false }];
+  if (wal.verdict === 'torn-tail') return [{ reason: `wal.db-wal is torn: ${wal.reason}`, structure: false }];
   return [];
 }
 

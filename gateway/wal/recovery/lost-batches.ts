@@ -50,7 +50,16 @@ const isPlausible = ({ signal, rows }: DoubtfulBatch): boolean =>
   (receivedSignals as readonly string[]).includes(signal) && rows > 0 && rows <= rowsMax;
 
 function gapOf(signal: Signal, fromUs: number, toUs: number, rows: number | null, detail: string): Gap {
-  return { signal, class: classOfSignal(signal), kind: 'gap', reason: 'damaged-log', fromUs, toUs, rows, detail };
+  return {
+    signal,
+    class: classOfSignal(signal),
+    kind: 'gap',
+    reason: 'damaged-log',
+    fromUs,
+    toUs,
+    rows,
+    detail,
+  };
 }
 
 function joinNearest(ranges: readonly SeqRange[], max: number): SeqRange[] {

@@ -67,7 +67,9 @@ async function contentOf(
   const from = `read_parquet(${sqlText(path)}, hive_partitioning = false)`;
   try {
     await connection.run(`SELECT bit_xor(hash(COLUMNS(*))) FROM ${from}`);
-    const result = await connection.runAndReadAll(`SELECT count(*)::DOUBLE, ${bounds.join(', ')} FROM ${from}`);
+    const result = await connection.runAndReadAll(
+      `SELECT count(*)::DOUBLE, ${bounds.join(', ')} FROM ${from}`,
+    );
     const [rows, ...values] = result.getRows()[0] as [number, ...(bigint | string | null)[]];
     const found = boundColumns.map((name, index) => {
       const [nulls, min, max] = values.slice(index * 3, index * 3 + 3);
@@ -93,7 +95,16 @@ async function recordOf(
   // What the table knew of the clock and of the times of receipt is lost with it.
   const clock = 'untrusted';
   const streamClass = place.class ?? classOfSignal(signal);
-  const shared = { signal, class: streamClass, day, rows, bytes, minTimestampUs, maxTimestampUs, clock } as const;
+  const shared = {
+    signal,
+    class: streamClass,
+    day,
+    rows,
+    bytes,
+    minTimestampUs,
+    maxTimestampUs,
+    clock,
+  } as const;
   const committed = merge?.kind === 'after-commit';
   const key = segmentKey(tenant, gateway, signal, basename(path));
   return {

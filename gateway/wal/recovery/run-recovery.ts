@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import type { Clock } from '../../../lake/base/clock.ts';
 import { messageOf } from '../../../lake/base/errors.ts';
 import type { Logger } from '../../../lake/base/log.ts';
 import type { Signal } from '../../../lake/model/batch.ts';
@@ -13,7 +14,7 @@ import { lostBatches, unknownLoss } from './lost-batches.ts';
 import { type FoundFile, planReconcile, type ReconcilePlan } from './plan-reconcile.ts';
 import { openSegmentInspector, type SegmentInspector } from './read-segment.ts';
 import { jobDone, type RestoredPart } from './restored-part.ts';
-import { type Salvaged, type SalvageStep, salvageBatches, type Survey, surveyDamaged } from './salvage.ts';
+import { type Salvaged, type SalvageStep, type Survey, salvageBatches, surveyDamaged } from './salvage.ts';
 import {
   findSegmentFiles,
   gapOfMissing,
@@ -36,8 +37,7 @@ export interface RecoveryOptions {
   readonly tenant: TenantId;
   readonly gateway: GatewayId;
   readonly logger: Logger;
-  /** Waits until what was restored is sealed, so that an old log does not pile up in the new one. */
-  readonly sealed?: () => Promise<void>;
+  readonly clock: Clock;
   /** Files of damaged logs that are kept for a person to look at: so many logs, and so many bytes. */
   readonly damagedKept?: number;
   readonly damagedBytesMax?: number;
@@ -69,6 +69,8 @@ interface Work extends Required<RecoveryOptions> {
 
 /** Bytes of batches that are restored before the sealer has to follow. */
 const unsealedBytesMax = 32 * 1024 * 1024;
+const followMsMax = 60_000;
+const followCheckMs = 100;
 const adoptedAtOnce = 20;
 
 /**
@@ -82,7 +84,7 @@ export async function startRecovery(options: RecoveryOptions): Promise<Recovery>
   let inspector: Promise<SegmentInspector> | undefined;
   const jobs = recoveryJobs(dataDir).filter(({ record }) => record.state === 'pending');
   const work: Work = {
-    ...{ sealed: async () => undefined, ...recoveryDefaults, ...options, reader, stop: stop.signal },
+    ...{ ...recoveryDefaults, ...options, reader, stop: stop.signal },
     status: { jobsLeft: jobs.length, restoredBatches: 0, restoredRows: 0, adoptedFiles: 0, gapRows: 0 },
     inspector: () => {
       inspector ??= openSegmentInspector(options);
@@ -90,7 +92,8 @@ export async function startRecovery(options: RecoveryOptions): Promise<Recovery>
     },
   };
   await removeLeftovers(work, jobs);
-  for (const job of jobs) if (!job.record.aside && reader.restored(job.name) === 0) await settleLastSeal(work, job);
+  for (const job of jobs)
+    if (!job.record.aside && reader.restored(job.name) === 0) await settleLastSeal(work, job);
   const finished = runJobs(work, jobs).finally(async () => {
     await (await inspector?.catch(() => undefined))?.[Symbol.asyncDispose]();
     reader[Symbol.dispose]();
@@ -116,7 +119,10 @@ async function runJobs(work: Work, jobs: readonly RecoveryJob[]): Promise<void> 
       work.status.jobsLeft--;
       work.logger.info('recovered', { job: job.name, ...work.status });
     } catch (error) {
-      work.logger.error('could not recover; trying again at the next start', { job: job.name, error: messageOf(error) });
+      work.logger.error('could not recover; trying again at the next start', {
+        job: job.name,
+        error: messageOf(error),
+      });
     }
   }
 }
@@ -147,10 +153,17 @@ async function removeLeftovers(work: Work, jobs: readonly RecoveryJob[]): Promis
   const left = files.filter(({ path, place }) => !paths.has(path) && place.epoch >= newest);
   await removeFiles(dataDir, [...others, ...left.map(({ path }) => path)]);
   if (others.length + left.length > 0)
-    logger.info('removed files of seals and merges that were not finished', { files: others.length + left.length });
+    logger.info('removed files of seals and merges that were not finished', {
+      files: others.length + left.length,
+    });
   if (jobs.length > 0) return;
   const there = new Set(files.map(({ path }) => path));
-  await forgetGone(work, 'files', 0, named.filter(({ path }) => !there.has(path)));
+  await forgetGone(
+    work,
+    'files',
+    0,
+    named.filter(({ path }) => !there.has(path)),
+  );
 }
 
 /** Rows of the table whose files are gone. */
@@ -166,7 +179,10 @@ async function forgetGone(
   await work.wal.restore({ job, cursor, removedSegments, gaps: asBatches(work, gaps) });
   work.status.gapRows += gaps.length;
   if (gaps.length > 0)
-    work.logger.error('segment files are missing that were not shipped', { files: gaps.length, first: gone[0]?.path });
+    work.logger.error('segment files are missing that were not shipped', {
+      files: gaps.length,
+      first: gone[0]?.path,
+    });
 }
 
 /**
@@ -177,7 +193,8 @@ async function settleLastSeal(work: Work, job: RecoveryJob): Promise<void> {
   const { reader, dataDir } = work;
   const plan = planFor(work, job, Math.max(job.record.sealedSeq, reader.sealedSeq()));
   if (plan.last.length === 0) {
-    if (plan.sealedSeq > reader.sealedSeq()) await restore(work, job, { cursor: 0, sealedSeq: plan.sealedSeq });
+    if (plan.sealedSeq > reader.sealedSeq())
+      await restore(work, job, { cursor: 0, sealedSeq: plan.sealedSeq });
     return;
   }
   const upto = Math.max(...plan.last.map(({ place }) => place.toSeq));
@@ -188,7 +205,10 @@ async function settleLastSeal(work: Work, job: RecoveryJob): Promise<void> {
     return;
   }
   await restore(work, job, { cursor: 0, sealedSeq: plan.sealedSeq });
-  await removeFiles(dataDir, plan.last.map(({ path }) => path));
+  await removeFiles(
+    dataDir,
+    plan.last.map(({ path }) => path),
+  );
 }
 
 // --- the old log
@@ -231,7 +251,10 @@ async function settleLastFiles(
   const inFiles = rowsBySignal(await readAll({ dataDir, ...work }, plan.last));
   for (const [signal, rows] of inFiles) if (rows >= (rowsInRange.get(signal) ?? 0)) complete.add(signal);
   const others = plan.last.filter(({ signal }) => !complete.has(signal));
-  await removeFiles(dataDir, others.map(({ path }) => path));
+  await removeFiles(
+    dataDir,
+    others.map(({ path }) => path),
+  );
   return complete;
 }
 
@@ -261,8 +284,16 @@ async function salvageTail(
     unsealedBytes += batches.reduce((sum, { payload }) => sum + payload.byteLength, 0);
     if (unsealedBytes < unsealedBytesMax) return;
     unsealedBytes = 0;
-    await work.sealed();
+    await sealerFollows(work);
   });
+}
+
+/** Waits until what was restored is sealed (or can't be for now), so that an old log does not pile up in the new one. */
+async function sealerFollows({ reader, clock, stop }: Work): Promise<void> {
+  const upto = reader.lastSeq();
+  const deadlineMs = clock.monotonicMs() + followMsMax;
+  while (!stop.aborted && reader.sealedSeq() < upto && clock.monotonicMs() < deadlineMs)
+    await clock.sleep(followCheckMs, stop).catch(() => undefined);
 }
 
 /** Runs the steps and lets others run between them. Undefined: it was stopped. */
@@ -314,8 +345,22 @@ async function adoptFiles(
     work.status.adoptedFiles += records.length;
     await setImmediate();
   }
+  // Parts of a merged file that could not be read are wanted after all.
+  const again = planFor(work, job, plan.sealedSeq);
+  if (again.adopt.length > 0 && !work.stop.aborted) await adoptFiles(work, job, again, sealedSignals);
+  else await forgetGoneOf(work, job, again);
+}
+
+async function forgetGoneOf(work: Work, job: RecoveryJob, plan: ReconcilePlan): Promise<void> {
+  const { reader } = work;
+  const cursor = reader.restored(job.name);
   const gone = new Set(plan.gone.map(({ path }) => path));
-  await forgetGone(work, job.name, cursor, namedSegments(reader).filter(({ path }) => gone.has(path)));
+  await forgetGone(
+    work,
+    job.name,
+    cursor,
+    namedSegments(reader).filter(({ path }) => gone.has(path)),
+  );
 }
 
 /** Files that can't be read go to the damaged ones, and become gaps. */
@@ -333,7 +378,7 @@ async function readAll(work: Work, files: readonly FoundFile[]): Promise<Segment
     await work.wal.restore({ job: 'files', cursor: 0, gaps: asBatches(work, [gap]) });
     await moveToDamaged(work.dataDir, file.path);
     work.status.gapRows++;
-    work.logger.error('a segment file can\'t be read', { path: file.path });
+    work.logger.error("a segment file can't be read", { path: file.path });
   }
   return records;
 }
@@ -342,4 +387,5 @@ function restore({ wal }: Work, job: RecoveryJob, part: Omit<RestoredPart, 'job'
   return wal.restore({ job: job.name, ...part });
 }
 
-const asBatches = ({ gateway }: Work, gaps: readonly Gap[]) => (gaps.length === 0 ? [] : [gapsBatch(gaps, gateway)]);
+const asBatches = ({ gateway }: Work, gaps: readonly Gap[]) =>
+  gaps.length === 0 ? [] : [gapsBatch(gaps, gateway)];

@@ -1,4 +1,12 @@
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -6,7 +14,6 @@ import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { labelsJson } from '../../../lake/model/labels.ts';
 import { seriesId } from '../../../lake/model/series-id.ts';
-import { frameHeaderBytes, walHeaderBytes } from './wal-frames.ts';
 import {
   type DamagedFiles,
   type Salvaged,
@@ -16,6 +23,7 @@ import {
   surveyDamaged,
 } from './salvage.ts';
 import type { SalvagedBatch } from './stored-row.ts';
+import { frameHeaderBytes, walHeaderBytes } from './wal-frames.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -64,10 +72,17 @@ interface Made extends DamagedFiles {
 function make(format: 1 | 2, batches: number, sealed = 0): Made {
   const databasePath = join(folder, 'wal.db');
   const db = new Database(databasePath);
-  const pragmas = ['auto_vacuum = INCREMENTAL', 'journal_mode = WAL', 'synchronous = OFF', 'wal_autocheckpoint = 0'];
+  const pragmas = [
+    'auto_vacuum = INCREMENTAL',
+    'journal_mode = WAL',
+    'synchronous = OFF',
+    'wal_autocheckpoint = 0',
+  ];
   for (const pragma of pragmas) db.pragma(pragma);
   db.exec(schemas[format] + metadataSql);
-  db.exec(`INSERT INTO meta VALUES ('format', '${format}'), ('epoch', '1700000000'), ('sealed_seq', '${sealed}')`);
+  db.exec(
+    `INSERT INTO meta VALUES ('format', '${format}'), ('epoch', '1700000000'), ('sealed_seq', '${sealed}')`,
+  );
   const series = db.prepare(`INSERT INTO series VALUES (?, ?${format === 2 ? ', 0' : ''})`);
   const batch = db.prepare(`INSERT INTO batch VALUES (${'?, '.repeat(format === 1 ? 5 : 7)}?)`);
   for (let seq = 1; seq <= batches; seq++) {
@@ -101,13 +116,18 @@ function drain<R>(steps: Generator<SalvageStep, R, undefined>): { steps: Salvage
 const survey = (files: DamagedFiles): { steps: SalvageStep[]; result: Survey } =>
   drain(surveyDamaged(files, { after: 10, upto: 20 }));
 
-function salvage(files: DamagedFiles, afterSeq = 0, cursor = 0): { batches: SalvagedBatch[]; result: Salvaged } {
+function salvage(
+  files: DamagedFiles,
+  afterSeq = 0,
+  cursor = 0,
+): { batches: SalvagedBatch[]; result: Salvaged } {
   const options = { wanted: (seq: number) => seq > afterSeq, cursor, sealedInRange: undefined };
   const { steps, result } = drain(salvageBatches(files, options));
   return { batches: steps.flatMap(({ batches }) => batches), result };
 }
 
-const seqs = (batches: readonly SalvagedBatch[]): number[] => batches.map(({ seq }) => seq).sort((a, b) => a - b);
+const seqs = (batches: readonly SalvagedBatch[]): number[] =>
+  batches.map(({ seq }) => seq).sort((a, b) => a - b);
 const upTo = (last: number, first = 1): number[] =>
   Array.from({ length: last - first + 1 }, (_, index) => first + index);
 
@@ -141,21 +161,29 @@ test('what was sealed and deleted is not wanted; nothing else is lost by it', ()
   expect(seqs(salvage(files, 33).batches)).toEqual(upTo(60, 34));
 });
 
-test.each(['databasePath', 'walPath'] as const)('without the file of %s the other gives what it has', (gone) => {
-  const files = make(2, 60);
-  rmSync(files[gone]);
-  // The page that the last rows of the first half stand on was written again, and is in both.
-  const expected = gone === 'databasePath' ? upTo(60, 30) : upTo(30);
-  // A row whose pages are partly in the other file is gone with it.
-  const found = seqs(salvage(files).batches);
-  expect(found.filter((seq) => !expected.includes(seq))).toEqual([]);
-  expect(found.length).toBeGreaterThan(expected.length - 3);
-  rmSync(gone === 'walPath' ? files.databasePath : files.walPath);
-  expect(salvage(files).batches).toEqual([]);
-});
+test.each(['databasePath', 'walPath'] as const)(
+  'without the file of %s the other gives what it has',
+  (gone) => {
+    const files = make(2, 60);
+    rmSync(files[gone]);
+    // The page that the last rows of the first half stand on was written again, and is in both.
+    const expected = gone === 'databasePath' ? upTo(60, 30) : upTo(30);
+    // A row whose pages are partly in the other file is gone with it.
+    const found = seqs(salvage(files).batches);
+    expect(found.filter((seq) => !expected.includes(seq))).toEqual([]);
+    expect(found.length).toBeGreaterThan(expected.length - 3);
+    rmSync(gone === 'walPath' ? files.databasePath : files.walPath);
+    expect(salvage(files).batches).toEqual([]);
+  },
+);
 
 /** Which batches stand (partly) in which bytes of a file: found by their own bytes, with no help of the code under test. */
-function touched(path: string, start: number, end: number, pageOf: (at: number) => [number, number]): Set<number> {
+function touched(
+  path: string,
+  start: number,
+  end: number,
+  pageOf: (at: number) => [number, number],
+): Set<number> {
   const bytes = readFileSync(path);
   const found = new Set<number>();
   for (let at = start; at < end; ) {
@@ -233,7 +261,9 @@ test('work that was interrupted goes on after the last step that was stored', ()
 test('signals of a range that are in segment files are left out', () => {
   const files = make(1, 60);
   const sealedInRange = { range: { after: 10, upto: 20 }, signals: new Set(['metrics', 'logs']) };
-  const { steps, result } = drain(salvageBatches(files, { wanted: (seq) => seq > 10, cursor: 0, sealedInRange }));
+  const { steps, result } = drain(
+    salvageBatches(files, { wanted: (seq) => seq > 10, cursor: 0, sealedInRange }),
+  );
   expect(seqs(steps.flatMap(({ batches }) => batches))).toEqual(upTo(60, 21));
   expect(result.found.missing(10, 60)).toEqual([]);
 });

@@ -75,7 +75,13 @@ export function* surveyDamaged(
   }
   yield step.end(0);
   const number = (key: string): number => meta.get(key) ?? 0;
-  return { boots, format: number('format'), epoch: number('epoch'), sealedSeq: number('sealed_seq'), rowsInRange };
+  return {
+    boots,
+    format: number('format'),
+    epoch: number('epoch'),
+    sealedSeq: number('sealed_seq'),
+    rowsInRange,
+  };
 }
 
 const count = (text: string): number => (/^\d{1,15}$/.test(text) ? Number(text) : 0);
@@ -120,7 +126,8 @@ export function* salvageBatches(
   for (const { page, image, ordinal } of images.each()) {
     for (const cell of cellsOf(image, page)) {
       const row = storedRow(cell, images, (seq) => wanted(seq) && !found.has(seq));
-      if (row?.kind === 'damaged-batch' && doubtful.size < doubtfulMax) doubtful.set(row.batch.seq, row.batch);
+      if (row?.kind === 'damaged-batch' && doubtful.size < doubtfulMax)
+        doubtful.set(row.batch.seq, row.batch);
       if (row?.kind !== 'batch') continue;
       found.add(row.batch.seq);
       times.add(row.batch);

@@ -7,9 +7,9 @@ import { classOfSignal } from '../../../lake/model/stream-class.ts';
 import type { WalReader } from '../reader.ts';
 import type { SegmentRecord } from '../wal.ts';
 import { damagedFolder } from './damaged-folder.ts';
-import { isMissing } from './read-at.ts';
 import { namesIn } from './log-files.ts';
 import type { FoundFile } from './plan-reconcile.ts';
+import { isMissing } from './read-at.ts';
 
 /** The segment files that are there, and names in their folders that are none. */
 export function findSegmentFiles(dataDir: string): { files: FoundFile[]; others: string[] } {

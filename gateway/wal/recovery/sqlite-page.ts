@@ -120,7 +120,7 @@ export const kindOf = ({ type }: Column): string => {
 const utf8 = new TextDecoder();
 
 /** The value of a column of a whole record. */
-export function valueOf(record: Uint8Array, { type, start, end }: Column): Value {
+export function columnValue(record: Uint8Array, { type, start, end }: Column): Value {
   const bytes = record.subarray(start, end);
   if (type === 0) return null;
   if (type === 8 || type === 9) return type - 8;

@@ -1,5 +1,5 @@
-import Database from 'better-sqlite3';
 import { dirname } from 'node:path';
+import Database from 'better-sqlite3';
 import { FirnError } from '../../../lake/base/errors.ts';
 import {
   finishJob,
@@ -187,7 +187,12 @@ export function progressOf(db: Database.Database): WalProgress {
   const number = (key: string): number => Number(meta.get(key) ?? 0);
   const newest = db.prepare<[], number | null>('SELECT max(seq) FROM batch').pluck().get() ?? 0;
   const sealedSeq = number('sealed_seq');
-  return { epoch: number('epoch'), sealedSeq, lastSeq: Math.max(sealedSeq, newest), lastNumber: number('last_number') };
+  return {
+    epoch: number('epoch'),
+    sealedSeq,
+    lastSeq: Math.max(sealedSeq, newest),
+    lastNumber: number('last_number'),
+  };
 }
 
 function newestReceivedUs(db: Database.Database): number {
@@ -217,11 +222,7 @@ function formatOf(db: Database.Database): number | undefined {
   return Number(db.prepare(`SELECT value FROM meta WHERE key = 'format'`).pluck().get() ?? Number.NaN);
 }
 
-function otherFormat(
-  { path, format: ours }: StartOptions,
-  mark: WalMarkFile,
-  format: number,
-): string[] {
+function otherFormat({ path, format: ours }: StartOptions, mark: WalMarkFile, format: number): string[] {
   if (format === 1) return ['wal.db has the older format 1'];
   // A newer Firn would have left a newer mark: with one of ours, the number is not what was written.
   if (mark.found !== undefined || Number.isNaN(format)) return [`wal.db says that its format is ${format}`];

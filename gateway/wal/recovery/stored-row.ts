@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import type { MetricMetadata, SeriesEntry } from '../../../lake/model/batch.ts';
 import { seriesId } from '../../../lake/model/series-id.ts';
 import type { PageImages } from './page-images.ts';
-import { type Cell, columnsOf, kindOf, type Value, valueOf } from './sqlite-page.ts';
+import { type Cell, columnsOf, columnValue, kindOf, type Value } from './sqlite-page.ts';
 
 // Rows of wal.db (schema.ts, formats 1 and 2) known by what they look like, because the schema may be lost. A batch has
 // a checksum and a series an id that is a hash, so neither can be mistaken; the others must only be plausible.
@@ -58,7 +58,11 @@ export function storedRow(
   if (isBatch && !wanted(Number(cell.rowid))) return undefined;
   let damaged: StoredRow | undefined;
   for (const record of recordsOf(cell, images)) {
-    const row = rowOf(shape, cell.rowid, columns.map((column) => valueOf(record, column)));
+    const row = rowOf(
+      shape,
+      cell.rowid,
+      columns.map((column) => columnValue(record, column)),
+    );
     if (row?.kind !== 'damaged-batch') return row;
     damaged = row;
   }
@@ -66,7 +70,7 @@ export function storedRow(
   const [, signal, , received] = columns;
   if (damaged !== undefined || !isBatch || signal === undefined || received === undefined) return damaged;
   if (received.end > cell.local.byteLength) return undefined;
-  const head = columns.slice(0, 4).map((column) => valueOf(cell.local, column));
+  const head = columns.slice(0, 4).map((column) => columnValue(cell.local, column));
   return { kind: 'damaged-batch', batch: doubtful(Number(cell.rowid), head) };
 }
 

@@ -57,6 +57,8 @@ const magic = 0x4b52414d; // MARK
 export function openWalMark(path: string, bootId: string): WalMarkFile {
   const there = openIfThere(path, 'r+');
   const file = there ?? openSync(path, 'wx+');
+  // All of its blocks are there from the beginning: on a full disk it can be written still.
+  if (there === undefined) writeAll(file, new Uint8Array(blockBytes * (noteBlock + 1)), 0);
   const bytes = new Uint8Array(fileBytes);
   readAt(file, bytes, 0);
   if (there === undefined) syncFolderOf(path);
