@@ -93,7 +93,6 @@ test('pages that neither the database nor its log holds are counted', () => {
   expect(inspect(path, databaseBytes - 5 * 4096).missingPages).toBeGreaterThan(0);
   expect(inspect(path).missingPages).toBeGreaterThan(20);
 });
-});
 
 test('damage in the last commit is a torn tail, damage before it is more than that', () => {
   const path = walOf(6);

@@ -21,8 +21,10 @@ export interface LogFiles {
   readonly segmentEpoch: number;
   /** Newest place in the log that is in the name of a segment. */
   readonly segmentSeq: number;
-  /** When a file of the log was written last; undefined when there is none. */
+  /** When the log was written last; undefined: nobody knows. */
   readonly writtenUs: number | undefined;
+  /** When the newest segment was written; undefined: there is none. */
+  readonly segmentUs: number | undefined;
 }
 
 export interface Doubt {
@@ -34,7 +36,7 @@ export interface Doubt {
 export function inspectLogFiles(path: string, mark: WalMark | undefined): LogFiles {
   const databaseBytes = bytesOf(path);
   const wal = inspectWal(`${path}-wal`, databaseBytes ?? 0);
-  const { segmentEpoch, segmentSeq } = newestSegment(dirname(path));
+  const { segmentEpoch, segmentSeq, newestPaths } = newestSegment(dirname(path));
   const nothing = (databaseBytes ?? 0) === 0 && (wal.verdict === 'absent' || wal.verdict === 'empty');
   const fresh = nothing && mark === undefined && segmentEpoch === 0;
   return {
@@ -45,7 +47,9 @@ export function inspectLogFiles(path: string, mark: WalMark | undefined): LogFil
     fresh,
     segmentEpoch,
     segmentSeq,
-    writtenUs: newestWrite([path, `${path}-wal`, markPath(path)]),
+    // Not of wal.db itself: what is appended comes to it late.
+    writtenUs: newestWrite([`${path}-wal`, markPath(path)]),
+    segmentUs: newestWrite(newestPaths),
   };
 }
 
@@ -132,15 +136,24 @@ function newestWrite(paths: readonly string[]): number | undefined {
   return times.length === 0 ? undefined : Math.max(...times);
 }
 
-function newestSegment(dataDir: string): { segmentEpoch: number; segmentSeq: number } {
+function newestSegment(dataDir: string) {
   let [segmentEpoch, segmentSeq] = [0, 0];
-  for (const signal of signals)
-    for (const name of namesIn(join(dataDir, 'segments', signal))) {
+  const newestPaths: string[] = [];
+  for (const signal of signals) {
+    const names = namesIn(join(dataDir, 'segments', signal));
+    newestPaths.push(
+      ...names
+        .sort()
+        .slice(-1)
+        .map((name) => join(dataDir, 'segments', signal, name)),
+    );
+    for (const name of names) {
       const place = parseSegmentName(name);
       segmentEpoch = Math.max(segmentEpoch, place?.epoch ?? 0);
       segmentSeq = Math.max(segmentSeq, place?.toSeq ?? 0);
     }
-  return { segmentEpoch, segmentSeq };
+  }
+  return { segmentEpoch, segmentSeq, newestPaths };
 }
 
 /** Names in a folder; none when there is no folder. */

@@ -43,6 +43,8 @@ export interface Survey {
 
 const stepRowsMax = 1000;
 const stepBytesMax = 1024 * 1024;
+/** Where the second pass goes on when it is through: nowhere. */
+const allPages = Number.MAX_SAFE_INTEGER - 1;
 const doubtfulMax = 10_000;
 /** A step ends after so many pages even if they held nothing, so that its caller can let others run. */
 const stepPagesMax = 1024;
@@ -136,7 +138,7 @@ export function* salvageBatches(
     }
     if (step.isFull() || isPause(ordinal)) yield step.end(ordinal + 1);
   }
-  yield step.end(Number.MAX_SAFE_INTEGER);
+  yield step.end(allPages);
   return { found, times: times.all(), doubtful };
 }
 

@@ -286,7 +286,7 @@ function createRecorder(
     return Math.max(Math.floor(nowUs / 1_000_000), known + 1, 1);
   };
   const recordOf = (state: 'moving' | 'pending') => {
-    const fromUs = found?.writtenUs ?? files.writtenUs ?? nowUs;
+    const fromUs = found?.writtenUs ?? files.segmentUs ?? files.writtenUs ?? nowUs;
     return {
       ...{ state, reasons, migration: migrated !== undefined, aside: state === 'moving', fromUs },
       tailUnknown: isTailUnknown(files, note),
