@@ -153,7 +153,7 @@ function* batchesOf(
     if (rows === undefined) continue;
     const reason = checkLabels ? missingLabels(reader, rows) : undefined;
     if (reason !== undefined) {
-      skip({ seq, signal, rows: rows.rows, receivedUs, reason });
+      skip({ seq, signal, rows: rows.rows, fromUs: receivedUs, toUs: receivedUs, reason });
       continue;
     }
     const trueUs = receivedUs + boot.offsetUs;

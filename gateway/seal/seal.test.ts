@@ -52,7 +52,13 @@ const start = (options: Partial<SealerOptions> = {}): Promise<Sealer> =>
 /** What happens at a start before the sealer runs. */
 async function recover(): Promise<void> {
   const logger = createLogger('silent');
-  await using recovery = await startRecovery({ ...identity, wal, dataDir: folder, clock: systemClock, logger });
+  await using recovery = await startRecovery({
+    ...identity,
+    wal,
+    dataDir: folder,
+    clock: systemClock,
+    logger,
+  });
   await recovery.finished;
 }
 

@@ -93,6 +93,10 @@ function tryToOpen(
       db.close();
       return otherFormat(options, mark, format);
     }
+    if (format !== undefined && !hasOurSchema(db, options)) {
+      db.close();
+      return [...files.doubts.map(({ reason }) => reason), 'the schema in wal.db is damaged'];
+    }
     options.prepare(db, { epoch: recorder.nextEpoch(), sealedSeq: 0 });
     const behind = whyBehind(progressOf(db), mark);
     const suspicious = behind.length > 0 || files.doubts.some(({ structure }) => structure);
@@ -235,6 +239,28 @@ function otherFormat({ path, format: ours }: StartOptions, mark: WalMarkFile, fo
   });
 }
 
+/** The schema is text in the first pages: a bit that turns over there can rename a column. Comments don't matter. */
+function hasOurSchema(db: Database.Database, { prepare }: StartOptions): boolean {
+  const ours = new Database(':memory:');
+  try {
+    prepare(ours, { epoch: 1, sealedSeq: 0 });
+    return schemaOf(db) === schemaOf(ours);
+  } finally {
+    ours.close();
+  }
+}
+
+function schemaOf(db: Database.Database): string {
+  const objects = db.prepare<[], { name: string; sql: string | null }>(
+    `SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY name`,
+  );
+  const plain = (sql: string | null): string => (sql ?? '').replace(/--.*$/gm, '').replace(/\s+/g, ' ');
+  return objects
+    .all()
+    .map(({ name, sql }) => `${name}: ${plain(sql)}`)
+    .join('\n');
+}
+
 function structureOf(
   db: Database.Database,
   bytes: number,
@@ -246,12 +272,12 @@ function structureOf(
   return found === 'ok' ? undefined : `its structure is damaged: ${found}`;
 }
 
-/** SQLite says that what is stored can't be what was written. */
-export const isCorruption = (error: unknown): error is Error =>
+/** SQLite says that what is stored can't be what was written; a broken schema shows as an error in our statements. */
+const isCorruption = (error: unknown): error is Error =>
   error instanceof Error &&
   'code' in error &&
   typeof error.code === 'string' &&
-  /^SQLITE_(CORRUPT|NOTADB|FORMAT)/.test(error.code);
+  /^SQLITE_(CORRUPT|NOTADB|FORMAT|ERROR|CONSTRAINT|MISMATCH)/.test(error.code);
 
 interface Recorder {
   readonly recorded: boolean;
