@@ -15,6 +15,7 @@ import { createFilePins } from '../tables/file-pins.ts';
 import { openGatewayTables } from '../tables/tables.ts';
 import { openWal } from '../wal/open-wal.ts';
 import { openWalReader } from '../wal/reader.ts';
+import { startRecovery } from '../wal/recovery/run-recovery.ts';
 
 export type Storage = Awaited<ReturnType<typeof openStorage>>;
 
@@ -46,6 +47,7 @@ export async function openStorage(
     }),
   );
   const shared = { ...ids, wal, dataDir, clock, logger, reach };
+  const recovery = stack.use(await startRecovery(shared));
   const sealer = stack.use(
     await startSealer({
       ...shared,
@@ -77,7 +79,7 @@ export async function openStorage(
     }),
   );
   const tables = stack.use(openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
-  return { ids, wal, sealer, merger, shipper, engine, tables };
+  return { ids, wal, recovery, sealer, merger, shipper, engine, tables };
 
   async function openShipper() {
     const store = await openShippingStore(config, stack);

@@ -8,7 +8,6 @@ import { writerDefaults } from '../../lake/parquet/segment-writer.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
 import type { SealRecord, Wal } from '../wal/wal.ts';
-import { removeLeftovers } from './leftovers.ts';
 import type { SealWorkerOptions, segmentWriters } from './seal-messages.ts';
 import type { SealOutcome } from './seal-range.ts';
 import { createSealThread, type SealThread } from './seal-thread.ts';
@@ -87,7 +86,7 @@ interface SealerStatus {
 
 type Settings = Required<SealerOptions>;
 
-/** Removes what a crash left behind, then seals in the background until it is disposed. */
+/** Seals in the background until it is disposed. What a crash left behind is gone already (wal/recovery). */
 export async function startSealer(options: SealerOptions): Promise<Sealer> {
   const settings: Settings = {
     ...sealerDefaults,
@@ -97,10 +96,7 @@ export async function startSealer(options: SealerOptions): Promise<Sealer> {
     openThread: createSealThread,
     ...options,
   };
-  const { wal, dataDir, logger, clock } = settings;
-  const leftovers = await removeLeftovers(wal.path, dataDir);
-  if (leftovers > 0)
-    logger.info('removed files of seals and merges that were not finished', { files: leftovers });
+  const { wal, logger, clock } = settings;
   const status: Writable<SealerStatus> = {
     ...{ seals: 0, rows: 0, skippedBatches: 0, skippedRows: 0 },
     lastError: undefined,

@@ -40,6 +40,12 @@ export interface WalReader extends Disposable {
   localFloorUs(signal: Signal): number | undefined;
   /** What the day's budget of the link had given when a shipment was shipped last. */
   shipDay(): DaySpent | undefined;
+  /** How far a job of recovery is; 0: nothing is stored of it. */
+  restored(job: string): number;
+  /** Between when and when a damaged batch was received: what it says itself may be damaged too. */
+  receivedAround(seq: number): { readonly fromUs: number; readonly toUs: number };
+  /** Rows of all batches with afterSeq < seq <= uptoSeq. */
+  rowsBetween(afterSeq: number, uptoSeq: number): number;
   /** Runs `read` in one read transaction, so that everything it sees is of one moment. */
   snapshot<T>(read: () => T): T;
 }
@@ -96,6 +102,9 @@ const segmentSql = `SELECT ${segmentColumns} FROM segment
     AND (@name IS NULL OR min_name IS NULL OR (min_name <= @name AND max_name >= @name))
   ORDER BY min_timestamp_us, path`;
 
+/** Without a batch after it, a damaged one was received at most so long after the one before. */
+const dayUs = 86_400_000_000;
+
 /** Opens an existing log; `path` is `Wal.path`. */
 export function openWalReader(path: string): WalReader {
   const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 5000 });
@@ -125,6 +134,21 @@ export function openWalReader(path: string): WalReader {
 
   const meta = db.prepare<[string], string>('SELECT value FROM meta WHERE key = ?').pluck();
 
+  const restored = db.prepare<[string], { value: number }>(
+    'SELECT CAST(value AS INTEGER) AS value FROM meta WHERE key = ?',
+  );
+  const receivedAt = db.prepare<[{ from: number; to: number }], { value: number }>(
+    'SELECT received_us AS value FROM batch WHERE seq BETWEEN @from AND @to ORDER BY seq DESC LIMIT 1',
+  );
+  const receivedAfter = db.prepare<[number], { value: number }>(
+    'SELECT received_us AS value FROM batch WHERE seq > ? ORDER BY seq LIMIT 1',
+  );
+  const lastSealed = db.prepare<[], { value: number | null }>(
+    'SELECT max(max_received_us) AS value FROM segment',
+  );
+  const rowsBetween = db.prepare<[number, number], { value: number | null }>(
+    'SELECT sum(rows) AS value FROM batch WHERE seq > ? AND seq <= ?',
+  );
   return {
     tail: prepareTail(db, path),
     sealedSeq: number(sealedSql),
@@ -152,6 +176,14 @@ export function openWalReader(path: string): WalReader {
       const text = meta.get('ship_day');
       return text === undefined ? undefined : (JSON.parse(text) as DaySpent);
     },
+    restored: (job) => restored.get(`recovery:${job}`)?.value ?? 0,
+    receivedAround: (seq) => {
+      const claimed = receivedAt.get({ from: seq, to: seq })?.value ?? 0;
+      const before = receivedAt.get({ from: 0, to: seq - 1 })?.value ?? lastSealed.get()?.value ?? claimed;
+      const after = receivedAfter.get(seq)?.value ?? Math.min(Math.max(claimed, before), before + dayUs);
+      return { fromUs: Math.min(before, after), toUs: Math.max(before, after) };
+    },
+    rowsBetween: (afterSeq, uptoSeq) => rowsBetween.get(afterSeq, uptoSeq)?.value ?? 0,
     snapshot: (read) => db.transaction(read)(),
     [Symbol.dispose]: () => void db.close(),
   };

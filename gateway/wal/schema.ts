@@ -6,7 +6,7 @@
  * batches and moves `sealed_seq` in one transaction: its commit point. A segment's way: sealed (no shipment), uploaded,
  * named by a shipment, committed (the cloud's receipt covers the shipment).
  */
-export const walFormat = 2;
+export const walFormat = 2; // another one for every change of a statement below: recovery takes a difference for damage
 
 export const walSchemaSql = `
 -- format, epoch, sealed_seq, alarm_selectors

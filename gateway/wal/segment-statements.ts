@@ -29,6 +29,7 @@ export function segmentStatements(db: Database.Database, meta: Meta) {
   const uploaded = db.prepare('UPDATE segment SET uploaded = 1, upload_state = NULL WHERE path = ?');
   const uploadState = db.prepare('UPDATE segment SET upload_state = ? WHERE path = ?');
   return {
+    insert,
     commitSeal: ({ fromSeq, toSeq, segments }: SealRecord): void => {
       const sealedSeq = Number(meta.get('sealed_seq'));
       if (toSeq <= sealedSeq) return; // recorded already

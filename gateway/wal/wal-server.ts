@@ -61,7 +61,7 @@ export function openWalServer(
     if (groupBytes >= options.commitBytesMax || groupRows >= options.commitRowsMax) commitGroup();
     else if (options.commitIntervalMs > 0) timer ??= setTimeout(commitGroup, options.commitIntervalMs);
   };
-  reply({ kind: 'opened', state: database.state() });
+  reply({ kind: 'opened', state: database.state(), start: database.start });
   return {
     commitGroup,
     handle: (request) => {

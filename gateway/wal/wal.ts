@@ -2,6 +2,8 @@ import type { DaySpent } from '../../lake/base/token-bucket.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import type { ClockQuality, ManifestSegment, ShipmentManifest } from '../../lake/model/manifest.ts';
 import type { StreamClass } from '../../lake/model/stream-class.ts';
+import type { RestoredPart } from './recovery/restored-part.ts';
+import type { WalStart } from './wal-messages.ts';
 
 /** The write-ahead log, as the rest of the gateway sees it. Everything that writes `wal.db` goes through here. */
 export interface Wal extends AsyncDisposable {
@@ -53,6 +55,13 @@ export interface Wal extends AsyncDisposable {
   applyReceipt(receipt: AppliedReceipt, gaps?: readonly Batch[]): Promise<void>;
   /** Numbers begin again from 1, and what has no receipt waits to be shipped again. */
   beginEpoch(epoch: number): Promise<void>;
+
+  /** What was found when the log was opened; see recovery/start-log.ts. */
+  readonly start: WalStart;
+  /** Stores what recovery brings back; see recovery/run-recovery.ts. */
+  restore(part: RestoredPart): Promise<void>;
+  /** The log was found damaged in use: the next start moves it aside, saves what can be read, and begins a new one. */
+  condemn(): Promise<void>;
 }
 
 /** A part of the tail that became files. */
