@@ -102,6 +102,13 @@ const segmentSql = `SELECT ${segmentColumns} FROM segment
     AND (@name IS NULL OR min_name IS NULL OR (min_name <= @name AND max_name >= @name))
   ORDER BY min_timestamp_us, path`;
 
+interface SegmentFilter {
+  readonly signal: Signal;
+  readonly fromUs: number | null;
+  readonly toUs: number | null;
+  readonly name: string | null;
+}
+
 /** Without a batch after it, a damaged one was received at most so long after the one before. */
 const dayUs = 86_400_000_000;
 
@@ -121,22 +128,11 @@ export function openWalReader(path: string): WalReader {
     'SELECT name, type, help, unit FROM metadata ORDER BY name',
   );
   const shipments = db.prepare<[{ state: ShipmentState | null }], StoredShipment>(shipmentSql);
-  type SegmentFilter = {
-    signal: Signal;
-    fromUs: number | null;
-    toUs: number | null;
-    name: string | null;
-  };
   const segments = db.prepare<[SegmentFilter], SegmentRow>(segmentSql);
   const segmentCount = db.prepare<[Signal], { value: number }>(
     'SELECT count(*) AS value FROM segment WHERE signal = ?',
   );
-
   const meta = db.prepare<[string], string>('SELECT value FROM meta WHERE key = ?').pluck();
-
-  const restored = db.prepare<[string], { value: number }>(
-    'SELECT CAST(value AS INTEGER) AS value FROM meta WHERE key = ?',
-  );
   const receivedAt = db.prepare<[{ from: number; to: number }], { value: number }>(
     'SELECT received_us AS value FROM batch WHERE seq BETWEEN @from AND @to ORDER BY seq DESC LIMIT 1',
   );
@@ -176,7 +172,7 @@ export function openWalReader(path: string): WalReader {
       const text = meta.get('ship_day');
       return text === undefined ? undefined : (JSON.parse(text) as DaySpent);
     },
-    restored: (job) => restored.get(`recovery:${job}`)?.value ?? 0,
+    restored: (job) => Number(meta.get(`recovery:${job}`) ?? 0),
     receivedAround: (seq) => {
       const claimed = receivedAt.get({ from: seq, to: seq })?.value ?? 0;
       const before = receivedAt.get({ from: 0, to: seq - 1 })?.value ?? lastSealed.get()?.value ?? claimed;
