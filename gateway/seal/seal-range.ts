@@ -6,7 +6,7 @@ import type { Batch, Signal } from '../../lake/model/batch.ts';
 import { signals } from '../../lake/model/batch.ts';
 import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
 import { segmentKey, segmentName } from '../../lake/model/keys.ts';
-import type { ManifestSegment } from '../../lake/model/manifest.ts';
+import type { ManifestSegment1 } from '../../lake/model/manifest.ts';
 import type { SegmentFile, SegmentWriter } from '../../lake/parquet/segment-writer.ts';
 import { intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
@@ -130,7 +130,8 @@ async function writeSignal(
 ): Promise<Written[]> {
   const folder = join(dataDir, 'segments', signal);
   await mkdir(folder, { recursive: true });
-  const pathOf = (day: string): string => join(folder, segmentName(epoch, range.fromSeq, range.toSeq, day));
+  const { fromSeq, toSeq } = range;
+  const pathOf = (day: string): string => join(folder, segmentName({ epoch, fromSeq, toSeq, day }));
   const { labelsOf } = reader;
   const write = (checkLabels: boolean): Promise<readonly SegmentFile[]> => {
     const batches = batchesOf(reader, signal, range, checkLabels, (batch) => skipped.set(batch.seq, batch));
@@ -177,7 +178,7 @@ function recordOf(
   nowUs: number,
 ): SealRecord {
   const metadata = reader.unshippedMetadata().slice(0, manifestMetadataMax);
-  const segments = written.map((file): ManifestSegment => {
+  const segments = written.map((file): ManifestSegment1 => {
     const { signal, day, rows, bytes, sha256, minTimestampUs, maxTimestampUs, bounds } = file;
     const key = segmentKey(identity.tenant, identity.gateway, signal, basename(file.path));
     const times = { minTimestampUs, maxTimestampUs };

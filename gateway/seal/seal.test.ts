@@ -58,6 +58,11 @@ const append = (...values: number[]): Promise<void> =>
   );
 const doubleBits = (value: number): bigint => new BigInt64Array(Float64Array.of(value).buffer)[0] ?? 0n;
 
+function ranges(): number[][] {
+  using reader = openWalReader(wal.path);
+  return reader.shipments().map(({ number, fromSeq, toSeq }) => [number, fromSeq, toSeq]);
+}
+
 function manifests(): ShipmentManifest[] {
   using reader = openWalReader(wal.path);
   return reader.shipments().map(({ manifest, number }) => parseManifest(manifest, String(number)));
@@ -105,7 +110,7 @@ test.each(['duckdb', 'parquetjs'] as const)(
     using reader = openWalReader(wal.path);
     expect([reader.sealedSeq(), [...reader.tail('all', 0, 99)]]).toEqual([3, []]);
     const [manifest] = manifests();
-    expect(manifest).toMatchObject({ ...identity, number: 1, fromSeq: 0, toSeq: 3, epoch: wal.epoch });
+    expect(manifest).toMatchObject({ ...identity, number: 1, epoch: wal.epoch });
     expect(manifest?.segments.map(({ signal, day, rows }) => [signal, day, rows])).toEqual([
       ['metrics', '2024-10-04', 4],
       ['logs', '2024-10-04', 1],
@@ -124,9 +129,7 @@ test('a long tail becomes several shipments without holes, none over the limit',
     await append(...Array.from({ length: 10 }, (_, i) => value + i));
   await using sealer = await start({ ...quiet, sealRowsMax: 25 });
   await sealer.sealNow();
-  expect(manifests().map(({ number, fromSeq, toSeq }) => [number, fromSeq, toSeq])).toEqual(
-    [0, 2, 4, 6, 8].map((fromSeq, index) => [index + 1, fromSeq, fromSeq + 2]),
-  );
+  expect(ranges()).toEqual([0, 2, 4, 6, 8].map((fromSeq, index) => [index + 1, fromSeq, fromSeq + 2]));
   expect(await sealedValues()).toEqual(Array.from({ length: 100 }, (_, index) => index));
 });
 
@@ -135,7 +138,7 @@ test('a batch larger than the limit is sealed alone', async () => {
   await append(50);
   await using sealer = await start({ ...quiet, sealBytesMax: 10 });
   await sealer.sealNow();
-  expect(manifests().map(({ toSeq }) => toSeq)).toEqual([1, 2]);
+  expect(ranges().map(([, , toSeq]) => toSeq)).toEqual([1, 2]);
 });
 
 test('a crash before the rename: the next seal writes the same name over it', async () => {

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../lake/base/clock.ts';
 import { type ErrorCode, FirnError } from '../../lake/base/errors.ts';
 import { createLogger } from '../../lake/base/log.ts';
-import { parseManifest, type ShipmentManifest } from '../../lake/model/manifest.ts';
+import { segmentName } from '../../lake/model/keys.ts';
+import { parseManifest, type ShipmentManifest1 } from '../../lake/model/manifest.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { hashFile } from '../../lake/parquet/durable-file.ts';
 import { metricsBatch } from '../../test/contract/rows.ts';
@@ -99,7 +100,9 @@ const start = (options: Partial<ShipperOptions> = {}): Shipper =>
     ...options,
   });
 
-const fileOf = (number: number): string => join(folder, 'segments', 'metrics', `${number}.parquet`);
+const nameOf = (number: number): string =>
+  segmentName({ epoch: 7, fromSeq: number - 1, toSeq: number, day: '1970-01-01' });
+const fileOf = (number: number): string => join(folder, 'segments', 'metrics', nameOf(number));
 
 /** Seals one batch as a shipment whose segment is a file of some bytes. */
 async function seal(number: number): Promise<void> {
@@ -113,8 +116,8 @@ async function seal(number: number): Promise<void> {
     minTimestampUs: 1,
     maxTimestampUs: 1,
   };
-  const key = `demo/inbox/gw/segments/metrics/${number}.parquet`;
-  const manifest: ShipmentManifest = {
+  const key = segmentKeyOf(number);
+  const manifest: ShipmentManifest1 = {
     ...{
       format: 1,
       tenant: 'demo',
@@ -130,7 +133,7 @@ async function seal(number: number): Promise<void> {
   };
   const record = {
     ...shared,
-    path: `segments/metrics/${number}.parquet`,
+    path: `segments/metrics/${nameOf(number)}`,
     bytes: file.bytes,
     shipment: number,
   };
@@ -144,7 +147,7 @@ async function seal(number: number): Promise<void> {
 
 const manifestKeyOf = (number: number): string =>
   `demo/inbox/gw/manifests/000000000007-${String(number).padStart(16, '0')}.json`;
-const segmentKeyOf = (number: number): string => `demo/inbox/gw/segments/metrics/${number}.parquet`;
+const segmentKeyOf = (number: number): string => `demo/inbox/gw/segments/metrics/${nameOf(number)}`;
 
 function states(): string[] {
   using reader = openWalReader(wal.path);

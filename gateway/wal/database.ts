@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { FirnError } from '../../lake/base/errors.ts';
-import { printManifest } from '../../lake/model/manifest.ts';
+import { printManifest1 } from '../../lake/model/manifest.ts';
 import { walFormat, walPragmas, walSchemaSql } from './schema.ts';
 import type { SealRecord, SegmentRecord } from './wal.ts';
 import type { AppendRequest, WalCommand, WorkerOptions } from './wal-messages.ts';
@@ -136,7 +136,7 @@ function prepareSeal(db: Database.Database, insertSegment: Database.Statement): 
     if (manifest.number !== last.number + 1 || manifest.fromSeq !== last.toSeq)
       throw hole(manifest.number, manifest.fromSeq, last);
     const { number, fromSeq, toSeq, sealedUs } = manifest;
-    insert.run(number, fromSeq, toSeq, sealedUs, printManifest(manifest));
+    insert.run(number, fromSeq, toSeq, sealedUs, printManifest1(manifest));
     for (const segment of segments) insertSegment.run(segment);
     release.run(fromSeq, toSeq);
     for (const [name, version] of metadataVersions) shippedVersion.run({ name, version });

@@ -7,7 +7,7 @@ import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../lake/base/clock.ts';
 import type { MetricMetadata, MetricsBatch } from '../../lake/model/batch.ts';
-import type { ShipmentManifest } from '../../lake/model/manifest.ts';
+import type { ShipmentManifest1 } from '../../lake/model/manifest.ts';
 import { decodeBatch } from './batch-codec.ts';
 import { openWal, type WalOptions } from './open-wal.ts';
 import { openWalReader } from './reader.ts';
@@ -42,7 +42,7 @@ function storedValues(path: string): number[] {
   ]);
 }
 
-function manifestOf(number: number, fromSeq: number, toSeq: number): ShipmentManifest {
+function manifestOf(number: number, fromSeq: number, toSeq: number): ShipmentManifest1 {
   const ids = { tenant: 'demo', site: 'plant', gateway: 'gw' };
   return { format: 1, ...ids, epoch: 7, number, fromSeq, toSeq, sealedUs: 5, segments: [], metadata: [] };
 }

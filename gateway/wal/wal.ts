@@ -1,5 +1,5 @@
 import type { Batch } from '../../lake/model/batch.ts';
-import type { ShipmentManifest } from '../../lake/model/manifest.ts';
+import type { ShipmentManifest1 } from '../../lake/model/manifest.ts';
 
 /** The write-ahead log, as the rest of the gateway sees it. Everything that writes `wal.db` goes through here. */
 export interface Wal extends AsyncDisposable {
@@ -26,7 +26,7 @@ export interface Wal extends AsyncDisposable {
 }
 
 export interface SealRecord {
-  readonly manifest: ShipmentManifest;
+  readonly manifest: ShipmentManifest1;
   readonly segments: readonly SegmentRecord[];
   /** (name, version) of the descriptions that the manifest carries. */
   readonly metadataVersions: readonly (readonly [name: string, version: number])[];
