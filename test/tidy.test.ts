@@ -19,6 +19,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'lake/object-store': ['lake/base'],
   'lake/parquet': ['lake/base', 'lake/model', 'lake/schema', 'lake/sql/duckdb'],
   'lake/receive': ['lake/base', 'lake/model'],
+  'lake/bundle': ['lake/base', 'lake/model', 'lake/parquet'],
   'lake/promql': ['lake/base', 'lake/model'],
   'lake/sql': ['lake/base', 'lake/model', 'lake/schema', 'lake/tables.ts', 'lake/sql/duckdb'],
   'lake/sql/duckdb': ['lake/base'],

@@ -3,7 +3,7 @@ import { lstat, open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FirnError, messageOf } from '../base/errors.ts';
 import { gatewayId, siteId, tenantId } from '../model/ids.ts';
-import { segmentKey } from '../model/keys.ts';
+import { parseSegmentName, segmentKey } from '../model/keys.ts';
 import { type ManifestSegment, parseManifest, type ShipmentManifest } from '../model/manifest.ts';
 import { hashFile } from '../parquet/durable-file.ts';
 import {
@@ -144,8 +144,7 @@ function checkShipments(index: BundleIndex, shipments: VerifiedBundle['shipments
 }
 
 function checkKeyOf({ key }: ManifestSegment, prefix: string): void {
-  const name = key.slice(prefix.length);
-  if (!key.startsWith(prefix) || !/^[A-Za-z0-9][A-Za-z0-9.-]*\.parquet$/.test(name))
+  if (!key.startsWith(prefix) || parseSegmentName(key.slice(prefix.length)) === undefined)
     throw foreign(`${JSON.stringify(key)} is not a segment below ${prefix}`);
 }
 
