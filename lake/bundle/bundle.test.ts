@@ -18,7 +18,7 @@ import { FirnError, messageOf } from '../base/errors.ts';
 import { printManifest } from '../model/manifest.ts';
 import { bundleLimits, printBundleIndex } from './bundle-index.ts';
 import { draftBundle } from './draft-bundle.ts';
-import { hasAllFiles, type KeyOf, listBundles, readBundle, readSignedIndex } from './read-bundle.ts';
+import { type KeyOf, listBundles, readBundle } from './read-bundle.ts';
 import { openReceiptFile, receiptFile, writeReceiptFile } from './receipt-file.ts';
 import { loadOrMakeSigner, parsePublicKey } from './signing-key.ts';
 import type { Stick } from './stick.ts';
@@ -324,15 +324,6 @@ test('a segment whose bytes are not those of its manifest never gets an index', 
     subject: draft.index.segments[0]?.key,
   });
   expect(await made.files()).not.toContain('firn_acme_gw-1_1_1-1/bundle.json');
-});
-
-test('a gateway sees which bundles of it are whole', async () => {
-  const made = await fixture();
-  const path = join(made.path, await putBundle(made, shipmentsOf(1, 2)));
-  const index = await readSignedIndex(path, trusting(made));
-  expect(await hasAllFiles(path, index)).toBe(true);
-  await truncate(join(path, 'segments', '000002.parquet'), 3);
-  expect(await hasAllFiles(path, index)).toBe(false);
 });
 
 test('a bundle needs whole blocks, and no more files than FAT32 can list', async () => {

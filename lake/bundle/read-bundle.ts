@@ -55,7 +55,7 @@ function inOrderOfNumbers(a: string, b: string): number {
 }
 
 /** The index of a bundle whose signature is right. Throws FirnError `corrupt`, `invalid` or `denied`. */
-export async function readSignedIndex(path: string, keyOf: KeyOf): Promise<BundleIndex> {
+async function readSignedIndex(path: string, keyOf: KeyOf): Promise<BundleIndex> {
   const bytes = await readWhole(path, indexName, bundleLimits.indexBytesMax);
   const signature = await readWhole(path, signatureName, signatureBytes);
   const index = parseBundleIndex(bytes.toString());
@@ -101,19 +101,6 @@ export async function readBundle(path: string, keyOf: KeyOf): Promise<VerifiedBu
     if (found.bytes !== segment.bytes || found.sha256 !== segment.sha256) throw damaged(name);
   }
   return { path, index, shipments, segments };
-}
-
-/** Whether all files of a bundle are there with the right sizes: enough for a gateway not to write it again. */
-export async function hasAllFiles(path: string, { manifests, segments }: BundleIndex): Promise<boolean> {
-  const sizes = [
-    ...manifests.map(({ bytes }, number) => [manifestFile(number), bytes] as const),
-    ...segments.map(({ bytes }, number) => [segmentFile(number), bytes] as const),
-  ];
-  for (const [name, bytes] of sizes) {
-    const info = await lstat(join(path, name)).catch(() => undefined);
-    if (info?.size !== bytes) return false;
-  }
-  return true;
 }
 
 /** Manifests must be the index's own, and name its segments and no others, each once, below the gateway's prefix. */

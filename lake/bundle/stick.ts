@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { FirnError } from '../base/errors.ts';
 import { syncFolder } from '../parquet/durable-file.ts';
 
@@ -55,6 +55,14 @@ export async function checkStick(path: string): Promise<void> {
     message: `${path} is not a folder`,
     hint: 'mount the stick first, and give the folder where it is mounted',
   });
+}
+
+/** A small file on a disk of our own: whole and durable, or as it was. */
+export async function writeFileDurably(path: string, text: string): Promise<void> {
+  const temporary = `${path}.tmp`;
+  await writeDurably(temporary, [Buffer.from(text)]);
+  await rename(temporary, path);
+  await syncFolder(dirname(path));
 }
 
 async function writeDurably(

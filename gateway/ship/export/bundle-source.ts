@@ -1,0 +1,177 @@
+import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { Clock } from '../../../lake/base/clock.ts';
+import { FirnError, messageOf } from '../../../lake/base/errors.ts';
+import { type BundleDraft, draftBundle, type NumberedShipment } from '../../../lake/bundle/draft-bundle.ts';
+import { openReceiptFile } from '../../../lake/bundle/receipt-file.ts';
+import { loadOrMakeSigner, type PublicKey, parsePublicKey } from '../../../lake/bundle/signing-key.ts';
+import type { GatewayId, SiteId, TenantId } from '../../../lake/model/ids.ts';
+import { parseManifest } from '../../../lake/model/manifest.ts';
+import { parseReceipt, type Receipt } from '../../../lake/model/receipt.ts';
+import { type ExportedMark, readExportedMark, writeExportedMark } from './exported-mark.ts';
+
+/** Where bundles come from: the gateway's own folder, or a running gateway over HTTP. */
+export interface BundleSource {
+  identity(): Promise<GatewayIdentity>;
+  /** Seals and numbers all that was received until now. */
+  compose(): Promise<void>;
+  /** The next bundle, signed; undefined when there is nothing left to be exported. */
+  draft(request: DraftRequest): Promise<BundleDraft | undefined>;
+  /** The bytes of one of the draft's segments, by its key. */
+  readSegment(draft: BundleDraft, key: string): AsyncIterable<Uint8Array>;
+  /** Remembers that everything up to there has reached a stick. */
+  markExported(mark: ExportedMark): Promise<void>;
+  /**
+   * Takes what a signed receipt says. Throws FirnError `denied` when the trusted cloud has not signed it, `corrupt` when
+   * it is damaged, `invalid` when it is for another gateway.
+   */
+  applyReceiptFile(text: string): Promise<ReceiptPosition>;
+}
+
+export interface GatewayIdentity {
+  readonly tenant: string;
+  readonly site: string;
+  readonly gateway: string;
+  readonly epoch: number;
+  readonly publicKey: PublicKey;
+}
+
+export interface ReceiptPosition {
+  readonly epoch: number;
+  readonly number: number;
+}
+
+export interface DraftRequest {
+  readonly bytesMax: number;
+  /** Leave out what was exported before. */
+  readonly onlyNew: boolean;
+  /** Leave out these, for example because they are on the stick. */
+  readonly skip: readonly NumberRange[];
+}
+
+export interface NumberRange {
+  readonly epoch: number;
+  readonly first: number;
+  readonly last: number;
+}
+
+/** What an export needs of the gateway's log. */
+export interface ExportLedger {
+  epoch(): number;
+  /** Seals what is in the log and numbers all that has no number. */
+  compose(): Promise<void>;
+  /** Shipments without a receipt, in order. */
+  shipments(): Iterable<NumberedShipment>;
+  shipment(number: number): NumberedShipment | undefined;
+  applyReceipt(receipt: Receipt): Promise<void>;
+}
+
+export interface LocalSourceOptions {
+  readonly ledger: ExportLedger;
+  readonly dataDir: string;
+  readonly tenant: TenantId;
+  readonly site: SiteId;
+  readonly gateway: GatewayId;
+  readonly clock: Clock;
+}
+
+export const shipKeyFile = (dataDir: string): string => join(dataDir, 'identity', 'ship-key.pem');
+export const cloudKeyFile = (dataDir: string): string => join(dataDir, 'identity', 'cloud-key.pem');
+
+/** Bundles of the gateway whose data folder this is; the caller holds its lock. */
+export async function openLocalSource(options: LocalSourceOptions): Promise<BundleSource> {
+  const { ledger, dataDir, tenant, site, gateway, clock } = options;
+  const signer = await loadOrMakeSigner(shipKeyFile(dataDir));
+  const ids = { tenant, site, gateway };
+  return {
+    identity: async () => ({ ...ids, epoch: ledger.epoch(), publicKey: signer.publicKey }),
+    compose: () => ledger.compose(),
+    draft: async ({ bytesMax, onlyNew, skip }) => {
+      const mark = onlyNew ? await readExportedMark(dataDir) : undefined;
+      const createdUs = Math.round(clock.nowMs() * 1000);
+      return draftBundle(wanted(ledger.shipments(), skip, mark), { ...ids, signer, createdUs, bytesMax });
+    },
+    readSegment: (_, key) => readSegmentFile(segmentPath(dataDir, key), key),
+    markExported: (mark) => writeExportedMark(dataDir, mark),
+    applyReceiptFile: async (text) => {
+      const receipt = parseReceipt(openReceiptFile(text, await trustedCloud(dataDir)), 'receipt');
+      if (receipt.tenant !== tenant || receipt.gateway !== gateway) throw notOurs(receipt);
+      await ledger.applyReceipt(receipt);
+      return { epoch: receipt.epoch, number: receipt.number };
+    },
+  };
+}
+
+function* wanted(
+  shipments: Iterable<NumberedShipment>,
+  skip: readonly NumberRange[],
+  mark: ExportedMark | undefined,
+): Generator<NumberedShipment> {
+  for (const shipment of shipments) {
+    const { epoch, number } = shipment;
+    if (mark?.epoch === epoch && number <= mark.number) continue;
+    if (skip.some((range) => range.epoch === epoch && range.first <= number && number <= range.last))
+      continue;
+    yield shipment;
+  }
+}
+
+/** The bytes of a local segment; whatever hinders reading it is FirnError `corrupt` whose subject is its key. */
+async function* readSegmentFile(path: string, key: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* createReadStream(path, { highWaterMark: 1024 * 1024 });
+  } catch (cause) {
+    throw unreadable(key, messageOf(cause), cause);
+  }
+}
+
+/** A segment that can't be put on a stick; the rest can. */
+export function unreadable(key: string, why: string, cause?: unknown): FirnError {
+  return new FirnError({
+    code: 'corrupt',
+    operation: 'read segment',
+    subject: key,
+    message: `segment ${key} can't be read: ${why}`,
+    hint: 'check the disk of this gateway',
+    cause,
+  });
+}
+
+/** Where the local file of a segment is: the sealer keeps the name of the key. `key` is one of our own manifests'. */
+function segmentPath(dataDir: string, key: string): string {
+  const [signal = '', name = ''] = key.split('/').slice(-2);
+  return join(dataDir, 'segments', basename(signal), basename(name));
+}
+
+/** The segment of a shipment as a local file: what HTTP clients may read is named by numbers, never by a path. */
+export function segmentFileOf(
+  ledger: ExportLedger,
+  dataDir: string,
+  place: { readonly epoch: number; readonly number: number; readonly index: number },
+): string | undefined {
+  const shipment = ledger.epoch() === place.epoch ? ledger.shipment(place.number) : undefined;
+  const segment =
+    shipment && parseManifest(shipment.manifest, `shipment ${place.number}`).segments[place.index];
+  return segment && segmentPath(dataDir, segment.key);
+}
+
+async function trustedCloud(dataDir: string): Promise<PublicKey | undefined> {
+  const path = cloudKeyFile(dataDir);
+  try {
+    return parsePublicKey(await readFile(path, 'utf8'), path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function notOurs({ tenant, gateway }: Receipt): FirnError {
+  return new FirnError({
+    code: 'invalid',
+    operation: 'apply receipt',
+    subject: gateway,
+    message: `the receipt is for gateway ${gateway} of tenant ${tenant}`,
+    hint: 'carry it to that gateway',
+  });
+}
