@@ -43,6 +43,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'gateway/tables': ['lake', 'gateway/wal'],
   'gateway/folder-lock.ts': ['lake/base'],
   'gateway/config.ts': ['lake'],
+  'gateway/commands': ['lake', 'gateway'],
   'gateway/main.ts': ['lake', 'gateway', 'provisioning/contract.ts'],
   'cloud/catalog': ['lake'],
   'cloud/ingest': ['lake', 'cloud/catalog'],
@@ -50,8 +51,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'cloud/maintain': ['lake', 'cloud/catalog'],
   'cloud/tenants': ['lake'],
   'cloud/config.ts': ['lake'],
+  'cloud/commands': ['lake', 'cloud'],
   'cloud/main.ts': ['lake', 'cloud', 'provisioning/contract.ts'],
-  cli: ['lake/base', 'lake/model', 'gateway/main.ts', 'cloud/main.ts'],
+  cli: ['lake/base', 'lake/model', 'gateway/main.ts', 'gateway/commands', 'cloud/main.ts', 'cloud/commands'],
   provisioning: ['lake'],
   test: ['lake', 'gateway', 'cloud', 'cli', 'provisioning'],
 };

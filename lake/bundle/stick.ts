@@ -38,8 +38,9 @@ export async function openStick(path: string): Promise<Stick> {
     syncFolder: (name) => syncFolder(at(name)),
     remove: (name) => rm(at(name), { recursive: true, force: true }),
     space: async () => {
-      const { bavail, bsize } = await statfs(path);
-      return { freeBytes: bavail * bsize, blockBytes: bsize };
+      const { blocks, bavail, bsize } = await statfs(path);
+      // A driver that does not know says that there is nothing at all; then a full stick shows itself in writing.
+      return { freeBytes: blocks === 0 ? Number.MAX_SAFE_INTEGER : bavail * bsize, blockBytes: bsize };
     },
   };
 }
