@@ -1,12 +1,11 @@
 import type { Clock } from '../../lake/base/clock.ts';
 import { messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
-import { type Signal, signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import type { CommitOptions } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
-import { type IcebergTable, openTable, type TableLimits } from '../catalog/table.ts';
+import { openTables, type TableLimits } from '../catalog/table.ts';
 import { commitShipments } from './commit-shipments.ts';
 import {
   type IngestLimits,
@@ -196,13 +195,9 @@ function statusOf(totals: Totals, tenants: readonly TenantState[]): IngestStatus
 
 function openTenant(options: IngestOptions, tenant: TenantId): TenantState {
   const { store, locationOf, clock } = options;
-  const tables = signals.map((signal) => {
-    const limits = options.tableLimits ?? {};
-    return [signal, openTable({ store, tenant, signal, locationOf, clock, limits })] as const;
-  });
   const ingest = openTenantIngest({
     tenant,
-    tables: Object.fromEntries(tables) as Record<Signal, IcebergTable>,
+    tables: openTables({ store, tenant, locationOf, clock, limits: options.tableLimits ?? {} }),
     logger: options.logger.with({ tenant }),
     limits: { ...ingestLimits, ...options.limits },
     verify: options.verify ?? 'sha256',

@@ -12,6 +12,7 @@ import { classOfSignal, streamClasses } from './stream-class.ts';
  */
 export type ShipmentManifest = z.infer<typeof manifestSchema>;
 export type ManifestSegment = ShipmentManifest['segments'][number];
+export type ClockQuality = ManifestSegment['clock'];
 /** What gateways wrote before they numbered shipments at composing. */
 export type ShipmentManifest1 = z.infer<typeof manifestSchema1>;
 export type ManifestSegment1 = ShipmentManifest1['segments'][number];
