@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { Clock } from '../../../lake/base/clock.ts';
 import { FirnError, messageOf } from '../../../lake/base/errors.ts';
 import { type BundleDraft, draftBundle, type NumberedShipment } from '../../../lake/bundle/draft-bundle.ts';
@@ -9,7 +9,7 @@ import { loadOrMakeSigner, type PublicKey, parsePublicKey } from '../../../lake/
 import type { GatewayId, SiteId, TenantId } from '../../../lake/model/ids.ts';
 import { parseManifest } from '../../../lake/model/manifest.ts';
 import { parseReceipt, type Receipt } from '../../../lake/model/receipt.ts';
-import { type ExportedMark, readExportedMark, writeExportedMark } from './exported-mark.ts';
+import { addExported, type ExportedNumbers, type NumberRange, readExported } from './export-state.ts';
 
 /** Where bundles come from: the gateway's own folder, or a running gateway over HTTP. */
 export interface BundleSource {
@@ -20,8 +20,13 @@ export interface BundleSource {
   draft(request: DraftRequest): Promise<BundleDraft | undefined>;
   /** The bytes of one of the draft's segments, by its key. */
   readSegment(draft: BundleDraft, key: string): AsyncIterable<Uint8Array>;
-  /** Remembers that everything up to there has reached a stick. */
-  markExported(mark: ExportedMark): Promise<void>;
+  /** Remembers that these have reached a stick. */
+  markExported(range: NumberRange): Promise<void>;
+  /**
+   * Takes a damaged segment out of a shipment that was never exported, so that later ones need not wait for it, and
+   * records the gap. Returns the rows that are lost; 0 when the shipment has to stay as it is.
+   */
+  giveUpDamaged(place: SegmentPlace): Promise<number>;
   /**
    * Takes what a signed receipt says. Throws FirnError `denied` when the trusted cloud has not signed it, `corrupt` when
    * it is damaged, `invalid` when it is for another gateway.
@@ -50,10 +55,10 @@ export interface DraftRequest {
   readonly skip: readonly NumberRange[];
 }
 
-export interface NumberRange {
+export interface SegmentPlace {
   readonly epoch: number;
-  readonly first: number;
-  readonly last: number;
+  readonly number: number;
+  readonly key: string;
 }
 
 /** What an export needs of the gateway's log. */
@@ -64,6 +69,10 @@ export interface ExportLedger {
   /** Shipments without a receipt, in order. */
   shipments(): Iterable<NumberedShipment>;
   shipment(number: number): NumberedShipment | undefined;
+  /** The local file of a shipment's segment; undefined when the shipment does not name it. */
+  segmentPath(number: number, key: string): string | undefined;
+  /** Takes a segment out of its shipment if its file is damaged or gone. Returns the rows that are lost, 0 if it is not. */
+  giveUpDamaged(number: number, key: string): Promise<number>;
   applyReceipt(receipt: Receipt): Promise<void>;
 }
 
@@ -88,12 +97,19 @@ export async function openLocalSource(options: LocalSourceOptions): Promise<Bund
     identity: async () => ({ ...ids, epoch: ledger.epoch(), publicKey: signer.publicKey }),
     compose: () => ledger.compose(),
     draft: async ({ bytesMax, onlyNew, skip }) => {
-      const mark = onlyNew ? await readExportedMark(dataDir) : undefined;
+      const exported = onlyNew ? await readExported(dataDir) : undefined;
       const createdUs = Math.round(clock.nowMs() * 1000);
-      return draftBundle(wanted(ledger.shipments(), skip, mark), { ...ids, signer, createdUs, bytesMax });
+      return draftBundle(wanted(ledger.shipments(), skip, exported), { ...ids, signer, createdUs, bytesMax });
     },
-    readSegment: (_, key) => readSegmentFile(segmentPath(dataDir, key), key),
-    markExported: (mark) => writeExportedMark(dataDir, mark),
+    readSegment: ({ index, manifests }, key) => {
+      const number = index.first + shipmentIndexOf(manifests, key);
+      return readSegmentFile(ledger.segmentPath(number, key), key);
+    },
+    markExported: (range) => addExported(dataDir, range),
+    giveUpDamaged: async ({ epoch, number, key }) => {
+      const isExported = (await readExported(dataDir)).has(epoch, number);
+      return isExported || epoch !== ledger.epoch() ? 0 : ledger.giveUpDamaged(number, key);
+    },
     applyReceiptFile: async (text) => {
       const receipt = parseReceipt(openReceiptFile(text, await trustedCloud(dataDir)), 'receipt');
       if (receipt.tenant !== tenant || receipt.gateway !== gateway) throw notOurs(receipt);
@@ -106,11 +122,11 @@ export async function openLocalSource(options: LocalSourceOptions): Promise<Bund
 function* wanted(
   shipments: Iterable<NumberedShipment>,
   skip: readonly NumberRange[],
-  mark: ExportedMark | undefined,
+  exported: ExportedNumbers | undefined,
 ): Generator<NumberedShipment> {
   for (const shipment of shipments) {
     const { epoch, number } = shipment;
-    if (mark?.epoch === epoch && number <= mark.number) continue;
+    if (exported?.has(epoch, number)) continue;
     if (skip.some((range) => range.epoch === epoch && range.first <= number && number <= range.last))
       continue;
     yield shipment;
@@ -118,7 +134,8 @@ function* wanted(
 }
 
 /** The bytes of a local segment; whatever hinders reading it is FirnError `corrupt` whose subject is its key. */
-async function* readSegmentFile(path: string, key: string): AsyncGenerator<Uint8Array> {
+async function* readSegmentFile(path: string | undefined, key: string): AsyncGenerator<Uint8Array> {
+  if (path === undefined) throw unreadable(key, 'its shipment is not here any more');
   try {
     yield* createReadStream(path, { highWaterMark: 1024 * 1024 });
   } catch (cause) {
@@ -138,22 +155,13 @@ export function unreadable(key: string, why: string, cause?: unknown): FirnError
   });
 }
 
-/** Where the local file of a segment is: the sealer keeps the name of the key. `key` is one of our own manifests'. */
-function segmentPath(dataDir: string, key: string): string {
-  const [signal = '', name = ''] = key.split('/').slice(-2);
-  return join(dataDir, 'segments', basename(signal), basename(name));
-}
-
-/** The segment of a shipment as a local file: what HTTP clients may read is named by numbers, never by a path. */
-export function segmentFileOf(
-  ledger: ExportLedger,
-  dataDir: string,
-  place: { readonly epoch: number; readonly number: number; readonly index: number },
-): string | undefined {
-  const shipment = ledger.epoch() === place.epoch ? ledger.shipment(place.number) : undefined;
-  const segment =
-    shipment && parseManifest(shipment.manifest, `shipment ${place.number}`).segments[place.index];
-  return segment && segmentPath(dataDir, segment.key);
+/** Which of a bundle's manifests names a segment; throws FirnError `corrupt` when none does. */
+export function shipmentIndexOf(manifests: readonly string[], key: string): number {
+  const index = manifests.findIndex((text) =>
+    parseManifest(text, 'manifest').segments.some((segment) => segment.key === key),
+  );
+  if (index < 0) throw unreadable(key, 'no manifest of the bundle names it');
+  return index;
 }
 
 async function trustedCloud(dataDir: string): Promise<PublicKey | undefined> {

@@ -7,8 +7,13 @@ import { listBundles, readBundle } from '../../../lake/bundle/read-bundle.ts';
 import { receiptFile, receiptFileBytesMax } from '../../../lake/bundle/receipt-file.ts';
 import type { Stick } from '../../../lake/bundle/stick.ts';
 import { spaceNeededBytes, writeBundle } from '../../../lake/bundle/write-bundle.ts';
-import { parseManifest } from '../../../lake/model/manifest.ts';
-import type { BundleSource, GatewayIdentity, NumberRange, ReceiptPosition } from './bundle-source.ts';
+import {
+  type BundleSource,
+  type GatewayIdentity,
+  type ReceiptPosition,
+  shipmentIndexOf,
+} from './bundle-source.ts';
+import type { NumberRange } from './export-state.ts';
 
 export interface ExportOptions {
   readonly source: BundleSource;
@@ -56,16 +61,21 @@ export async function exportToStick(options: ExportOptions): Promise<ExportResul
     const { epoch, first, last } = draft.index;
     try {
       const folder = await writeBundle(stick, draft, ({ key }) => source.readSegment(draft, key));
-      await source.markExported({ epoch, number: last });
+      await source.markExported({ epoch, first, last });
       bundles.push({ folder, epoch, first, last, bytes: bundleBytes(draft.index) });
       skip.push({ epoch, first, last });
     } catch (error) {
       await stick.remove(bundleFolder(draft.index)).catch(() => undefined); // a stick that is gone
-      // Later shipments wait in the cloud for the damaged one; but they are safe there.
-      const damaged = numberOf(draft, error);
-      if (damaged === undefined) throw error;
-      report(error);
-      skip.push({ epoch, first: damaged, last: damaged });
+      if (!hasCode(error, 'corrupt')) throw error;
+      const damaged = {
+        epoch,
+        number: first + shipmentIndexOf(draft.manifests, error.subject),
+        key: error.subject,
+      };
+      const lostRows = await source.giveUpDamaged(damaged);
+      report(lostRows > 0 ? lost(error, lostRows) : error);
+      // What can't be changed is left out: later shipments wait for it in the cloud, but they are safe there.
+      if (lostRows === 0) skip.push({ epoch, first: damaged.number, last: damaged.number });
     }
   }
   return { gateway: identity.gateway, bundles, present, pruned, receipt: receipt ?? undefined, problems };
@@ -138,11 +148,12 @@ function full({ path }: Stick, { index }: BundleDraft, neededBytes: number, free
   });
 }
 
-/** The shipment whose segment is damaged; undefined for any other error. */
-function numberOf({ index, manifests }: BundleDraft, error: unknown): number | undefined {
-  if (!hasCode(error, 'corrupt')) return undefined;
-  const at = manifests.findIndex((text) =>
-    parseManifest(text, 'manifest').segments.some(({ key }) => key === error.subject),
-  );
-  return at < 0 ? undefined : index.first + at;
+function lost({ subject, message, operation }: FirnError, rows: number): FirnError {
+  return new FirnError({
+    code: 'corrupt',
+    operation,
+    subject,
+    message: `${message}; its ${rows} rows are lost, which is recorded as a gap`,
+    hint: 'check the disk of this gateway',
+  });
 }

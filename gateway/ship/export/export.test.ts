@@ -44,9 +44,13 @@ async function gateway(how: 'local' | 'http'): Promise<Gateway> {
   const receipts: Receipt[] = [];
   const waiting = () =>
     made.filter(({ manifest }) => manifest.number > Math.max(0, ...receipts.map(({ number }) => number)));
+  const without = new Set<string>();
   const numbered = ({ manifest }: MadeShipment) => ({
     ...{ epoch: 1, number: manifest.number },
-    manifest: printManifest(manifest),
+    manifest: printManifest({
+      ...manifest,
+      segments: manifest.segments.filter(({ key }) => !without.has(key)),
+    }),
   });
   let composed = 0;
   const ledger: ExportLedger = {
@@ -56,12 +60,23 @@ async function gateway(how: 'local' | 'http'): Promise<Gateway> {
     },
     shipments: () => waiting().slice(0, composed).map(numbered),
     shipment: (number) => made.slice(number - 1, number).map(numbered)[0],
+    segmentPath: (number, key) =>
+      made[number - 1]?.manifest.segments[0]?.key === key ? fileOf(number) : undefined,
+    giveUpDamaged: async (number, key) => {
+      const body = await readFile(fileOf(number)).catch(() => undefined);
+      if (body?.equals(made[number - 1]?.uploads[0]?.body ?? Buffer.alloc(0))) return 0;
+      without.add(key);
+      return number;
+    },
     applyReceipt: async (receipt) => void receipts.push(receipt),
   };
   const ids = { tenant, site: siteId('plant'), gateway: gatewayId('gw-1') };
   const local = await openLocalSource({ ledger, dataDir, ...ids, clock: stillClock() });
   const app = new Hono();
-  app.route('/', exportRoutes({ source: local, ledger, dataDir, status: () => ({ up: true }) }));
+  app.route(
+    '/',
+    exportRoutes({ source: local, ledger, status: () => Promise.reject(new Error('not asked')) }),
+  );
   const http = await startHttpServer(app, { host: '127.0.0.1', port: 0 });
   onTestFinished(() => http[Symbol.asyncDispose]());
   const url = `http://127.0.0.1:${http.port}`;
@@ -183,19 +198,30 @@ describe.each(['local', 'http'] as const)('a gateway that is reached by %s', (ho
     expect(await readdir(to.path)).toEqual([receiptFile(tenant, 'gw-1')]);
   });
 
-  test('goes on past a segment that is damaged or gone, and says which', async () => {
+  test('gives up a segment that is damaged or gone, and says what is lost', async () => {
     const gw = await gateway(how);
     const to = await stick();
     await gw.seal(6);
     await writeFile(gw.fileOf(2), 'not what was sealed');
     await rm(gw.fileOf(5));
-    const { problems } = await gw.export(to);
-    expect(problems).toMatchObject([
-      { message: expect.stringMatching(/0001-0000000000000010-0000000000000020.* can't/) },
-      { message: expect.stringMatching(/0001-0000000000000040-0000000000000050.* can't/) },
+    expect((await gw.export(to)).problems).toMatchObject([
+      { message: expect.stringMatching(/0001-0000000000000010-0000000000000020.*; its 2 rows are lost/) },
+      { message: expect.stringMatching(/0001-0000000000000040-0000000000000050.*; its 5 rows are lost/) },
     ]);
-    expect((await numbersOn(to, gw)).sort()).toEqual([1, 3, 4, 6]);
-    expect(await readdir(to.path)).toHaveLength(3);
+    expect(await numbersOn(to, gw)).toEqual(upTo(6));
+    expect(await readdir(to.path)).toHaveLength(1);
+  });
+
+  test('never changes a shipment that has been on a stick; later ones go without it', async () => {
+    const gw = await gateway(how);
+    await gw.seal(4);
+    await gw.export(await stick());
+    await writeFile(gw.fileOf(2), 'not what was sealed');
+    const to = await stick();
+    const { problems } = await gw.export(to);
+    expect(problems).toMatchObject([{ message: expect.stringMatching(/0000000000000020.* can't/) }]);
+    expect((await numbersOn(to, gw)).sort()).toEqual([1, 3, 4]);
+    expect(await readdir(to.path)).toHaveLength(2);
   });
 });
 
@@ -269,7 +295,9 @@ test('over HTTP nothing but shipments can be read, and no web page can call it',
   const post = async (path: string, body: string, type: string): Promise<number> =>
     (await fetch(`${base}/${path}`, { method: 'POST', body, headers: { 'Content-Type': type } })).status;
   expect(await post('compose', '{}', 'text/plain')).toBe(400);
-  expect(await post('exported', '{"epoch":1,"number":9}', 'application/x-www-form-urlencoded')).toBe(400);
+  expect(await post('exported', '{"epoch":1,"first":1,"last":9}', 'application/x-www-form-urlencoded')).toBe(
+    400,
+  );
   expect(await post('bundle', '{"path":"/etc"}', 'application/json')).toBe(400);
   expect(await post('compose', '{}', 'application/json')).toBe(204);
 });

@@ -4,7 +4,7 @@ import { parseBundleIndex } from '../../../lake/bundle/bundle-index.ts';
 import type { BundleDraft } from '../../../lake/bundle/draft-bundle.ts';
 import { parsePublicKey } from '../../../lake/bundle/signing-key.ts';
 import { parseManifest } from '../../../lake/model/manifest.ts';
-import { type BundleSource, unreadable } from './bundle-source.ts';
+import { type BundleSource, shipmentIndexOf, unreadable } from './bundle-source.ts';
 import { exportApi } from './routes.ts';
 
 const identitySchema = z.object({
@@ -15,6 +15,7 @@ const identitySchema = z.object({
   publicKey: z.string(),
 });
 const draftSchema = z.object({ index: z.string(), signature: z.base64(), manifests: z.array(z.string()) });
+const damagedSchema = z.object({ lostRows: z.number() });
 const receiptSchema = z.object({ epoch: z.number(), number: z.number() });
 const errorSchema = z.object({
   error: z.object({
@@ -53,14 +54,11 @@ export function httpSource(url: string): BundleSource {
       return { index, indexText, signature: Buffer.from(signature, 'base64'), manifests };
     },
     readSegment: (draft, key) => download(base, draft, key),
-    markExported: async (mark) => void (await post('/exported', JSON.stringify(mark))),
+    markExported: async (range) => void (await post('/exported', JSON.stringify(range))),
+    giveUpDamaged: async (place) =>
+      damagedSchema.parse(await (await post('/damaged', JSON.stringify(place))).json()).lostRows,
     applyReceiptFile: async (text) => receiptSchema.parse(await (await post('/receipt', text)).json()),
   };
-}
-
-/** What `firn ship status` shows of a gateway that runs. */
-export async function readShipStatus(url: string): Promise<unknown> {
-  return (await request(`${url.replace(/\/$/, '')}${exportApi}/status`)).json();
 }
 
 async function* download(
@@ -68,12 +66,10 @@ async function* download(
   { index, manifests }: BundleDraft,
   key: string,
 ): AsyncGenerator<Uint8Array> {
-  const places = manifests.flatMap((text, at) =>
-    parseManifest(text, 'manifest').segments.map((segment, number) => ({ at, number, key: segment.key })),
-  );
-  const place = places.find((each) => each.key === key);
-  if (!place) throw unreadable(key, 'no manifest of the bundle names it');
-  const path = `/shipments/${index.epoch}/${index.first + place.at}/segments/${place.number}`;
+  const at = shipmentIndexOf(manifests, key);
+  const { segments } = parseManifest(manifests[at] ?? '', 'manifest');
+  const place = segments.findIndex((segment) => segment.key === key);
+  const path = `/shipments/${index.epoch}/${index.first + at}/segments/${place}`;
   const answer = await request(`${base}${path}`).catch((error: unknown) => {
     const gone = error instanceof FirnError && error.code === 'not-found';
     throw gone ? unreadable(key, error.message, error) : error;

@@ -6,7 +6,9 @@ import { z } from 'zod';
 import { readBody } from '../../../lake/api/receive/read-body.ts';
 import { type ErrorCode, FirnError, messageOf } from '../../../lake/base/errors.ts';
 import { receiptFileBytesMax } from '../../../lake/bundle/receipt-file.ts';
-import { type BundleSource, type ExportLedger, segmentFileOf } from './bundle-source.ts';
+import { parseManifest } from '../../../lake/model/manifest.ts';
+import type { BundleSource, ExportLedger } from './bundle-source.ts';
+import type { ShipStatus } from './ship-status.ts';
 
 // How `firn ship` talks to a gateway that runs and so holds its data folder. Clients name shipments by number and never
 // a path; the gateway signs what it composed itself and nothing else; a receipt is believed by its signature.
@@ -14,9 +16,8 @@ import { type BundleSource, type ExportLedger, segmentFileOf } from './bundle-so
 export interface ExportRoutesOptions {
   readonly source: BundleSource;
   readonly ledger: ExportLedger;
-  readonly dataDir: string;
-  /** For `firn ship status`. */
-  readonly status: () => unknown;
+  /** What `firn ship status` shows. */
+  readonly status: () => Promise<ShipStatus>;
 }
 
 export const exportApi = '/api/v1/firn/ship';
@@ -26,12 +27,12 @@ const range = z.strictObject({
   first: z.number().int(),
   last: z.number().int(),
 });
-export const draftRequestSchema = z.strictObject({
+const draftRequestSchema = z.strictObject({
   bytesMax: z.number().int().positive(),
   onlyNew: z.boolean(),
   skip: z.array(range),
 });
-const markSchema = z.strictObject({ epoch: z.number().int(), number: z.number().int() });
+const placeSchema = z.strictObject({ epoch: z.number().int(), number: z.number().int(), key: z.string() });
 
 const statusOf: Partial<Record<ErrorCode, 400 | 403 | 404 | 413 | 422>> = {
   invalid: 400,
@@ -41,14 +42,14 @@ const statusOf: Partial<Record<ErrorCode, 400 | 403 | 404 | 413 | 422>> = {
   corrupt: 422,
 };
 
-export function exportRoutes({ source, ledger, dataDir, status }: ExportRoutesOptions): Hono {
+export function exportRoutes({ source, ledger, status }: ExportRoutesOptions): Hono {
   const app = new Hono().basePath(exportApi);
   app.onError((error, c) => {
     if (!(error instanceof FirnError)) throw error;
     const { code, subject, message, hint } = error;
     return c.json({ error: { code, subject, message, hint } }, statusOf[code] ?? 503);
   });
-  app.get('/status', (c) => c.json(status() as object));
+  app.get('/status', async (c) => c.json(await status()));
   app.get('/identity', async (c) => {
     const { publicKey, ...ids } = await source.identity();
     return c.json({ ...ids, publicKey: publicKey.pem });
@@ -65,14 +66,7 @@ export function exportRoutes({ source, ledger, dataDir, status }: ExportRoutesOp
     return c.json({ index: indexText, signature: Buffer.from(signature).toString('base64'), manifests });
   });
   app.get('/shipments/:epoch/:number/segments/:index', async (c) => {
-    const [epoch, number, index] = [c.req.param('epoch'), c.req.param('number'), c.req.param('index')].map(
-      Number,
-    );
-    const path = segmentFileOf(ledger, dataDir, {
-      epoch: epoch ?? 0,
-      number: number ?? 0,
-      index: index ?? -1,
-    });
+    const path = segmentPathOf(ledger, c.req.param());
     const info = path === undefined ? undefined : await stat(path).catch(() => undefined);
     if (path === undefined || !info) throw notThere(c.req.path);
     const stream = Readable.toWeb(createReadStream(path, { highWaterMark: 256 * 1024 })) as ReadableStream;
@@ -82,11 +76,25 @@ export function exportRoutes({ source, ledger, dataDir, status }: ExportRoutesOp
     });
   });
   app.post('/exported', async (c) => {
-    await source.markExported(await jsonOf(c, markSchema));
+    await source.markExported(await jsonOf(c, range));
     return c.body(null, 204);
   });
+  app.post('/damaged', async (c) =>
+    c.json({ lostRows: await source.giveUpDamaged(await jsonOf(c, placeSchema)) }),
+  );
   app.post('/receipt', async (c) => c.json(await source.applyReceiptFile(await textOf(c))));
   return app;
+}
+
+/** The local file of a segment that a shipment names, by numbers: nothing that a client says becomes part of a path. */
+function segmentPathOf(
+  ledger: ExportLedger,
+  place: { readonly epoch: string; readonly number: string; readonly index: string },
+): string | undefined {
+  if (Number(place.epoch) !== ledger.epoch()) return undefined;
+  const shipment = ledger.shipment(Number(place.number));
+  const segment = shipment && parseManifest(shipment.manifest, 'manifest').segments[Number(place.index)];
+  return segment && ledger.segmentPath(Number(place.number), segment.key);
 }
 
 /** The body as this schema says. Only as JSON by its type: a page in a browser can't send that to us unasked. */
