@@ -111,8 +111,6 @@ export async function shipTheRest({ sealer, shipper }: Storage, clock: Clock): P
   await sealer.sealNow().catch(() => undefined); // Logged by the sealer; the rows are in the WAL.
   const deadlineMs = clock.monotonicMs() + lastShipmentMsMax;
   const waiting = (): boolean =>
-    shipper !== undefined &&
-    shipper.status.lastError === undefined &&
-    shipper.status.backlog.segments > 0;
+    shipper !== undefined && shipper.status.lastError === undefined && shipper.status.backlog.segments > 0;
   while (waiting() && clock.monotonicMs() < deadlineMs) await clock.sleep(20);
 }

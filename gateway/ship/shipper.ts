@@ -184,7 +184,10 @@ function createRetry(settings: Settings) {
       const kind = error instanceof FirnError ? error.code : 'unknown';
       if (kind === 'denied' || kind === 'invalid') return { kind, waitMs: refusedRetryMs };
       const unreached = error instanceof FirnError && error.answered === false;
-      const limits = { retryMinMs, retryMaxMs: unreached ? Math.min(unreachedRetryMaxMs, retryMaxMs) : retryMaxMs };
+      const limits = {
+        retryMinMs,
+        retryMaxMs: unreached ? Math.min(unreachedRetryMaxMs, retryMaxMs) : retryMaxMs,
+      };
       const asked = error instanceof FirnError ? (error.retryAfterMs ?? 0) : 0;
       return { kind, waitMs: Math.max(asked, backoffMs(failures, limits, random())) };
     },
