@@ -3,6 +3,7 @@ import { openStick } from '../../lake/bundle/stick.ts';
 import { gatewaySettings, loadGatewayConfig } from '../config.ts';
 import { type ExportResult, exportToStick } from '../ship/export/export-to-stick.ts';
 import { gatewayUrlFlag, openSource } from './open-source.ts';
+import { receiptText } from './receipt-text.ts';
 
 const command: Command = {
   name: 'firn ship export',
@@ -36,9 +37,9 @@ export function main(argv: readonly string[]): Promise<number> {
   });
 }
 
-function print({ gateway, bundles, present, pruned, receipt, problems }: ExportResult): void {
+function print({ bundles, present, pruned, receipt, problems }: ExportResult): void {
   const lines: string[] = [];
-  if (receipt) lines.push(`the cloud has shipments up to ${receipt.number} of gateway ${gateway}`);
+  if (receipt) lines.push(receiptText(receipt));
   for (const folder of pruned) lines.push(`${folder}: removed`);
   for (const { folder, first, last, bytes } of bundles)
     lines.push(`${folder}: ${last - first + 1} shipments, ${bytes} bytes`);

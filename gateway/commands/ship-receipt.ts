@@ -3,6 +3,7 @@ import { type Command, jsonFlag, runCommand } from '../../lake/base/command.ts';
 import { receiptFileBytesMax } from '../../lake/bundle/receipt-file.ts';
 import { gatewaySettings, loadGatewayConfig } from '../config.ts';
 import { gatewayUrlFlag, openSource } from './open-source.ts';
+import { receiptText } from './receipt-text.ts';
 
 const command: Command = {
   name: 'firn ship receipt',
@@ -20,9 +21,7 @@ export function main(argv: readonly string[]): Promise<number> {
     await using stack = new AsyncDisposableStack();
     const source = await openSource(loadGatewayConfig(line.rest), line.value('--gateway-url'), stack);
     const receipt = await source.applyReceiptFile(tooLarge ? '' : await readFile(file, 'utf8'));
-    const { epoch, number } = receipt;
-    const text = `the cloud has shipments up to ${number} of epoch ${epoch}`;
-    process.stdout.write(`${line.isSet('--json') ? JSON.stringify(receipt) : text}\n`);
-    return 0;
+    process.stdout.write(`${line.isSet('--json') ? JSON.stringify(receipt) : receiptText(receipt)}\n`);
+    return receipt.outcome === 'foreign' ? 1 : 0;
   });
 }

@@ -75,7 +75,7 @@ export async function openStorage(
     }),
   );
   const tables = stack.use(await openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
-  return { ids, wal, sealer, merger, shipper, engine, tables };
+  return { ids, wal, sealer, merger, claims, shipper, engine, tables };
 
   async function openShipper() {
     // The shipper waits between tries itself.

@@ -9,6 +9,7 @@ import { loadOrMakeSigner, type PublicKey, parsePublicKey } from '../../../lake/
 import type { GatewayId, SiteId, TenantId } from '../../../lake/model/ids.ts';
 import { parseManifest } from '../../../lake/model/manifest.ts';
 import { parseReceipt, type Receipt } from '../../../lake/model/receipt.ts';
+import type { ReceiptOutcome } from '../receipts.ts';
 import { addExported, type ExportedNumbers, type NumberRange, readExported } from './export-state.ts';
 
 /** Where bundles come from: the gateway's own folder, or a running gateway over HTTP. */
@@ -31,7 +32,7 @@ export interface BundleSource {
    * Takes what a signed receipt says. Throws FirnError `denied` when the trusted cloud has not signed it, `corrupt` when
    * it is damaged, `invalid` when it is for another gateway.
    */
-  applyReceiptFile(text: string): Promise<ReceiptPosition>;
+  applyReceiptFile(text: string): Promise<AppliedReceipt>;
 }
 
 export interface GatewayIdentity {
@@ -42,9 +43,10 @@ export interface GatewayIdentity {
   readonly publicKey: PublicKey;
 }
 
-export interface ReceiptPosition {
+export interface AppliedReceipt {
   readonly epoch: number;
   readonly number: number;
+  readonly outcome: ReceiptOutcome;
 }
 
 export interface DraftRequest {
@@ -73,7 +75,7 @@ export interface ExportLedger {
   segmentPath(number: number, key: string): string | undefined;
   /** Takes a segment out of its shipment if its file is damaged or gone. Returns the rows that are lost, 0 if it is not. */
   giveUpDamaged(number: number, key: string): Promise<number>;
-  applyReceipt(receipt: Receipt): Promise<void>;
+  applyReceipt(receipt: Receipt): Promise<ReceiptOutcome>;
 }
 
 export interface LocalSourceOptions {
@@ -113,8 +115,8 @@ export async function openLocalSource(options: LocalSourceOptions): Promise<Bund
     applyReceiptFile: async (text) => {
       const receipt = parseReceipt(openReceiptFile(text, await trustedCloud(dataDir)), 'receipt');
       if (receipt.tenant !== tenant || receipt.gateway !== gateway) throw notOurs(receipt);
-      await ledger.applyReceipt(receipt);
-      return { epoch: receipt.epoch, number: receipt.number };
+      const outcome = await ledger.applyReceipt(receipt);
+      return { epoch: receipt.epoch, number: receipt.number, outcome };
     },
   };
 }

@@ -8,9 +8,9 @@ import { receiptFile, receiptFileBytesMax } from '../../../lake/bundle/receipt-f
 import type { Stick } from '../../../lake/bundle/stick.ts';
 import { spaceNeededBytes, writeBundle } from '../../../lake/bundle/write-bundle.ts';
 import {
+  type AppliedReceipt,
   type BundleSource,
   type GatewayIdentity,
-  type ReceiptPosition,
   shipmentIndexOf,
 } from './bundle-source.ts';
 import type { NumberRange } from './export-state.ts';
@@ -31,7 +31,7 @@ export interface ExportResult {
   readonly present: number;
   readonly pruned: readonly string[];
   /** What a receipt on the stick said. */
-  readonly receipt: ReceiptPosition | undefined;
+  readonly receipt: AppliedReceipt | undefined;
   /** What went wrong; the rest was done. */
   readonly problems: readonly { readonly message: string; readonly hint: string | undefined }[];
 }
@@ -84,7 +84,7 @@ export async function exportToStick(options: ExportOptions): Promise<ExportResul
 async function takeReceipt(
   { source, stick }: ExportOptions,
   { tenant, gateway }: GatewayIdentity,
-): Promise<ReceiptPosition | undefined> {
+): Promise<AppliedReceipt | undefined> {
   const path = join(stick.path, receiptFile(tenant, gateway));
   const info = await stat(path).catch(() => undefined);
   if (!info) return undefined;
@@ -95,7 +95,7 @@ async function takeReceipt(
 async function lookAround(
   { stick, prune }: ExportOptions,
   identity: GatewayIdentity,
-  receipt: ReceiptPosition | undefined,
+  receipt: AppliedReceipt | undefined,
 ): Promise<{ skip: NumberRange[]; pruned: string[] }> {
   const skip: NumberRange[] = [];
   const pruned: string[] = [];
@@ -104,7 +104,8 @@ async function lookAround(
     if (claim?.tenant !== identity.tenant || claim.gateway !== identity.gateway) continue;
     try {
       const { index } = await readBundle(join(stick.path, folder), () => identity.publicKey);
-      const covered = receipt?.epoch === index.epoch && index.last <= receipt.number;
+      const covered =
+        receipt?.outcome === 'applied' && receipt.epoch === index.epoch && index.last <= receipt.number;
       if (!(prune && covered)) skip.push({ epoch: index.epoch, first: index.first, last: index.last });
       else {
         await stick.remove(folder);

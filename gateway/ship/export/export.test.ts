@@ -68,7 +68,10 @@ async function gateway(how: 'local' | 'http'): Promise<Gateway> {
       without.add(key);
       return number;
     },
-    applyReceipt: async (receipt) => void receipts.push(receipt),
+    applyReceipt: async (receipt) => {
+      receipts.push(receipt);
+      return 'applied';
+    },
   };
   const ids = { tenant, site: siteId('plant'), gateway: gatewayId('gw-1') };
   const local = await openLocalSource({ ledger, dataDir, ...ids, clock: stillClock() });

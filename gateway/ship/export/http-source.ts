@@ -16,7 +16,11 @@ const identitySchema = z.object({
 });
 const draftSchema = z.object({ index: z.string(), signature: z.base64(), manifests: z.array(z.string()) });
 const damagedSchema = z.object({ lostRows: z.number() });
-const receiptSchema = z.object({ epoch: z.number(), number: z.number() });
+const receiptSchema = z.object({
+  epoch: z.number(),
+  number: z.number(),
+  outcome: z.enum(['applied', 'foreign', 'old']),
+});
 const errorSchema = z.object({
   error: z.object({
     code: z.enum([

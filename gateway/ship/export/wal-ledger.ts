@@ -14,7 +14,7 @@ import type { Wal } from '../../wal/wal.ts';
 import { openBacklog } from '../backlog.ts';
 import { createComposer } from '../compose.ts';
 import { gapOfDamaged } from '../put-segment.ts';
-import { applyReceipt } from '../receipts.ts';
+import { recordReceipt } from '../receipts.ts';
 import type { ExportLedger } from './bundle-source.ts';
 
 export interface WalLedgerOptions {
@@ -109,7 +109,7 @@ export function openWalLedger(options: WalLedgerOptions): ExportLedger & Disposa
       logger.error('a damaged segment can not be exported; its rows are lost', { path: segment.path, rows });
       return rows;
     },
-    applyReceipt: (receipt) => applyReceipt({ wal, logger, gateway, backlog }, receipt),
+    applyReceipt: (receipt) => recordReceipt({ wal, logger, gateway, backlog }, receipt),
     [Symbol.dispose]: () => {
       composer[Symbol.dispose]();
       backlog[Symbol.dispose]();
