@@ -78,24 +78,20 @@ export async function openStorage(
   return { ids, wal, sealer, merger, claims, shipper, engine, tables };
 
   async function openShipper() {
-    // The shipper waits between tries itself.
-    const { store } = await openObjectStore(config.store, { requestAttemptsMax: 1 });
-    stack.defer(() => store.close());
-    return stack.use(
-      startShipper({
-        ...shared,
-        store,
-        claims,
-        seals: sealer,
-        link: createLink(ship, clock, shipDayOf(walPath)),
-        consolidate: merger.runNow,
-        retryMinMs: ship.retryMinMs,
-        retryMaxMs: ship.retryMaxMs,
-        newestMs: ship.newestMs,
-        receiptIntervalMs: ship.receiptIntervalMs,
-      }),
-    );
+    const store = await openShippingStore(config, stack);
+    const link = createLink(ship, clock, shipDayOf(walPath));
+    const { retryMinMs, retryMaxMs, newestMs, receiptIntervalMs } = ship;
+    const waits = { retryMinMs, retryMaxMs, newestMs, receiptIntervalMs };
+    const consolidate = merger.runNow;
+    return stack.use(startShipper({ ...shared, ...waits, store, claims, seals: sealer, link, consolidate }));
   }
+}
+
+/** The shipper waits between tries itself. */
+async function openShippingStore(config: GatewayConfig, stack: AsyncDisposableStack) {
+  const { store } = await openObjectStore(config.store, { requestAttemptsMax: 1 });
+  stack.defer(() => store.close());
+  return store;
 }
 
 function shipDayOf(walPath: string) {
