@@ -20,7 +20,7 @@ export interface Stick {
   space(): Promise<{ readonly freeBytes: number; readonly blockBytes: number }>;
 }
 
-export interface FileSummary {
+interface FileSummary {
   readonly bytes: number;
   /** Hex. */
   readonly sha256: string;
@@ -46,7 +46,7 @@ export async function openStick(path: string): Promise<Stick> {
 }
 
 /** Throws FirnError `invalid` when the folder is not there: one that was made would hide a stick that isn't mounted. */
-export async function checkStick(path: string): Promise<void> {
+async function checkStick(path: string): Promise<void> {
   const info = await lstat(join(path, '.')).catch(() => undefined);
   if (info?.isDirectory()) return;
   throw new FirnError({

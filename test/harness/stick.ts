@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findProgram } from './programs.ts';
 
@@ -14,14 +14,17 @@ export interface TestStick extends Disposable {
 export function makeStick(folder: string, name: string): TestStick {
   const path = join(folder, name);
   mkdirSync(path);
-  const [makeFs, mount, loop] = ['mkfs.exfat', 'mount.exfat-fuse', 'losetup'].map(findProgram);
+  const [makeFs, mount, unmount, loop] = ['mkfs.exfat', 'mount.exfat-fuse', 'umount', 'losetup'].map(
+    findProgram,
+  );
   const plain = { path, kind: 'folder', [Symbol.dispose]: () => undefined } as const;
-  if (!makeFs || !mount || !loop) return plain;
+  if (!makeFs || !mount || !unmount || !loop) return plain;
   const image = `${path}.img`;
   const quiet = { stdio: 'pipe' } as const;
   let device: string | undefined;
   try {
-    execFileSync('truncate', ['-s', '128M', image], quiet);
+    writeFileSync(image, '');
+    truncateSync(image, 128 * 1024 * 1024);
     execFileSync(makeFs, [image], quiet);
     device = execFileSync(loop, ['-f', '--show', image], quiet).toString().trim();
     execFileSync(mount, ['-o', 'rw', device, path], quiet);
@@ -34,7 +37,7 @@ export function makeStick(folder: string, name: string): TestStick {
     path,
     kind: 'exFAT',
     [Symbol.dispose]: () => {
-      execFileSync('umount', [path], quiet);
+      execFileSync(unmount, [path], quiet);
       execFileSync(loop, ['-d', used], quiet);
     },
   };

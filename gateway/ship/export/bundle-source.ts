@@ -49,7 +49,7 @@ export interface AppliedReceipt {
   readonly outcome: ReceiptOutcome;
 }
 
-export interface DraftRequest {
+interface DraftRequest {
   readonly bytesMax: number;
   /** Leave out what was exported before. */
   readonly onlyNew: boolean;
@@ -57,7 +57,7 @@ export interface DraftRequest {
   readonly skip: readonly NumberRange[];
 }
 
-export interface SegmentPlace {
+interface SegmentPlace {
   readonly epoch: number;
   readonly number: number;
   readonly key: string;

@@ -36,7 +36,7 @@ export interface ExportResult {
   readonly problems: readonly { readonly message: string; readonly hint: string | undefined }[];
 }
 
-export interface ExportedBundle extends NumberRange {
+interface ExportedBundle extends NumberRange {
   readonly folder: string;
   readonly bytes: number;
 }
