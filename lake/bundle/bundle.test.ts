@@ -41,7 +41,7 @@ const trusting =
 const shipmentsOf = (...numbers: readonly number[]): MadeShipment[] =>
   numbers.map((number) => madeShipment({ gateway: 'gw-1', number, signals: ['metrics', 'logs'] }));
 
-test('what is written is read, in bundles of bounded size', async () => {
+test('what is written is read, in bundles of bounded size', { timeout: 120_000 }, async () => {
   const made = await fixture();
   const runs = fc.array(
     fc.record({ first: fc.integer({ min: 1, max: 1e9 }), count: fc.integer({ min: 1, max: 6 }) }),
@@ -90,7 +90,7 @@ test('what is written is read, in bundles of bounded size', async () => {
       const sorted = (list: readonly unknown[]): string[] => list.map((each) => JSON.stringify(each)).sort();
       expect(sorted(read)).toEqual(sorted(written));
     }),
-    { numRuns: 20 },
+    { numRuns: 10 },
   );
 });
 
@@ -282,7 +282,9 @@ function pulledOut(
   };
 }
 
-test('a stick that is pulled out at any step shows no bundle that looks whole, and is written again', async () => {
+test('a stick that is pulled out at any step shows no bundle that looks whole, and is written again', {
+  timeout: 120_000,
+}, async () => {
   const shipments = shipmentsOf(1, 2);
   const counting = await fixture();
   const whole = pulledOut(counting.stick, Number.POSITIVE_INFINITY, 'after');
