@@ -40,7 +40,8 @@ export function main(argv: readonly string[]): Promise<number> {
     const result = await importStick(loadCloudConfig(line.rest), directory);
     if (line.isSet('--json')) process.stdout.write(`${JSON.stringify(result)}\n`);
     else print(directory, result);
-    return result.bundles.every(({ outcome }) => outcome === 'committed') ? 0 : 1;
+    const whole = result.bundles.every(({ outcome }) => outcome === 'committed');
+    return whole && result.problems.length === 0 ? 0 : 1;
   });
 }
 
@@ -94,12 +95,13 @@ async function readReceipt(
 }
 
 /** Good news on standard output, one line each; the rest on standard error. */
-function print(directory: string, { bundles, receipts }: ImportResult): void {
+function print(directory: string, { bundles, receipts, problems }: ImportResult): void {
   if (bundles.length === 0) process.stdout.write(`there is no bundle on ${directory}\n`);
   for (const bundle of bundles)
     (bundle.outcome === 'committed' ? process.stdout : process.stderr).write(lineOf(bundle));
   for (const { gateway, number, file } of receipts)
     process.stdout.write(`${file}: receipt for gateway ${gateway} up to shipment ${number}; carry it back\n`);
+  for (const problem of problems) process.stderr.write(`${problem}\n`);
 }
 
 function lineOf({ folder, outcome, shipments, reason, hint }: ImportedBundle): string {

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../lake/base/clock.ts';
-import { FirnError, hasCode } from '../../lake/base/errors.ts';
+import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
 import { parseBundleFolder } from '../../lake/bundle/bundle-index.ts';
 import {
   copySegment,
@@ -51,6 +51,8 @@ export interface ImportResult {
   readonly bundles: readonly ImportedBundle[];
   /** Receipts on the stick now. */
   readonly receipts: readonly (Position & { readonly gateway: string; readonly file: string })[];
+  /** Receipts that could not be written to the stick: what was imported stays so. */
+  readonly problems: readonly string[];
 }
 
 /**
@@ -75,7 +77,7 @@ interface Taken {
   readonly shipments: number;
 }
 
-const receiptPollMs = 250;
+const receiptPollMs = 500;
 
 /** Takes all bundles of a stick that are whole and trusted, and leaves their receipts on it. */
 export async function importBundles(options: ImportOptions): Promise<ImportResult> {
@@ -83,27 +85,25 @@ export async function importBundles(options: ImportOptions): Promise<ImportResul
   for (const folder of await listBundles(options.stick.path))
     outcomes.push(await takeBundle(options, folder));
   const taken = outcomes.filter((outcome) => 'tenant' in outcome);
-  const gateways = new Map(taken.map((each) => [`${each.tenant}/${each.gateway}`, each]));
-  if (taken.length > 0) await options.ingestNow([...new Set(taken.map(({ tenant }) => tenant))]);
-  const reached = new Map<string, ReceiptText | undefined>();
-  for (const [name, { tenant, gateway }] of gateways) {
-    const lasts = taken
-      .filter((each) => each.tenant === tenant && each.gateway === gateway)
-      .map(({ last }) => last);
-    reached.set(name, await awaitReceipt(options, tenant, gateway, lasts));
-  }
+  const gateways = new Map(taken.map((each) => [nameOf(each), each]));
+  const reached = await awaitReceipts(options, taken);
   const receipts: ImportResult['receipts'][number][] = [];
+  const problems: string[] = [];
   for (const [name, { tenant, gateway }] of gateways) {
     const receipt = reached.get(name);
     if (!receipt) continue;
     const { epoch, number, text } = receipt;
-    const file = await writeReceiptFile(options.stick, { tenant, gateway, text }, options.signer);
-    receipts.push({ gateway, epoch, number, file });
+    try {
+      const file = await writeReceiptFile(options.stick, { tenant, gateway, text }, options.signer);
+      receipts.push({ gateway, epoch, number, file });
+    } catch (error) {
+      problems.push(`the receipt for gateway ${gateway} could not be written to the stick: ${messageOf(error)}`);
+    }
   }
   const bundles = outcomes.map((outcome) =>
-    'tenant' in outcome ? judge(outcome, reached.get(`${outcome.tenant}/${outcome.gateway}`)) : outcome,
+    'tenant' in outcome ? judge(outcome, reached.get(nameOf(outcome))) : outcome,
   );
-  return { bundles, receipts };
+  return { bundles, receipts, problems };
 }
 
 async function takeBundle(options: ImportOptions, folder: string): Promise<Taken | ImportedBundle> {
@@ -122,7 +122,10 @@ async function takeBundle(options: ImportOptions, folder: string): Promise<Taken
     const named = parseBundleFolder(folder);
     const tenant = options.tenants.find((each) => each === named?.tenant);
     if (tenant !== undefined && named)
-      await recordRefusal(options.store, tenant, { ...named, folder, reason: error.message });
+      await recordRefusal(options.store, tenant, {
+        ...{ ...named, folder, reason: error.message },
+        refusedUs: Math.round(options.clock.nowMs() * 1000),
+      });
     return { folder, outcome: 'refused', shipments: 0, reason: error.message, hint: error.hint };
   }
 }
@@ -196,26 +199,37 @@ async function checkSame(store: ObjectStore, key: string, expected: Uint8Array):
     throw refuse(`${key} is there already, with other content: two gateways ship under this identity`);
 }
 
-/** The newest receipt of a gateway, as soon as it covers the last of these; or when it has been waited long enough. */
-async function awaitReceipt(
-  { receiptOf, clock, receiptWaitMs }: ImportOptions,
-  tenant: TenantId,
-  gateway: string,
-  positions: readonly Position[],
-): Promise<ReceiptText | undefined> {
+const nameOf = ({ tenant, gateway }: Taken): string => `${tenant}/${gateway}`;
+
+/** The newest receipts, as soon as they cover all that can be committed; or when it has been waited long enough. */
+async function awaitReceipts(
+  { ingestNow, receiptOf, clock, receiptWaitMs }: ImportOptions,
+  taken: readonly Taken[],
+): Promise<Map<string, ReceiptText | undefined>> {
+  const reached = new Map<string, ReceiptText | undefined>();
   const deadlineMs = clock.monotonicMs() + receiptWaitMs;
-  for (;;) {
-    const receipt = await receiptOf(tenant, gateway);
-    const covered = receipt && positions.every((position) => comparePositions(position, receipt) <= 0);
-    if (covered || clock.monotonicMs() >= deadlineMs) return receipt;
+  const tenants = [...new Set(taken.map(({ tenant }) => tenant))];
+  while (taken.length > 0) {
+    await ingestNow(tenants);
+    for (const each of taken) reached.set(nameOf(each), await receiptOf(each.tenant, each.gateway));
+    const isPending = (each: Taken): boolean => {
+      const at = reached.get(nameOf(each)) ?? origin;
+      return comparePositions(each.last, at) > 0 && missingBefore(each, at) === undefined;
+    };
+    if (!taken.some(isPending) || clock.monotonicMs() >= deadlineMs) break;
     await clock.sleep(receiptPollMs);
   }
+  return reached;
 }
 
-function judge(
-  { folder, gateway, first, last, shipments }: Taken,
-  receipt: ReceiptText | undefined,
-): ImportedBundle {
+/** The shipment that must arrive before this bundle can be committed. */
+function missingBefore({ first }: Taken, at: Position): number | undefined {
+  const next = at.epoch === first.epoch ? at.number + 1 : 1;
+  return next < first.number ? next : undefined;
+}
+
+function judge(bundle: Taken, receipt: ReceiptText | undefined): ImportedBundle {
+  const { folder, gateway, first, last, shipments } = bundle;
   const at: Position = receipt ?? origin;
   const refused = receipt?.refused.find(
     (each) => comparePositions(each, first) >= 0 && comparePositions(each, last) <= 0,
@@ -226,16 +240,15 @@ function judge(
   }
   if (comparePositions(last, at) <= 0)
     return { folder, outcome: 'committed', shipments, reason: undefined, hint: undefined };
-  const next = at.epoch === first.epoch ? at.number + 1 : 1;
-  const gap = next < first.number;
+  const missing = missingBefore(bundle, at);
   return {
     folder,
     outcome: 'waiting',
     shipments,
-    reason: gap
-      ? `it is in the inbox; shipment ${next} of gateway ${gateway} must arrive before it can be committed`
+    reason: missing
+      ? `it is in the inbox; shipment ${missing} of gateway ${gateway} must arrive before it can be committed`
       : 'it is in the inbox and not committed yet',
-    hint: gap
+    hint: missing
       ? 'import the stick that holds it, or let the gateway ship it; then import this stick again for its receipt'
       : 'see the log of the cloud; import the stick again for its receipt',
   };

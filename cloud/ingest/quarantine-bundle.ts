@@ -1,4 +1,5 @@
 import type { TenantId } from '../../lake/model/ids.ts';
+import { manifestName } from '../../lake/model/keys.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 
 /** What a bundle claims to be. */
@@ -9,18 +10,21 @@ interface Claim {
   readonly last: number;
 }
 
-/** `<tenant>/quarantine/<gateway>/bundle-<epoch>-<first>-<last>.json` */
+/**
+ * `<tenant>/quarantine/<gateway>/bundle-<epoch>-<first>-<last>.json`: not named like a refused shipment, for none was
+ * refused: the same shipments may still come, whole.
+ */
 const keyOf = (tenant: TenantId, { gateway, epoch, first, last }: Claim): string =>
-  `${tenant}/quarantine/${gateway}/bundle-${epoch}-${first}-${last}.json`;
+  `${tenant}/quarantine/${gateway}/bundle-${manifestName({ epoch, number: first }).replace('.json', `-${last}.json`)}`;
 
 /** Records why a bundle was refused; it stays on its stick. */
 export async function recordRefusal(
   store: ObjectStore,
   tenant: TenantId,
-  refusal: Claim & { readonly folder: string; readonly reason: string },
+  refusal: Claim & { readonly folder: string; readonly reason: string; readonly refusedUs: number },
 ): Promise<void> {
-  const { gateway, epoch, first, folder, reason } = refusal;
-  const record = { format: 1, tenant, gateway, epoch, number: first, manifest: folder, reason };
+  const { gateway, epoch, first, folder, reason, refusedUs } = refusal;
+  const record = { format: 1, tenant, gateway, epoch, number: first, manifest: folder, reason, refusedUs };
   await store.put(keyOf(tenant, refusal), Buffer.from(`${JSON.stringify(record)}\n`), {
     contentType: 'application/json',
   });
