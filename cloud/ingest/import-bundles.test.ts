@@ -309,6 +309,19 @@ test('a shipment that the ingest refused is said to be so, although the receipt 
   ]);
 });
 
+test('a stick that can not be written keeps no receipt, and what was imported stays', async () => {
+  const from = await stick();
+  const to = await cloud(from);
+  await putBundle(from, shipmentsOf(1, 2));
+  const readOnly = { ...from.stick, write: () => Promise.reject(new Error('EROFS: read-only file system')) };
+  expect(await to.take(from, { stick: readOnly })).toMatchObject({
+    bundles: [{ outcome: 'committed' }],
+    receipts: [],
+    problems: [expect.stringContaining('could not be written to the stick: EROFS')],
+  });
+  expect((await to.take(from)).receipts).toMatchObject([{ number: 2 }]);
+});
+
 test('a folder may be renamed; what stands around on a stick is left alone', async () => {
   const from = await stick();
   const to = await cloud(from);

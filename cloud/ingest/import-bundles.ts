@@ -97,7 +97,9 @@ export async function importBundles(options: ImportOptions): Promise<ImportResul
       const file = await writeReceiptFile(options.stick, { tenant, gateway, text }, options.signer);
       receipts.push({ gateway, epoch, number, file });
     } catch (error) {
-      problems.push(`the receipt for gateway ${gateway} could not be written to the stick: ${messageOf(error)}`);
+      problems.push(
+        `the receipt for gateway ${gateway} could not be written to the stick: ${messageOf(error)}`,
+      );
     }
   }
   const bundles = outcomes.map((outcome) =>
