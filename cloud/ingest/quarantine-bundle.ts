@@ -1,5 +1,5 @@
 import type { TenantId } from '../../lake/model/ids.ts';
-import { manifestName } from '../../lake/model/keys.ts';
+import { manifestKey } from '../../lake/model/keys.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 
 /** What a bundle claims to be. */
@@ -14,8 +14,10 @@ interface Claim {
  * `<tenant>/quarantine/<gateway>/bundle-<epoch>-<first>-<last>.json`: not named like a refused shipment, for none was
  * refused: the same shipments may still come, whole.
  */
-const keyOf = (tenant: TenantId, { gateway, epoch, first, last }: Claim): string =>
-  `${tenant}/quarantine/${gateway}/bundle-${manifestName({ epoch, number: first }).replace('.json', `-${last}.json`)}`;
+function keyOf(tenant: TenantId, { gateway, epoch, first, last }: Claim): string {
+  const firstName = manifestKey(tenant, gateway, epoch, first).replace(/^.*\/|\.json$/g, '');
+  return `${tenant}/quarantine/${gateway}/bundle-${firstName}-${last}.json`;
+}
 
 /** Records why a bundle was refused; it stays on its stick. */
 export async function recordRefusal(
