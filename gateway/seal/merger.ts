@@ -8,7 +8,7 @@ import { createBell } from '../../lake/base/retry.ts';
 import type { GatewayId, TenantId } from '../../lake/model/ids.ts';
 import { segmentKey } from '../../lake/model/keys.ts';
 import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
-import { duckdbWriterDefaults } from '../../lake/parquet/duckdb-writer.ts';
+import { writerDefaults } from '../../lake/parquet/segment-writer.ts';
 import type { Wal } from '../wal/wal.ts';
 import {
   groupOf,
@@ -50,7 +50,7 @@ export const mergerDefaults = {
   mergeIntervalMs: 15_000,
   mergeRetryMs: 3_600_000,
   localRetentionHours: 168,
-  writerMemoryBytesMax: duckdbWriterDefaults.writerMemoryBytesMax,
+  writerMemoryBytesMax: writerDefaults.writerMemoryBytesMax,
 } as const;
 
 export interface Merger extends AsyncDisposable {
