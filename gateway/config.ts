@@ -88,6 +88,7 @@ const ship = z.strictObject({
     .describe('Ship seldom and in large files, for links that are paid by the byte or the request'),
   meteredIntervalMs: count(900_000, 'How often a metered gateway ships; alarms go at once'),
   receiptIntervalMs: count(30_000, "How often the cloud's receipt is looked at while something waits for it"),
+  bundleBytesMax: count(2048 * MEBIBYTE, 'Size of one bundle that is exported to a stick'),
 });
 
 const classes = z.strictObject({

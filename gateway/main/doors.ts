@@ -19,6 +19,7 @@ import { type Broker, startBroker } from '../broker/broker.ts';
 import type { GatewayConfig } from '../config.ts';
 import { startHealth } from '../health/health.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
+import { openExport } from './export.ts';
 import type { Storage } from './storage.ts';
 
 /** Everything that listens, and what it counts. Returns the ports. */
@@ -46,6 +47,7 @@ export async function openDoors(
   app.get('/api/v1/firn/status', (c) =>
     c.json({ ...ids, counters: counters(), sealer: sealer.status, shipper: shipper?.status ?? null }),
   );
+  app.route('/', await openExport(config, clock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
   const { dataDir, health } = config;
   stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, intervalMs: health.intervalMs }));

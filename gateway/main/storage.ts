@@ -79,7 +79,7 @@ export async function openStorage(
     }),
   );
   const tables = stack.use(openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
-  return { ids, wal, recovery, sealer, merger, shipper, engine, tables };
+  return { ids, wal, recovery, sealer, merger, claims, shipper, engine, tables };
 
   async function openShipper() {
     const store = await openShippingStore(config, stack);
