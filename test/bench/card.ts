@@ -82,7 +82,9 @@ async function load(clients: readonly MqttClient[], seconds: number): Promise<nu
       const topic = `plant/line${sensor % 5}/sensor${sensor}/temperature`;
       const start = performance.now() + (sensor / clients.length) * 1000;
       for (let second = 0; second < seconds; second++) {
-        await new Promise((resolve) => setTimeout(resolve, start + second * 1000 - performance.now()));
+        await new Promise((resolve) =>
+          setTimeout(resolve, Math.max(0, start + second * 1000 - performance.now())),
+        );
         const payload = (20 + Math.sin(second / 60 + sensor) * 5).toFixed(2);
         await client.publishAsync(topic, payload, { qos: 1 });
         bytes += topic.length + payload.length;
