@@ -4,7 +4,7 @@ import type { ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import type { GatewayId, TenantId } from '../../lake/model/ids.ts';
-import { duckdbWriterDefaults } from '../../lake/parquet/duckdb-writer.ts';
+import { writerDefaults } from '../../lake/parquet/segment-writer.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import type { SegmentClaims } from '../seal/segment-claims.ts';
 import type { Wal } from '../wal/wal.ts';
@@ -44,7 +44,7 @@ export async function openDiskLadder(options: OpenDiskLadderOptions): Promise<Op
   const meter = openDiskMeter(dataDir, wal.path, files.bytes);
   const ballast = createBallast(dataDir);
   const rollUp = createRollUp({
-    ...{ writerMemoryBytesMax: duckdbWriterDefaults.writerMemoryBytesMax, ...options, files },
+    ...{ writerMemoryBytesMax: writerDefaults.writerMemoryBytesMax, ...options, files },
     replace: (removed, added, gaps) => wal.replaceSegments(removed, added, [gapsBatch(gaps, gateway)]),
   });
   const ports: DiskPorts = {

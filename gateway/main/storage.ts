@@ -6,7 +6,7 @@ import type { Gap } from '../../lake/model/gap.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { openObjectStore } from '../../lake/object-store/open.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
-import { openEngine } from '../../lake/sql/duckdb/engine.ts';
+import { lazyEngine } from '../../lake/sql/duckdb/engine.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import { recordedTimes } from '../clock/recorded-times.ts';
 import type { GatewayConfig } from '../config.ts';
@@ -63,19 +63,21 @@ export async function openStorage(
       claims,
       discard: pins.discard,
       localRetentionHours: seal.localRetentionHours,
+      mergeRowsMax: seal.mergeRowsMax,
+      writerMemoryBytesMax: seal.mergeMemoryBytesMax,
     }),
   );
   const disk = stack.use(await openDiskLadder({ ...shared, ...config.disk, claims, discard: pins.discard }));
   // Without a store, what is here is all there is: it waits, and is merged, as in an outage without end.
   const shipper = config.store.kind === 'none' ? undefined : await openShipper();
   const engine = stack.use(
-    await openEngine({
+    lazyEngine({
       directories: [join(dataDir, 'segments')],
       memoryBytesMax: config.query.memoryBytesMax,
       threads: config.query.threads,
     }),
   );
-  const tables = stack.use(await openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
+  const tables = stack.use(openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
   return { ids, wal, sealer, merger, shipper, engine, tables, disk, gaps };
 
   async function openShipper() {
