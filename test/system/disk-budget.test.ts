@@ -24,10 +24,7 @@ test('the disk never fills: classes go in their order, and every acknowledged ro
   await using _ = gateway;
   const http = `http://127.0.0.1:${gateway.port('gatewayHttp')}`;
   const sql = async (text: string): Promise<Record<string, string | number>[]> => {
-    const answer = await call(`${http}/api/v1/firn/sql`, undefined, {
-      method: 'POST',
-      body: JSON.stringify({ sql: text }),
-    });
+    const answer = await call(`${http}/api/v1/firn/sql`, undefined, { method: 'POST', body: text });
     const { columns, rows } = (await answer.json()) as {
       columns: { name: string }[];
       rows: (string | number)[][];
