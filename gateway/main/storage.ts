@@ -67,7 +67,10 @@ export async function openStorage(
       writerMemoryBytesMax: seal.mergeMemoryBytesMax,
     }),
   );
-  const disk = stack.use(await openDiskLadder({ ...shared, ...config.disk, claims, discard: pins.discard }));
+  const rollUp = { rollUpRowsMax: seal.mergeRowsMax, writerMemoryBytesMax: seal.mergeMemoryBytesMax };
+  const disk = stack.use(
+    await openDiskLadder({ ...shared, ...config.disk, ...rollUp, claims, discard: pins.discard }),
+  );
   // Without a store, what is here is all there is: it waits, and is merged, as in an outage without end.
   const shipper = config.store.kind === 'none' ? undefined : await openShipper();
   const engine = stack.use(
@@ -114,9 +117,11 @@ async function openLog(
   return wal;
 }
 
-/** The shipper waits between tries itself. */
+/** The shipper waits between tries itself; over a slow link a part must not take long. */
+const shippingLimits = { requestAttemptsMax: 1, partBytes: 5 * 1024 * 1024, idleMsMax: 20_000 } as const;
+
 async function openShippingStore(config: GatewayConfig, stack: AsyncDisposableStack) {
-  const { store } = await openObjectStore(config.store, { requestAttemptsMax: 1 });
+  const { store } = await openObjectStore(config.store, shippingLimits);
   stack.defer(() => store.close());
   return store;
 }
