@@ -38,7 +38,13 @@ function createDisk(files: readonly LadderFile[], faults: Partial<DiskPorts> = {
     measure: async () => {
       const ownBytes = [...disk.onDisk.values()].reduce((sum, bytes) => sum + bytes, 0);
       const availableBytes = disk.sizeBytes - ownBytes;
-      return { fileSystemBytes: disk.sizeBytes, availableBytes, ownBytes, databaseFreeBytes: 0 };
+      return {
+        fileSystemBytes: disk.sizeBytes,
+        availableBytes,
+        ownBytes,
+        databaseBytes: 0,
+        databaseFreeBytes: 0,
+      };
     },
     files: {
       oldest: ({ state, class: of }, max) =>
@@ -241,7 +247,7 @@ test('at the reserve rows are refused, and let in again when there is room', () 
   const measure = (availableBytes: number) =>
     guard.measured(
       pressureOf(
-        { fileSystemBytes: 1e6, availableBytes, ownBytes: 1e5, databaseFreeBytes: 0 },
+        { fileSystemBytes: 1e6, availableBytes, ownBytes: 1e5, databaseBytes: 0, databaseFreeBytes: 0 },
         { budgetBytes: 0, reserveBytes: 50_000 },
       ),
     );
