@@ -199,9 +199,11 @@ test('a crash at any effect: no row is missing without a gap, none is there twic
       kinds,
       fc.integer({ min: 1, max: 12 }),
       fc.boolean(),
-      async (signals, crashAt, before) => {
+      fc.integer({ min: 4000, max: 9000 }),
+      async (signals, crashAt, before, sizeBytes) => {
         const files = signals.map((signal) => file({ signal, class: signal }));
         const { disk, ports } = createDisk(files);
+        disk.sizeBytes = sizeBytes;
         let effects = 0;
         const cut =
           <A extends unknown[], R>(effect: (...args: A) => Promise<R>) =>
@@ -237,7 +239,7 @@ test('a crash at any effect: no row is missing without a gap, none is there twic
         expect(rowsOf(disk.listed) + rowsOf(disk.gaps)).toBe(rowsOf(files));
       },
     ),
-    { numRuns: 200 },
+    { numRuns: 300 },
   );
 });
 

@@ -1,15 +1,18 @@
 import { Hono } from 'hono';
 import { buildInfo } from '../../lake/api/build-info.ts';
+import { completenessRoutes } from '../../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../../lake/api/http-server.ts';
 import { prometheusRoutes } from '../../lake/api/prometheus/routes.ts';
 import { type RemoteWriteOptions, remoteWriteRoutes } from '../../lake/api/receive/remote-write.ts';
 import { sqlRoutes } from '../../lake/api/sql/routes.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import { completenessWarning } from '../../lake/completeness/warning.ts';
 import type { Gap } from '../../lake/model/gap.ts';
 import type { Labels } from '../../lake/model/labels.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
+import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
@@ -19,6 +22,7 @@ import type { GatewayConfig } from '../config.ts';
 import { cardProbe } from '../health/card.ts';
 import { startHealth } from '../health/health.ts';
 import { systemProbes } from '../health/probes.ts';
+import { localCompleteness } from '../tables/local-completeness.ts';
 import type { Storage } from './storage.ts';
 
 /** Everything that listens, and what it counts. Returns the ports. */
@@ -100,19 +104,31 @@ function remoteWrite(
   });
 }
 
+/** Everything that was received is here at once. */
+const localRules = { toleranceMs: 1000, retiredAfterDays: 1 } as const;
+
 /** PromQL and SQL: adds their routes to the application, and listens for PostgreSQL clients. */
 async function openQueries(
   config: GatewayConfig,
   clock: Clock,
   logger: Logger,
-  { ids, engine, tables }: Storage,
+  { ids, wal, engine, tables }: Storage,
   app: Hono,
   stack: AsyncDisposableStack,
 ): Promise<PgServer> {
   const { timeoutMs, samplesMax } = config.query;
   const deployment = { tables, scan: seriesScan({ tables, engine }) };
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
-  app.route('/', prometheusRoutes({ context: () => deployment, limits, clock, logger, buildInfo }));
+  const source = stack.use(localCompleteness({ ...ids, walPath: wal.path, tables, engine, clock }));
+  const completeness = (_: unknown, { fromMs, toMs, ...asked }: ReadRange) => {
+    const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
+    return completenessWarning(range, source, localRules, clock);
+  };
+  app.route(
+    '/',
+    prometheusRoutes({ context: () => deployment, limits, clock, logger, buildInfo, completeness }),
+  );
+  app.route('/', completenessRoutes({ context: () => source, rules: localRules, clock, logger }));
   const openSession = async (user: string, startParameters: ReadonlyMap<string, string> = new Map()) => {
     // Loaded by the first who asks: PostgreSQL's parser is large, and most gateways are never asked.
     const { openSqlSession } = await import('../../lake/sql/session.ts');

@@ -90,7 +90,10 @@ function createFlakyStore(): FlakyStore {
       if (flaky.pace) await options?.pace?.(body.byteLength, options.signal, progress);
       return put(key, body, options?.signal);
     },
-    putIfAbsent: unused,
+    putIfAbsent: async (key, body, options) => {
+      if (objects.has(key)) throw error('conflict');
+      return put(key, body, options?.signal);
+    },
     putIfMatch: unused,
     get: async (key) => {
       const text = objects.get(key);
@@ -404,6 +407,15 @@ test.each([
     expect(lines.join()).toMatch(/another gateway ships under this identity/);
   },
 );
+
+test('a number that somebody else has used: a new epoch, and everything goes again', async () => {
+  store.objects.set(manifestKeyOf(1), 'not ours');
+  await seal(1);
+  await using _ = start();
+  await expect.poll(() => shippedSegments(8)).toEqual([[1]]);
+  expect(store.objects.get(manifestKeyOf(1))).toBe('not ours');
+  expect(lines.join()).toMatch(/another gateway ships under this identity/);
+});
 
 test('outside its windows only alarms are shipped', async () => {
   const link = createLink(

@@ -5,12 +5,12 @@ import type { Settings } from './shipper.ts';
 type Untimed = <T>(waiting: Promise<T>) => Promise<T>;
 
 /** Runs one upload; when it takes longer than a very slow link would, it is aborted with FirnError `unavailable`. */
-export async function withTimeout(
+export async function withTimeout<T>(
   { clock, uploadTimeoutMs, slowBytesPerSecond, store }: Settings,
   stop: AbortSignal,
   bytes: number,
-  work: (signal: AbortSignal, untimed: Untimed) => Promise<void>,
-): Promise<void> {
+  work: (signal: AbortSignal, untimed: Untimed) => Promise<T>,
+): Promise<T> {
   const timeoutMs = uploadTimeoutMs + Math.ceil((bytes / slowBytesPerSecond) * 1000);
   const done = new AbortController();
   const late = new AbortController();
@@ -36,7 +36,7 @@ export async function withTimeout(
   };
   const watched = watch().catch(() => undefined); // done in time
   try {
-    await work(AbortSignal.any([stop, late.signal]), untimed);
+    return await work(AbortSignal.any([stop, late.signal]), untimed);
   } catch (error) {
     throw late.signal.aborted ? late.signal.reason : error;
   } finally {

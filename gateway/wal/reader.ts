@@ -5,6 +5,7 @@ import type { MetricMetadata, Signal } from '../../lake/model/batch.ts';
 import type { ClockQuality, ManifestSegment } from '../../lake/model/manifest.ts';
 import type { Prune } from '../../lake/tables.ts';
 import { batchCrc } from './batch-crc.ts';
+import { floorKey } from './segment-statements.ts';
 import type { SegmentRecord } from './wal.ts';
 
 /**
@@ -35,6 +36,8 @@ export interface WalReader extends Disposable {
   segments(signal: Signal, prune?: Prune): SegmentRecord[];
   /** How many local files the signal has in all. */
   segmentCount(signal: Signal): number;
+  /** Time up to which rows of the signal may be in the lake alone, because their local files were removed. */
+  localFloorUs(signal: Signal): number | undefined;
   /** What the day's budget of the link had given when a shipment was shipped last. */
   shipDay(): DaySpent | undefined;
   /** Runs `read` in one read transaction, so that everything it sees is of one moment. */
@@ -96,13 +99,6 @@ const segmentSql = `SELECT ${segmentColumns} FROM segment
 /** Opens an existing log; `path` is `Wal.path`. */
 export function openWalReader(path: string): WalReader {
   const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 5000 });
-  type BatchRow = StoredBatch & { crc: number };
-  const nextOfAll = db.prepare<[number, number], BatchRow>(
-    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? ORDER BY seq`,
-  );
-  const nextOfSignal = db.prepare<[number, number, Signal], BatchRow>(
-    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? AND signal = ? ORDER BY seq`,
-  );
   const number = (sql: string): (() => number) => {
     const statement = db.prepare<[], { value: number }>(sql);
     return () => statement.get()?.value ?? 0;
@@ -127,22 +123,10 @@ export function openWalReader(path: string): WalReader {
     'SELECT count(*) AS value FROM segment WHERE signal = ?',
   );
 
-  const shipDay = db.prepare<[], string>(`SELECT value FROM meta WHERE key = 'ship_day'`).pluck();
+  const meta = db.prepare<[string], string>('SELECT value FROM meta WHERE key = ?').pluck();
 
   return {
-    *tail(signal, afterSeq, uptoSeq) {
-      for (let after = afterSeq; ; ) {
-        const step = take(
-          signal === 'all' ? nextOfAll.iterate(after, uptoSeq) : nextOfSignal.iterate(after, uptoSeq, signal),
-        );
-        for (const { crc, ...batch } of step) {
-          if (batchCrc(batch) !== crc) throw damaged(path, batch.seq);
-          yield batch;
-          after = batch.seq;
-        }
-        if (step.length === 0) return;
-      }
-    },
+    tail: prepareTail(db, path),
     sealedSeq: number(sealedSql),
     lastSeq: number(`SELECT max(coalesce((SELECT max(seq) FROM batch), 0), (${sealedSql})) AS value`),
     labelsOf: (ids) => {
@@ -160,12 +144,39 @@ export function openWalReader(path: string): WalReader {
     segments: (signal, { fromUs = null, toUs = null, name = null } = {}) =>
       segments.all({ signal, fromUs, toUs, name }).map(recordOf),
     segmentCount: (signal) => segmentCount.get(signal)?.value ?? 0,
+    localFloorUs: (signal) => {
+      const text = meta.get(floorKey(signal));
+      return text === undefined ? undefined : Number(text);
+    },
     shipDay: () => {
-      const text = shipDay.get();
+      const text = meta.get('ship_day');
       return text === undefined ? undefined : (JSON.parse(text) as DaySpent);
     },
     snapshot: (read) => db.transaction(read)(),
     [Symbol.dispose]: () => void db.close(),
+  };
+}
+
+function prepareTail(db: Database.Database, path: string): WalReader['tail'] {
+  type BatchRow = StoredBatch & { crc: number };
+  const nextOfAll = db.prepare<[number, number], BatchRow>(
+    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? ORDER BY seq`,
+  );
+  const nextOfSignal = db.prepare<[number, number, Signal], BatchRow>(
+    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? AND signal = ? ORDER BY seq`,
+  );
+  return function* (signal, afterSeq, uptoSeq) {
+    for (let after = afterSeq; ; ) {
+      const step = take(
+        signal === 'all' ? nextOfAll.iterate(after, uptoSeq) : nextOfSignal.iterate(after, uptoSeq, signal),
+      );
+      for (const { crc, ...batch } of step) {
+        if (batchCrc(batch) !== crc) throw damaged(path, batch.seq);
+        yield batch;
+        after = batch.seq;
+      }
+      if (step.length === 0) return;
+    }
   };
 }
 
