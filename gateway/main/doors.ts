@@ -8,6 +8,7 @@ import { sqlRoutes } from '../../lake/api/sql/routes.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
+import type { Gap } from '../../lake/model/gap.ts';
 import type { Labels } from '../../lake/model/labels.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
@@ -16,8 +17,11 @@ import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
 import { type Broker, startBroker } from '../broker/broker.ts';
+import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
+import { cardProbe } from '../health/card.ts';
 import { startHealth } from '../health/health.ts';
+import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
 import type { Storage } from './storage.ts';
@@ -25,32 +29,46 @@ import type { Storage } from './storage.ts';
 /** Everything that listens, and what it counts. Returns the ports. */
 export async function openDoors(
   config: GatewayConfig,
-  clock: Clock,
+  gatewayClock: GatewayClock,
   logger: Logger,
   storage: Storage,
   stack: AsyncDisposableStack,
 ) {
-  const { ids, wal, sealer, shipper } = storage;
+  const { ids, sealer, shipper, disk, gaps } = storage;
+  const { clock, ownTime } = gatewayClock;
   const { host } = config.listen;
-  const { append } = wal;
+  const { append } = disk;
   const identity: Labels = [
     ['gateway', ids.gateway],
     ['site', ids.site],
   ];
   const cache = createSeriesCache({ identity: config.identityLabels ? identity : [] });
-  const written = { samples: 0, refused: 0 };
+  const written = { samples: 0, refused: 0, bytes: 0 };
   const app = new Hono();
   app.route('/', remoteWrite(config, { append, cache }, written));
   const pg = await openQueries(config, clock, logger, storage, app, stack);
-  const broker = stack.use(await startBroker({ ...config.mqtt, host, append, cache, clock, logger }));
-  const counters = () => countersOf(storage, broker, written);
+  const onDropped = (receivedUs: number): void => gaps.record(droppedGap(receivedUs));
+  const broker = stack.use(
+    await startBroker({ ...config.mqtt, host, append, cache, clock, logger, ownTime, onDropped }),
+  );
+  const counters = () => ({
+    ...countersOf(storage, broker, written),
+    clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
+  });
   app.get('/api/v1/firn/status', (c) =>
     c.json({ ...ids, counters: counters(), sealer: sealer.status, shipper: shipper?.status ?? null }),
   );
   app.route('/', await openExport(config, clock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
   const { dataDir, health } = config;
-  stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, intervalMs: health.intervalMs }));
+  const { cardTotalBytesWritten } = config.disk;
+  const receivedBytes = (): number => broker.counters().receivedBytes + written.bytes;
+  const probes = [
+    ...systemProbes(dataDir),
+    cardProbe({ dataDir, clock, receivedBytes, cardTotalBytesWritten }),
+  ];
+  const { intervalMs } = health;
+  stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }));
   const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
   return {
     mqtt: broker.port,
@@ -60,9 +78,16 @@ export async function openDoors(
   };
 }
 
+/** MQTT messages with QoS 0, for which there was no room; of one moment. */
+const droppedGap = (receivedUs: number): Gap => ({
+  ...{ signal: 'metrics', class: 'metrics', kind: 'gap', reason: 'mqtt-dropped', rows: null },
+  ...{ fromUs: receivedUs, toUs: receivedUs, detail: 'QoS 0 messages for which there was no room' },
+});
+
 interface Written {
   samples: number;
   refused: number;
+  bytes: number;
 }
 
 function remoteWrite(
@@ -75,6 +100,7 @@ function remoteWrite(
     limits: { ...remoteWriteLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax },
     onAnswer: (answer) => {
       written.samples += answer.samples;
+      written.bytes += answer.bodyBytes;
       written.refused += answer.status === 204 ? 0 : 1;
     },
   });
@@ -127,7 +153,11 @@ async function openQueries(
 }
 
 /** The gateway's own counts, as health metrics and for the status page. */
-function countersOf({ sealer, shipper }: Storage, broker: Broker, written: Written): Record<string, number> {
+function countersOf(
+  { sealer, shipper, disk }: Storage,
+  broker: Broker,
+  written: Written,
+): Record<string, number> {
   const mqtt = broker.counters();
   return {
     mqtt_clients: mqtt.clients,
@@ -138,6 +168,12 @@ function countersOf({ sealer, shipper }: Storage, broker: Broker, written: Writt
     remote_write_refused_requests_total: written.refused,
     sealed_rows_total: sealer.status.rows,
     skipped_rows_total: sealer.status.skippedRows,
+    disk_budget_bytes: disk.status.pressure?.budgetBytes ?? 0,
+    disk_used_bytes: disk.status.pressure?.ownBytes ?? 0,
+    disk_refusing: disk.guard.status.refusing ? 1 : 0,
+    disk_refused_batches_total: disk.guard.status.refusals,
+    disk_rolled_up_rows_total: disk.status.rolledUpRows,
+    disk_dropped_rows_total: disk.status.droppedRows,
     ...(shipper && {
       ship_connected: shipper.status.connected ? 1 : 0,
       ship_backlog_segments: shipper.status.backlog.segments,

@@ -266,7 +266,11 @@ test('batches wait for the true time, and are corrected when it is known; a seal
   const wrong = { ...systemClock, nowMs: () => 1_000_000 };
   wal = await openWal({ path: join(folder, 'wal.db'), clock: wrong, boot });
   await wal.append(metricsBatch([[1n, 1_000_000_000n, doubleBits(1)]]));
-  await using sealer = await start({ ...quiet, clock: wrong });
+  await using sealer = await start({
+    ...quiet,
+    clock: wrong,
+    holdSinceMonoUs: () => Number.NEGATIVE_INFINITY,
+  });
   await sealer.sealNow();
   expect(sealedSegments()).toEqual([]);
   await wal.setClock('trusted', Number(noonUs) - 1_000_000_000);
@@ -283,7 +287,7 @@ test('rows whose time never becomes known are sealed as they are', async () => {
   const boot = { bootId: 'b', clock: 'untrusted' } as const;
   wal = await openWal({ path: join(folder, 'wal.db'), clock: systemClock, boot });
   await append(1);
-  await using sealer = await start({ ...quiet, holdMs: 0 });
+  await using sealer = await start(quiet);
   await sealer.sealNow();
   expect(sealedSegments()).toMatchObject([{ clock: 'untrusted' }]);
 });
