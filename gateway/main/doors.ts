@@ -34,7 +34,7 @@ export async function openDoors(
   storage: Storage,
   stack: AsyncDisposableStack,
 ) {
-  const { ids, sealer, shipper, disk, gaps } = storage;
+  const { ids, disk, gaps } = storage;
   const { clock, ownTime } = gatewayClock;
   const { host } = config.listen;
   const { append } = disk;
@@ -56,7 +56,7 @@ export async function openDoors(
     clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
   });
   app.get('/api/v1/firn/status', (c) =>
-    c.json({ ...ids, counters: counters(), sealer: sealer.status, shipper: shipper?.status ?? null }),
+    c.json({ ...ids, counters: counters(), ...statusOf(storage, gatewayClock) }),
   );
   app.route('/', await openExport(config, clock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
@@ -83,6 +83,17 @@ const droppedGap = (receivedUs: number): Gap => ({
   ...{ signal: 'metrics', class: 'metrics', kind: 'gap', reason: 'mqtt-dropped', rows: null },
   ...{ fromUs: receivedUs, toUs: receivedUs, detail: 'QoS 0 messages for which there was no room' },
 });
+
+/** What the parts say of themselves. */
+function statusOf({ wal, recovery, sealer, shipper, disk }: Storage, gatewayClock: GatewayClock) {
+  return {
+    log: { epoch: wal.epoch, ...wal.start, recovery: recovery.status },
+    clock: gatewayClock.state,
+    disk: { ...disk.status, guard: disk.guard.status },
+    sealer: sealer.status,
+    shipper: shipper?.status ?? null,
+  };
+}
 
 interface Written {
   samples: number;

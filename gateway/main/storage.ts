@@ -91,8 +91,13 @@ export async function openStorage(
     const link = createLink(ship, clock, shipDayOf(walPath));
     const { retryMinMs, retryMaxMs, newestMs, receiptIntervalMs } = ship;
     const waits = { retryMinMs, retryMaxMs, newestMs, receiptIntervalMs };
-    const consolidate = merger.runNow;
-    return stack.use(startShipper({ ...shared, ...waits, store, claims, seals: sealer, link, consolidate }));
+    return stack.use(
+      startShipper({
+        ...{ ...shared, ...waits, store, claims, seals: sealer, link },
+        consolidate: merger.runNow,
+        onReceipt: gatewayClock.notBefore,
+      }),
+    );
   }
 }
 

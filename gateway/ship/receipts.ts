@@ -61,6 +61,7 @@ async function readReceipt(shipping: Shipping): Promise<void> {
 async function applyReceipt({ settings, backlog, status, bell }: Shipping, receipt: Receipt): Promise<void> {
   const { wal, logger, gateway, reach } = settings;
   const outcome = await recordReceipt({ wal, logger, gateway, backlog }, receipt);
+  settings.onReceipt(receipt.cloudUs);
   if (outcome === 'foreign') bell.ring();
   if (outcome !== 'applied') return;
   reach('receipt.applied');

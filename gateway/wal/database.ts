@@ -164,14 +164,15 @@ function prepareAppend(
 function bootsOf(db: Database.Database, { boot }: WorkerOptions) {
   const insert = db.prepare('INSERT INTO boot (boot_id, clock) VALUES (?, ?)');
   const correct = db.prepare(
-    `UPDATE boot SET clock = 'corrected', offset_us = offset_us + ? WHERE boot_id = ? AND clock = 'untrusted'`,
+    `UPDATE boot SET clock = iif(@offsetUs = 0, 'trusted', 'corrected'), offset_us = offset_us + @offsetUs
+     WHERE boot_id = @bootId AND clock = 'untrusted'`,
   );
   const unused = db.prepare('DELETE FROM boot WHERE id < ? AND id NOT IN (SELECT DISTINCT boot FROM batch)');
   const add = (clock: string): number => Number(insert.run(boot.bootId, clock).lastInsertRowid);
   const boots = {
     current: add(boot.clock),
-    set: (clock: string, offsetUs: number): void => {
-      if (offsetUs !== 0) correct.run(offsetUs, boot.bootId);
+    set: (clock: string, offsetUs: number | undefined): void => {
+      if (offsetUs !== undefined) correct.run({ offsetUs, bootId: boot.bootId });
       boots.current = add(clock);
       unused.run(boots.current);
     },

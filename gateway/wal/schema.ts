@@ -90,6 +90,7 @@ CREATE TABLE IF NOT EXISTS segment (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS segment_time ON segment (signal, max_timestamp_us);
 CREATE INDEX IF NOT EXISTS segment_waiting ON segment (signal, class, day, tier) WHERE shipment IS NULL AND committed = 0 AND refused IS NULL;
+CREATE INDEX IF NOT EXISTS segment_range ON segment (epoch, from_seq);
 CREATE INDEX IF NOT EXISTS segment_shipment ON segment (shipment) WHERE shipment IS NOT NULL;
 `;
 

@@ -42,7 +42,7 @@ type Gaps = readonly AppendMessage[];
 
 export type WalCommand =
   | { readonly kind: 'flush' }
-  | { readonly kind: 'setClock'; readonly clock: ClockQuality; readonly offsetUs: number }
+  | { readonly kind: 'setClock'; readonly clock: ClockQuality; readonly offsetUs: number | undefined }
   | { readonly kind: 'commitSeal'; readonly seal: SealRecord; readonly gaps: Gaps }
   | {
       readonly kind: 'replaceSegments';

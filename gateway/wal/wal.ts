@@ -20,8 +20,11 @@ export interface Wal extends AsyncDisposable {
   flush(): Promise<number>;
   /** Called after each commit, with the newest seq. Returns the function that unsubscribes. */
   onCommit(listener: (seq: number) => void): () => void;
-  /** Says what is known of the wall clock from now on; `offsetUs` also corrects what this boot has recorded so far. */
-  setClock(clock: ClockQuality, offsetUs: number): Promise<void>;
+  /**
+   * Says what is known of the wall clock from now on. `offsetUs`, when it is known, is what has to be added to the times
+   * that this boot has recorded while it was not trusted (0: they were right).
+   */
+  setClock(clock: ClockQuality, offsetUs: number | undefined): Promise<void>;
 
   // Commands below that take rows away carry what is to be said about it (`gaps`): both are in one transaction.
 

@@ -27,7 +27,7 @@ const identity = { tenant: tenantId('demo'), site: siteId('plant'), gateway: gat
 const startMs = 1_800_000_000_000;
 
 /** One batch of the site: rows that nobody else has, and when it was acknowledged. */
-export interface Sent {
+interface Sent {
   readonly seq: number;
   readonly signal: 'metrics' | 'logs';
   /** One text a row: the value, or the line. */
@@ -351,4 +351,4 @@ export function change(path: string, edit: (bytes: Buffer) => Uint8Array): void 
 }
 
 export const remove = (path: string): void => rmSync(path, { force: true });
-export const isThere = (path: string): boolean => existsSync(path);
+const isThere = (path: string): boolean => existsSync(path);

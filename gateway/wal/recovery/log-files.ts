@@ -27,7 +27,7 @@ export interface LogFiles {
   readonly segmentUs: number | undefined;
 }
 
-export interface Doubt {
+interface Doubt {
   readonly reason: string;
   /** The pages may not belong together either: the structure has to be looked at. */
   readonly structure: boolean;

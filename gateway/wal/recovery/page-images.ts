@@ -18,7 +18,7 @@ export interface PageImages extends Disposable {
   of(page: number): Generator<Uint8Array, void, undefined>;
 }
 
-export interface PageImage {
+interface PageImage {
   readonly ordinal: number;
   readonly page: number;
   readonly image: Uint8Array;

@@ -51,7 +51,7 @@ export interface Recovery extends AsyncDisposable {
   readonly status: RecoveryStatus;
 }
 
-export interface RecoveryStatus {
+interface RecoveryStatus {
   readonly jobsLeft: number;
   readonly restoredBatches: number;
   readonly restoredRows: number;

@@ -105,7 +105,7 @@ export interface Salvaged {
   readonly doubtful: ReadonlyMap<number, DoubtfulBatch>;
 }
 
-export interface SeqTime {
+interface SeqTime {
   readonly seq: number;
   readonly receivedUs: number;
 }

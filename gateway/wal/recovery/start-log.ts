@@ -186,7 +186,7 @@ function releaseSealed(db: Database.Database, { found }: WalMarkFile): void {
 }
 
 /** What the database says of itself; see schema.ts. */
-export function progressOf(db: Database.Database): WalProgress {
+function progressOf(db: Database.Database): WalProgress {
   const meta = db.prepare<[string], string>('SELECT value FROM meta WHERE key = ?').pluck();
   const number = (key: string): number => Number(meta.get(key) ?? 0);
   const newest = db.prepare<[], number | null>('SELECT max(seq) FROM batch').pluck().get() ?? 0;
