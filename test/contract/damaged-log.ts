@@ -351,4 +351,3 @@ export function change(path: string, edit: (bytes: Buffer) => Uint8Array): void 
 }
 
 export const remove = (path: string): void => rmSync(path, { force: true });
-const isThere = (path: string): boolean => existsSync(path);

@@ -7,7 +7,7 @@ import type { SeqRange } from './seq-set.ts';
 import type { DoubtfulBatch } from './stored-row.ts';
 
 /** Signals that come from outside: what is lost without a trace may have been any of them. */
-export const receivedSignals: readonly Signal[] = ['metrics', 'logs'];
+const receivedSignals: readonly Signal[] = ['metrics', 'logs'];
 
 /** Ranges that are told apart; beyond that, those nearest to each other are told as one. */
 const lostRangesMax = 100;

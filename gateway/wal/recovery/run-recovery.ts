@@ -43,7 +43,7 @@ export interface RecoveryOptions {
   readonly damagedBytesMax?: number;
 }
 
-export const recoveryDefaults = { damagedKept: 3, damagedBytesMax: 512 * 1024 * 1024 } as const;
+const recoveryDefaults = { damagedKept: 3, damagedBytesMax: 512 * 1024 * 1024 } as const;
 
 export interface Recovery extends AsyncDisposable {
   /** Resolves when nothing is left to do, or when it is disposed. Never rejects: what failed is logged and tried again at the next start. */
