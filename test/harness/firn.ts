@@ -28,14 +28,27 @@ export interface Part extends AsyncDisposable {
   stop(): Promise<number | null>;
 }
 
+/** How a part is run, if not plainly. */
+export interface Launch {
+  readonly env?: Readonly<Record<string, string>>;
+  /** A command that runs what follows it, such as `ip netns exec NAME`. */
+  readonly through?: readonly string[];
+}
+
 /** Runs `firn gateway` or `firn cloud` and waits until it is ready. Ports that are not given are free ones. */
-export async function startPart(name: 'gateway' | 'cloud', argv: readonly string[]): Promise<Part> {
+export async function startPart(
+  name: 'gateway' | 'cloud',
+  argv: readonly string[],
+  { env = {}, through = [] }: Launch = {},
+): Promise<Part> {
   const ports =
     name === 'gateway'
       ? ['mqtt-port', 'mqtt-web-socket-port', 'http-port', 'pgwire-port']
       : ['http-port', 'pgwire-port'];
   const free = ports.filter((flag) => !argv.includes(`--${flag}`)).flatMap((flag) => [`--${flag}`, '0']);
-  const child = spawn(process.execPath, [join(root, 'cli', 'main.ts'), name, ...free, ...argv], {
+  const command = [...through, process.execPath, join(root, 'cli', 'main.ts'), name, ...free, ...argv];
+  const child = spawn(command[0] ?? '', command.slice(1), {
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   const output = collect(child);
