@@ -91,7 +91,7 @@ const hasFlags = 1;
 const sendsFlush = 4;
 const invalid = 22;
 
-function optionReply(option: number, type: number, data = Buffer.alloc(0)): Buffer {
+function optionReply(option: number, type: number, data: Buffer = Buffer.alloc(0)): Buffer {
   const header = Buffer.alloc(20);
   header.writeBigUInt64BE(0x3e889045565a9n, 0);
   header.writeUInt32BE(option, 8);
