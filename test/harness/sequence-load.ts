@@ -22,8 +22,9 @@ export async function publishSequence(
   mqttPort: number,
   sequence: Sequence,
   payload: (value: number) => string = (value) => JSON.stringify({ value, ts: Date.now() }),
+  host = '127.0.0.1',
 ): Promise<{ stop(): Promise<void> }> {
-  const client = await connectAsync(`mqtt://127.0.0.1:${mqttPort}`, { reconnectPeriod: 0 });
+  const client = await connectAsync(`mqtt://${host}:${mqttPort}`, { reconnectPeriod: 0 });
   client.on('error', () => {});
   let running = true;
   let inFlight = 0;
