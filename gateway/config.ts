@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { loadConfig, settingsOf } from '../lake/base/config.ts';
+import { crashAt } from '../lake/base/fault-points.ts';
 import {
   absolutePath,
   checkedBy,
   count,
+  limit,
   listenSettings,
   logLevelSetting,
   MEBIBYTE,
@@ -12,6 +14,8 @@ import {
 } from '../lake/base/settings.ts';
 import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
+import { parseWindow } from './ship/lanes.ts';
+import { alarmTest } from './wal/alarm-streams.ts';
 
 // The gateway's one config schema. Every field is a flag, a FIRN_GATEWAY_ variable and a field of the config file.
 
@@ -61,6 +65,36 @@ const seal = z.strictObject({
     .describe('How long shipped segments stay for local queries'),
 });
 
+const ship = z.strictObject({
+  retryMinMs: count(1000, 'First wait after a failed upload'),
+  retryMaxMs: count(60_000, 'Longest wait after failed uploads; 5 s while the store can not be reached at all'),
+  newestMs: count(60_000, 'What was sealed so lately is shipped before older data'),
+  bytesPerSecondMax: limit('Bytes a second on the way to the store'),
+  bytesPerDayMax: limit('Bytes a day (UTC) on the way to the store; alarms go beyond it'),
+  windows: z
+    .array(z.string().superRefine(checkedBy(parseWindow)))
+    .default([])
+    .describe(
+      'Cron expressions (UTC): only in minutes that match one is more than alarms shipped; none: always',
+    ),
+  metered: z
+    .boolean()
+    .default(false)
+    .describe('Ship seldom and in large files, for links that are paid by the byte or the request'),
+  meteredIntervalMs: count(900_000, 'How often a metered gateway ships; alarms go at once'),
+  receiptIntervalMs: count(30_000, "How often the cloud's receipt is looked at while something waits for it"),
+});
+
+const classes = z.strictObject({
+  alarms: z
+    .array(z.string().superRefine(checkedBy((selector) => alarmTest([selector]))))
+    .default([
+      '{__name__=~"ALERTS|alarms?|alarms?_.*|.*_alarms?"}',
+      '{topic=~"(.*/)?[Aa]larms?(/.*)?"}',
+    ])
+    .describe('Selectors of the streams that are alarms: shipped first, and dropped last'),
+});
+
 const schema = z.strictObject({
   tenant: z
     .string()
@@ -99,14 +133,19 @@ const schema = z.strictObject({
     .prefault({}),
   wal: wal.prefault({}),
   seal: seal.prefault({}),
-  ship: z
-    .strictObject({
-      retryMinMs: count(1000, 'First wait after a failed upload'),
-      retryMaxMs: count(60_000, 'Longest wait after failed uploads'),
-    })
-    .prefault({}),
+  ship: ship.prefault({}),
+  classes: classes.prefault({}),
   store: storeSettings(['none', 'directory', 's3']),
   query: querySettings(256),
+  test: z
+    .strictObject({
+      crashAt: z
+        .string()
+        .superRefine(checkedBy(crashAt))
+        .default('')
+        .describe('For tests: kills the process at a named step, for example seal.written:3'),
+    })
+    .prefault({}),
   health: z.strictObject({ intervalMs: count(15_000, 'How often the gateway measures itself') }).prefault({}),
 });
 

@@ -1,4 +1,4 @@
-import type { TableSchema } from '../../lake/schema/tables.ts';
+import type { Column, TableSchema } from '../../lake/schema/tables.ts';
 import type { IcebergSchema, PartitionSpec, SortOrder, TableMetadata } from './metadata.ts';
 
 /** Id of the only partition field; the specification numbers partition fields from 1000. */
@@ -6,6 +6,7 @@ export const dayFieldId = 1000;
 export const dayFieldName = 'timestamp_day';
 /** Id of the sort order that segments have; 0 is reserved for "unsorted". */
 export const segmentSortOrderId = 1;
+export const nameMappingProperty = 'schema.name-mapping.default';
 
 /** A new table without a snapshot; its first commit writes it as version 1 together with the first snapshot. */
 export function initialMetadata(
@@ -31,9 +32,7 @@ export function initialMetadata(
       'write.format.default': 'parquet',
       'write.parquet.compression-codec': 'zstd',
       // Segments from gateways without DuckDB carry no field ids; readers then go by name.
-      'schema.name-mapping.default': JSON.stringify(
-        schema.columns.map(({ fieldId, name }) => ({ 'field-id': fieldId, names: [name] })),
-      ),
+      [nameMappingProperty]: JSON.stringify(schema.columns.map(mappedName)),
     },
     currentSnapshotId: undefined,
     snapshots: [],
@@ -48,15 +47,20 @@ function icebergSchema(schema: TableSchema): IcebergSchema {
   return {
     type: 'struct',
     'schema-id': 0,
-    fields: schema.columns.map(({ fieldId, name, required, type, doc }) => ({
-      id: fieldId,
-      name,
-      required,
-      type,
-      doc,
-    })),
+    fields: schema.columns.map(icebergField),
   };
 }
+
+export const icebergField = ({ fieldId, name, required, type, doc }: Column) => ({
+  id: fieldId,
+  name,
+  required,
+  type,
+  doc,
+});
+
+/** A column's entry in the name mapping. */
+export const mappedName = ({ fieldId, name }: Column) => ({ 'field-id': fieldId, names: [name] });
 
 function partitionSpec(schema: TableSchema): PartitionSpec {
   const source = fieldIdOf(schema, 'timestamp');

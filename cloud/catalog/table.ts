@@ -1,6 +1,6 @@
 import type { Clock } from '../../lake/base/clock.ts';
 import { hasCode } from '../../lake/base/errors.ts';
-import type { Signal } from '../../lake/model/batch.ts';
+import { type Signal, signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import { tablePrefix } from '../../lake/model/keys.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
@@ -26,9 +26,9 @@ export interface IcebergTable {
   readonly limits: TableLimits;
   /**
    * The newest state; version 0 when the table doesn't exist yet. One request when nothing is new. A state confirmed at
-   * most `maxAgeMs` ago is given without a request (default 0).
+   * most `maxAgeMs` ago is given without a request (default 0); that there is no table yet, `absentMaxAgeMs`.
    */
-  load(maxAgeMs?: number): Promise<TableState>;
+  load(maxAgeMs?: number, absentMaxAgeMs?: number): Promise<TableState>;
   /** Takes over a state that the caller has just committed, with its manifests. */
   adopt(state: TableState, manifests: readonly ManifestFile[]): void;
   /** The manifests of the current snapshot, from memory when they were read before. */
@@ -82,6 +82,12 @@ export const metadataKey = (prefix: string, version: number): string =>
   `${prefix}metadata/v${version}.metadata.json`;
 export const hintKey = (prefix: string): string => `${prefix}metadata/version-hint.text`;
 
+/** All tables of a tenant. None is looked at before it is used. */
+export function openTables(options: Omit<TableOptions, 'signal'>): Readonly<Record<Signal, IcebergTable>> {
+  const tables = signals.map((signal) => [signal, openTable({ ...options, signal })] as const);
+  return Object.fromEntries(tables) as Record<Signal, IcebergTable>;
+}
+
 export function openTable(options: TableOptions): IcebergTable {
   const { store, tenant, clock } = options;
   const schema = tableSchemas[options.signal];
@@ -124,8 +130,8 @@ export function openTable(options: TableOptions): IcebergTable {
     locations,
     prefix,
     limits,
-    load: async (maxAgeMs = 0) => {
-      const usableMs = Math.min(maxAgeMs, limits.rediscoverAfterMs);
+    load: async (maxAgeMs = 0, absentMaxAgeMs = maxAgeMs) => {
+      const usableMs = Math.min(known?.version === 0 ? absentMaxAgeMs : maxAgeMs, limits.rediscoverAfterMs);
       if (known && clock.monotonicMs() - known.confirmedMs < usableMs) return known;
       if (!refreshing) return start();
       // A look that has begun may have missed what was committed since: wait for the one after it, shared by all.

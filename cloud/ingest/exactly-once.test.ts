@@ -13,7 +13,7 @@ import {
 import { type MemoryStore, memoryStore, watchedStore } from '../../test/contract/memory-store.ts';
 import { type MadeShipment, madeShipment } from '../../test/contract/shipments.ts';
 import { commit } from '../catalog/commit.ts';
-import { openTable } from '../catalog/table.ts';
+import { openTable, openTables } from '../catalog/table.ts';
 import { type CommitShipments, commitShipments } from './commit-shipments.ts';
 import { marksOf, marksProperty, printMarks } from './marks.ts';
 import { ingestLimits, openTenantIngest } from './tenant-ingest.ts';
@@ -67,11 +67,9 @@ function ingester(
     );
     const clock = stillClock();
     const limits = { smallManifestsMax: 4, manifestEntriesMax: 6, snapshotsMax: 8 };
-    const table = (signal: (typeof signals)[number]) =>
-      openTable({ store, tenant, signal, locationOf, clock, limits });
     const ingest = openTenantIngest({
       tenant,
-      tables: { metrics: table('metrics'), logs: table('logs') },
+      tables: openTables({ store, tenant, locationOf, clock, limits }),
       logger: createLogger('silent'),
       limits: { ...ingestLimits, shipmentsPerRoundMax: 3, marksLagMax: 3 },
       verify: 'sha256',

@@ -190,11 +190,12 @@ const bad: Record<string, (store: MemoryStore, shipment: MadeShipment) => Promis
   'site id "A B" is not valid': (store, { manifest }) => putManifest(store, { ...manifest, site: 'A B' }),
   'is not under acme/inbox/gw-1/segments/metrics/': (store, { manifest }) =>
     putManifest(store, change(manifest, { key: manifest.segments[0]?.key.replace('gw-1', 'gw-2') ?? '' })),
-  'is not named after epoch, range and day': (store, { manifest }) =>
-    putManifest(
-      store,
-      change(manifest, { key: madeShipment({ gateway: 'gw-1', number: 1 }).manifest.segments[0]?.key ?? '' }),
-    ),
+  'is not named after epoch, range, day and class': (store, { manifest }) =>
+    putManifest(store, change(manifest, { class: 'alarms' })),
+  'is of a later epoch': (store, { manifest }) =>
+    putManifest(store, renamed(manifest, /metrics\/0{11}1/, '2')),
+  'was merged from committed segments': (store, { manifest }) =>
+    putManifest(store, renamed(manifest, /\.parquet/, '-t1.parquet')),
   'is listed twice': (store, { manifest }) =>
     putManifest(store, { ...manifest, segments: [...manifest.segments, ...manifest.segments] }),
   'but holds a timestamp of': (store, { manifest }) =>
@@ -218,6 +219,10 @@ const change = (manifest: ShipmentManifest, segment: Partial<ManifestSegment>): 
   ...manifest,
   segments: manifest.segments.map((each) => ({ ...each, ...segment })),
 });
+const renamed = (manifest: ShipmentManifest, from: RegExp, to: string): ShipmentManifest =>
+  change(manifest, {
+    key: manifest.segments[0]?.key.replace(from, to.length === 1 ? `metrics/${to.padStart(12, '0')}` : to),
+  } as Partial<ManifestSegment>);
 
 test.each(Object.entries(bad))(
   'a shipment of which it holds "%s" is put aside, and the rest goes on',

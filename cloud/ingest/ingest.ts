@@ -5,7 +5,7 @@ import type { TenantId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import type { CommitOptions } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
-import { openTable, type TableLimits } from '../catalog/table.ts';
+import { openTables, type TableLimits } from '../catalog/table.ts';
 import { commitShipments } from './commit-shipments.ts';
 import {
   type IngestLimits,
@@ -195,11 +195,9 @@ function statusOf(totals: Totals, tenants: readonly TenantState[]): IngestStatus
 
 function openTenant(options: IngestOptions, tenant: TenantId): TenantState {
   const { store, locationOf, clock } = options;
-  const table = (signal: 'metrics' | 'logs') =>
-    openTable({ store, tenant, signal, locationOf, clock, limits: options.tableLimits ?? {} });
   const ingest = openTenantIngest({
     tenant,
-    tables: { metrics: table('metrics'), logs: table('logs') },
+    tables: openTables({ store, tenant, locationOf, clock, limits: options.tableLimits ?? {} }),
     logger: options.logger.with({ tenant }),
     limits: { ...ingestLimits, ...options.limits },
     verify: options.verify ?? 'sha256',

@@ -69,6 +69,13 @@ export interface TenantIngestOptions {
   readonly commitOptions?: CommitOptions;
 }
 
+/**
+ * A round commits to these after all others, so what both of them have is everywhere: the others' marks, which may not
+ * move for months, are not waited for.
+ */
+const lastTables: readonly Signal[] = ['metrics', 'logs'];
+const commitOrder = [...signals.filter((table) => !lastTables.includes(table)), ...lastTables];
+
 type Gateways = ReadonlyMap<string, GatewayProgress>;
 
 export function openTenantIngest(options: TenantIngestOptions): TenantIngest {
@@ -121,14 +128,23 @@ export function openTenantIngest(options: TenantIngestOptions): TenantIngest {
   };
 }
 
+/**
+ * Most tenants have no gaps, and no table of them. Whether another process made one is looked up so often; a commit to
+ * it that comes in between is refused by the store, and tried again from what is there.
+ */
+const absentTableMaxAgeMs = 60_000;
+
 /** Brings every gateway's progress up to the tables' newest marks. Throws FirnError `conflict` when one went backwards. */
 async function readMarks({ tables }: TenantIngestOptions, gateways: Gateways): Promise<void> {
   const marks = await Promise.all(
-    signals.map(async (table) => [table, marksOf(await tables[table].load(), tables[table].prefix)] as const),
+    signals.map(async (table) => {
+      const state = await tables[table].load(0, absentTableMaxAgeMs);
+      return [table, marksOf(state, tables[table].prefix)] as const;
+    }),
   );
   for (const [gateway, progress] of gateways) {
     for (const [table, ofTable] of marks) see(progress, table, ofTable, gateway);
-    const everywhere = signals.map((table) => progress.seen.get(table) ?? origin).reduce(earlierOf);
+    const everywhere = lastTables.map((table) => progress.seen.get(table) ?? origin).reduce(earlierOf);
     progress.done = laterOf(progress.done, everywhere);
   }
 }
@@ -163,7 +179,7 @@ async function commitHauls(
   }
   await describeMetrics(options, hauls);
   const commits: TableCommit[] = [];
-  for (const table of signals) {
+  for (const table of commitOrder) {
     const committed = await commitTable(options, gateways, hauls, table, signal);
     if (committed) commits.push(committed);
   }
@@ -184,9 +200,9 @@ async function commitTable(
   const shipments = hauls
     .flatMap((haul) => haul.shipments)
     .filter(({ manifest }) => manifest.segments.some((segment) => segment.signal === table));
-  const lagging = [...gateways.values()].some(
-    ({ lag }) => (lag.get(table) ?? 0) >= options.limits.marksLagMax,
-  );
+  const lagging =
+    lastTables.includes(table) &&
+    [...gateways.values()].some(({ lag }) => (lag.get(table) ?? 0) >= options.limits.marksLagMax);
   if (shipments.length === 0 && !lagging) return undefined;
   const reached = new Map(hauls.map(({ gateway, to }) => [gateway, to]));
   const progress: ShipmentBatch['progress'] = new Map(

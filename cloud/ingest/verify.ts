@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
 import { siteId, type TenantId } from '../../lake/model/ids.ts';
+import { parseSegmentName } from '../../lake/model/keys.ts';
 import { type ManifestSegment, parseManifest, type ShipmentManifest } from '../../lake/model/manifest.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { dayOfUs, dayText, tableSchemas } from '../../lake/schema/tables.ts';
@@ -74,15 +75,17 @@ function checkIdentity(
   siteId(manifest.site);
 }
 
-/** Names are `<epoch>-<from>-<to>-<day>.parquet` within the shipment's range, so no two shipments can name the same. */
+/** The name of a segment repeats what its manifest says of it. An older epoch than the manifest's is shipped again. */
 function checkSegment(segment: ManifestSegment, manifest: ShipmentManifest): void {
   const { key, signal, day } = segment;
   const prefix = `${manifest.tenant}/inbox/${manifest.gateway}/segments/${signal}/`;
   if (!key.startsWith(prefix)) throw refuse(`segment ${key} is not under ${prefix}`);
-  const name = /^(\d{12})-(\d{16})-(\d{16})-(.+)\.parquet$/.exec(key.slice(prefix.length));
-  const [epoch, from, to] = [Number(name?.[1]), Number(name?.[2]), Number(name?.[3])];
-  if (!name || epoch !== manifest.epoch || from < manifest.fromSeq || to > manifest.toSeq || name[4] !== day)
-    throw refuse(`segment ${key} is not named after epoch, range and day of its shipment`);
+  const name = parseSegmentName(key.slice(prefix.length));
+  if (name === undefined || name.day !== day || (name.class === 'alarms') !== (segment.class === 'alarms'))
+    throw refuse(`segment ${key} is not named after epoch, range, day and class of its rows`);
+  if (name.epoch > manifest.epoch) throw refuse(`segment ${key} is of a later epoch than its shipment`);
+  if (name.merge?.kind === 'after-commit')
+    throw refuse(`segment ${key} was merged from committed segments: its rows were shipped before`);
   for (const timestampUs of [segment.minTimestampUs, segment.maxTimestampUs]) {
     if (dayText(dayOfUs(timestampUs)) !== day)
       throw refuse(`segment ${key} is of day ${day}, but holds a timestamp of ${timestampUs} µs`);

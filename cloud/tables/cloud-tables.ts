@@ -1,16 +1,16 @@
 import { type Clock, systemClock } from '../../lake/base/clock.ts';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
-import { type MetricMetadata, type Signal, signals } from '../../lake/model/batch.ts';
+import type { MetricMetadata, Signal } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import { filesSql } from '../../lake/parquet/files-sql.ts';
 import type { Prune, Tables, TableView } from '../../lake/tables.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
 import { metricMetadataKey, readMetricMetadata } from '../catalog/metric-metadata.ts';
-import { type IcebergTable, openTable, type TableLimits } from '../catalog/table.ts';
+import { type IcebergTable, openTables, type TableLimits } from '../catalog/table.ts';
 import { type FileCache, openFileCache } from './file-cache.ts';
 import { fileFilter, manifestMayMatch } from './prune.ts';
-import { viewSql } from './view-sql.ts';
 
 export interface CloudTablesOptions {
   readonly store: ObjectStore;
@@ -42,12 +42,7 @@ export async function openCloudTables(options: CloudTablesOptions): Promise<Tabl
   const { store, tenant, locationOf, clock = systemClock } = options;
   const settings = { ...cloudTablesDefaults, ...options };
   const cache = await openCache(options, settings.cacheBytesMax);
-  const open = (signal: Signal): IcebergTable =>
-    openTable({ store, tenant, signal, locationOf, clock, limits: options.tableLimits ?? {} });
-  const tables = Object.fromEntries(signals.map((signal) => [signal, open(signal)])) as Record<
-    Signal,
-    IcebergTable
-  >;
+  const tables = openTables({ store, tenant, locationOf, clock, limits: options.tableLimits ?? {} });
   const described = cachedMetadata(store, tenant, clock, settings.snapshotMaxAgeMs);
 
   return {
@@ -121,7 +116,7 @@ async function pin(
   const lease = await cache?.acquire(objects, signal);
   const paths = lease?.paths ?? objects.flatMap(({ key }) => store.localPath(key) ?? []);
   return {
-    from: viewSql(schema, paths),
+    from: filesSql(schema, paths),
     filesConsidered: considered,
     filesPruned: considered - objects.length,
     [Symbol.asyncDispose]: async () => lease?.[Symbol.dispose](),

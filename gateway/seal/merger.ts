@@ -1,9 +1,12 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Clock } from '../../lake/base/clock.ts';
 import { hasCode, messageOf } from '../../lake/base/errors.ts';
+import { noFaults, type ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { createBell } from '../../lake/base/retry.ts';
+import type { GatewayId, TenantId } from '../../lake/model/ids.ts';
+import { segmentKey } from '../../lake/model/keys.ts';
 import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
 import { duckdbWriterDefaults } from '../../lake/parquet/duckdb-writer.ts';
 import type { Wal } from '../wal/wal.ts';
@@ -15,12 +18,17 @@ import {
   mergedPath,
   openLocalFiles,
 } from './local-files.ts';
-import { segmentRecord } from './seal-range.ts';
+import type { SegmentClaims } from './segment-claims.ts';
+import { segmentRecord } from './segment-record.ts';
 
 export interface MergerOptions extends Partial<MergeLimits> {
   readonly wal: Wal;
   /** Absolute; the sealer's. */
   readonly dataDir: string;
+  readonly tenant: TenantId;
+  readonly gateway: GatewayId;
+  /** Files that are being uploaded or thinned out. */
+  readonly claims: SegmentClaims;
   /** Deletes files (relative paths) that the WAL no longer names, once no view reads them. */
   readonly discard: (paths: readonly string[]) => Promise<void>;
   readonly clock: Clock;
@@ -29,9 +37,10 @@ export interface MergerOptions extends Partial<MergeLimits> {
   readonly mergeIntervalMs?: number;
   /** A group of files that could not be merged is left alone for so long. */
   readonly mergeRetryMs?: number;
-  /** Shipped local files whose newest row is older are removed; the lake keeps them. */
+  /** Local files are removed so long after they were sealed, once the cloud has them; the lake keeps the rows. */
   readonly localRetentionHours?: number;
   readonly writerMemoryBytesMax?: number;
+  readonly reach?: ReachFaultPoint;
 }
 
 export const mergerDefaults = {
@@ -45,8 +54,8 @@ export const mergerDefaults = {
 } as const;
 
 export interface Merger extends AsyncDisposable {
-  /** Does all the work that there is now. */
-  runNow(): Promise<void>;
+  /** Does all the work that there is now. `filesMin`: how many files of a group are enough, this once. */
+  runNow(filesMin?: number): Promise<void>;
   /** Counted since the start. */
   readonly status: { readonly merges: number; readonly removedFiles: number };
 }
@@ -61,7 +70,7 @@ const removeFilesMax = 500;
  * shipped are merged tier by tier, so that a row is rewritten at most a few times; old ones are removed.
  */
 export function startMerger(options: MergerOptions): Merger {
-  const settings: Settings = { ...mergerDefaults, ...options };
+  const settings: Settings = { ...mergerDefaults, reach: noFaults, ...options };
   const { wal, clock, logger } = settings;
   const files = openLocalFiles(wal.path);
   const status = { merges: 0, removedFiles: 0 };
@@ -70,10 +79,10 @@ export function startMerger(options: MergerOptions): Merger {
   const stop = new AbortController();
   let last: Promise<void> = Promise.resolve();
 
-  const runNow = (): Promise<void> => {
+  const runNow = (mergeFilesMin = settings.mergeFilesMin): Promise<void> => {
     last = last
       .then(() => removeOld(settings, files, status))
-      .then(() => mergeAll(settings, files, held, status, stop.signal));
+      .then(() => mergeAll({ ...settings, mergeFilesMin }, files, held, status, stop.signal));
     return last;
   };
   const loop = (async () => {
@@ -112,7 +121,7 @@ async function removeOld(
   const { wal, clock, discard, localRetentionHours } = settings;
   const beforeUs = Math.round((clock.nowMs() - localRetentionHours * 3_600_000) * 1000);
   for (;;) {
-    const paths = files.olderThan(beforeUs, removeFilesMax);
+    const paths = files.expired(beforeUs, removeFilesMax);
     if (paths.length === 0) return;
     await wal.removeSegments(paths);
     await discard(paths);
@@ -127,10 +136,13 @@ async function mergeAll(
   status: { merges: number },
   stop: AbortSignal,
 ): Promise<void> {
-  const { clock, logger, mergeRetryMs } = settings;
+  const { clock, logger, claims, mergeRetryMs } = settings;
   while (!stop.aborted) {
     const nowMs = clock.monotonicMs();
-    const inputs = files.nextMerge(settings, (group) => (held.get(group) ?? 0) > nowMs);
+    const inputs = files.nextMerge(settings, {
+      group: (group) => (held.get(group) ?? 0) > nowMs,
+      file: claims.isTaken,
+    });
     const [first] = inputs;
     if (first === undefined) return;
     try {
@@ -146,20 +158,37 @@ async function mergeAll(
 }
 
 async function mergeFiles(settings: Settings, inputs: readonly LocalFile[]): Promise<void> {
-  const { wal, dataDir, discard, writerMemoryBytesMax } = settings;
+  const { wal, dataDir, tenant, gateway, discard, claims, reach, writerMemoryBytesMax } = settings;
   const [first] = inputs;
-  if (first === undefined) return;
-  const spillDirectory = join(dataDir, 'spill', 'merge');
-  await mkdir(spillDirectory, { recursive: true });
-  const file = await mergeSegments({
-    signal: first.signal,
-    paths: inputs.map(({ path }) => join(dataDir, path)),
-    rows: inputs.reduce((sum, { rows }) => sum + rows, 0),
-    path: join(dataDir, mergedPath(inputs)),
-    writerMemoryBytesMax,
-    spillDirectory,
-  });
+  const last = inputs.at(-1);
   const removed = inputs.map(({ path }) => path);
-  await wal.replaceSegments(removed, segmentRecord(dataDir, file, first.signal, null, first.tier + 1));
-  await discard(removed);
+  if (first === undefined || last === undefined || !claims.take(removed)) return;
+  try {
+    const spillDirectory = join(dataDir, 'spill', 'merge');
+    await mkdir(spillDirectory, { recursive: true });
+    const path = mergedPath(inputs);
+    const file = await mergeSegments({
+      signal: first.signal,
+      paths: inputs.map((input) => join(dataDir, input.path)),
+      rows: inputs.reduce((sum, { rows }) => sum + rows, 0),
+      path: join(dataDir, path),
+      writerMemoryBytesMax,
+      spillDirectory,
+    });
+    reach('merge.written');
+    const key = segmentKey(tenant, gateway, first.signal, basename(path));
+    const record = segmentRecord({
+      ...{ dataDir, file, signal: first.signal, class: first.class, tier: first.tier + 1, clock: first.clock },
+      ...{ epoch: first.epoch, fromSeq: first.fromSeq, toSeq: last.toSeq },
+      minReceivedUs: Math.min(...inputs.map(({ minReceivedUs }) => minReceivedUs)),
+      maxReceivedUs: Math.max(...inputs.map(({ maxReceivedUs }) => maxReceivedUs)),
+      sealedUs: Math.max(...inputs.map(({ sealedUs }) => sealedUs)),
+      shipped: first.committed ? undefined : { key, columns: 'field-ids' },
+    });
+    await wal.replaceSegments(removed, [record]);
+    reach('merge.committed');
+    await discard(removed);
+  } finally {
+    claims.release(removed);
+  }
 }

@@ -12,6 +12,8 @@ export interface SealWorkerOptions {
   readonly writer: (typeof segmentWriters)[number];
   readonly writerMemoryBytesMax: number;
   readonly writerRowsMax: number;
+  /** For tests: see lake/base/fault-points.ts. */
+  readonly crashAt: string;
 }
 
 export type SealWorkerRequest =

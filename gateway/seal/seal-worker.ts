@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
+import { crashAt } from '../../lake/base/fault-points.ts';
 import { openDuckdbWriter } from '../../lake/parquet/duckdb-writer.ts';
 import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
 import type { SegmentWriter } from '../../lake/parquet/segment-writer.ts';
@@ -11,10 +12,10 @@ import { openRangeSealer } from './seal-range.ts';
 const port = parentPort;
 if (port === null) throw new Error('seal-worker.ts runs as a worker thread');
 const reply = (message: SealWorkerReply): void => port.postMessage(message);
-const { walPath, dataDir, identity, ...options } = workerData as SealWorkerOptions;
+const { walPath, dataDir, identity, crashAt: crash, ...options } = workerData as SealWorkerOptions;
 
 try {
-  const sealer = openRangeSealer(walPath, dataDir, identity, await openWriter());
+  const sealer = openRangeSealer(walPath, dataDir, identity, await openWriter(), crashAt(crash));
   port.on('message', async (message: SealWorkerRequest) => {
     try {
       if (message.kind === 'close') {

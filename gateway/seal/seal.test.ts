@@ -5,15 +5,16 @@ import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
+import { signals } from '../../lake/model/batch.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
-import { parseManifest, type ShipmentManifest } from '../../lake/model/manifest.ts';
 import { openDuckdbWriter } from '../../lake/parquet/duckdb-writer.ts';
 import { hashFile } from '../../lake/parquet/durable-file.ts';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import { logsBatch, metricsBatch } from '../../test/contract/rows.ts';
+import { decodeBatch } from '../wal/batch-codec.ts';
 import { openWal } from '../wal/open-wal.ts';
 import { openWalReader } from '../wal/reader.ts';
-import type { Wal } from '../wal/wal.ts';
+import type { SegmentRecord, Wal } from '../wal/wal.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { openRangeSealer, type SealRequest } from './seal-range.ts';
 import { type Sealer, type SealerOptions, startSealer } from './sealer.ts';
@@ -48,9 +49,12 @@ const start = (options: Partial<SealerOptions> = {}): Promise<Sealer> =>
     ...options,
   });
 
-const request: SealRequest = { sealRowsMax: 1000, sealBytesMax: 1e6, onlyWhenFull: false, nowUs: 7 };
+const request: SealRequest = {
+  ...{ epoch: 5, sealRowsMax: 1000, sealBytesMax: 1e6, onlyWhenFull: false, nowUs: 7 },
+  holdUntrustedSinceMonoUs: Number.MAX_SAFE_INTEGER,
+};
 const openRange = async () =>
-  openRangeSealer(wal.path, folder, { ...identity, epoch: wal.epoch }, await openDuckdbWriter());
+  openRangeSealer(wal.path, folder, identity, await openDuckdbWriter());
 
 const append = (...values: number[]): Promise<void> =>
   wal.append(
@@ -58,10 +62,15 @@ const append = (...values: number[]): Promise<void> =>
   );
 const doubleBits = (value: number): bigint => new BigInt64Array(Float64Array.of(value).buffer)[0] ?? 0n;
 
-function manifests(): ShipmentManifest[] {
+/** Everything that was sealed, by path. */
+function sealedSegments(): SegmentRecord[] {
   using reader = openWalReader(wal.path);
-  return reader.shipments().map(({ manifest, number }) => parseManifest(manifest, String(number)));
+  return signals.flatMap((signal) => reader.segments(signal)).sort((a, b) => (a.path < b.path ? -1 : 1));
 }
+const ranges = (): number[][] => {
+  const all = sealedSegments().map(({ fromSeq, toSeq }) => [fromSeq, toSeq]);
+  return [...new Map(all.map((range) => [String(range), range])).values()];
+};
 
 const filesOf = (signal: string): string[] => {
   const path = join(folder, 'segments', signal);
@@ -100,33 +109,34 @@ test.each(['duckdb', 'parquetjs'] as const)(
     await sealer.sealNow();
     await sealer.sealNow();
     expect(heard).toEqual([3]);
-    expect(sealer.status).toMatchObject({ shipments: 1, rows: 5, skippedRows: 0, lastError: undefined });
+    expect(sealer.status).toMatchObject({ seals: 1, rows: 5, skippedRows: 0, lastError: undefined });
     expect(await sealedValues()).toEqual([1, 2, 3, 4]);
     using reader = openWalReader(wal.path);
     expect([reader.sealedSeq(), [...reader.tail('all', 0, 99)]]).toEqual([3, []]);
-    const [manifest] = manifests();
-    expect(manifest).toMatchObject({ ...identity, number: 1, fromSeq: 0, toSeq: 3, epoch: wal.epoch });
-    expect(manifest?.segments.map(({ signal, day, rows }) => [signal, day, rows])).toEqual([
-      ['metrics', '2024-10-04', 4],
+    const segments = sealedSegments();
+    expect(segments.map(({ signal, day, rows }) => [signal, day, rows])).toEqual([
       ['logs', '2024-10-04', 1],
+      ['metrics', '2024-10-04', 4],
     ]);
-    for (const segment of manifest?.segments ?? []) {
-      const path = join(folder, 'segments', segment.signal, segment.key.split('/').at(-1) ?? '');
-      expect(await hashFile(path)).toEqual({ bytes: segment.bytes, sha256: segment.sha256 });
-      expect(segment.key).toBe(`demo/inbox/gw/segments/${segment.signal}/${path.split('/').at(-1)}`);
+    for (const { path, manifest, ...segment } of segments) {
+      expect(segment).toMatchObject({ epoch: wal.epoch, fromSeq: 0, toSeq: 3, tier: 0, committed: false });
+      expect(segment).toMatchObject({ class: segment.signal, clock: 'trusted' });
+      expect(segment.minReceivedUs).toBeGreaterThan(Date.now() * 1000 - 60_000_000);
+      expect(segment.maxReceivedUs).toBeGreaterThanOrEqual(segment.minReceivedUs);
+      const { bytes, sha256 } = await hashFile(join(folder, path));
+      expect(manifest).toMatchObject({ bytes, sha256, rows: segment.rows });
+      expect(manifest?.key).toBe(`demo/inbox/gw/${path}`);
     }
-    expect(manifest?.segments[0]?.bounds.name).toEqual({ nulls: 0, min: 'a_total', max: '\u{1f600}' });
+    expect(segments[1]?.manifest?.bounds.name).toEqual({ nulls: 0, min: 'a_total', max: '\u{1f600}' });
   },
 );
 
-test('a long tail becomes several shipments without holes, none over the limit', async () => {
+test('a long tail becomes several seals without holes, none over the limit', async () => {
   for (let value = 0; value < 100; value += 10)
     await append(...Array.from({ length: 10 }, (_, i) => value + i));
   await using sealer = await start({ ...quiet, sealRowsMax: 25 });
   await sealer.sealNow();
-  expect(manifests().map(({ number, fromSeq, toSeq }) => [number, fromSeq, toSeq])).toEqual(
-    [0, 2, 4, 6, 8].map((fromSeq, index) => [index + 1, fromSeq, fromSeq + 2]),
-  );
+  expect(ranges()).toEqual([0, 2, 4, 6, 8].map((fromSeq, index) => [index + 1, fromSeq, fromSeq + 2]));
   expect(await sealedValues()).toEqual(Array.from({ length: 100 }, (_, index) => index));
 });
 
@@ -135,7 +145,7 @@ test('a batch larger than the limit is sealed alone', async () => {
   await append(50);
   await using sealer = await start({ ...quiet, sealBytesMax: 10 });
   await sealer.sealNow();
-  expect(manifests().map(({ toSeq }) => toSeq)).toEqual([1, 2]);
+  expect(ranges().map(([, , toSeq]) => toSeq)).toEqual([1, 2]);
 });
 
 test('a crash before the rename: the next seal writes the same name over it', async () => {
@@ -178,7 +188,7 @@ test('a crash after the commit: committing again changes nothing, and its files 
   expect(await removeLeftovers(wal.path, folder)).toBe(1);
   expect(await range.seal(request)).toMatchObject({ seal: undefined });
   expect(await sealedValues()).toEqual([1]);
-  expect(manifests().length).toBe(1);
+  expect(ranges()).toEqual([[0, 1]]);
 });
 
 test('damaged batches are skipped and counted; nothing around them is lost', async () => {
@@ -193,9 +203,13 @@ test('damaged batches are skipped and counted; nothing around them is lost', asy
   expect(sealer.status).toMatchObject({
     skippedBatches: 4,
     skippedRows: 1,
-    shipments: 1,
+    seals: 1,
     lastError: undefined,
   });
+  using reader = openWalReader(wal.path);
+  const gaps = [...reader.tail('gaps', 0, reader.lastSeq())].map(({ payload }) => decodeBatch('gaps', payload));
+  expect(gaps).toMatchObject([{ ofSignal: ['metrics', 'metrics'], reason: ['wal-damaged', 'wal-damaged'] }]);
+  expect(gaps).toMatchObject([{ rowsMissing: [null, 1n] }]);
   expect(lines.filter((line) => line.includes('are lost')).length).toBe(1);
 });
 
@@ -209,21 +223,52 @@ test('rows whose labels are gone are skipped, the others are sealed', async () =
   expect(sealer.status).toMatchObject({ skippedBatches: 1, skippedRows: 1 });
 });
 
-test('descriptions of metrics go into one manifest, and again when they change', async () => {
-  const about = { name: 'up', type: 'gauge', help: 'is it up', unit: '' };
-  await using sealer = await start(quiet);
-  const rows = [[1n, noonUs, 0n]] as const;
-  await wal.append({ ...metricsBatch(rows), metadata: [about] });
-  await sealer.sealNow();
-  await wal.append({ ...metricsBatch(rows), metadata: [about] });
-  await sealer.sealNow();
-  await wal.append({ ...metricsBatch(rows), metadata: [{ ...about, help: 'was it up' }] });
-  await sealer.sealNow();
-  expect(manifests().map(({ metadata }) => metadata.map(({ help }) => help))).toEqual([
-    ['is it up'],
-    [],
-    ['was it up'],
+test('alarms become files of their own, row by row', async () => {
+  await wal[Symbol.asyncDispose]();
+  wal = await openWal({ path: join(folder, 'wal.db'), clock: systemClock, alarmSelectors: ['{n="1"}'] });
+  const series = [0n, 1n].map((id) => ({ id, labels: `{"__name__":"up","n":"${id}"}` }));
+  const batch = metricsBatch([
+    [0n, noonUs, doubleBits(1)],
+    [1n, noonUs, doubleBits(2)],
+    [0n, noonUs + 1n, doubleBits(3)],
   ]);
+  await wal.append({ ...batch, series });
+  await wal.append({ ...metricsBatch([[0n, noonUs, doubleBits(4)]]), series: [] });
+  await using sealer = await start(quiet);
+  await sealer.sealNow();
+  expect(sealedSegments().map(({ path, class: of, rows }) => [path.split('-').at(-1), of, rows])).toEqual([
+    ['alarms.parquet', 'alarms', 1],
+    ['04.parquet', 'metrics', 3],
+  ]);
+  expect(await sealedValues()).toEqual([1, 2, 3, 4]);
+});
+
+test('batches wait for the true time, and are corrected when it is known; a seal is of one clock', async () => {
+  await wal[Symbol.asyncDispose]();
+  const boot = { bootId: 'b', clock: 'untrusted' } as const;
+  const wrong = { ...systemClock, nowMs: () => 1_000_000 };
+  wal = await openWal({ path: join(folder, 'wal.db'), clock: wrong, boot });
+  await wal.append(metricsBatch([[1n, 1_000_000_000n, doubleBits(1)]]));
+  await using sealer = await start({ ...quiet, clock: wrong });
+  await sealer.sealNow();
+  expect(sealedSegments()).toEqual([]);
+  await wal.setClock('trusted', Number(noonUs) - 1_000_000_000);
+  await wal.append(metricsBatch([[1n, noonUs + 5n, doubleBits(2)]]));
+  await sealer.sealNow();
+  expect(sealedSegments().map(({ clock, minTimestampUs }) => [clock, BigInt(minTimestampUs)])).toEqual([
+    ['corrected', noonUs],
+    ['trusted', noonUs + 5n],
+  ]);
+});
+
+test('rows whose time never becomes known are sealed as they are', async () => {
+  await wal[Symbol.asyncDispose]();
+  const boot = { bootId: 'b', clock: 'untrusted' } as const;
+  wal = await openWal({ path: join(folder, 'wal.db'), clock: systemClock, boot });
+  await append(1);
+  await using sealer = await start({ ...quiet, holdMs: 0 });
+  await sealer.sealNow();
+  expect(sealedSegments()).toMatchObject([{ clock: 'untrusted' }]);
 });
 
 test('in the background it seals by age, and earlier by size', async () => {
@@ -249,7 +294,7 @@ test('when it can not write it logs once, backs off, and goes on when it can', a
   await systemClock.sleep(200);
   expect(lines.filter((line) => line.includes('could not seal')).length).toBe(1);
   rmSync(join(folder, 'segments'));
-  await expect.poll(() => sealer.status.shipments).toBe(1);
+  await expect.poll(() => sealer.status.seals).toBe(1);
   expect(await sealedValues()).toEqual([1]);
   expect(sealer.status.lastError).toBeUndefined();
 });

@@ -1,16 +1,19 @@
 import type { Clock } from '../../lake/base/clock.ts';
 import { hasCode, messageOf } from '../../lake/base/errors.ts';
+import { crashAt, type ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { type Bell, backoffMs, createBell } from '../../lake/base/retry.ts';
 import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
+import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import { duckdbWriterDefaults } from '../../lake/parquet/duckdb-writer.ts';
 import { parquetjsWriterDefaults } from '../../lake/parquet/parquetjs-writer.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
 import type { SealRecord, Wal } from '../wal/wal.ts';
 import { removeLeftovers } from './leftovers.ts';
-import type { segmentWriters } from './seal-messages.ts';
+import type { SealWorkerOptions, segmentWriters } from './seal-messages.ts';
 import type { SealOutcome } from './seal-range.ts';
-import { createSealThread } from './seal-thread.ts';
+import { createSealThread, type SealThread } from './seal-thread.ts';
+import { gapsOfSkipped } from './skipped-gaps.ts';
 
 export interface SealerOptions {
   readonly wal: Wal;
@@ -21,6 +24,10 @@ export interface SealerOptions {
   readonly gateway: GatewayId;
   readonly writer: (typeof segmentWriters)[number];
   readonly clock: Clock;
+  /** Microseconds since the machine's boot, as the WAL records them. */
+  readonly monotonicUs?: () => number;
+  /** How long rows wait for the true time while the clock is not to be trusted. */
+  readonly holdMs?: number;
   readonly logger: Logger;
   /** From 0 up to 1, for the jitter of retries. */
   readonly random?: () => number;
@@ -35,9 +42,17 @@ export interface SealerOptions {
   /** Wait after a seal that failed. */
   readonly retryMinMs?: number;
   readonly retryMaxMs?: number;
+  /** For tests: see lake/base/fault-points.ts. */
+  readonly crashAt?: string;
+  /** Called after each commit of a seal. */
+  readonly reach?: ReachFaultPoint;
+  /** Where segments are written; a worker thread when absent. */
+  readonly openThread?: (options: SealWorkerOptions) => SealThread;
 }
 
 export const sealerDefaults = {
+  holdMs: 600_000,
+  crashAt: '',
   sealIntervalMs: 2000,
   sealCheckMs: 250,
   sealRowsMax: 500_000,
@@ -56,7 +71,6 @@ export interface Sealer extends AsyncDisposable {
 }
 
 interface Sealed {
-  readonly number: number;
   readonly toSeq: number;
   readonly rows: number;
   readonly bytes: number;
@@ -64,7 +78,7 @@ interface Sealed {
 
 /** Counted since the start. */
 interface SealerStatus {
-  readonly shipments: number;
+  readonly seals: number;
   readonly rows: number;
   readonly skippedBatches: number;
   readonly skippedRows: number;
@@ -76,21 +90,27 @@ type Settings = Required<SealerOptions>;
 
 /** Removes what a crash left behind, then seals in the background until it is disposed. */
 export async function startSealer(options: SealerOptions): Promise<Sealer> {
-  const settings: Settings = { ...sealerDefaults, random: Math.random, ...options };
+  const settings: Settings = {
+    ...sealerDefaults,
+    random: Math.random,
+    monotonicUs: () => Number(process.hrtime.bigint() / 1000n),
+    reach: crashAt(options.crashAt ?? ''),
+    openThread: createSealThread,
+    ...options,
+  };
   const { wal, dataDir, logger, clock } = settings;
   const leftovers = await removeLeftovers(wal.path, dataDir);
   if (leftovers > 0)
     logger.info('removed files of seals and merges that were not finished', { files: leftovers });
   const status: Writable<SealerStatus> = {
-    ...{ shipments: 0, rows: 0, skippedBatches: 0, skippedRows: 0 },
+    ...{ seals: 0, rows: 0, skippedBatches: 0, skippedRows: 0 },
     lastError: undefined,
   };
   const listeners = new Set<(sealed: Sealed) => void>();
   const turns = createTurns(settings, (seal, outcome) => {
     count(status, outcome, logger);
-    const { number, toSeq, segments } = seal.manifest;
-    const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0);
-    for (const listener of listeners) listener({ number, toSeq, rows: outcome.rows, bytes });
+    const bytes = seal.segments.reduce((sum, segment) => sum + segment.bytes, 0);
+    for (const listener of listeners) listener({ toSeq: seal.toSeq, rows: outcome.rows, bytes });
   });
   const reader = openWalReader(wal.path);
   const bell = createBell(clock);
@@ -130,11 +150,13 @@ interface Turns extends AsyncDisposable {
 
 function createTurns(settings: Settings, committed: (seal: SealRecord, outcome: SealOutcome) => void): Turns {
   const { wal, dataDir, tenant, site, gateway, writer, clock, sealRowsMax, sealBytesMax } = settings;
-  const thread = createSealThread({
+  const { monotonicUs, holdMs, crashAt: crash, reach } = settings;
+  const thread = settings.openThread({
     walPath: wal.path,
     dataDir,
     writer,
-    identity: { tenant, site, gateway, epoch: wal.epoch },
+    crashAt: crash,
+    identity: { tenant, site, gateway },
     writerMemoryBytesMax: settings.writerMemoryBytesMax,
     writerRowsMax: Math.max(sealRowsMax, parquetjsWriterDefaults.writerRowsMax),
   });
@@ -143,13 +165,17 @@ function createTurns(settings: Settings, committed: (seal: SealRecord, outcome: 
   let last: Promise<unknown> = Promise.resolve();
   const seal = async (onlyWhenFull: boolean): Promise<SealOutcome> => {
     const outcome = await thread.seal({
+      epoch: wal.epoch,
+      holdUntrustedSinceMonoUs: monotonicUs() - holdMs * 1000,
       sealRowsMax: Math.max(1, Math.floor(sealRowsMax * share)),
       sealBytesMax: Math.max(1, Math.floor(sealBytesMax * share)),
       onlyWhenFull,
       nowUs: Math.round(clock.nowMs() * 1000),
     });
     if (outcome.seal === undefined) return outcome;
-    await wal.commitSeal(outcome.seal);
+    const gaps = gapsOfSkipped(outcome.skipped);
+    await wal.commitSeal(outcome.seal, gaps.length === 0 ? [] : [gapsBatch(gaps, gateway)]);
+    reach('seal.committed');
     share = 1;
     committed(outcome.seal, outcome);
     return outcome;
@@ -171,7 +197,7 @@ function createTurns(settings: Settings, committed: (seal: SealRecord, outcome: 
 
 function count(status: Writable<SealerStatus>, { rows, skipped }: SealOutcome, logger: Logger): void {
   const lostRows = skipped.reduce((sum, batch) => sum + batch.rows, 0);
-  status.shipments++;
+  status.seals++;
   status.rows += rows - lostRows;
   status.skippedBatches += skipped.length;
   status.skippedRows += lostRows;

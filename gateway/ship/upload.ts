@@ -1,85 +1,49 @@
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { FirnError } from '../../lake/base/errors.ts';
 import { tenantId } from '../../lake/model/ids.ts';
 import { manifestKey } from '../../lake/model/keys.ts';
-import {
-  type ManifestSegment,
-  parseManifest,
-  printManifest,
-  type ShipmentManifest,
-} from '../../lake/model/manifest.ts';
-import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import { parseManifest } from '../../lake/model/manifest.ts';
+import type { ObjectStore, WriteOptions } from '../../lake/object-store/object-store.ts';
 import { hashFile } from '../../lake/parquet/durable-file.ts';
-import type { SealedShipment } from './backlog.ts';
+import type { ComposedShipment, WaitingSegment } from './backlog.ts';
 
-// One shipment on its way: segments first, in any order, then the manifest that commits them. Everything is put under
-// a key that follows from its content's place, so that doing it again changes nothing.
-
-export interface Outgoing {
-  readonly manifest: ShipmentManifest;
-  /** The manifest's bytes as text. */
-  readonly text: string;
-  /** Segments that are left out. */
-  readonly lost: readonly ManifestSegment[];
-}
-
-/** The shipment with the bytes that were recorded when it was sealed. */
-export function asSealed({ number, manifest: text }: SealedShipment): Outgoing {
-  return { manifest: parseManifest(text, `shipment ${number}`), text, lost: [] };
-}
-
-/** Where the local file of a segment is: the sealer keeps the name of the key. */
-const localPath = (dataDir: string, { signal, key }: ManifestSegment): string =>
-  join(dataDir, 'segments', signal, basename(key));
+// Everything is put under a key that follows from its content's place, so that doing it again changes nothing.
 
 /**
- * Puts a segment, if its file is what the manifest says; else throws FirnError `corrupt`, and nothing is put. Errors of
- * the disk and of the store are thrown as they are.
+ * Puts a segment, if its file is what was recorded; else throws FirnError `corrupt`, and nothing is put. Errors of the
+ * disk and of the store are thrown as they are.
  */
 export async function uploadSegment(
   store: ObjectStore,
   dataDir: string,
-  segment: ManifestSegment,
-  signal: AbortSignal,
+  { path, entry }: WaitingSegment,
+  options: WriteOptions,
 ): Promise<void> {
-  const path = localPath(dataDir, segment);
-  const why = await whyDamaged(path, segment);
+  const why = await whyDamaged(dataDir, path, entry);
   if (why !== undefined) throw damaged(path, why);
-  await store.putFile(segment.key, path, { signal, contentType: 'application/vnd.apache.parquet' });
+  const file = join(dataDir, path);
+  await store.putFile(entry.key, file, { ...options, contentType: 'application/vnd.apache.parquet' });
 }
 
 export async function uploadManifest(
   store: ObjectStore,
-  outgoing: Outgoing,
-  signal: AbortSignal,
+  { number, manifest: text }: ComposedShipment,
+  options: WriteOptions,
 ): Promise<void> {
-  const { tenant, gateway, epoch, number } = outgoing.manifest;
+  const { tenant, gateway, epoch } = parseManifest(text, `shipment ${number}`);
   const key = manifestKey(tenantId(tenant), gateway, epoch, number);
-  await store.put(key, Buffer.from(outgoing.text), { signal, contentType: 'application/json' });
+  await store.put(key, Buffer.from(text), { ...options, contentType: 'application/json' });
 }
 
-/**
- * The shipment without the segments whose files are gone or damaged. The last resort: a manifest must never name bytes
- * that are not there, and numbers must have no hole, so without it one bad file would hold up all later ones.
- */
-export async function withoutDamaged(dataDir: string, shipment: SealedShipment): Promise<Outgoing> {
-  const sealed = asSealed(shipment);
-  const intact: ManifestSegment[] = [];
-  const lost: ManifestSegment[] = [];
-  for (const segment of sealed.manifest.segments) {
-    const why = await whyDamaged(localPath(dataDir, segment), segment);
-    (why === undefined ? intact : lost).push(segment);
-  }
-  if (lost.length === 0) return sealed;
-  const manifest = { ...sealed.manifest, segments: intact };
-  return { manifest, text: printManifest(manifest), lost };
-}
-
-async function whyDamaged(path: string, { bytes, sha256 }: ManifestSegment): Promise<string | undefined> {
+async function whyDamaged(
+  dataDir: string,
+  path: string,
+  { bytes, sha256 }: Pick<WaitingSegment['entry'], 'bytes' | 'sha256'>,
+): Promise<string | undefined> {
   try {
-    const found = await hashFile(path);
-    if (found.bytes !== bytes) return `it has ${found.bytes} bytes, its manifest says ${bytes}`;
-    return found.sha256 === sha256 ? undefined : 'its checksum is not that of its manifest';
+    const found = await hashFile(join(dataDir, path));
+    if (found.bytes !== bytes) return `it has ${found.bytes} bytes, it was sealed with ${bytes}`;
+    return found.sha256 === sha256 ? undefined : 'its checksum is not that of its seal';
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 'it is missing';
     throw error;

@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { Logger } from '../../lake/base/log.ts';
-import type { Signal } from '../../lake/model/batch.ts';
+import { type Signal, signals } from '../../lake/model/batch.ts';
 import type { SiteId, TenantId } from '../../lake/model/ids.ts';
-import { type ColumnType, tableSchemas } from '../../lake/schema/tables.ts';
-import { type Engine, sqlText } from '../../lake/sql/duckdb/engine.ts';
+import { filesSql } from '../../lake/parquet/files-sql.ts';
+import { tableSchemas } from '../../lake/schema/tables.ts';
+import type { Engine } from '../../lake/sql/duckdb/engine.ts';
 import type { Prune, Tables, TableView } from '../../lake/tables.ts';
 import { type IntactBatch, intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
@@ -38,20 +39,20 @@ export async function openGatewayTables(options: GatewayTablesOptions): Promise<
   const { walPath, tenant, engine, site } = options;
   const reader = openWalReader(walPath);
   const sizes = openTailSizes(walPath);
-  const tables: Readonly<Record<Signal, SignalTable>> = {
-    metrics: createSignalTable(options, 'metrics', reader, sizes, await openTail(engine, 'metrics', site)),
-    logs: createSignalTable(options, 'logs', reader, sizes, await openTail(engine, 'logs', site)),
-  };
+  const tables = {} as Record<Signal, SignalTable>;
+  for (const signal of signals) {
+    const tail = await openTail(engine, signal, site);
+    tables[signal] = createSignalTable(options, signal, reader, sizes, tail);
+  }
   return {
     tenant,
     open: async (table, prune, signal) => {
       signal?.throwIfAborted();
       return tables[table].open(prune);
     },
-    metricMetadata: async () => reader.metadata().map(({ version: _, ...metadata }) => metadata),
+    metricMetadata: async () => reader.metadata(),
     [Symbol.asyncDispose]: async () => {
-      await tables.metrics[Symbol.asyncDispose]();
-      await tables.logs[Symbol.asyncDispose]();
+      for (const table of Object.values(tables)) await table[Symbol.asyncDispose]();
       sizes[Symbol.dispose]();
       reader[Symbol.dispose]();
     },
@@ -139,20 +140,11 @@ function createSignalTable(
   };
 }
 
-const duckdbTypes: Readonly<Record<ColumnType, string>> = {
-  long: 'BIGINT',
-  double: 'DOUBLE',
-  string: 'VARCHAR',
-  timestamptz: 'TIMESTAMPTZ',
-};
-
 function fromText(signal: Signal, paths: readonly string[], tailSelects: readonly string[]): string {
-  const { columns } = tableSchemas[signal];
-  const names = columns.map(({ name }) => `"${name}"`).join(', ');
-  const files = `read_parquet([${paths.map(sqlText).join(', ')}], hive_partitioning = false)`;
-  const selects = [...(paths.length > 0 ? [`SELECT ${names} FROM ${files}`] : []), ...tailSelects];
-  const nothing = columns.map(({ name, type }) => `NULL::${duckdbTypes[type]} AS "${name}"`).join(', ');
-  return `(${selects.join(' UNION ALL ') || `SELECT ${nothing} WHERE false`})`;
+  const files = filesSql(tableSchemas[signal], paths);
+  if (tailSelects.length === 0) return files;
+  const selects = [...(paths.length > 0 ? [`SELECT * FROM ${files}`] : []), ...tailSelects];
+  return `(${selects.join(' UNION ALL ')})`;
 }
 
 interface TailSizes extends Disposable {

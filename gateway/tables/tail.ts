@@ -1,8 +1,9 @@
 import { FirnError } from '../../lake/base/errors.ts';
 import type { Signal } from '../../lake/model/batch.ts';
-import { layouts } from '../../lake/parquet/duckdb-copy.ts';
-import { columnsOf, openRowAppender } from '../../lake/parquet/duckdb-rows.ts';
+import { openRowAppender } from '../../lake/parquet/duckdb-rows.ts';
+import { columnSql, hasSeriesName, rowDdl, rowTypesOf } from '../../lake/parquet/row-table.ts';
 import { nameOf } from '../../lake/parquet/series-order.ts';
+import { batchColumnsOf, columnOf } from '../../lake/schema/batch-columns.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { type Engine, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import type { IntactBatch } from '../wal/intact-batches.ts';
@@ -41,35 +42,43 @@ const schemaName = 'firn_tail';
 export async function openTail(engine: Engine, signal: Signal, site: string): Promise<Tail> {
   const connection = await engine.connect();
   await connection.run(`CREATE SCHEMA IF NOT EXISTS ${schemaName}`);
-  const { ddl } = layouts[signal];
+  const { seriesColumn } = tableSchemas[signal];
+  const columns = batchColumnsOf(signal);
+  const hasName = hasSeriesName(signal);
   let generations: Generation[] = [];
   let created = 0;
   const pinned = new Set<{ readonly afterSeq: number }>();
 
   const create = async (firstSeq: number): Promise<Generation> => {
     const table = `${signal}_${++created}`;
-    await connection.run(`CREATE TABLE ${schemaName}.${table} (seq BIGINT, ${ddl})`);
+    await connection.run(`CREATE TABLE ${schemaName}.${table} (seq BIGINT, ${rowDdl(signal)})`);
     await connection.run(
       `CREATE TABLE ${schemaName}.${table}_series (id BIGINT, name VARCHAR, labels VARCHAR)`,
     );
     return { table, firstSeq, lastSeq: firstSeq };
   };
   const addRows = async (table: string, batches: readonly IntactBatch[]): Promise<void> => {
-    using appender = await openRowAppender(connection, table, schemaName);
+    using appender = await openRowAppender(connection, table, ['BIGINT', ...rowTypesOf(signal)], schemaName);
     for (const { seq, batch } of batches) {
       const seqs = new BigInt64Array(batch.rows).fill(BigInt(seq));
-      appender.append([seqs, ...columnsOf(batch)], batch.rows);
+      appender.append([seqs, ...columns.map(({ name }) => columnOf(batch, name))], batch.rows);
     }
   };
   const addSeries = async (table: string, labelsOf: LabelsOf): Promise<void> => {
+    if (seriesColumn === undefined) return;
     const result = await connection.runAndReadAll(
-      `SELECT DISTINCT id FROM ${schemaName}.${table}
-       WHERE id NOT IN (SELECT id FROM ${schemaName}.${table}_series)`,
+      `SELECT DISTINCT "${seriesColumn}" FROM ${schemaName}.${table}
+       WHERE "${seriesColumn}" NOT IN (SELECT id FROM ${schemaName}.${table}_series)`,
     );
     const series = [...labelsOf(result.getRows().map(([id]) => id as bigint))];
-    using appender = await openRowAppender(connection, `${table}_series`, schemaName);
+    using appender = await openRowAppender(
+      connection,
+      `${table}_series`,
+      ['BIGINT', 'VARCHAR', 'VARCHAR'],
+      schemaName,
+    );
     const ids = BigInt64Array.from(series, ([id]) => id);
-    const names = series.map(([, labels]) => (signal === 'metrics' ? nameOf(labels) : ''));
+    const names = series.map(([, labels]) => (hasName ? nameOf(labels) : ''));
     appender.append([ids, names, series.map(([, labels]) => labels)], series.length);
   };
 
@@ -116,18 +125,12 @@ export async function openTail(engine: Engine, signal: Signal, site: string): Pr
 
 /** The columns of lake/schema/tables.ts, in that order. */
 function selectOf(signal: Signal, table: string, site: string): string {
-  const { idColumn, timestampUs, rest } = layouts[signal];
-  const expressions: Readonly<Record<string, string>> = {
-    ...Object.fromEntries(rest.map((name) => [name, name])),
-    [idColumn]: 'id',
-    timestamp: `make_timestamptz(${timestampUs})`,
-    timestamp_ns: 'time',
-    name: 'name',
-    labels: 'labels',
-    site: sqlText(site),
-  };
-  const columns = tableSchemas[signal].columns.map(({ name }) => `${expressions[name]} AS "${name}"`);
-  return `SELECT ${columns.join(', ')} FROM ${schemaName}.${table} JOIN ${schemaName}.${table}_series USING (id)`;
+  const { columns, seriesColumn } = tableSchemas[signal];
+  const parts = { site: sqlText(site), ofSeries: (name: string) => `"${name}"` };
+  const select = columns.map((column) => `${columnSql(column, parts)} AS "${column.name}"`).join(', ');
+  const series =
+    seriesColumn === undefined ? '' : `JOIN ${schemaName}.${table}_series ON id = "${seriesColumn}"`;
+  return `SELECT ${select} FROM ${schemaName}.${table} ${series}`;
 }
 
 export function tailTooLong(signal: Signal, limit: keyof TailLimits, max: number): FirnError {

@@ -1,83 +1,113 @@
 import { FirnError } from '../../lake/base/errors.ts';
-import type { Batch, LogsBatch, MetricsBatch, Signal } from '../../lake/model/batch.ts';
+import type { Batch, BatchColumn, Signal } from '../../lake/model/batch.ts';
+import { batchColumnsOf, batchOf, columnOf, isDense } from '../../lake/schema/batch-columns.ts';
+import type { Column } from '../../lake/schema/tables.ts';
 
-// The payload of a `batch` row. Header: u8 format, u8 0, u16 0, u32 rows. Then the columns one after another, 64-bit
-// ones first so that they can be viewed in place; a text column is i32 byte lengths (-1: null) and then its UTF-8
-// bytes, padded to 4. Labels and metadata are not in it: they have tables of their own.
+// The payload of a `batch` row. Header: u8 format, u24 which columns it has (bit n: field id n + 1), u32 rows. Then the
+// columns one after another: 64-bit ones first, by field id, so that they can be viewed in place; one of them that may
+// have nulls is followed by a bit for each row that has a value, padded to 8 bytes. Then text columns, by field id: i32
+// byte lengths (-1: null) and the UTF-8 bytes, padded to 4. Labels and metadata are not in it: they have tables of their
+// own.
 
-const FORMAT = 1;
+const FORMAT = 2;
 const HEADER_BYTES = 8;
-const logTextColumns = ['line', 'attributes', 'severity', 'traceId', 'spanId'] as const;
+/** Format 1 had no list of columns: it was these. */
+const formatOneColumns: Readonly<Partial<Record<Signal, readonly string[]>>> = {
+  metrics: ['series_id', 'timestamp', 'value'],
+  logs: ['stream_id', 'timestamp_ns', 'line', 'attributes', 'severity', 'trace_id', 'span_id'],
+};
+
+const orders = new Map<Signal, readonly Column[]>();
+
+/** A signal's columns as they follow one another in a payload. */
+function payloadOrder(signal: Signal): readonly Column[] {
+  const known = orders.get(signal);
+  if (known) return known;
+  const isText = ({ type }: Column): number => Number(type === 'string');
+  const order = batchColumnsOf(signal).toSorted((a, b) => isText(a) - isText(b) || a.fieldId - b.fieldId);
+  orders.set(signal, order);
+  return order;
+}
 
 export function encodeBatch(batch: Batch): Uint8Array {
+  const { rows } = batch;
   const header = Buffer.alloc(HEADER_BYTES);
-  header.writeUInt8(FORMAT, 0);
-  header.writeUInt32LE(batch.rows, 4);
   const parts: Uint8Array[] = [header];
-  if (batch.signal === 'metrics') {
-    for (const column of [batch.seriesId, batch.timestampUs, batch.value])
-      parts.push(bytesOf(column, batch.rows));
-  } else {
-    for (const column of [batch.streamId, batch.timestampNs]) parts.push(bytesOf(column, batch.rows));
-    for (const name of logTextColumns) parts.push(...encodeText(batch[name], batch.rows));
+  let present = 0;
+  for (const { name, fieldId, type } of payloadOrder(batch.signal)) {
+    const column = columnOf(batch, name);
+    if (column === undefined) continue;
+    present |= 1 << (fieldId - 1);
+    if (column instanceof BigInt64Array || column instanceof Float64Array) parts.push(bytesOf(column, rows));
+    else if (type === 'string') parts.push(...encodeText(column as readonly (string | null)[], rows));
+    else parts.push(...encodeNullable(column as readonly (bigint | null)[], rows));
   }
+  header.writeUInt8(FORMAT, 0);
+  header.writeUIntLE(present, 1, 3);
+  header.writeUInt32LE(rows, 4);
   return Buffer.concat(parts);
 }
 
 /** Reads a payload; `series` and `metadata` are empty. Throws FirnError `corrupt` when its length is not what it says. */
 export function decodeBatch(signal: Signal, payload: Uint8Array): Batch {
   const bytes = payload.byteOffset % 8 === 0 ? payload : new Uint8Array(payload);
+  if (bytes.byteLength < HEADER_BYTES) throw corrupt('header');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.byteLength < HEADER_BYTES || view.getUint8(0) !== FORMAT) throw corrupt('header');
   const rows = view.getUint32(4, true);
+  const has = presentColumns(signal, view);
+  const reader = columnReader(bytes, rows);
+  const columns = new Map<string, BatchColumn>();
+  for (const column of payloadOrder(signal)) {
+    if (has(column)) columns.set(column.name, reader.read(column));
+    else if (column.required || isDense(column)) throw corrupt('columns');
+  }
+  if (!reader.atEnd()) throw corrupt('length');
+  return batchOf(signal, rows, columns);
+}
+
+function presentColumns(signal: Signal, view: DataView): (column: Column) => boolean {
+  const format = view.getUint8(0);
+  const names = format === 1 ? formatOneColumns[signal] : undefined;
+  if (names) return ({ name }) => names.includes(name);
+  if (format !== FORMAT) throw corrupt('header');
+  const present = view.getUint32(0, true) >>> 8;
+  const known = payloadOrder(signal).reduce((bits, { fieldId }) => bits | (1 << (fieldId - 1)), 0);
+  if ((present & ~known) !== 0) throw corrupt('columns');
+  return ({ fieldId }) => (present & (1 << (fieldId - 1))) !== 0;
+}
+
+function columnReader(bytes: Uint8Array, rows: number) {
+  const buffer = bytes.buffer as ArrayBuffer;
   let offset = HEADER_BYTES;
   const take = (length: number): number => {
     if (offset + length > bytes.byteLength) throw corrupt('length');
     offset += length;
     return bytes.byteOffset + offset - length;
   };
-  const int64 = (): BigInt64Array => new BigInt64Array(bytes.buffer as ArrayBuffer, take(rows * 8), rows);
-  const batch = signal === 'metrics' ? decodeMetrics() : decodeLogs();
-  if (offset !== bytes.byteLength) throw corrupt('length');
-  return batch;
-
-  function decodeMetrics(): MetricsBatch {
-    const seriesId = int64();
-    const timestampUs = int64();
-    const value = new Float64Array(bytes.buffer as ArrayBuffer, take(rows * 8), rows);
-    return { signal: 'metrics', rows, seriesId, timestampUs, value, series: [], metadata: [] };
-  }
-
-  function decodeLogs(): LogsBatch {
-    const streamId = int64();
-    const timestampNs = int64();
-    const [line, attributes, severity, traceId, spanId] = logTextColumns.map(text);
-    if (!line || !attributes || !severity || !traceId || !spanId) throw corrupt('columns');
-    const lines = line.map((value) => value ?? '');
-    return {
-      signal: 'logs',
-      rows,
-      streamId,
-      timestampNs,
-      line: lines,
-      attributes,
-      severity,
-      traceId,
-      spanId,
-      series: [],
-    };
-  }
-
-  function text(): (string | null)[] {
-    const lengths = new Int32Array(bytes.buffer as ArrayBuffer, take(rows * 4), rows);
+  const int64 = (): BigInt64Array => new BigInt64Array(buffer, take(rows * 8), rows);
+  const nullable = (): (bigint | null)[] => {
+    const values = int64();
+    const valid = new Uint8Array(buffer, take(validityBytes(rows)), validityBytes(rows));
+    return Array.from(values, (value, row) => ((valid[row >> 3] ?? 0) & (1 << (row & 7)) ? value : null));
+  };
+  const text = (absent: string | null): (string | null)[] => {
+    const lengths = new Int32Array(buffer, take(rows * 4), rows);
     const column: (string | null)[] = [];
     for (const length of lengths) {
       const start = length < 0 ? 0 : take(length) - bytes.byteOffset;
-      column.push(length < 0 ? null : decodeUtf8(bytes.subarray(start, start + length)));
+      column.push(length < 0 ? absent : decodeUtf8(bytes.subarray(start, start + length)));
     }
     take((4 - (offset % 4)) % 4);
     return column;
-  }
+  };
+  return {
+    atEnd: () => offset === bytes.byteLength,
+    read: (column: Column): BatchColumn => {
+      if (column.type === 'double') return new Float64Array(buffer, take(rows * 8), rows);
+      if (column.type === 'string') return text(column.required ? '' : null);
+      return isDense(column) ? int64() : nullable();
+    },
+  };
 }
 
 const utf8 = new TextDecoder();
@@ -85,6 +115,20 @@ const decodeUtf8 = (bytes: Uint8Array): string => utf8.decode(bytes);
 
 function bytesOf(column: BigInt64Array | Float64Array, rows: number): Uint8Array {
   return new Uint8Array(column.buffer, column.byteOffset, rows * 8);
+}
+
+const validityBytes = (rows: number): number => Math.ceil(rows / 64) * 8;
+
+function encodeNullable(column: readonly (bigint | null)[], rows: number): Uint8Array[] {
+  const values = new BigInt64Array(rows);
+  const valid = new Uint8Array(validityBytes(rows));
+  for (let row = 0; row < rows; row++) {
+    const value = column[row];
+    if (value === null || value === undefined) continue;
+    values[row] = value;
+    valid[row >> 3] = (valid[row >> 3] ?? 0) | (1 << (row & 7));
+  }
+  return [new Uint8Array(values.buffer), valid];
 }
 
 function encodeText(column: readonly (string | null)[], rows: number): Uint8Array[] {

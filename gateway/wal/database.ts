@@ -1,18 +1,20 @@
-import { crc32 } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { FirnError } from '../../lake/base/errors.ts';
-import { printManifest } from '../../lake/model/manifest.ts';
+import type { ReachFaultPoint } from '../../lake/base/fault-points.ts';
+import { alarmTest } from './alarm-streams.ts';
+import { batchCrc } from './batch-crc.ts';
 import { walFormat, walPragmas, walSchemaSql } from './schema.ts';
-import type { SealRecord, SegmentRecord } from './wal.ts';
-import type { AppendRequest, WalCommand, WorkerOptions } from './wal-messages.ts';
+import { type SegmentStatements, segmentStatements } from './segment-statements.ts';
+import { shipmentStatements } from './shipment-statements.ts';
+import type { AppendMessage, WalCommand, WalState, WorkerOptions } from './wal-messages.ts';
 
 // Every statement that writes wal.db. Synchronous; each function is one transaction, durable when it returns.
 
 export interface WalDatabase {
-  readonly epoch: number;
-  lastSeq(): number;
-  append(requests: readonly AppendRequest[]): void;
-  run(command: WalCommand): void;
+  state(): WalState;
+  append(requests: readonly AppendMessage[]): void;
+  /** Returns what the command returns. */
+  run(command: WalCommand): number | undefined;
   close(): void;
 }
 
@@ -21,84 +23,154 @@ const metadataSql = `INSERT INTO metadata (name, type, help, unit, version) VALU
     version = version + 1
   WHERE type <> excluded.type OR help <> excluded.help OR unit <> excluded.unit`;
 
-const segmentSql = `INSERT INTO segment (path, signal, day, shipment, tier, rows, bytes, min_timestamp_us,
-    max_timestamp_us, min_name, max_name)
-  VALUES (@path, @signal, @day, @shipment, @tier, @rows, @bytes, @minTimestampUs, @maxTimestampUs, @minName, @maxName)`;
-
 /** Free pages are reused; only when there are more than these (256 MiB) are they given back, bit by bit. */
 const freePagesMax = 65_536;
 const freePagesReturned = 4_096;
 /** After a checkpoint the -wal file is cut to this size. */
 const journalBytesMax = 64 * 1024 * 1024;
 
-export function openDatabase(options: WorkerOptions): WalDatabase {
+export function openDatabase(options: WorkerOptions, reach: ReachFaultPoint): WalDatabase {
   const db = new Database(options.path);
-  const epoch = initialise(db, options);
+  try {
+    initialise(db, options);
+    return databaseOf(db, options, reach);
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
 
-  const insertBatch = db.prepare(
-    'INSERT INTO batch (signal, rows, received_us, crc, payload) VALUES (?, ?, ?, ?, ?)',
-  );
-  const insertSeries = db.prepare('INSERT OR IGNORE INTO series (id, labels) VALUES (?, ?)');
-  const upsertMetadata = db.prepare(metadataSql);
-  const append = db.transaction((requests: readonly AppendRequest[]) => {
-    for (const { signal, rows, receivedUs, payload, series, metadata } of requests) {
-      for (const { id, labels } of series) insertSeries.run(id, labels);
-      for (const entry of metadata) upsertMetadata.run(entry);
-      if (rows > 0) insertBatch.run(signal, rows, receivedUs, crc32(payload), payload);
-    }
-  });
-
-  const insertSegment = db.prepare(segmentSql);
-  const deleteSegment = db.prepare('DELETE FROM segment WHERE path = ?');
-  const replaceSegments = db.transaction((removed: readonly string[], added: SegmentRecord) => {
-    for (const path of removed) deleteSegment.run(path);
-    insertSegment.run(added);
-  });
-  const removeSegments = db.transaction((paths: readonly string[]) => {
-    for (const path of paths) deleteSegment.run(path);
-  });
-  const shipped = db.prepare(
-    `UPDATE shipment SET state = 'shipped', shipped_us = ? WHERE number = ? AND state = 'sealed'`,
-  );
-  const forgetShipped = db.prepare(`DELETE FROM shipment WHERE state = 'shipped' AND number <= ?`);
-  const markShipped = db.transaction((number: number, shippedUs: number) => {
-    shipped.run(shippedUs, number);
-    forgetShipped.run(number - shippedKept);
-  });
-  const commitSeal = prepareSeal(db, insertSegment);
-  const lastSeq = db
-    .prepare<[], number>(`SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'batch'`)
-    .pluck();
-
+function databaseOf(db: Database.Database, options: WorkerOptions, reach: ReachFaultPoint): WalDatabase {
+  const meta = metaOf(db);
+  let lastSeq = Math.max(Number(meta.get('sealed_seq')), numberOf(db, 'SELECT max(seq) FROM batch'));
+  const boots = bootsOf(db, options);
+  const insertRows = prepareAppend(db, options, () => boots.current);
+  /** One transaction of `write` and of the rows that belong to it. */
+  const write = <T>(work: () => T, messages: readonly AppendMessage[] = []): T => {
+    const result = db.transaction(() => {
+      const value = work();
+      // Only a commit moves the counter: what is rolled back gives its places back.
+      const newestSeq = messages.reduce((seq, message) => insertRows(seq + 1, message), lastSeq);
+      reach('wal.before-commit');
+      return { value, newestSeq };
+    })();
+    lastSeq = result.newestSeq;
+    reach('wal.committed');
+    return result.value;
+  };
+  const segments = segmentStatements(db, meta);
+  const shipments = shipmentStatements(db, meta);
   return {
-    epoch,
-    append,
-    lastSeq: () => lastSeq.get() ?? 0,
+    state: () => ({ epoch: Number(meta.get('epoch')), lastSeq }),
+    append: (requests) => {
+      write(() => undefined, requests);
+    },
     run: (command) => {
       switch (command.kind) {
         case 'commitSeal':
-          commitSeal(command.seal);
-          return returnFreePages(db);
+          write(() => segments.commitSeal(command.seal), command.gaps);
+          returnFreePages(db);
+          return undefined;
+        case 'setClock':
+          return void write(() => boots.set(command.clock, command.offsetUs));
+        case 'compose':
+          return write(() => shipments.compose(command.plan));
+        case 'amendShipment':
+          return void write(() => shipments.amend(command.number, command.without), command.gaps);
         case 'markShipped':
-          return markShipped(command.number, command.shippedUs);
+          return void write(() => shipments.markShipped(command.number, command.shippedUs, command.spent));
+        case 'applyReceipt':
+          return void write(() => shipments.applyReceipt(command.receipt), command.gaps);
+        case 'beginEpoch':
+          return void write(() => shipments.beginEpoch(command.epoch));
         case 'replaceSegments':
-          return replaceSegments(command.removed, command.added);
         case 'removeSegments':
-          return removeSegments(command.paths);
+          return void write(() => changeSegments(segments, command), command.gaps);
+        case 'saveUpload':
+          return void write(() => segments.saveUpload(command.path, command.state));
+        case 'markUploaded':
+          return void write(() => segments.markUploaded(command.paths));
+        case 'flush':
+        case 'close':
+          return undefined;
       }
     },
     close: () => void db.close(),
   };
 }
 
-/**
- * Shipped shipments that are remembered; a row holds its whole manifest, and there is one every few seconds. The newest
- * says where the tail begins and is never far from the last one shipped.
- */
-const shippedKept = 100;
+function changeSegments(
+  segments: SegmentStatements,
+  command: WalCommand & { kind: 'replaceSegments' | 'removeSegments' },
+): void {
+  if (command.kind === 'removeSegments') segments.remove(command.paths);
+  else segments.replace(command.removed, command.added);
+}
 
-/** Sets pragmas, makes the tables, checks the format; returns the epoch. */
-function initialise(db: Database.Database, options: WorkerOptions): number {
+/** Stores a message, its rows as batch `seq`; returns the newest seq, the one before when there are no rows. */
+type InsertBatch = (seq: number, message: AppendMessage) => number;
+
+function prepareAppend(
+  db: Database.Database,
+  { alarmSelectors }: WorkerOptions,
+  boot: () => number,
+): InsertBatch {
+  const insertBatch = db.prepare(
+    `INSERT INTO batch (seq, signal, rows, received_us, mono_us, boot, crc, payload)
+     VALUES (@seq, @signal, @rows, @receivedUs, @monoUs, @boot, @crc, @payload)`,
+  );
+  const knownSeries = db.prepare<[bigint], number>('SELECT 1 FROM series WHERE id = ?').pluck();
+  const insertSeries = db.prepare('INSERT INTO series (id, labels, alarm) VALUES (?, ?, ?)');
+  const upsertMetadata = db.prepare(metadataSql);
+  const isAlarm = alarmTest(alarmSelectors);
+  return (seq, { signal, rows, receivedUs, monoUs, payload, series, metadata }) => {
+    for (const { id, labels } of series)
+      if (knownSeries.get(id) === undefined) insertSeries.run(id, labels, Number(isAlarm(labels)));
+    for (const entry of metadata) upsertMetadata.run(entry);
+    if (rows === 0) return seq - 1;
+    const batch = { seq, signal, rows, receivedUs, monoUs, boot: boot(), payload };
+    insertBatch.run({ ...batch, crc: batchCrc(batch) });
+    return seq;
+  };
+}
+
+/** The stretches of time with one clock; the newest is where appends go. */
+function bootsOf(db: Database.Database, { boot }: WorkerOptions) {
+  const insert = db.prepare('INSERT INTO boot (boot_id, clock) VALUES (?, ?)');
+  const correct = db.prepare(
+    `UPDATE boot SET clock = 'corrected', offset_us = offset_us + ? WHERE boot_id = ? AND clock = 'untrusted'`,
+  );
+  const unused = db.prepare(
+    'DELETE FROM boot WHERE id < ? AND id NOT IN (SELECT DISTINCT boot FROM batch)',
+  );
+  const add = (clock: string): number => Number(insert.run(boot.bootId, clock).lastInsertRowid);
+  const boots = {
+    current: add(boot.clock),
+    set: (clock: string, offsetUs: number): void => {
+      if (offsetUs !== 0) correct.run(offsetUs, boot.bootId);
+      boots.current = add(clock);
+      unused.run(boots.current);
+    },
+  };
+  unused.run(boots.current);
+  return boots;
+}
+
+export type Meta = ReturnType<typeof metaOf>;
+
+function metaOf(db: Database.Database) {
+  const get = db.prepare<[string], string>('SELECT value FROM meta WHERE key = ?').pluck();
+  const set = db.prepare(
+    'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+  );
+  return {
+    get: (key: string): string | undefined => get.get(key),
+    set: (key: string, value: string | number): void => void set.run(key, String(value)),
+  };
+}
+
+/** Sets pragmas, makes the tables, checks the format. */
+function initialise(db: Database.Database, options: WorkerOptions): void {
   // Before the first table is made, or auto_vacuum has no effect: journal_mode = WAL writes the header.
   const pragmas = [...walPragmas].sort((a, b) => Number(b.startsWith('auto')) - Number(a.startsWith('auto')));
   for (const pragma of pragmas) db.pragma(pragma);
@@ -107,54 +179,36 @@ function initialise(db: Database.Database, options: WorkerOptions): number {
     const pageBytes = db.pragma('page_size', { simple: true }) as number;
     db.pragma(`max_page_count = ${Math.ceil(options.databaseBytesMax / pageBytes)}`);
   }
-  return db.transaction(() => {
+  db.exec('CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT');
+  const format = Number(metaOf(db).get('format') ?? walFormat);
+  if (format !== walFormat) throw otherFormat(options.path, format);
+  db.transaction(() => {
     db.exec(walSchemaSql);
-    const set = db.prepare('INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)');
-    set.run('format', String(walFormat));
-    set.run('epoch', String(options.newEpoch));
-    const get = db.prepare<[string], string>('SELECT value FROM meta WHERE key = ?').pluck();
-    const format = Number(get.get('format'));
-    if (format !== walFormat) throw otherFormat(options.path, format);
-    return Number(get.get('epoch'));
+    const meta = metaOf(db);
+    meta.set('format', walFormat);
+    if (meta.get('epoch') === undefined) meta.set('epoch', options.newEpoch);
+    if (meta.get('sealed_seq') === undefined) meta.set('sealed_seq', 0);
+    classifySeries(db, meta, options.alarmSelectors);
   })();
 }
 
-function prepareSeal(db: Database.Database, insertSegment: Database.Statement): (seal: SealRecord) => void {
-  const newest = db.prepare<[], { number: number; toSeq: number }>(
-    'SELECT number, to_seq AS toSeq FROM shipment ORDER BY number DESC LIMIT 1',
-  );
-  const insert = db.prepare(
-    `INSERT INTO shipment (number, from_seq, to_seq, sealed_us, manifest, state) VALUES (?, ?, ?, ?, ?, 'sealed')`,
-  );
-  const release = db.prepare('DELETE FROM batch WHERE seq > ? AND seq <= ?');
-  const shippedVersion = db.prepare(
-    'UPDATE metadata SET shipped_version = max(shipped_version, @version) WHERE name = @name',
-  );
-  return db.transaction(({ manifest, segments, metadataVersions }: SealRecord) => {
-    const last = newest.get() ?? { number: 0, toSeq: 0 };
-    if (manifest.number <= last.number) return; // recorded already
-    if (manifest.number !== last.number + 1 || manifest.fromSeq !== last.toSeq)
-      throw hole(manifest.number, manifest.fromSeq, last);
-    const { number, fromSeq, toSeq, sealedUs } = manifest;
-    insert.run(number, fromSeq, toSeq, sealedUs, printManifest(manifest));
-    for (const segment of segments) insertSegment.run(segment);
-    release.run(fromSeq, toSeq);
-    for (const [name, version] of metadataVersions) shippedVersion.run({ name, version });
-  });
+/** Looks at every series again, but only when other streams are alarms than before. */
+function classifySeries(db: Database.Database, meta: Meta, selectors: readonly string[]): void {
+  const text = JSON.stringify(selectors);
+  if (meta.get('alarm_selectors') === text) return;
+  const isAlarm = alarmTest(selectors);
+  db.function('is_alarm', { deterministic: true }, (labels) => Number(isAlarm(String(labels))));
+  db.exec('UPDATE series SET alarm = is_alarm(labels)');
+  meta.set('alarm_selectors', text);
+}
+
+function numberOf(db: Database.Database, sql: string): number {
+  return db.prepare<[], number | null>(sql).pluck().get() ?? 0;
 }
 
 function returnFreePages(db: Database.Database): void {
   const free = db.pragma('freelist_count', { simple: true }) as number;
   if (free > freePagesMax) db.pragma(`incremental_vacuum(${freePagesReturned})`);
-}
-
-function hole(number: number, fromSeq: number, last: { number: number; toSeq: number }): FirnError {
-  return new FirnError({
-    code: 'conflict',
-    operation: 'commit seal',
-    subject: String(number),
-    message: `shipment ${number} from seq ${fromSeq} does not follow shipment ${last.number} to seq ${last.toSeq}`,
-  });
 }
 
 function otherFormat(path: string, format: number): FirnError {

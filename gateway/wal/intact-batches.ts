@@ -8,14 +8,19 @@ export interface IntactBatch {
   readonly seq: number;
   /** Of its payload. */
   readonly bytes: number;
+  /** Wall clock at receipt, as it was. */
+  readonly receivedUs: number;
   readonly batch: Batch;
 }
 
 /** A batch that can't become rows. */
 export interface SkippedBatch {
   readonly seq: number;
+  readonly signal: Signal;
   /** Rows that are lost; 0 where it is not known. */
   readonly rows: number;
+  /** When it was received; 0 where it is not known. */
+  readonly receivedUs: number;
   readonly reason: string;
 }
 
@@ -32,17 +37,17 @@ export function* intactBatches(
 ): Generator<IntactBatch, void, undefined> {
   for (let after = afterSeq; ; ) {
     try {
-      for (const { seq, rows, payload } of reader.tail(signal, after, uptoSeq)) {
+      for (const { seq, rows, receivedUs, payload } of reader.tail(signal, after, uptoSeq)) {
         after = seq;
         const batch = decodeOrReason(signal, payload);
-        if (typeof batch === 'string') skip({ seq, rows, reason: batch });
-        else yield { seq, bytes: payload.byteLength, batch };
+        if (typeof batch === 'string') skip({ seq, signal, rows, receivedUs, reason: batch });
+        else yield { seq, bytes: payload.byteLength, receivedUs, batch };
       }
       return;
     } catch (error) {
       if (!hasCode(error, 'corrupt') || error.operation !== 'read WAL') throw error;
       after = Number(error.subject);
-      skip({ seq: after, rows: 0, reason: error.message });
+      skip({ seq: after, signal, rows: 0, receivedUs: 0, reason: error.message });
     }
   }
 }

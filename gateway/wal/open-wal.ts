@@ -4,91 +4,115 @@ import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import { encodeBatch } from './batch-codec.ts';
 import type { Wal } from './wal.ts';
-import type { AppendMessage, WalCommand, WalReply, WorkerOptions } from './wal-messages.ts';
-import { createWriter, unavailable } from './writer.ts';
+import type { AppendMessage, WalCommand, WalReply, WalState, WorkerOptions } from './wal-messages.ts';
+import { createWriter, unavailable, type WalPort } from './writer.ts';
 
-export interface WalOptions {
+export interface WalOptions extends Partial<Omit<WorkerOptions, 'path'>> {
   /** Path of wal.db; its folder exists. */
   readonly path: string;
   readonly clock: Clock;
-  /** Longest wait for more appends before a commit; 0 commits at once whatever is queued. Each commit is an fsync. */
-  readonly commitIntervalMs?: number;
-  /** A commit is not held back any longer once it has so many payload bytes or rows. */
-  readonly commitBytesMax?: number;
-  readonly commitRowsMax?: number;
+  /** Microseconds since the machine's boot; never jumps. */
+  readonly monotonicUs?: () => number;
   /** Bytes waiting for the disk; beyond it appends are rejected with `limit`. */
   readonly walQueueBytesMax?: number;
-  /** Size of wal.db; beyond it appends are rejected with `unavailable`, as on a full disk. 0: no limit. */
-  readonly databaseBytesMax?: number;
   /** Called once when the writer dies unasked; every call is rejected with `unavailable` from then on. */
   readonly onFailure?: (error: FirnError) => void;
+  /** Where the database lives; a worker thread when absent. */
+  readonly startPort?: (options: WorkerOptions) => WalPort;
 }
 
 const walDefaults = {
+  boot: { bootId: 'unknown', clock: 'trusted' },
+  alarmSelectors: [],
+  /** Longest wait for more appends before a commit; 0 commits at once whatever is queued. Each commit is an fsync. */
   commitIntervalMs: 2,
+  /** A commit is not held back any longer once it has so many payload bytes or rows. */
   commitBytesMax: 4 * 1024 * 1024,
   commitRowsMax: 250_000,
   walQueueBytesMax: 64 * 1024 * 1024,
+  /** Size of wal.db; beyond it appends are rejected with `unavailable`, as on a full disk. 0: no limit. */
   databaseBytesMax: 0,
+  crashAt: '',
 } as const;
+
+const systemMonotonicUs = (): number => Number(process.hrtime.bigint() / 1000n);
+
+const startWorker = (options: WorkerOptions): WalPort =>
+  new Worker(new URL('./wal-worker.ts', import.meta.url), { workerData: options });
 
 /**
  * Opens or creates the log. The database lives in a worker thread of its own, so that an fsync on a slow card never
  * stalls the caller. Throws FirnError `unavailable` (not writable), `corrupt` or `unsupported` (a newer format).
  */
 export async function openWal(options: WalOptions): Promise<Wal> {
-  const { path, clock, onFailure, ...limits } = { ...walDefaults, ...options };
-  const workerData: WorkerOptions = { path, newEpoch: Math.floor(clock.nowMs() / 1000), ...limits };
-  const worker = new Worker(new URL('./wal-worker.ts', import.meta.url), { workerData });
-  const epoch = await opened(worker, path);
+  const { path, clock, onFailure, walQueueBytesMax, ...rest } = { ...walDefaults, ...options };
+  const { monotonicUs = systemMonotonicUs, startPort = startWorker, ...given } = rest;
+  const newEpoch = given.newEpoch ?? Math.max(1, Math.floor(clock.nowMs() / 1000));
+  const port = startPort({ ...given, path, newEpoch });
+  const state = await opened(port, path);
   const listeners = new Set<(seq: number) => void>();
-  const writer = createWriter(worker, path, {
+  const writer = createWriter(port, path, state, {
     onCommit: (seq) => {
       for (const listener of listeners) listener(seq);
     },
     onFailure: (error) => onFailure?.(error),
   });
   const command = async (message: WalCommand): Promise<void> => void (await writer.request(message, 0));
+  const messageOfBatch = (batch: Batch): AppendMessage => {
+    const { signal, rows } = batch;
+    const series = 'series' in batch ? batch.series : [];
+    const metadata = batch.signal === 'metrics' ? batch.metadata : [];
+    const receivedUs = Math.round(clock.nowMs() * 1000);
+    const payload = ownBytes(encodeBatch(batch));
+    return { kind: 'append', signal, rows, receivedUs, monoUs: monotonicUs(), payload, series, metadata };
+  };
 
   const append = async (batch: Batch): Promise<void> => {
-    const { signal, rows, series } = batch;
-    const metadata = batch.signal === 'metrics' ? batch.metadata : [];
-    const payload = ownBytes(encodeBatch(batch));
-    const bytes = payload.byteLength + textBytes(series.map(({ labels }) => labels));
-    if (writer.queuedBytes() + bytes > limits.walQueueBytesMax) throw queueFull(limits.walQueueBytesMax);
-    const receivedUs = Math.round(clock.nowMs() * 1000);
-    const message: AppendMessage = { kind: 'append', signal, rows, receivedUs, payload, series, metadata };
-    await writer.request(message, bytes, [payload.buffer]);
+    const message = messageOfBatch(batch);
+    const bytes = message.payload.byteLength + textBytes(message.series.map(({ labels }) => labels));
+    if (writer.queuedBytes() + bytes > walQueueBytesMax) throw queueFull(walQueueBytesMax);
+    await writer.request(message, bytes, [message.payload.buffer as ArrayBuffer]);
   };
 
   return {
-    epoch,
+    get epoch() {
+      return writer.epoch;
+    },
     path,
     append,
-    flush: () => writer.request({ kind: 'flush' }, 0),
+    flush: async () => (await writer.request({ kind: 'flush' }, 0)).lastSeq,
     onCommit: (listener) => {
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
-    commitSeal: (seal) => command({ kind: 'commitSeal', seal }),
-    markShipped: (number, shippedUs) => command({ kind: 'markShipped', number, shippedUs }),
-    replaceSegments: (removed, added) => command({ kind: 'replaceSegments', removed, added }),
-    removeSegments: (paths) => command({ kind: 'removeSegments', paths }),
+    setClock: (quality, offsetUs) => command({ kind: 'setClock', clock: quality, offsetUs }),
+    commitSeal: (seal, gaps = []) =>
+      command({ kind: 'commitSeal', seal, gaps: gaps.map(messageOfBatch) }),
+    replaceSegments: (removed, added, gaps = []) =>
+      command({ kind: 'replaceSegments', removed, added, gaps: gaps.map(messageOfBatch) }),
+    removeSegments: (paths, gaps = []) =>
+      command({ kind: 'removeSegments', paths, gaps: gaps.map(messageOfBatch) }),
+    saveUpload: (segmentPath, uploadState) =>
+      command({ kind: 'saveUpload', path: segmentPath, state: uploadState }),
+    markUploaded: (paths) => command({ kind: 'markUploaded', paths }),
+    compose: async (plan) => (await writer.request({ kind: 'compose', plan }, 0)).value ?? 0,
+    amendShipment: (number, without, gaps) =>
+      command({ kind: 'amendShipment', number, without, gaps: gaps.map(messageOfBatch) }),
+    markShipped: (number, shippedUs, spent) => command({ kind: 'markShipped', number, shippedUs, spent }),
+    applyReceipt: (receipt, gaps = []) =>
+      command({ kind: 'applyReceipt', receipt, gaps: gaps.map(messageOfBatch) }),
+    beginEpoch: (epoch) => command({ kind: 'beginEpoch', epoch }),
     [Symbol.asyncDispose]: () => writer.close(),
   };
 }
 
-/** Waits until the database is open and returns its epoch. */
-function opened(worker: Worker, path: string): Promise<number> {
+/** Waits until the database is open and returns what it holds. */
+function opened(port: WalPort, path: string): Promise<WalState> {
   return new Promise((resolve, reject) => {
-    const failed = (error: Error): void => reject(unavailable(path, messageOf(error), error));
-    worker.once('error', failed);
-    worker.once('message', (reply: WalReply) => {
-      worker.off('error', failed);
-      if (reply.kind === 'opened') return resolve(reply.epoch);
-      reject(
-        reply.kind === 'refused' ? new FirnError(reply.error) : unavailable(path, 'its writer is confused'),
-      );
+    port.on('error', (error) => reject(unavailable(path, messageOf(error), error)));
+    port.on('message', (reply: WalReply) => {
+      if (reply.kind === 'opened') resolve(reply.state);
+      else if (reply.kind === 'refused') reject(new FirnError(reply.error));
     });
   });
 }

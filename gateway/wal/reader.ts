@@ -1,8 +1,10 @@
-import { crc32 } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { FirnError } from '../../lake/base/errors.ts';
+import type { DaySpent } from '../../lake/base/token-bucket.ts';
 import type { MetricMetadata, Signal } from '../../lake/model/batch.ts';
+import type { ClockQuality, ManifestSegment } from '../../lake/model/manifest.ts';
 import type { Prune } from '../../lake/tables.ts';
+import { batchCrc } from './batch-crc.ts';
 import type { SegmentRecord } from './wal.ts';
 
 /**
@@ -21,16 +23,20 @@ export interface WalReader extends Disposable {
   lastSeq(): number;
   /** Canonical labels JSON by id; ids that are not known are left out. */
   labelsOf(ids: Iterable<bigint>): Map<bigint, string>;
+  /** Streams that are alarms. */
+  alarmIds(): ReadonlySet<bigint>;
+  /** What was known of the clock, by the `boot` of a batch. */
+  boots(): ReadonlyMap<number, StoredBoot>;
   /** Descriptions of all metrics, by name. */
-  metadata(): StoredMetadata[];
-  /** Descriptions that no sealed manifest carries yet in this version, by name. */
-  unshippedMetadata(): StoredMetadata[];
+  metadata(): MetricMetadata[];
   /** Shipments in this state (or all), by number. */
   shipments(state?: ShipmentState): StoredShipment[];
   /** Local files that can hold rows of `prune`, oldest first. */
   segments(signal: Signal, prune?: Prune): SegmentRecord[];
   /** How many local files the signal has in all. */
   segmentCount(signal: Signal): number;
+  /** What the day's budget of the link had given when a shipment was shipped last. */
+  shipDay(): DaySpent | undefined;
   /** Runs `read` in one read transaction, so that everything it sees is of one moment. */
   snapshot<T>(read: () => T): T;
 }
@@ -40,30 +46,49 @@ interface StoredBatch {
   readonly signal: Signal;
   readonly rows: number;
   readonly receivedUs: number;
+  readonly monoUs: number;
+  readonly boot: number;
   /** See batch-codec.ts. */
   readonly payload: Uint8Array;
 }
 
-type StoredMetadata = MetricMetadata & { readonly version: number };
-type ShipmentState = 'sealed' | 'shipped';
+export interface StoredBoot {
+  readonly clock: ClockQuality;
+  /** To be added to what the wall clock said. */
+  readonly offsetUs: number;
+}
+
+type ShipmentState = 'composed' | 'shipped';
 
 interface StoredShipment {
   readonly number: number;
-  readonly fromSeq: number;
-  readonly toSeq: number;
-  readonly sealedUs: number;
+  readonly composedUs: number;
   /** The manifest's bytes as text, as they are to be put. */
   readonly manifest: string;
   readonly state: ShipmentState;
   readonly shippedUs: number | null;
 }
 
-const batchColumns = 'seq, signal, rows, received_us AS receivedUs, crc, payload';
-const metadataColumns = 'name, type, help, unit, version';
-const shipmentSql = `SELECT number, from_seq AS fromSeq, to_seq AS toSeq, sealed_us AS sealedUs, manifest, state,
-  shipped_us AS shippedUs FROM shipment WHERE @state IS NULL OR state = @state ORDER BY number`;
-const segmentSql = `SELECT path, signal, day, shipment, tier, rows, bytes, min_timestamp_us AS minTimestampUs,
-  max_timestamp_us AS maxTimestampUs, min_name AS minName, max_name AS maxName FROM segment
+const batchColumns =
+  'seq, signal, rows, received_us AS receivedUs, mono_us AS monoUs, boot, crc, payload';
+const shipmentSql = `SELECT number, composed_us AS composedUs, manifest, state, shipped_us AS shippedUs
+  FROM shipment WHERE @state IS NULL OR state = @state ORDER BY number`;
+/** Columns of a `SegmentRow`. */
+export const segmentColumns = `path, signal, class, day, tier, epoch, from_seq AS fromSeq, to_seq AS toSeq, rows, bytes,
+  min_timestamp_us AS minTimestampUs, max_timestamp_us AS maxTimestampUs, min_name AS minName, max_name AS maxName,
+  min_received_us AS minReceivedUs, max_received_us AS maxReceivedUs, sealed_us AS sealedUs, clock, manifest, committed`;
+export type SegmentRow = Omit<SegmentRecord, 'manifest' | 'committed'> & {
+  readonly manifest: string | null;
+  readonly committed: 0 | 1;
+};
+export const recordOf = ({ manifest, committed, ...row }: SegmentRow): SegmentRecord => ({
+  ...row,
+  manifest: manifest === null ? null : (JSON.parse(manifest) as ManifestSegment),
+  committed: committed === 1,
+});
+/** Newest sealed seq. */
+const sealedSql = `SELECT CAST(value AS INTEGER) AS value FROM meta WHERE key = 'sealed_seq'`;
+const segmentSql = `SELECT ${segmentColumns} FROM segment
   WHERE signal = @signal
     AND (@fromUs IS NULL OR max_timestamp_us >= @fromUs) AND (@toUs IS NULL OR min_timestamp_us <= @toUs)
     AND (@name IS NULL OR min_name IS NULL OR (min_name <= @name AND max_name >= @name))
@@ -84,10 +109,11 @@ export function openWalReader(path: string): WalReader {
     return () => statement.get()?.value ?? 0;
   };
   const labels = db.prepare<[bigint], { labels: string }>('SELECT labels FROM series WHERE id = ?');
-  const metadata = db.prepare<[], StoredMetadata>(`SELECT ${metadataColumns} FROM metadata ORDER BY name`);
-  const unshipped = db.prepare<[], StoredMetadata>(
-    `SELECT ${metadataColumns} FROM metadata WHERE version > shipped_version ORDER BY name`,
+  const alarms = db.prepare<[], bigint>('SELECT id FROM series WHERE alarm = 1').pluck().safeIntegers();
+  const boots = db.prepare<[], StoredBoot & { id: number }>(
+    'SELECT id, clock, offset_us AS offsetUs FROM boot',
   );
+  const metadata = db.prepare<[], MetricMetadata>('SELECT name, type, help, unit FROM metadata ORDER BY name');
   const shipments = db.prepare<[{ state: ShipmentState | null }], StoredShipment>(shipmentSql);
   type SegmentFilter = {
     signal: Signal;
@@ -95,10 +121,12 @@ export function openWalReader(path: string): WalReader {
     toUs: number | null;
     name: string | null;
   };
-  const segments = db.prepare<[SegmentFilter], SegmentRecord>(segmentSql);
+  const segments = db.prepare<[SegmentFilter], SegmentRow>(segmentSql);
   const segmentCount = db.prepare<[Signal], { value: number }>(
     'SELECT count(*) AS value FROM segment WHERE signal = ?',
   );
+
+  const shipDay = db.prepare<[], string>(`SELECT value FROM meta WHERE key = 'ship_day'`).pluck();
 
   return {
     *tail(signal, afterSeq, uptoSeq) {
@@ -107,15 +135,15 @@ export function openWalReader(path: string): WalReader {
           signal === 'all' ? nextOfAll.iterate(after, uptoSeq) : nextOfSignal.iterate(after, uptoSeq, signal),
         );
         for (const { crc, ...batch } of step) {
-          if (crc32(batch.payload) !== crc) throw damaged(path, batch.seq);
+          if (batchCrc(batch) !== crc) throw damaged(path, batch.seq);
           yield batch;
           after = batch.seq;
         }
         if (step.length === 0) return;
       }
     },
-    sealedSeq: number('SELECT to_seq AS value FROM shipment ORDER BY number DESC LIMIT 1'),
-    lastSeq: number("SELECT seq AS value FROM sqlite_sequence WHERE name = 'batch'"),
+    sealedSeq: number(sealedSql),
+    lastSeq: number(`SELECT max(coalesce((SELECT max(seq) FROM batch), 0), (${sealedSql})) AS value`),
     labelsOf: (ids) => {
       const found = new Map<bigint, string>();
       for (const id of ids) {
@@ -125,16 +153,16 @@ export function openWalReader(path: string): WalReader {
       return found;
     },
     metadata: () => metadata.all(),
-    unshippedMetadata: () => unshipped.all(),
+    alarmIds: () => new Set(alarms.all()),
+    boots: () => new Map(boots.all().map(({ id, ...boot }) => [id, boot])),
     shipments: (state) => shipments.all({ state: state ?? null }),
-    segments: (signal, prune = {}) =>
-      segments.all({
-        signal,
-        fromUs: prune.fromUs ?? null,
-        toUs: prune.toUs ?? null,
-        name: prune.name ?? null,
-      }),
+    segments: (signal, { fromUs = null, toUs = null, name = null } = {}) =>
+      segments.all({ signal, fromUs, toUs, name }).map(recordOf),
     segmentCount: (signal) => segmentCount.get(signal)?.value ?? 0,
+    shipDay: () => {
+      const text = shipDay.get();
+      return text === undefined ? undefined : (JSON.parse(text) as DaySpent);
+    },
     snapshot: (read) => db.transaction(read)(),
     [Symbol.dispose]: () => void db.close(),
   };

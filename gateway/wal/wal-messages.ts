@@ -1,5 +1,7 @@
+import type { DaySpent } from '../../lake/base/token-bucket.ts';
 import type { MetricMetadata, SeriesEntry, Signal } from '../../lake/model/batch.ts';
-import type { SealRecord, SegmentRecord } from './wal.ts';
+import type { ClockQuality } from '../../lake/model/manifest.ts';
+import type { AppliedReceipt, SealRecord, SegmentRecord, ShipmentPlan } from './wal.ts';
 
 // What passes between open-wal.ts and the worker thread that owns the database.
 
@@ -8,11 +10,17 @@ export interface WorkerOptions {
   readonly path: string;
   /** Epoch for a database that does not exist yet, unix seconds. */
   readonly newEpoch: number;
+  /** This boot of the machine, and what is known of its clock at the start. */
+  readonly boot: { readonly bootId: string; readonly clock: ClockQuality };
+  /** Selectors of streams that are alarms. */
+  readonly alarmSelectors: readonly string[];
   readonly commitIntervalMs: number;
   readonly commitBytesMax: number;
   readonly commitRowsMax: number;
   /** 0: no limit. */
   readonly databaseBytesMax: number;
+  /** For tests: see lake/base/fault-points.ts. */
+  readonly crashAt: string;
 }
 
 export interface AppendMessage {
@@ -20,6 +28,7 @@ export interface AppendMessage {
   readonly signal: Signal;
   readonly rows: number;
   readonly receivedUs: number;
+  readonly monoUs: number;
   readonly payload: Uint8Array;
   readonly series: readonly SeriesEntry[];
   readonly metadata: readonly MetricMetadata[];
@@ -27,12 +36,36 @@ export interface AppendMessage {
 
 export type AppendRequest = AppendMessage & { readonly id: number };
 
+type Gaps = readonly AppendMessage[];
+
 export type WalCommand =
   | { readonly kind: 'flush' }
-  | { readonly kind: 'commitSeal'; readonly seal: SealRecord }
-  | { readonly kind: 'markShipped'; readonly number: number; readonly shippedUs: number }
-  | { readonly kind: 'replaceSegments'; readonly removed: readonly string[]; readonly added: SegmentRecord }
-  | { readonly kind: 'removeSegments'; readonly paths: readonly string[] }
+  | { readonly kind: 'setClock'; readonly clock: ClockQuality; readonly offsetUs: number }
+  | { readonly kind: 'commitSeal'; readonly seal: SealRecord; readonly gaps: Gaps }
+  | {
+      readonly kind: 'replaceSegments';
+      readonly removed: readonly string[];
+      readonly added: readonly SegmentRecord[];
+      readonly gaps: Gaps;
+    }
+  | { readonly kind: 'removeSegments'; readonly paths: readonly string[]; readonly gaps: Gaps }
+  | { readonly kind: 'saveUpload'; readonly path: string; readonly state: string | null }
+  | { readonly kind: 'markUploaded'; readonly paths: readonly string[] }
+  | { readonly kind: 'compose'; readonly plan: ShipmentPlan }
+  | {
+      readonly kind: 'amendShipment';
+      readonly number: number;
+      readonly without: readonly string[];
+      readonly gaps: Gaps;
+    }
+  | {
+      readonly kind: 'markShipped';
+      readonly number: number;
+      readonly shippedUs: number;
+      readonly spent: DaySpent | undefined;
+    }
+  | { readonly kind: 'applyReceipt'; readonly receipt: AppliedReceipt; readonly gaps: Gaps }
+  | { readonly kind: 'beginEpoch'; readonly epoch: number }
   | { readonly kind: 'close' };
 
 export type WalRequest = AppendRequest | (WalCommand & { readonly id: number });
@@ -47,8 +80,19 @@ export interface ErrorDetail {
 }
 
 export type WalReply =
-  | { readonly kind: 'opened'; readonly epoch: number; readonly lastSeq: number }
+  | { readonly kind: 'opened'; readonly state: WalState }
   | { readonly kind: 'refused'; readonly error: ErrorDetail }
-  /** These requests are done: for appends, on disk. `lastSeq`: the newest batch in the log. */
-  | { readonly kind: 'done'; readonly ids: readonly number[]; readonly lastSeq: number }
+  /** These requests are done: for appends, on disk. `value`: what a command returns. */
+  | {
+      readonly kind: 'done';
+      readonly ids: readonly number[];
+      readonly state: WalState;
+      readonly value?: number;
+    }
   | { readonly kind: 'failed'; readonly ids: readonly number[]; readonly error: ErrorDetail };
+
+/** `lastSeq`: the newest batch in the log (0: none yet). */
+export interface WalState {
+  readonly epoch: number;
+  readonly lastSeq: number;
+}

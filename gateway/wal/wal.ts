@@ -1,8 +1,11 @@
+import type { DaySpent } from '../../lake/base/token-bucket.ts';
 import type { Batch } from '../../lake/model/batch.ts';
-import type { ShipmentManifest } from '../../lake/model/manifest.ts';
+import type { ClockQuality, ManifestSegment, ShipmentManifest } from '../../lake/model/manifest.ts';
+import type { StreamClass } from '../../lake/model/stream-class.ts';
 
 /** The write-ahead log, as the rest of the gateway sees it. Everything that writes `wal.db` goes through here. */
 export interface Wal extends AsyncDisposable {
+  /** Changes when numbers of shipments begin again from 1. */
   readonly epoch: number;
   /** Path of wal.db, for read-only connections. */
   readonly path: string;
@@ -15,34 +18,88 @@ export interface Wal extends AsyncDisposable {
   flush(): Promise<number>;
   /** Called after each commit, with the newest seq. Returns the function that unsubscribes. */
   onCommit(listener: (seq: number) => void): () => void;
+  /** Says what is known of the wall clock from now on; `offsetUs` also corrects what this boot has recorded so far. */
+  setClock(clock: ClockQuality, offsetUs: number): Promise<void>;
 
-  /** The commit point of a seal; see schema.ts. Idempotent: a shipment that is recorded already is left as it is. */
-  commitSeal(seal: SealRecord): Promise<void>;
-  markShipped(number: number, shippedUs: number): Promise<void>;
-  /** Replaces local files by one that holds the same rows. */
-  replaceSegments(removed: readonly string[], added: SegmentRecord): Promise<void>;
-  /** Forgets local files (after their retention; only shipped ones). */
-  removeSegments(paths: readonly string[]): Promise<void>;
+  // Commands below that take rows away carry what is to be said about it (`gaps`): both are in one transaction.
+
+  /** The commit point of a seal; see schema.ts. Idempotent: what is recorded already is left as it is. */
+  commitSeal(seal: SealRecord, gaps?: readonly Batch[]): Promise<void>;
+  /** Replaces local files by others. Throws FirnError `conflict` when one has got a shipment meanwhile. */
+  replaceSegments(
+    removed: readonly string[],
+    added: readonly SegmentRecord[],
+    gaps?: readonly Batch[],
+  ): Promise<void>;
+  /** Forgets local files. */
+  removeSegments(paths: readonly string[], gaps?: readonly Batch[]): Promise<void>;
+
+  /** What an upload in parts needs to go on after a restart; null when it is done. */
+  saveUpload(path: string, state: string | null): Promise<void>;
+  markUploaded(paths: readonly string[]): Promise<void>;
+  /**
+   * Gives the next number to these segments, in one transaction with the manifest that will name them, and returns it.
+   * Throws FirnError `conflict` when one has a shipment already or is gone.
+   */
+  compose(plan: ShipmentPlan): Promise<number>;
+  /** Takes segments that can't be uploaded out of a composed shipment, whose manifest was never put, and forgets them. */
+  amendShipment(number: number, without: readonly string[], gaps: readonly Batch[]): Promise<void>;
+  /** `spent`: what the day's budget of the link has given. */
+  markShipped(number: number, shippedUs: number, spent?: DaySpent): Promise<void>;
+  /**
+   * What the cloud has committed: up to this number of the current epoch. Of a newer epoch, another gateway has shipped
+   * under this identity: an epoch after it begins. An older one is not for us any more.
+   */
+  applyReceipt(receipt: AppliedReceipt, gaps?: readonly Batch[]): Promise<void>;
+  /** Numbers begin again from 1, and what has no receipt waits to be shipped again. */
+  beginEpoch(epoch: number): Promise<void>;
 }
 
+/** A part of the tail that became files. */
 export interface SealRecord {
-  readonly manifest: ShipmentManifest;
+  readonly fromSeq: number;
+  readonly toSeq: number;
   readonly segments: readonly SegmentRecord[];
-  /** (name, version) of the descriptions that the manifest carries. */
-  readonly metadataVersions: readonly (readonly [name: string, version: number])[];
 }
 
-/** A row of the `segment` table. */
+/** Everything of a manifest that does not depend on its number; descriptions of metrics are added by the log. */
+export interface ShipmentPlan {
+  readonly identity: Pick<ShipmentManifest, 'tenant' | 'site' | 'gateway'>;
+  readonly composedUs: number;
+  readonly progress: ShipmentManifest['progress'];
+  /** Paths of segments. */
+  readonly paths: readonly string[];
+}
+
+export interface AppliedReceipt {
+  readonly epoch: number;
+  readonly number: number;
+  /** Shipments up to `number` that the cloud did not take, and why. */
+  readonly refused: readonly { readonly number: number; readonly reason: string }[];
+}
+
+/** A row of the `segment` table as it is written. */
 export interface SegmentRecord {
   readonly path: string;
   readonly signal: Batch['signal'];
+  readonly class: StreamClass;
   readonly day: string;
-  readonly shipment: number | null;
   readonly tier: number;
+  readonly epoch: number;
+  readonly fromSeq: number;
+  readonly toSeq: number;
   readonly rows: number;
   readonly bytes: number;
   readonly minTimestampUs: number;
   readonly maxTimestampUs: number;
   readonly minName: string | null;
   readonly maxName: string | null;
+  readonly minReceivedUs: number;
+  readonly maxReceivedUs: number;
+  readonly sealedUs: number;
+  readonly clock: ClockQuality;
+  /** Null for a file that is never shipped: merged after its parts were. */
+  readonly manifest: ManifestSegment | null;
+  /** The cloud has its rows. */
+  readonly committed: boolean;
 }

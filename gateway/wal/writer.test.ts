@@ -5,7 +5,7 @@ import { createWriter } from './writer.ts';
 test('when the thread dies, what waits and what comes later is rejected, and the owner is told once', async () => {
   const worker = new Worker(`setTimeout(() => { throw new Error('out of memory') }, 20)`, { eval: true });
   const failures: string[] = [];
-  const writer = createWriter(worker, 'wal.db', {
+  const writer = createWriter(worker, 'wal.db', { epoch: 1, lastSeq: 0 }, {
     onCommit: () => undefined,
     onFailure: ({ message }) => failures.push(message),
   });

@@ -1,35 +1,55 @@
-import type { Worker } from 'node:worker_threads';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
-import type { AppendMessage, WalCommand, WalReply, WalRequest } from './wal-messages.ts';
+import type { AppendMessage, WalCommand, WalReply, WalRequest, WalState } from './wal-messages.ts';
 
-/** The caller's side of the worker thread: pairs requests with replies. */
+/** What carries messages to the side that owns wal.db: a worker thread, or in-thread-port.ts. */
+export interface WalPort {
+  postMessage(request: WalRequest, transfer?: readonly ArrayBuffer[]): void;
+  on(event: 'message', listener: (reply: WalReply) => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'exit', listener: (code: number) => void): unknown;
+  terminate(): Promise<unknown>;
+}
+
+/** The caller's side of the port: pairs requests with replies. */
 export interface Writer {
-  /** Resolves with the newest seq when the request is done. `bytes` count as queued until then. */
-  request(message: AppendMessage | WalCommand, bytes: number, transfer?: ArrayBuffer[]): Promise<number>;
+  /** Resolves when the request is done, with what it returns. `bytes` count as queued until then. */
+  request(
+    message: AppendMessage | WalCommand,
+    bytes: number,
+    transfer?: readonly ArrayBuffer[],
+  ): Promise<Done>;
   queuedBytes(): number;
+  readonly epoch: number;
   /** Waits for everything that was requested, then ends the thread. */
   close(): Promise<void>;
 }
 
+interface Done {
+  readonly lastSeq: number;
+  readonly value: number | undefined;
+}
+
 interface Waiting {
   readonly bytes: number;
-  resolve(lastSeq: number): void;
+  resolve(done: Done): void;
   reject(error: FirnError): void;
 }
 
-/** `worker` has its database open. When it dies unasked, every request is rejected with `unavailable` from then on. */
-export function createWriter(
-  worker: Worker,
-  path: string,
-  events: { onCommit(seq: number): void; onFailure(error: FirnError): void },
-): Writer {
+export interface WriterEvents {
+  onCommit(seq: number): void;
+  onFailure(error: FirnError): void;
+}
+
+/** `port` has its database open. When it dies unasked, every request is rejected with `unavailable` from then on. */
+export function createWriter(port: WalPort, path: string, opened: WalState, events: WriterEvents): Writer {
   const waiting = new Map<number, Waiting>();
   let queuedBytes = 0;
   let nextId = 1;
   let newestSeq = 0;
+  let epoch = opened.epoch;
   let closed: FirnError | undefined;
 
-  const settle = (ids: readonly number[], outcome: number | FirnError): void => {
+  const settle = (ids: readonly number[], outcome: Done | FirnError): void => {
     for (const id of ids) {
       const request = waiting.get(id);
       waiting.delete(id);
@@ -38,12 +58,14 @@ export function createWriter(
       else request?.resolve(outcome);
     }
   };
-  worker.on('message', (reply: WalReply) => {
+  port.on('message', (reply) => {
     if (reply.kind === 'failed') settle(reply.ids, new FirnError(reply.error));
     if (reply.kind !== 'done') return;
-    settle(reply.ids, reply.lastSeq);
-    if (reply.lastSeq <= newestSeq) return;
-    newestSeq = reply.lastSeq;
+    const { lastSeq } = reply.state;
+    epoch = reply.state.epoch;
+    settle(reply.ids, { lastSeq, value: reply.value });
+    if (lastSeq <= newestSeq) return;
+    newestSeq = lastSeq;
     events.onCommit(newestSeq);
   });
   const died = (why: string): void => {
@@ -52,27 +74,30 @@ export function createWriter(
     settle([...waiting.keys()], closed);
     events.onFailure(closed);
   };
-  worker.on('error', (error) => died(messageOf(error)));
-  worker.on('exit', (code) => died(`its writer ended with code ${code}`));
+  port.on('error', (error) => died(messageOf(error)));
+  port.on('exit', (code) => died(`its writer ended with code ${code}`));
 
   const request: Writer['request'] = (message, bytes, transfer = []) =>
     new Promise((resolve, reject) => {
       if (closed !== undefined) return reject(closed);
       const id = nextId++;
-      worker.postMessage({ ...message, id } satisfies WalRequest, transfer);
       waiting.set(id, { bytes, resolve, reject });
       queuedBytes += bytes;
+      port.postMessage({ ...message, id } satisfies WalRequest, transfer);
     });
 
   return {
     request,
     queuedBytes: () => queuedBytes,
+    get epoch() {
+      return epoch;
+    },
     close: async () => {
       if (closed !== undefined) return;
       const done = request({ kind: 'close' }, 0);
       closed = unavailable(path, 'it is closed');
       await done;
-      await worker.terminate();
+      await port.terminate();
     },
   };
 }

@@ -8,6 +8,13 @@ export class FirnError extends Error {
   readonly operation: string;
   readonly subject: string;
   readonly hint: string | undefined;
+  /**
+   * Of `unavailable`: true when the other side answered (overloaded, out of order), false when no whole answer came
+   * (refused, reset, silent, no such name: perhaps there is no network). Undefined where nothing was asked.
+   */
+  readonly answered: boolean | undefined;
+  /** How long the other side asked to be left alone. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(detail: {
     readonly code: ErrorCode;
@@ -16,6 +23,8 @@ export class FirnError extends Error {
     readonly message: string;
     readonly hint?: string;
     readonly cause?: unknown;
+    readonly answered?: boolean | undefined;
+    readonly retryAfterMs?: number | undefined;
   }) {
     super(detail.message, detail.cause === undefined ? undefined : { cause: detail.cause });
     this.name = 'FirnError';
@@ -23,6 +32,8 @@ export class FirnError extends Error {
     this.operation = detail.operation;
     this.subject = detail.subject;
     this.hint = detail.hint;
+    this.answered = detail.answered;
+    this.retryAfterMs = detail.retryAfterMs;
   }
 }
 

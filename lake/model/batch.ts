@@ -1,7 +1,10 @@
+import type { Gap } from './gap.ts';
+import type { StreamClass } from './stream-class.ts';
+
 /** Columnar rows in memory: plain typed arrays, one entry a row, as receivers make them and the WAL keeps them. */
-export type Batch = MetricsBatch | LogsBatch;
+export type Batch = MetricsBatch | LogsBatch | RollupsBatch | GapsBatch;
 export type Signal = Batch['signal'];
-export const signals = ['metrics', 'logs'] as const satisfies readonly Signal[];
+export const signals = ['metrics', 'logs', 'metrics_1m', 'gaps'] as const satisfies readonly Signal[];
 
 /** The labels behind an id; `labels` is canonical JSON text (model/labels.ts), `id` its series id (model/series-id.ts). */
 export interface SeriesEntry {
@@ -9,7 +12,15 @@ export interface SeriesEntry {
   readonly labels: string;
 }
 
-export interface MetricsBatch {
+/** An optional column is absent where every row has null, which then costs nothing. */
+interface RowQuality {
+  /** Why the row's time is not its device's: `device-past`, `device-future`. Null for a normal row. */
+  readonly quality?: readonly (string | null)[];
+  /** What the device said the time was, microseconds since the Unix epoch; null for a normal row. */
+  readonly deviceTimestampUs?: readonly (bigint | null)[];
+}
+
+export interface MetricsBatch extends RowQuality {
   readonly signal: 'metrics';
   readonly rows: number;
   /** `rows` series ids. */
@@ -24,7 +35,7 @@ export interface MetricsBatch {
   readonly metadata: readonly MetricMetadata[];
 }
 
-export interface LogsBatch {
+export interface LogsBatch extends RowQuality {
   readonly signal: 'logs';
   readonly rows: number;
   readonly streamId: BigInt64Array;
@@ -38,6 +49,88 @@ export interface LogsBatch {
   readonly spanId: readonly (string | null)[];
   readonly series: readonly SeriesEntry[];
 }
+
+/** One minute of one series a row. */
+export interface RollupsBatch {
+  readonly signal: 'metrics_1m';
+  readonly rows: number;
+  readonly seriesId: BigInt64Array;
+  /** Starts of minutes, microseconds since the Unix epoch. */
+  readonly timestampUs: BigInt64Array;
+  readonly min: Float64Array;
+  readonly max: Float64Array;
+  readonly sum: Float64Array;
+  readonly count: BigInt64Array;
+  readonly last: Float64Array;
+  readonly series: readonly SeriesEntry[];
+}
+
+/** One Gap (model/gap.ts) a row. Gaps belong to no series. */
+export interface GapsBatch {
+  readonly signal: 'gaps';
+  readonly rows: number;
+  readonly fromUs: BigInt64Array;
+  readonly toUs: BigInt64Array;
+  readonly ofSignal: readonly Signal[];
+  readonly ofClass: readonly StreamClass[];
+  readonly kind: readonly Gap['kind'][];
+  readonly reason: readonly string[];
+  readonly rowsMissing?: readonly (bigint | null)[];
+  readonly detail?: readonly (string | null)[];
+  readonly gateway: readonly string[];
+  readonly series: readonly [];
+}
+
+/** One column of a batch: 64-bit integers, doubles, or, where there are nulls, plain arrays. */
+export type BatchColumn =
+  | BigInt64Array
+  | Float64Array
+  | readonly (bigint | null)[]
+  | readonly (string | null)[];
+
+type Fields<B> = Readonly<Record<string, Exclude<keyof B, 'signal' | 'rows' | 'series' | 'metadata'>>>;
+
+/** Which field of a batch holds which column of its table (lake/schema/tables.ts). */
+export const batchFields: { readonly [S in Signal]: Fields<Extract<Batch, { signal: S }>> } = {
+  metrics: {
+    series_id: 'seriesId',
+    timestamp: 'timestampUs',
+    value: 'value',
+    quality: 'quality',
+    device_timestamp: 'deviceTimestampUs',
+  },
+  logs: {
+    stream_id: 'streamId',
+    timestamp_ns: 'timestampNs',
+    line: 'line',
+    attributes: 'attributes',
+    severity: 'severity',
+    trace_id: 'traceId',
+    span_id: 'spanId',
+    quality: 'quality',
+    device_timestamp: 'deviceTimestampUs',
+  },
+  metrics_1m: {
+    series_id: 'seriesId',
+    timestamp: 'timestampUs',
+    min: 'min',
+    max: 'max',
+    sum: 'sum',
+    count: 'count',
+    last: 'last',
+  },
+  gaps: {
+    timestamp: 'fromUs',
+    end_timestamp: 'toUs',
+    signal: 'ofSignal',
+    class: 'ofClass',
+    kind: 'kind',
+    reason: 'reason',
+    rows: 'rowsMissing',
+    detail: 'detail',
+    gateway: 'gateway',
+  },
+};
 
 export interface MetricMetadata {
   readonly name: string;

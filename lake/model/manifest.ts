@@ -1,13 +1,21 @@
 import { z } from 'zod';
-import { FirnError } from '../base/errors.ts';
 import { signals } from './batch.ts';
+import { invalidDocument, parseDocument } from './document.ts';
+import { parseSegmentName } from './keys.ts';
+import { progressSchema } from './progress.ts';
+import { classOfSignal, streamClasses } from './stream-class.ts';
 
 /**
- * The manifest that commits a shipment: written last, after every segment that it names is stored.
- * Manifests of a gateway are numbered from 1 without holes within an epoch.
+ * The manifest that commits a shipment: written last, after every segment that it names is stored. Manifests of a
+ * gateway are numbered from 1 without holes within an epoch. Inside there is one shape, that of format 2; format 1 is
+ * turned into it when it is read.
  */
 export type ShipmentManifest = z.infer<typeof manifestSchema>;
 export type ManifestSegment = ShipmentManifest['segments'][number];
+export type ClockQuality = ManifestSegment['clock'];
+/** What gateways wrote before they numbered shipments at composing. */
+export type ShipmentManifest1 = z.infer<typeof manifestSchema1>;
+export type ManifestSegment1 = ShipmentManifest1['segments'][number];
 
 const columnBounds = z.strictObject({
   /** Rows whose value is NULL. */
@@ -17,7 +25,7 @@ const columnBounds = z.strictObject({
   max: z.string().optional(),
 });
 
-const segmentSchema = z.strictObject({
+const segmentSchema1 = z.strictObject({
   key: z.string(),
   signal: z.enum(signals),
   /** Partition: UTC day of every row's timestamp, YYYY-MM-DD. */
@@ -34,53 +42,87 @@ const segmentSchema = z.strictObject({
   columns: z.enum(['field-ids', 'names']),
 });
 
-const manifestSchema = z.strictObject({
-  format: z.literal(1),
+const segmentSchema = z.strictObject({
+  ...segmentSchema1.shape,
+  class: z.enum(streamClasses),
+  /**
+   * Whether the times of receipt in it are right: `corrected` was wrong at first and put right before sealing,
+   * `untrusted` was never known.
+   */
+  clock: z.enum(['trusted', 'corrected', 'untrusted']),
+});
+
+const identity = {
   tenant: z.string(),
   site: z.string(),
   gateway: z.string(),
   epoch: z.number().int().positive(),
   number: z.number().int().positive(),
+};
+/** Descriptions of metrics that are new or changed since the shipment before. */
+const metadata = z.array(
+  z.strictObject({ name: z.string(), type: z.string(), help: z.string(), unit: z.string() }),
+);
+
+const manifestSchema = z.strictObject({
+  format: z.literal(2),
+  ...identity,
+  composedUs: z.number().int(),
+  segments: z.array(segmentSchema),
+  metadata,
+  progress: progressSchema,
+});
+
+const manifestSchema1 = z.strictObject({
+  format: z.literal(1),
+  ...identity,
   /** WAL positions covered: (fromSeq, toSeq]. */
   fromSeq: z.number().int().nonnegative(),
   toSeq: z.number().int().positive(),
   sealedUs: z.number().int(),
-  segments: z.array(segmentSchema),
-  /** Descriptions of metrics that are new or changed since the shipment before. */
-  metadata: z.array(
-    z.strictObject({ name: z.string(), type: z.string(), help: z.string(), unit: z.string() }),
-  ),
+  segments: z.array(segmentSchema1),
+  metadata,
 });
+
+const anyFormat = z.discriminatedUnion('format', [manifestSchema1, manifestSchema]);
 
 /** The bytes of a manifest: deterministic, so that writing it again writes the same object. */
 export function printManifest(manifest: ShipmentManifest): string {
   return `${JSON.stringify(manifestSchema.parse(manifest))}\n`;
 }
 
-/** Reads a manifest from outside; throws FirnError `invalid` that names the field. */
-export function parseManifest(text: string, key: string): ShipmentManifest {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw invalid(key, 'it is not JSON', cause);
-  }
-  const result = manifestSchema.safeParse(json);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw invalid(
-    key,
-    `${issue?.path.join('.') || 'manifest'}: ${issue?.message ?? 'not valid'}`,
-    result.error,
-  );
+export function printManifest1(manifest: ShipmentManifest1): string {
+  return `${JSON.stringify(manifestSchema1.parse(manifest))}\n`;
 }
 
-function invalid(key: string, why: string, cause: unknown): FirnError {
-  return new FirnError({
-    code: 'invalid',
-    operation: 'read shipment manifest',
-    subject: key,
-    message: `shipment manifest ${key} is refused: ${why}`,
-    cause,
-  });
+/** Reads a manifest from outside; throws FirnError `invalid` that names the field. */
+export function parseManifest(text: string, key: string): ShipmentManifest {
+  const manifest = parseDocument(anyFormat, text, 'shipment manifest', key);
+  return manifest.format === 1 ? fromFormat1(manifest, key) : manifest;
+}
+
+/** In format 1 a manifest covers a WAL range, and its segments lie in it: so no two of them name the same segment. */
+function fromFormat1(manifest: ShipmentManifest1, key: string): ShipmentManifest {
+  const { fromSeq, toSeq, sealedUs, segments, ...same } = manifest;
+  for (const segment of segments) {
+    const name = parseSegmentName(segment.key.slice(segment.key.lastIndexOf('/') + 1));
+    const inside = name?.epoch === same.epoch && name.fromSeq >= fromSeq && name.toSeq <= toSeq;
+    if (!inside || name.class !== undefined || name.merge !== undefined)
+      throw invalidDocument(
+        'shipment manifest',
+        key,
+        `segment ${segment.key} is not named after epoch and range of its shipment`,
+      );
+  }
+  return {
+    ...same,
+    format: 2,
+    composedUs: sealedUs,
+    segments: segments.map((segment) => ({
+      ...segment,
+      class: classOfSignal(segment.signal),
+      clock: 'trusted',
+    })),
+    progress: {},
+  };
 }

@@ -14,7 +14,10 @@ export interface ObjectStore {
   putIfAbsent(key: string, body: Uint8Array, options?: WriteOptions): Promise<ObjectInfo>;
   /** Replaces only if the object still has this etag; else throws `conflict`. */
   putIfMatch(key: string, body: Uint8Array, etag: string, options?: WriteOptions): Promise<ObjectInfo>;
-  /** Writes or replaces from a local file, in parts when it is large; nothing is visible until it is whole. */
+  /**
+   * Writes or replaces from a local file, in parts when it is large; nothing is visible until it is whole. Write-only
+   * credentials suffice. When it fails, what was sent is thrown away, unless it can be resumed.
+   */
   putFile(key: string, path: string, options?: WriteOptions): Promise<ObjectInfo>;
 
   get(key: string, options?: ReadOptions): Promise<StoredObject>;
@@ -39,6 +42,8 @@ export interface ObjectStore {
    * no copy. Undefined for stores that are elsewhere. Doesn't check that the object exists.
    */
   localPath(key: string): string | undefined;
+  /** What the store's clock shows, from its newest answers; undefined where there is none to learn from. */
+  serverTime?(): ServerTime | undefined;
   /** Releases connections. */
   close(): void;
 }
@@ -60,6 +65,40 @@ interface ReadOptions {
 
 export interface WriteOptions extends ReadOptions {
   readonly contentType?: string;
+  readonly pace?: Pace;
+  /** Of `putFile`. The directory store ignores it: it copies the file again. */
+  readonly resume?: UploadResume;
+}
+
+/**
+ * Awaited before so many bytes of a body go out; bodies are cut into small pieces for it. While nothing of the request
+ * has been sent (`sentBytes` 0) it may wait for hours; after that the other side hangs up after some seconds of silence.
+ * A request that is tried again asks again.
+ */
+export type Pace = (
+  bytes: number,
+  signal: AbortSignal | undefined,
+  request: { readonly sentBytes: number; readonly totalBytes: number },
+) => Promise<void>;
+
+/**
+ * What an unfinished upload leaves behind so that a later `putFile` of the same file, also in another process, sends only
+ * what is missing. The text is the store's own; it is saved after each part. Text that is of another file, of another
+ * key or can't be read counts as none. One `UploadResume` serves one `putFile` at a time.
+ */
+export interface UploadResume {
+  load(): string | undefined;
+  /** `undefined`: there is nothing to resume any more. */
+  save(state: string | undefined): Promise<void> | void;
+}
+
+export interface ServerTime {
+  /** The store's wall clock, milliseconds since the Unix epoch, ... */
+  readonly serverMs: number;
+  /** ... at this moment of our monotonic clock, ... */
+  readonly atMonotonicMs: number;
+  /** ... give or take. Says nothing about whether the store's clock is right; only TLS says whose it is. */
+  readonly uncertaintyMs: number;
 }
 
 export interface ListOptions extends ReadOptions {

@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { FirnError } from '../base/errors.ts';
 import { directoryStore } from './directory/directory-store.ts';
 import type { ObjectStore } from './object-store.ts';
+import type { S3Limits } from './s3/connection.ts';
 import type { StoreSettings } from './settings.ts';
 
 export interface OpenStore {
@@ -11,8 +12,14 @@ export interface OpenStore {
   readonly locationOf: (key: string) => string;
 }
 
-/** Opens the configured store. Does not reach out to it. Throws `invalid` when there is none. */
-export async function openObjectStore(settings: StoreSettings): Promise<OpenStore> {
+/**
+ * Opens the configured store. Does not reach out to it. Throws `invalid` when there is none. A caller with waits of its
+ * own between tries limits an S3 store to one try of a request.
+ */
+export async function openObjectStore(
+  settings: StoreSettings,
+  limits: Partial<S3Limits> = {},
+): Promise<OpenStore> {
   if (settings.kind === 'directory') {
     const root = resolve(settings.path);
     const folder = pathToFileURL(root).href;
@@ -22,7 +29,7 @@ export async function openObjectStore(settings: StoreSettings): Promise<OpenStor
     // The SDK takes a while to load, and only this kind needs it.
     const { prefixOf, s3Store } = await import('./s3/s3-store.ts');
     const place = `s3://${settings.bucket}/${prefixOf(settings)}`;
-    return { store: s3Store(settings), locationOf: (key) => `${place}${key}` };
+    return { store: s3Store({ ...settings, limits }), locationOf: (key) => `${place}${key}` };
   }
   throw new FirnError({
     code: 'invalid',

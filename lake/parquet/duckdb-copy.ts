@@ -1,52 +1,20 @@
 import { dirname } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Signal } from '../model/batch.ts';
-import { type Column, dayText, tableSchemas } from '../schema/tables.ts';
+import { batchColumnsOf } from '../schema/batch-columns.ts';
+import { duckdbTypes } from '../schema/duckdb-types.ts';
+import { type Column, dayText, type TableSchema, tableSchemas } from '../schema/tables.ts';
 import { sqlText } from '../sql/duckdb/engine.ts';
 import { publishFile, syncFolder } from './durable-file.ts';
+import { columnSql, floorDivide, rowTimeOf, sortWithinSeries } from './row-table.ts';
 import type { SegmentFile } from './segment-writer.ts';
 
-// From two temporary tables to sorted Parquet files. `segment_rows` holds what differs from row to row, in order of
-// arrival; `segment_series` the labels behind each id and its rank in the sort order. Only numbers go through the
-// sort, and labels are looked up by rank afterwards: half the memory and three times the speed of sorting joined rows.
-
-interface Layout {
-  /** Columns of `segment_rows` after id and time; the sealer appends them in this order. */
-  readonly rest: readonly string[];
-  readonly ddl: string;
-  /** Units of `time` in a day. */
-  readonly timePerDay: bigint;
-  /** Microseconds of `time`, as SQL. */
-  readonly timestampUs: string;
-  readonly idColumn: string;
-  readonly timeColumn: string;
-}
-
-/** Division that rounds down, as days before 1970 need it; DuckDB's `//` rounds towards zero. */
-const floorDivide = (value: string, by: bigint): string =>
-  `((${value} // ${by}) - CAST(${value} % ${by} < 0 AS BIGINT))`;
+// From two temporary tables to sorted Parquet files. `segment_rows` (row-table.ts) holds what differs from row to row,
+// in order of arrival; `segment_series` the labels behind each id and its rank in the sort order. Only numbers go
+// through the sort, and labels are looked up by rank afterwards: half the memory and three times the speed of sorting
+// joined rows. Tables without series have no use for `segment_series`.
 
 const US_PER_DAY = 86_400_000_000n;
-
-export const layouts: Readonly<Record<Signal, Layout>> = {
-  metrics: {
-    rest: ['value'],
-    ddl: 'id BIGINT, time BIGINT, value DOUBLE',
-    timePerDay: US_PER_DAY,
-    timestampUs: 'time',
-    idColumn: 'series_id',
-    timeColumn: 'epoch_us(timestamp)',
-  },
-  logs: {
-    rest: ['line', 'attributes', 'severity', 'trace_id', 'span_id'],
-    ddl: `id BIGINT, time BIGINT, line VARCHAR, attributes VARCHAR, severity VARCHAR, trace_id VARCHAR,
-      span_id VARCHAR`,
-    timePerDay: US_PER_DAY * 1000n,
-    timestampUs: floorDivide('time', 1000n),
-    idColumn: 'stream_id',
-    timeColumn: 'timestamp_ns',
-  },
-};
 
 export const seriesDdl =
   'CREATE TEMP TABLE segment_series (id BIGINT, rank BIGINT, name VARCHAR, labels VARCHAR)';
@@ -57,10 +25,9 @@ interface DaySummary {
   readonly rows: number;
   readonly minUs: bigint;
   readonly maxUs: bigint;
-  readonly minId: bigint;
-  readonly maxId: bigint;
-  readonly minName: string;
-  readonly maxName: string;
+  readonly bounds: SegmentFile['bounds'];
+  /** Optional columns in which every row is null. */
+  readonly empty: ReadonlySet<string>;
   /** See `mixedZeroOrNan`. */
   readonly mixed: boolean;
 }
@@ -68,29 +35,57 @@ interface DaySummary {
 /**
  * DuckDB's dictionaries compare doubles with `==` and NaN with NaN, so that all NaNs and both zeros of a row group
  * become whichever came first (duckdb/duckdb#25781): a gap marker would turn every other NaN into a gap. A file that
- * has more than one of them is written without dictionaries.
+ * has more than one of them in a column is written without dictionaries.
  */
-const mixedZeroOrNan = `(count(DISTINCT CASE WHEN isnan(value) THEN value::BIT::BIGINT END) > 1
-  OR (coalesce(bool_or(value = 0 AND signbit(value)), false)
-    AND coalesce(bool_or(value = 0 AND NOT signbit(value)), false)))`;
+const mixedZeroOrNan = ({ name }: Column): string => `(
+  count(DISTINCT CASE WHEN isnan("${name}") THEN "${name}"::BIT::BIGINT END) > 1
+  OR (coalesce(bool_or("${name}" = 0 AND signbit("${name}")), false)
+    AND coalesce(bool_or("${name}" = 0 AND NOT signbit("${name}")), false)))`;
 
-async function summarize(connection: DuckDBConnection, signal: Signal): Promise<DaySummary[]> {
-  const { timePerDay, timestampUs } = layouts[signal];
+const rankOf = ({ seriesColumn }: TableSchema): string =>
+  seriesColumn === undefined ? '' : `JOIN segment_series ON id = "${seriesColumn}"`;
+
+/** The smallest and largest value of a column as SQL of text. */
+function boundSql(schema: TableSchema, name: string): [min: string, max: string] {
+  const column = schema.columns.find((each) => each.name === name);
+  if (name === 'timestamp') {
+    const { us } = rowTimeOf(schema);
+    return [`min(${us})::VARCHAR`, `max(${us})::VARCHAR`];
+  }
+  if (column?.source !== 'series') return [`min("${name}")::VARCHAR`, `max("${name}")::VARCHAR`];
+  // Series are ranked by it first.
+  return [`min_by("${name}", rank)`, `max_by("${name}", rank)`];
+}
+
+async function summarize(connection: DuckDBConnection, schema: TableSchema): Promise<DaySummary[]> {
+  const { us } = rowTimeOf(schema);
+  const columns = batchColumnsOf(schema.table);
+  const optional = columns.filter(({ type, required }) => !required && type !== 'double');
+  const mixed = columns.filter(({ type }) => type === 'double').map(mixedZeroOrNan);
   const result = await connection.runAndReadAll(`
-    SELECT day, n, min_us, max_us, min_id, max_id, low.name, high.name, mixed FROM (
-      SELECT ${floorDivide('time', timePerDay)} AS day, count(*) AS n,
-        min(${timestampUs}) AS min_us, max(${timestampUs}) AS max_us, min(id) AS min_id, max(id) AS max_id,
-        min(rank) AS min_rank, max(rank) AS max_rank,
-        ${signal === 'metrics' ? mixedZeroOrNan : 'false'} AS mixed
-      FROM segment_rows JOIN segment_series USING (id) GROUP BY day
-    ) JOIN segment_series low ON low.rank = min_rank JOIN segment_series high ON high.rank = max_rank
-    ORDER BY day`);
-  return result.getRows().map((row) => {
-    const [day, rows, minUs, maxUs, minId, maxId, minName, maxName, mixed] = row as [
-      ...[bigint, bigint, bigint, bigint, bigint, bigint],
-      ...[string, string, boolean],
+    SELECT ${floorDivide(us, US_PER_DAY)} AS day, count(*) AS n, min(${us}) AS min_us, max(${us}) AS max_us,
+      ${mixed.join(' OR ') || 'false'} AS mixed,
+      [${schema.boundColumns.flatMap((name) => boundSql(schema, name)).join(', ')}] AS bounds,
+      [${optional.map(({ name }) => `count("${name}") = 0`).join(', ')}] AS empty
+    FROM segment_rows ${rankOf(schema)} GROUP BY day ORDER BY day`);
+  return result.getRowsJS().map((row): DaySummary => {
+    const [day, rows, minUs, maxUs, isMixed, bounds, empty] = row as [
+      ...[bigint, bigint, bigint, bigint, boolean],
+      ...[string[], boolean[]],
     ];
-    return { day: Number(day), rows: Number(rows), minUs, maxUs, minId, maxId, minName, maxName, mixed };
+    return {
+      day: Number(day),
+      rows: Number(rows),
+      minUs,
+      maxUs,
+      bounds: Object.fromEntries(
+        schema.boundColumns.map((name, index) => {
+          return [name, { nulls: 0, min: bounds[2 * index] ?? '', max: bounds[2 * index + 1] ?? '' }];
+        }),
+      ),
+      empty: new Set(optional.filter((_, index) => empty[index]).map(({ name }) => name)),
+      mixed: isMixed,
+    };
   });
 }
 
@@ -104,51 +99,42 @@ export async function copyDays(
   site: string,
   pathOf: (day: string) => string,
 ): Promise<SegmentFile[]> {
+  const schema = tableSchemas[signal];
   const files: SegmentFile[] = [];
-  for (const summary of await summarize(connection, signal)) {
+  for (const summary of await summarize(connection, schema)) {
     const day = dayText(summary.day);
     const path = pathOf(day);
     const temporaryPath = `${path}.tmp`;
-    await connection.run(copySql(signal, site, summary, temporaryPath));
+    await connection.run(copySql(schema, site, summary, temporaryPath));
     const { bytes, sha256 } = await publishFile(temporaryPath, path);
-    const { rows, minUs, maxUs } = summary;
+    const { rows, minUs, maxUs, bounds } = summary;
     const timestamps = { minTimestampUs: Number(minUs), maxTimestampUs: Number(maxUs) };
-    files.push({ day, path, rows, bytes, sha256, ...timestamps, bounds: boundsOf(signal, summary) });
+    files.push({ day, path, rows, bytes, sha256, ...timestamps, bounds });
   }
   for (const folder of new Set(files.map(({ path }) => dirname(path)))) await syncFolder(folder);
   return files;
 }
 
-function boundsOf(signal: Signal, summary: DaySummary): SegmentFile['bounds'] {
-  const bound = (min: unknown, max: unknown) => ({ nulls: 0, min: String(min), max: String(max) });
-  const { minName, maxName, minId, maxId, minUs, maxUs } = summary;
-  return {
-    ...(signal === 'metrics' ? { name: bound(minName, maxName) } : {}),
-    [layouts[signal].idColumn]: bound(minId, maxId),
-    timestamp: bound(minUs, maxUs),
-  };
-}
-
-function copySql(signal: Signal, site: string, summary: DaySummary, path: string): string {
-  const { timePerDay, timestampUs, idColumn, rest } = layouts[signal];
-  const { columns } = tableSchemas[signal];
-  const start = BigInt(summary.day) * timePerDay;
-  const byRank = (name: string) => `(SELECT list(${name} ORDER BY rank) FROM segment_series)[rank + 1]`;
-  const expressions: Readonly<Record<string, string>> = {
-    ...Object.fromEntries(rest.map((name) => [name, name])),
-    [idColumn]: 'id',
-    name: byRank('name'),
-    labels: byRank('labels'),
-    timestamp: `make_timestamptz(${timestampUs})`,
-    timestamp_ns: 'time',
-    site,
-  };
-  const select = columns.map(({ name }) => `${expressions[name]} AS "${name}"`).join(', ');
-  return `COPY (SELECT ${select} FROM (
-      SELECT r.*, rank FROM segment_rows r JOIN segment_series s USING (id)
-      WHERE time >= ${start} AND time < ${start + timePerDay} ORDER BY rank, time, r.rowid
+function copySql(schema: TableSchema, site: string, summary: DaySummary, path: string): string {
+  const { columns, seriesColumn } = schema;
+  const time = rowTimeOf(schema);
+  const start = BigInt(summary.day) * US_PER_DAY * time.unitsPerUs;
+  const end = start + US_PER_DAY * time.unitsPerUs;
+  const ofSeries = (name: string) => `(SELECT list(${name} ORDER BY rank) FROM segment_series)[rank + 1]`;
+  const select = columns.map((column) => {
+    // A column of nothing but nulls need not go through the sort.
+    const value = summary.empty.has(column.name) ? nullOf(column) : columnSql(column, { site, ofSeries });
+    return `${value} AS "${column.name}"`;
+  });
+  const within = sortWithinSeries(schema).map((name) => `"${name}"`);
+  const order = [...(seriesColumn === undefined ? [] : ['rank']), ...within, 'r.rowid'];
+  return `COPY (SELECT ${select.join(', ')} FROM (
+      SELECT r.*${seriesColumn === undefined ? '' : ', rank'} FROM segment_rows r ${rankOf(schema)}
+      WHERE ${time.column} >= ${start} AND ${time.column} < ${end} ORDER BY ${order.join(', ')}
     )) TO ${sqlText(path)} (${copyOptions(columns, summary.mixed)})`;
 }
+
+const nullOf = ({ type }: Column): string => `NULL::${duckdbTypes[type]}`;
 
 function copyOptions(columns: readonly Column[], exactDoubles: boolean): string {
   const ids = columns.map(({ name, fieldId }) => `"${name}": ${fieldId}`).join(', ');

@@ -1,8 +1,11 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
 import { FirnError } from '../base/errors.ts';
 import type { Signal } from '../model/batch.ts';
+import { tableSchemas } from '../schema/tables.ts';
 import { openDuckdb, sqlText } from '../sql/duckdb/engine.ts';
-import { copyDays, layouts, seriesDdl } from './duckdb-copy.ts';
+import { copyDays, seriesDdl } from './duckdb-copy.ts';
 import { memoryLimit } from './duckdb-writer.ts';
+import { hasSeriesName, rowsOfFile } from './row-table.ts';
 import type { SegmentFile } from './segment-writer.ts';
 
 export interface MergeRequest {
@@ -30,15 +33,7 @@ export async function mergeSegments(request: MergeRequest): Promise<SegmentFile>
   });
   const connection = await instance.connect();
   try {
-    const { idColumn, timeColumn, rest } = layouts[signal];
-    const from = `read_parquet([${paths.map(sqlText).join(', ')}], hive_partitioning = false)`;
-    const columns = [`${idColumn} AS id`, `${timeColumn} AS time`, ...rest, 'site'];
-    await connection.run(`CREATE TEMP TABLE segment_rows AS SELECT ${columns.join(', ')} FROM ${from}`);
-    await connection.run(seriesDdl);
-    const name = signal === 'metrics' ? 'min(name)' : "''";
-    await connection.run(`INSERT INTO segment_series
-      SELECT id, row_number() OVER (ORDER BY name, id) - 1, name, labels FROM
-      (SELECT ${idColumn} AS id, ${name} AS name, min(labels) AS labels FROM ${from} GROUP BY 1)`);
+    await loadFiles(connection, signal, paths);
     const files = await copyDays(connection, signal, 'site', () => path);
     const [file] = files;
     if (file === undefined || files.length > 1 || file.rows !== rows) throw otherRows(path, rows, files);
@@ -49,6 +44,28 @@ export async function mergeSegments(request: MergeRequest): Promise<SegmentFile>
     connection.closeSync();
     instance.closeSync();
   }
+}
+
+/** Files that were written before a column was added lack it. */
+async function loadFiles(
+  connection: DuckDBConnection,
+  signal: Signal,
+  paths: readonly string[],
+): Promise<void> {
+  const list = `[${paths.map(sqlText).join(', ')}]`;
+  const from = `read_parquet(${list}, union_by_name = true, hive_partitioning = false)`;
+  const names = await connection.runAndReadAll(`SELECT DISTINCT name FROM parquet_schema(${list})`);
+  const present = new Set(names.getRows().map(([name]) => String(name)));
+  await connection.run(
+    `CREATE TEMP TABLE segment_rows AS SELECT ${rowsOfFile(signal, present)}, site FROM ${from}`,
+  );
+  const { seriesColumn } = tableSchemas[signal];
+  if (seriesColumn === undefined) return;
+  await connection.run(seriesDdl);
+  const name = hasSeriesName(signal) ? 'min(name)' : "''";
+  await connection.run(`INSERT INTO segment_series
+    SELECT id, row_number() OVER (ORDER BY name, id) - 1, name, labels FROM
+    (SELECT "${seriesColumn}" AS id, ${name} AS name, min(labels) AS labels FROM ${from} GROUP BY 1)`);
 }
 
 function otherRows(path: string, rows: number, files: readonly SegmentFile[]): FirnError {

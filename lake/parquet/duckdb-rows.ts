@@ -1,17 +1,18 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import type { Batch } from '../model/batch.ts';
+import type { BatchColumn } from '../model/batch.ts';
 
-/** One column of rows: 64-bit integers, doubles, or texts. */
-type RowColumn = BigInt64Array | Float64Array | readonly (string | null)[];
+/** Types of a table's columns, and with them of what is appended to it. */
+export type RowType = 'BIGINT' | 'DOUBLE' | 'VARCHAR';
 
-/** Appends rows to a table whose columns are BIGINT, DOUBLE and VARCHAR in the order of the arrays. */
 interface RowAppender extends Disposable {
-  append(columns: readonly RowColumn[], rows: number): void;
+  /** One array a column of the table; undefined where every row is null. */
+  append(columns: readonly (BatchColumn | undefined)[], rows: number): void;
 }
 
 /** What one data chunk of DuckDB holds at most. */
 const chunkRowsMax = 2048;
 
+type DuckDb = typeof import('@duckdb/node-api');
 type DataChunk = import('@duckdb/node-api').DuckDBDataChunk;
 
 /**
@@ -21,28 +22,35 @@ type DataChunk = import('@duckdb/node-api').DuckDBDataChunk;
 export async function openRowAppender(
   connection: DuckDBConnection,
   table: string,
+  types: readonly RowType[],
   schema?: string,
 ): Promise<RowAppender> {
-  const { BIGINT, DOUBLE, DuckDBDataChunk, VARCHAR } = await import('@duckdb/node-api');
+  const duckdb = await import('@duckdb/node-api');
   const appender = await connection.createAppender(table, schema);
-  let staged: StagedColumn[] = [];
+  let staged: (StagedColumn | undefined)[] = types.map(() => undefined);
   let stagedRows = 0;
-  const typeOf = (column: RowColumn) =>
-    column instanceof BigInt64Array ? BIGINT : column instanceof Float64Array ? DOUBLE : VARCHAR;
   const flush = (): void => {
     if (stagedRows === 0) return;
     // A new chunk each time: one that was reset and refilled appends its first content again.
-    const chunk = DuckDBDataChunk.create(staged.map(typeOf), stagedRows);
-    staged.forEach((column, index) => void fill(chunk, index, column, stagedRows));
+    const chunk = duckdb.DuckDBDataChunk.create(chunkTypes(duckdb, types, staged), stagedRows);
+    staged.forEach((column, index) => {
+      if (column) fill(chunk, index, column, stagedRows);
+    });
     appender.appendDataChunk(chunk);
     stagedRows = 0;
+    staged = staged.map((column) => (Array.isArray(column) ? undefined : column));
   };
   return {
     append: (columns, rows) => {
-      if (staged.length === 0) staged = columns.map(stage);
       for (let start = 0; start < rows; ) {
         const count = Math.min(chunkRowsMax - stagedRows, rows - start);
-        columns.forEach((column, index) => void copy(column, start, count, staged[index], stagedRows));
+        for (let index = 0; index < types.length; index++) {
+          const column = columns[index];
+          const to = staged[index] ?? (column && stage(column));
+          if (column && to) copy(column, start, count, to, stagedRows);
+          else if (to && !Array.isArray(to)) throw otherType();
+          staged[index] = to;
+        }
         stagedRows += count;
         start += count;
         if (stagedRows === chunkRowsMax) flush();
@@ -55,9 +63,19 @@ export async function openRowAppender(
   };
 }
 
-type StagedColumn = BigInt64Array | Float64Array | (string | null)[];
+/** Nulls cost a call each to set; a column that has nothing else is of the type that has nothing else. */
+function chunkTypes(
+  duckdb: DuckDb,
+  types: readonly RowType[],
+  staged: readonly (StagedColumn | undefined)[],
+) {
+  return types.map((type, index) => (staged[index] ? duckdb[type] : duckdb.SQLNULL));
+}
 
-const stage = (column: RowColumn): StagedColumn =>
+/** An array may be shorter than the rows: the rest, of batches without the column, is null. */
+type StagedColumn = BigInt64Array | Float64Array | (string | bigint | null)[];
+
+const stage = (column: BatchColumn): StagedColumn =>
   column instanceof BigInt64Array
     ? new BigInt64Array(chunkRowsMax)
     : column instanceof Float64Array
@@ -65,33 +83,34 @@ const stage = (column: RowColumn): StagedColumn =>
       : [];
 
 /** Numbers are copied as arrays, which keeps the payloads of NaNs. */
-function copy(from: RowColumn, start: number, count: number, to: StagedColumn | undefined, at: number): void {
+function copy(from: BatchColumn, start: number, count: number, to: StagedColumn, at: number): void {
   if (from instanceof BigInt64Array && to instanceof BigInt64Array) {
     to.set(from.subarray(start, start + count), at);
   } else if (from instanceof Float64Array && to instanceof Float64Array) {
     to.set(from.subarray(start, start + count), at);
   } else if (Array.isArray(from) && Array.isArray(to)) {
-    for (let row = 0; row < count; row++) to[at + row] = from[start + row] ?? null;
+    padWithNulls(to, at);
+    for (let row = 0; row < count; row++) to.push(from[start + row] ?? null);
   } else {
-    throw new TypeError('a column changed its type between batches');
+    throw otherType();
   }
 }
 
+function padWithNulls(column: (string | bigint | null)[], rows: number): void {
+  while (column.length < rows) column.push(null);
+}
+
+const otherType = (): TypeError => new TypeError('a column changed its type between batches');
+
 function fill(chunk: DataChunk, index: number, column: StagedColumn, rows: number): void {
   if (Array.isArray(column)) {
-    chunk.setColumnValues(index, column.slice(0, rows));
+    padWithNulls(column, rows);
+    chunk.setColumnValues(index, column);
     return;
   }
   const vector = chunk.getColumnVector(index);
   copy(column, 0, rows, numbersOf(vector), 0);
   vector.flush();
-}
-
-/** The columns of a batch in the order of `layouts`: id, time, and what else the signal has. */
-export function columnsOf(batch: Batch): RowColumn[] {
-  if (batch.signal === 'metrics') return [batch.seriesId, batch.timestampUs, batch.value];
-  const { streamId, timestampNs, line, attributes, severity, traceId, spanId } = batch;
-  return [streamId, timestampNs, line, attributes, severity, traceId, spanId];
 }
 
 /**

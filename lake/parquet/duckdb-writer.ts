@@ -1,8 +1,11 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { FirnError, messageOf } from '../base/errors.ts';
+import { batchColumnsOf, columnOf } from '../schema/batch-columns.ts';
+import { tableSchemas } from '../schema/tables.ts';
 import { openDuckdb, sqlText } from '../sql/duckdb/engine.ts';
-import { copyDays, layouts, seriesDdl } from './duckdb-copy.ts';
-import { columnsOf, openRowAppender } from './duckdb-rows.ts';
+import { copyDays, seriesDdl } from './duckdb-copy.ts';
+import { openRowAppender } from './duckdb-rows.ts';
+import { rowDdl, rowTypesOf } from './row-table.ts';
 import type { SegmentRows, SegmentWriter } from './segment-writer.ts';
 import { rankSeries } from './series-order.ts';
 
@@ -40,17 +43,30 @@ export async function openDuckdbWriter(options: DuckdbWriterOptions = {}): Promi
 }
 
 async function loadRows(connection: DuckDBConnection, { signal, batches }: SegmentRows): Promise<void> {
-  await connection.run(`CREATE TEMP TABLE segment_rows (${layouts[signal].ddl})`);
-  using appender = await openRowAppender(connection, 'segment_rows');
-  for (const batch of batches) appender.append(columnsOf(batch), batch.rows);
+  await connection.run(`CREATE TEMP TABLE segment_rows (${rowDdl(signal)})`);
+  using appender = await openRowAppender(connection, 'segment_rows', rowTypesOf(signal));
+  const columns = batchColumnsOf(signal);
+  for (const batch of batches) {
+    appender.append(
+      columns.map(({ name }) => columnOf(batch, name)),
+      batch.rows,
+    );
+  }
 }
 
 async function loadSeries(connection: DuckDBConnection, { signal, labelsOf }: SegmentRows): Promise<void> {
-  const result = await connection.runAndReadAll('SELECT DISTINCT id FROM segment_rows');
+  const { seriesColumn } = tableSchemas[signal];
+  if (seriesColumn === undefined) return;
+  const result = await connection.runAndReadAll(`SELECT DISTINCT "${seriesColumn}" FROM segment_rows`);
   const ids = result.getRows().map(([id]) => id as bigint);
   const series = rankSeries(signal, ids, labelsOf(ids));
   await connection.run(seriesDdl);
-  using appender = await openRowAppender(connection, 'segment_series');
+  using appender = await openRowAppender(connection, 'segment_series', [
+    'BIGINT',
+    'BIGINT',
+    'VARCHAR',
+    'VARCHAR',
+  ]);
   const columns = [
     BigInt64Array.from(series, ({ id }) => id),
     BigInt64Array.from(series, (_, rank) => BigInt(rank)),

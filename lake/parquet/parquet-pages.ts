@@ -10,7 +10,10 @@ export type ColumnValues =
   | { readonly kind: 'int64'; readonly values: BigInt64Array }
   /** Bytes are copied, so NaN payloads stay as they are. */
   | { readonly kind: 'double'; readonly values: Float64Array }
-  | { readonly kind: 'text'; readonly values: readonly (string | null)[] }
+  /** Texts or 64-bit integers, as the column has. */
+  | { readonly kind: 'nullable'; readonly values: readonly (string | bigint | null)[] }
+  /** Null in every row. */
+  | { readonly kind: 'nulls' }
   /** Text that changes seldom: `runs` counts how often each entry is repeated, in order of rows. */
   | { readonly kind: 'runs'; readonly entries: readonly string[]; readonly runs: readonly Run[] };
 
@@ -37,9 +40,9 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number)
   const levels = column.required ? [] : [definitionLevels(values, rows)];
   if (values.kind !== 'runs') {
     const page = dataPage(Buffer.concat([...levels, plain(values)]), rows, encodings.plain);
-    return { ...page, dictionaryBytes: 0, statistics: statisticsOf(values) };
+    return { ...page, dictionaryBytes: 0, statistics: statisticsOf(values, rows) };
   }
-  const entries = plain({ kind: 'text', values: values.entries });
+  const entries = plain({ kind: 'nullable', values: values.entries });
   const dictionary = pageOf(DICTIONARY_PAGE, entries, {
     dictionary_page_header: new types.DictionaryPageHeader({
       num_values: values.entries.length,
@@ -52,7 +55,7 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number)
     bytes: Buffer.concat([dictionary.bytes, data.bytes]),
     dictionaryBytes: dictionary.bytes.byteLength,
     uncompressedBytes: dictionary.uncompressedBytes + data.uncompressedBytes,
-    statistics: statisticsOf(values),
+    statistics: statisticsOf(values, rows),
   };
 }
 
@@ -77,16 +80,18 @@ function pageOf(type: number, body: Buffer, header: Readonly<Record<string, unkn
 
 /** PLAIN: 8 bytes a number; a text is its length in 4 bytes and its UTF-8 bytes. Nulls are left out. */
 function plain(column: Exclude<ColumnValues, { kind: 'runs' }>): Buffer {
-  if (column.kind !== 'text') {
+  if (column.kind === 'nulls') return Buffer.alloc(0);
+  if (column.kind !== 'nullable') {
     const { buffer, byteOffset, byteLength } = column.values;
     return Buffer.from(buffer, byteOffset, byteLength);
   }
   const parts: Buffer[] = [];
-  for (const text of column.values) {
-    if (text === null) continue;
+  for (const value of column.values) {
+    if (typeof value === 'bigint') parts.push(Buffer.from(BigInt64Array.of(value).buffer));
+    if (typeof value !== 'string') continue;
     const length = Buffer.alloc(4);
-    length.writeUInt32LE(Buffer.byteLength(text));
-    parts.push(length, Buffer.from(text));
+    length.writeUInt32LE(Buffer.byteLength(value));
+    parts.push(length, Buffer.from(value));
   }
   return Buffer.concat(parts);
 }
@@ -94,15 +99,15 @@ function plain(column: Exclude<ColumnValues, { kind: 'runs' }>): Buffer {
 /** 1 where a row has a value and 0 where it is null, in runs, after their length in 4 bytes. */
 function definitionLevels(column: ColumnValues, rows: number): Buffer {
   const runs: { entry: number; count: number }[] = [];
-  if (column.kind === 'text') {
-    for (const text of column.values) {
-      const entry = text === null ? 0 : 1;
+  if (column.kind === 'nullable') {
+    for (const value of column.values) {
+      const entry = value === null ? 0 : 1;
       const last = runs.at(-1);
       if (last?.entry === entry) last.count++;
       else runs.push({ entry, count: 1 });
     }
   } else {
-    runs.push({ entry: 1, count: rows });
+    runs.push({ entry: column.kind === 'nulls' ? 0 : 1, count: rows });
   }
   const body = Buffer.concat(runs.map((run) => encodeRun(run, 1)));
   const length = Buffer.alloc(4);
@@ -129,9 +134,11 @@ function encodeRun({ entry, count }: Run, valueBytes: number): Buffer {
 }
 
 /** Bounds where readers prune by them. Not for doubles: a NaN must not become a bound. */
-function statisticsOf(column: ColumnValues): ColumnPages['statistics'] {
+function statisticsOf(column: ColumnValues, rows: number): ColumnPages['statistics'] {
   if (column.kind === 'double') return { null_count: 0 };
-  if (column.kind === 'text') return { null_count: column.values.filter((text) => text === null).length };
+  if (column.kind === 'nulls') return { null_count: rows };
+  if (column.kind === 'nullable')
+    return { null_count: column.values.filter((value) => value === null).length };
   const [min, max] = column.kind === 'int64' ? int64Bounds(column.values) : textBounds(column.entries);
   return { null_count: 0, min_value: min, max_value: max };
 }

@@ -1,10 +1,12 @@
 import { dirname } from 'node:path';
 import { FirnError } from '../base/errors.ts';
-import type { Batch, LogsBatch, MetricsBatch, Signal } from '../model/batch.ts';
-import { dayOfUs, dayText, tableSchemas } from '../schema/tables.ts';
+import type { Batch } from '../model/batch.ts';
+import { batchColumnsOf, columnOf } from '../schema/batch-columns.ts';
+import { type Column, dayOfUs, dayText, type TableSchema, tableSchemas } from '../schema/tables.ts';
 import { publishFile, syncFolder } from './durable-file.ts';
 import { createParquetFile } from './parquet-file.ts';
 import type { ColumnValues, Run } from './parquet-pages.ts';
+import { sortWithinSeries } from './row-table.ts';
 import type { SegmentFile, SegmentRows, SegmentWriter } from './segment-writer.ts';
 import { compareUtf8, type RankedSeries, rankSeries } from './series-order.ts';
 
@@ -22,24 +24,20 @@ export const parquetjsWriterDefaults = {
   rowGroupCharsMax: 4 * 1024 * 1024,
 } as const;
 
-const logTexts = ['line', 'attributes', 'severity', 'traceId', 'spanId'] as const;
-
 /** All rows of one call in order of arrival, and the series they belong to. */
 interface Table {
-  readonly signal: Signal;
+  readonly schema: TableSchema;
   readonly rows: number;
-  readonly id: BigInt64Array;
-  /** Microseconds, or nanoseconds for logs: what rows are sorted by. */
-  readonly time: BigInt64Array;
+  /** What batches bring, by column name; one that is absent is null in every row. */
+  readonly columns: ReadonlyMap<string, Values>;
   readonly timestampUs: BigInt64Array;
-  /** Metrics only. */
-  readonly value: Float64Array;
-  /** Logs only, in the order of `logTexts`. */
-  readonly texts: readonly (readonly (string | null)[])[];
+  /** Where rows belong to no series: one that stands for none. */
   readonly series: readonly RankedSeries[];
   /** Index into `series` of each row. */
   readonly rank: Uint32Array;
 }
+
+type Values = BigInt64Array | Float64Array | readonly (bigint | null)[] | readonly (string | null)[];
 
 /** The writer that needs no binary: plain JavaScript, for 32-bit ARM. */
 export function openParquetjsWriter(options: ParquetjsWriterOptions = {}): SegmentWriter {
@@ -70,36 +68,58 @@ function readTable({ signal, batches, labelsOf }: SegmentRows, writerRowsMax: nu
     rows += batch.rows;
     if (rows > writerRowsMax) throw tooManyRows(writerRowsMax);
   }
-  const metrics = all.filter((batch): batch is MetricsBatch => batch.signal === 'metrics');
-  const logs = all.filter((batch): batch is LogsBatch => batch.signal === 'logs');
-  const id = concat64(
-    rows,
-    signal === 'metrics' ? metrics.map((b) => b.seriesId) : logs.map((b) => b.streamId),
-  );
-  const time = concat64(
-    rows,
-    signal === 'metrics' ? metrics.map((b) => b.timestampUs) : logs.map((b) => b.timestampNs),
-  );
-  const value = new Float64Array(
-    concat64(
-      rows,
-      metrics.map((b) => b.value),
-    ).buffer,
-  );
-  const ids = [...new Set(id)];
-  const series = rankSeries(signal, ids, labelsOf(ids));
-  const rankOf = new Map(series.map((entry, rank) => [entry.id, rank]));
+  const schema = tableSchemas[signal];
+  const columns = new Map<string, Values>();
+  for (const column of batchColumnsOf(signal)) {
+    const values = concatenated(all, column, rows);
+    if (values) columns.set(column.name, values);
+  }
   return {
-    signal,
+    schema,
     rows,
-    id,
-    time,
-    timestampUs: signal === 'metrics' ? time : time.map(microseconds),
-    value,
-    texts: logTexts.map((name) => logs.flatMap((batch) => batch[name])),
-    series,
-    rank: Uint32Array.from(id, (one) => rankOf.get(one) ?? 0),
+    columns,
+    timestampUs: timestampsOf(schema, columns),
+    ...ranked(schema, columns, rows, labelsOf),
   };
+}
+
+/** A column of all batches; undefined when none of them has it. */
+function concatenated(batches: readonly Batch[], { name, type }: Column, rows: number): Values | undefined {
+  const parts = batches.map((batch) => columnOf(batch, name));
+  if (parts.every((part) => part === undefined)) return undefined;
+  const dense = parts.filter((part) => part instanceof BigInt64Array || part instanceof Float64Array);
+  if (dense.length === 0)
+    return parts.flatMap((part, index): readonly null[] => {
+      return (part ?? new Array(batches[index]?.rows ?? 0).fill(null)) as null[];
+    });
+  const whole = concat64(rows, dense);
+  return type === 'double' ? new Float64Array(whole.buffer) : whole;
+}
+
+function ranked(
+  { table, seriesColumn }: TableSchema,
+  columns: Table['columns'],
+  rows: number,
+  labelsOf: SegmentRows['labelsOf'],
+): Pick<Table, 'series' | 'rank'> {
+  if (seriesColumn === undefined)
+    return { series: [{ id: 0n, name: '', labels: '' }], rank: new Uint32Array(rows) };
+  const id = int64Of(columns, seriesColumn);
+  const ids = [...new Set(id)];
+  const series = rankSeries(table, ids, labelsOf(ids));
+  const rankOf = new Map(series.map((entry, rank) => [entry.id, rank]));
+  return { series, rank: Uint32Array.from(id, (one) => rankOf.get(one) ?? 0) };
+}
+
+function timestampsOf({ columns: schemaColumns }: TableSchema, columns: Table['columns']): BigInt64Array {
+  const source = schemaColumns.find(({ name }) => name === 'timestamp')?.source;
+  if (typeof source !== 'object') return int64Of(columns, 'timestamp');
+  return int64Of(columns, source.nanoseconds).map(microseconds);
+}
+
+function int64Of(columns: Table['columns'], name: string): BigInt64Array {
+  const values = columns.get(name);
+  return values instanceof BigInt64Array ? values : new BigInt64Array();
 }
 
 /** Copied as bytes: a NaN that passes through a number may lose its payload. */
@@ -131,22 +151,29 @@ function daysOf(table: Table): [day: number, order: number[]][] {
   return [...days].sort(([a], [b]) => a - b);
 }
 
-/** By rank, then time, then arrival. Rows of one series mostly arrive in order, so that few buckets need sorting. */
-function* sortedRows({ rank, series, time }: Table): Generator<number, void, undefined> {
+/** By rank, then the sort columns, then arrival. Rows of one series mostly arrive in order: few buckets need sorting. */
+function* sortedRows({ schema, rank, series, columns }: Table): Generator<number, void, undefined> {
+  const keys = sortWithinSeries(schema).map((name) => columns.get(name) ?? []);
+  const compareRows = (a: number, b: number): number => {
+    for (const key of keys) {
+      const order = compareValues(key[a] ?? '', key[b] ?? '');
+      if (order !== 0) return order;
+    }
+    return a - b;
+  };
   const buckets: number[][] = series.map(() => []);
   rank.forEach((bucket, row) => void buckets[bucket]?.push(row));
   for (const bucket of buckets) {
-    const timeOf = (index: number): bigint => time[bucket[index] ?? 0] ?? 0n;
-    const inOrder = bucket.every((_, index) => index === 0 || timeOf(index - 1) <= timeOf(index));
-    if (!inOrder) {
-      bucket.sort((a, b) => {
-        const [left = 0n, right = 0n] = [time[a], time[b]];
-        return left < right ? -1 : left > right ? 1 : a - b;
-      });
-    }
+    const inOrder = bucket.every((row, index) => index === 0 || compareRows(bucket[index - 1] ?? 0, row) < 0);
+    if (!inOrder) bucket.sort(compareRows);
     yield* bucket;
   }
 }
+
+type Value = bigint | number | string;
+
+const compareValues = (a: Value, b: Value): number =>
+  typeof a === 'string' && typeof b === 'string' ? compareUtf8(a, b) : a < b ? -1 : a > b ? 1 : 0;
 
 async function writeFile(
   path: string,
@@ -155,7 +182,7 @@ async function writeFile(
   site: string,
   limits: Required<ParquetjsWriterOptions>,
 ): Promise<void> {
-  await using file = await createParquetFile(path, tableSchemas[table.signal].columns);
+  await using file = await createParquetFile(path, table.schema.columns);
   for (let start = 0; start < order.length; ) {
     const end = rowGroupEnd(table, order, start, limits);
     const rows = order.slice(start, end);
@@ -166,11 +193,15 @@ async function writeFile(
 }
 
 function rowGroupEnd(
-  { texts }: Table,
+  { schema, columns }: Table,
   order: readonly number[],
   start: number,
   limits: Required<ParquetjsWriterOptions>,
 ): number {
+  const texts = schema.columns
+    .filter(({ type }) => type === 'string')
+    .flatMap(({ name }) => [columns.get(name) as readonly (string | null)[] | undefined])
+    .filter((column) => column !== undefined);
   let chars = 0;
   for (let end = start; end < order.length; end++) {
     for (const column of texts) chars += column[order[end] ?? 0]?.length ?? 0;
@@ -182,25 +213,23 @@ function rowGroupEnd(
 
 /** The columns of a row group in the order of the schema. */
 function valuesOf(table: Table, rows: readonly number[], site: string): ColumnValues[] {
-  const int64 = (column: BigInt64Array): ColumnValues => ({ kind: 'int64', values: pick64(column, rows) });
-  const seriesText = (name: 'name' | 'labels') =>
-    runsOf(rows, (row) => table.series[table.rank[row] ?? 0]?.[name]);
-  const text = (index: number): ColumnValues => ({
-    kind: 'text',
-    values: rows.map((row) => table.texts[index]?.[row] ?? null),
+  return table.schema.columns.map(({ name, source }): ColumnValues => {
+    if (source === 'site') return runsOf(rows, () => site);
+    if (source === 'series') return runsOf(rows, (row) => seriesText(table, row, name));
+    if (source !== 'batch') return { kind: 'int64', values: pick64(table.timestampUs, rows) };
+    const column = table.columns.get(name);
+    if (column === undefined) return { kind: 'nulls' };
+    if (column instanceof BigInt64Array) return { kind: 'int64', values: pick64(column, rows) };
+    if (!(column instanceof Float64Array))
+      return { kind: 'nullable', values: rows.map((row) => column[row] ?? null) };
+    const bits = new BigInt64Array(column.buffer, column.byteOffset, table.rows);
+    return { kind: 'double', values: new Float64Array(pick64(bits, rows).buffer) };
   });
-  const id = int64(table.id);
-  const timestamp = int64(table.timestampUs);
-  const labels = seriesText('labels');
-  const sites = runsOf(rows, () => site);
-  if (table.signal === 'logs') {
-    const [line, attributes, severity, trace, span] = logTexts.map((_, index) => text(index));
-    if (!line || !attributes || !severity || !trace || !span) throw new RangeError('logs need five texts');
-    return [id, timestamp, int64(table.time), line, labels, attributes, severity, trace, span, sites];
-  }
-  const value = new BigInt64Array(table.value.buffer, table.value.byteOffset, table.rows);
-  const values = new Float64Array(pick64(value, rows).buffer);
-  return [seriesText('name'), id, timestamp, { kind: 'double', values }, labels, sites];
+}
+
+function seriesText({ series, rank }: Table, row: number, column: string): string {
+  const entry = series[rank[row] ?? 0];
+  return (column === 'name' ? entry?.name : entry?.labels) ?? '';
 }
 
 function pick64(column: BigInt64Array, rows: readonly number[]): BigInt64Array<ArrayBuffer> {
@@ -234,25 +263,26 @@ function runsOf(rows: readonly number[], textOf: (row: number) => string | undef
 
 type Summary = Pick<SegmentFile, 'rows' | 'minTimestampUs' | 'maxTimestampUs' | 'bounds'>;
 
-function summaryOf({ signal, id, timestampUs, series, rank }: Table, order: readonly number[]): Summary {
-  const bound = (values: readonly (bigint | string)[], compare: (a: never, b: never) => number) => {
-    const [min, max] = extremes(values as never[], compare);
-    return { nulls: 0, min: String(min), max: String(max) };
-  };
-  const numbers = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
-  const of = (column: BigInt64Array): bigint[] => order.map((row) => column[row] ?? 0n);
-  const timestamp = bound(of(timestampUs), numbers);
-  const ids = bound(of(id), numbers);
-  const names = order.map((row) => series[rank[row] ?? 0]?.name ?? '');
+function summaryOf(table: Table, order: readonly number[]): Summary {
+  const bounds: Record<string, SegmentFile['bounds'][string]> = {};
+  for (const name of table.schema.boundColumns) {
+    const [min, max] = extremes(valuesToBound(table, order, name), compareValues);
+    bounds[name] = { nulls: 0, min: String(min), max: String(max) };
+  }
+  const { min: minTimestampUs, max: maxTimestampUs } = bounds.timestamp ?? {};
   return {
     rows: order.length,
-    minTimestampUs: Number(timestamp.min),
-    maxTimestampUs: Number(timestamp.max),
-    bounds:
-      signal === 'metrics'
-        ? { name: bound([...new Set(names)], compareUtf8), series_id: ids, timestamp }
-        : { stream_id: ids, timestamp },
+    minTimestampUs: Number(minTimestampUs),
+    maxTimestampUs: Number(maxTimestampUs),
+    bounds,
   };
+}
+
+function valuesToBound(table: Table, order: readonly number[], name: string): Value[] {
+  const source = table.schema.columns.find((column) => column.name === name)?.source;
+  if (source === 'series') return [...new Set(order.map((row) => seriesText(table, row, name)))];
+  const column = name === 'timestamp' ? table.timestampUs : table.columns.get(name);
+  return order.map((row) => column?.[row] ?? '');
 }
 
 function extremes<T>(values: readonly T[], compare: (a: T, b: T) => number): [T | undefined, T | undefined] {

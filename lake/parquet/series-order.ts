@@ -1,5 +1,6 @@
 import { FirnError } from '../base/errors.ts';
 import type { Signal } from '../model/batch.ts';
+import { hasSeriesName } from './row-table.ts';
 
 export interface RankedSeries {
   readonly id: bigint;
@@ -17,10 +18,11 @@ export function rankSeries(
   ids: readonly bigint[],
   labelsOf: ReadonlyMap<bigint, string>,
 ): RankedSeries[] {
+  const hasName = hasSeriesName(signal);
   const series = ids.map((id): RankedSeries => {
     const labels = labelsOf.get(id);
     if (labels === undefined) throw withoutLabels(signal, id);
-    return { id, labels, name: signal === 'metrics' ? nameOf(labels) : '' };
+    return { id, labels, name: hasName ? nameOf(labels) : '' };
   });
   return series.sort((a, b) => compareUtf8(a.name, b.name) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }

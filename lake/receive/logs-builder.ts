@@ -1,5 +1,6 @@
 import type { LogsBatch, SeriesEntry } from '../model/batch.ts';
 import type { CachedSeries } from './series-cache.ts';
+import { createDoubtColumns, type TimeDoubt } from './time-doubt.ts';
 
 /** Grows the columns of a logs batch row by row. */
 export interface LogsBuilder {
@@ -18,17 +19,20 @@ interface LogRecord {
   readonly severity?: string;
   readonly traceId?: string;
   readonly spanId?: string;
+  readonly doubt?: TimeDoubt;
 }
 
 export function createLogsBuilder(): LogsBuilder {
   let columns = createColumns();
   let entries = new Map<bigint, SeriesEntry>();
+  const doubts = createDoubtColumns();
   return {
     get rows() {
       return columns.line.length;
     },
     append: (stream, record) => {
       if (stream.pending !== undefined) entries.set(stream.pending.id, stream.pending);
+      if (record.doubt !== undefined) doubts.add(columns.line.length, record.doubt);
       columns.streamHalves.push(stream.idLow, stream.idHigh);
       columns.timestampNs.push(record.timestampNs);
       columns.line.push(record.line);
@@ -46,6 +50,7 @@ export function createLogsBuilder(): LogsBuilder {
         timestampNs: BigInt64Array.from(timestampNs),
         ...text,
         series: [...entries.values()],
+        ...doubts.finish(text.line.length),
       };
       columns = createColumns();
       entries = new Map();

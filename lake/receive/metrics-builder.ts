@@ -1,11 +1,12 @@
 import { writeInt64 } from '../base/int64.ts';
 import type { MetricMetadata, MetricsBatch, SeriesEntry } from '../model/batch.ts';
 import type { CachedSeries } from './series-cache.ts';
+import { createDoubtColumns, type TimeDoubt } from './time-doubt.ts';
 
 /** Grows the columns of a metrics batch row by row. */
 export interface MetricsBuilder {
   readonly rows: number;
-  append(series: CachedSeries, timestampUs: number, value: number): void;
+  append(series: CachedSeries, timestampUs: number, value: number, doubt?: TimeDoubt): void;
   /** The value as the two halves of its IEEE 754 bits, so that NaN payloads stay as they are. */
   appendBits(series: CachedSeries, timestampUs: number, low: number, high: number): void;
   describe(metadata: MetricMetadata): void;
@@ -20,6 +21,7 @@ export function createMetricsBuilder(): MetricsBuilder {
   let columns = createColumns(rowsFirst);
   let entries = new Map<bigint, SeriesEntry>();
   let metadata: MetricMetadata[] = [];
+  const doubts = createDoubtColumns();
 
   const appendKey = (series: CachedSeries, timestampUs: number): void => {
     if (rows === columns.seriesId.length) columns = doubled(columns);
@@ -33,8 +35,9 @@ export function createMetricsBuilder(): MetricsBuilder {
     get rows() {
       return rows;
     },
-    append: (series, timestampUs, value) => {
+    append: (series, timestampUs, value, doubt) => {
       appendKey(series, timestampUs);
+      if (doubt !== undefined) doubts.add(rows, doubt);
       columns.value[rows++] = value;
     },
     appendBits: (series, timestampUs, low, high) => {
@@ -53,6 +56,7 @@ export function createMetricsBuilder(): MetricsBuilder {
         value: columns.value.subarray(0, rows),
         series: [...entries.values()],
         metadata,
+        ...doubts.finish(rows),
       };
       rows = 0;
       columns = createColumns(rowsFirst);

@@ -1,8 +1,8 @@
 import type { Signal } from '../model/batch.ts';
 
 /**
- * Each table's columns, defined once. Parquet, Iceberg and SQL schemas are derived from these.
- * Field ids are for ever: a column may be added with a new id, never renumbered.
+ * Each table's columns, defined once. Parquet, Iceberg and SQL schemas are derived from these, and so is how batches
+ * become rows. Field ids are for ever: a column may be added with a new id, optional, never renumbered.
  */
 export interface Column {
   readonly fieldId: number;
@@ -10,58 +10,137 @@ export interface Column {
   readonly type: ColumnType;
   readonly required: boolean;
   readonly doc: string;
+  readonly source: ColumnSource;
 }
 
 /** Iceberg's names. `timestamptz` is microseconds since the Unix epoch, UTC. */
 export type ColumnType = 'long' | 'double' | 'string' | 'timestamptz';
 
+/**
+ * Where a row's value comes from when it is written: a column of the batch, the labels of its series, the site of the
+ * gateway, or another column, whose nanoseconds are rounded down.
+ */
+type ColumnSource = 'batch' | 'series' | 'site' | { readonly nanoseconds: string };
+
 export interface TableSchema {
   readonly table: Signal;
+  readonly doc: string;
   readonly columns: readonly Column[];
-  /** Files and segments are sorted by these columns, ascending, nulls first. */
+  /** The column with the id of a row's series. Absent: rows belong to no series. */
+  readonly seriesColumn?: string;
+  /** Files and segments are sorted by these columns, ascending, nulls first. A series' own columns come first. */
   readonly sortBy: readonly string[];
-  /** Columns whose bounds go into manifests, for pruning. `timestamp` also makes the day partition. */
+  /** Columns whose bounds go into manifests, for pruning; all required. `timestamp` also makes the day partition. */
   readonly boundColumns: readonly string[];
 }
 
-const column = (fieldId: number, name: string, type: ColumnType, required: boolean, doc: string): Column => ({
-  fieldId,
-  name,
-  type,
-  required,
-  doc,
-});
+function column(
+  fieldId: number,
+  name: string,
+  type: ColumnType,
+  required: boolean,
+  doc: string,
+  source: ColumnSource = 'batch',
+): Column {
+  return { fieldId, name, type, required, doc, source };
+}
+
+const siteDoc = 'Site of the gateway that received it';
+const qualityDoc =
+  "Why timestamp is not the device's own time: device-past, device-future; NULL for a normal row";
+const deviceDoc = 'What the device said the time was, where that was not believable; else NULL';
 
 export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
   metrics: {
     table: 'metrics',
+    doc: 'Samples of all metrics',
     columns: [
-      column(1, 'name', 'string', true, 'Metric name (the label __name__)'),
+      column(1, 'name', 'string', true, 'Metric name (the label __name__)', 'series'),
       column(2, 'series_id', 'long', true, 'xxHash64 of labels: the same series has the same id everywhere'),
       column(3, 'timestamp', 'timestamptz', true, 'Time of the sample, UTC'),
       column(4, 'value', 'double', false, 'Value of the sample'),
-      column(5, 'labels', 'string', true, 'All labels of the series as sorted JSON, __name__ included'),
-      column(6, 'site', 'string', true, 'Site of the gateway that received it'),
+      column(
+        5,
+        'labels',
+        'string',
+        true,
+        'All labels of the series as sorted JSON, __name__ included',
+        'series',
+      ),
+      column(6, 'site', 'string', true, siteDoc, 'site'),
+      column(7, 'quality', 'string', false, qualityDoc),
+      column(8, 'device_timestamp', 'timestamptz', false, deviceDoc),
     ],
+    seriesColumn: 'series_id',
     sortBy: ['name', 'series_id', 'timestamp'],
     boundColumns: ['name', 'series_id', 'timestamp'],
   },
   logs: {
     table: 'logs',
+    doc: 'Log lines of all streams',
     columns: [
       column(1, 'stream_id', 'long', true, 'xxHash64 of labels: the same stream has the same id everywhere'),
-      column(2, 'timestamp', 'timestamptz', true, 'Time of the line, UTC, microseconds'),
+      column(2, 'timestamp', 'timestamptz', true, 'Time of the line, UTC, microseconds', {
+        nanoseconds: 'timestamp_ns',
+      }),
       column(3, 'timestamp_ns', 'long', true, 'Exact time of the line, nanoseconds since the Unix epoch'),
       column(4, 'line', 'string', true, 'The log line'),
-      column(5, 'labels', 'string', true, 'Labels of the stream as sorted JSON'),
+      column(5, 'labels', 'string', true, 'Labels of the stream as sorted JSON', 'series'),
       column(6, 'attributes', 'string', false, 'Structured metadata of the line as sorted JSON'),
       column(7, 'severity', 'string', false, 'Severity as the source gave it'),
       column(8, 'trace_id', 'string', false, 'Trace the line belongs to, hex'),
       column(9, 'span_id', 'string', false, 'Span the line belongs to, hex'),
-      column(10, 'site', 'string', true, 'Site of the gateway that received it'),
+      column(10, 'site', 'string', true, siteDoc, 'site'),
+      column(11, 'quality', 'string', false, qualityDoc),
+      column(12, 'device_timestamp', 'timestamptz', false, deviceDoc),
     ],
+    seriesColumn: 'stream_id',
     sortBy: ['stream_id', 'timestamp_ns'],
     boundColumns: ['stream_id', 'timestamp'],
+  },
+  metrics_1m: {
+    table: 'metrics_1m',
+    doc: 'One-minute rollups of metrics, made where the samples could not be kept',
+    columns: [
+      column(1, 'name', 'string', true, 'Metric name (the label __name__)', 'series'),
+      column(2, 'series_id', 'long', true, 'xxHash64 of labels: the same series has the same id everywhere'),
+      column(3, 'timestamp', 'timestamptz', true, 'Start of the minute, UTC'),
+      column(4, 'min', 'double', false, 'Smallest value of the minute'),
+      column(5, 'max', 'double', false, 'Largest value of the minute'),
+      column(6, 'sum', 'double', false, 'Sum of the values of the minute'),
+      column(7, 'count', 'long', true, 'How many samples the minute had'),
+      column(8, 'last', 'double', false, 'Last value of the minute'),
+      column(
+        9,
+        'labels',
+        'string',
+        true,
+        'All labels of the series as sorted JSON, __name__ included',
+        'series',
+      ),
+      column(10, 'site', 'string', true, siteDoc, 'site'),
+    ],
+    seriesColumn: 'series_id',
+    sortBy: ['name', 'series_id', 'timestamp'],
+    boundColumns: ['name', 'series_id', 'timestamp'],
+  },
+  gaps: {
+    table: 'gaps',
+    doc: 'Time ranges whose rows are missing, or are there as rollups only, and why',
+    columns: [
+      column(1, 'timestamp', 'timestamptz', true, 'Start of the range, UTC'),
+      column(2, 'end_timestamp', 'timestamptz', true, 'End of the range, UTC'),
+      column(3, 'signal', 'string', true, 'Table whose rows are missing'),
+      column(4, 'class', 'string', true, 'Class of the streams: alarms, metrics, logs'),
+      column(5, 'kind', 'string', true, 'gap: rows are missing; rollup: they are in metrics_1m'),
+      column(6, 'reason', 'string', true, 'Why'),
+      column(7, 'rows', 'long', false, 'How many rows are missing; NULL where it is not known'),
+      column(8, 'detail', 'string', false, 'More about it'),
+      column(9, 'gateway', 'string', true, 'Gateway that reports it'),
+      column(10, 'site', 'string', true, 'Site of that gateway', 'site'),
+    ],
+    sortBy: ['timestamp'],
+    boundColumns: ['timestamp'],
   },
 };
 

@@ -23,10 +23,18 @@ const labels = '{"__name__":"http_requests_total","a.b":"dot","service":"api-gat
 const rows: Readonly<Record<Signal, string>> = {
   metrics: `(SELECT CASE WHEN i % 3 = 0 THEN 'up' ELSE 'http_requests_total' END AS name, i AS series_id,
     make_timestamptz(${nowUs} - i * 600000000) AS timestamp, CAST(i AS DOUBLE) AS value,
-    ${sqlText(labels)} AS labels, 'plant' AS site FROM range(20) t(i))`,
+    ${sqlText(labels)} AS labels, 'plant' AS site, CASE WHEN i = 7 THEN 'device-past' END AS quality,
+    CASE WHEN i = 7 THEN make_timestamptz(0) END AS device_timestamp FROM range(20) t(i))`,
   logs: `(SELECT 1::BIGINT AS stream_id, make_timestamptz(${nowUs} - i * 600000000) AS timestamp, i AS timestamp_ns,
     'line ' || i AS line, ${sqlText(labels)} AS labels, NULL::VARCHAR AS attributes, 'info' AS severity,
-    NULL::VARCHAR AS trace_id, NULL::VARCHAR AS span_id, 'plant' AS site FROM range(3) t(i))`,
+    NULL::VARCHAR AS trace_id, NULL::VARCHAR AS span_id, 'plant' AS site, NULL::VARCHAR AS quality,
+    NULL::TIMESTAMPTZ AS device_timestamp FROM range(3) t(i))`,
+  metrics_1m: `(SELECT 'up' AS name, i AS series_id, make_timestamptz(${nowUs} - i * 60000000) AS timestamp,
+    1.5::DOUBLE AS min, 3.5::DOUBLE AS max, 5::DOUBLE AS sum, 2::BIGINT AS count, 3.5::DOUBLE AS last,
+    ${sqlText(labels)} AS labels, 'plant' AS site FROM range(2) t(i))`,
+  gaps: `(SELECT make_timestamptz(${nowUs} - 3600000000) AS timestamp, make_timestamptz(${nowUs}) AS end_timestamp,
+    'metrics' AS signal, 'metrics' AS class, 'gap' AS kind, 'disk-full' AS reason, 120::BIGINT AS rows,
+    NULL::VARCHAR AS detail, 'gw-1' AS gateway, 'plant' AS site)`,
 };
 
 let folder: string;

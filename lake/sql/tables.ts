@@ -1,24 +1,20 @@
 import type { Signal } from '../model/batch.ts';
-import { type ColumnType, tableSchemas } from '../schema/tables.ts';
+import { duckdbTypes } from '../schema/duckdb-types.ts';
+import { tableSchemas } from '../schema/tables.ts';
 
 // What Firn's tables look like in SQL: the columns of the schema, and second names for some that clients of other lakes
-// use. `SELECT *` gives each column once, under its own name.
+// use (`timeend` is Grafana's, of annotations). `SELECT *` gives each column once, under its own name.
 
 /** Second names of columns, by table. */
 export const columnAliases: Readonly<Record<Signal, Readonly<Record<string, string>>>> = {
   metrics: { __name__: 'name', time: 'timestamp' },
   logs: { time: 'timestamp', message: 'line' },
+  metrics_1m: { __name__: 'name', time: 'timestamp' },
+  gaps: { time: 'timestamp', timeend: 'end_timestamp' },
 };
 
 /** Text columns that hold JSON, and are JSON in SQL. */
 export const jsonColumns: ReadonlySet<string> = new Set(['labels', 'attributes']);
-
-const duckdbTypes: Readonly<Record<ColumnType, string>> = {
-  long: 'BIGINT',
-  double: 'DOUBLE',
-  string: 'VARCHAR',
-  timestamptz: 'TIMESTAMPTZ',
-};
 
 /** What stands in a FROM clause for a table whose rows `from` yields. */
 export function tableSql(table: Signal, from: string): string {

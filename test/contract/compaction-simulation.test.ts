@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { openTable } from '../../cloud/catalog/table.ts';
+import { openTable, openTables } from '../../cloud/catalog/table.ts';
 import { commitShipments } from '../../cloud/ingest/commit-shipments.ts';
 import { ingestLimits, openTenantIngest } from '../../cloud/ingest/tenant-ingest.ts';
 import { type CompactOptions, compactOnce } from '../../cloud/maintain/compact.ts';
@@ -9,7 +9,6 @@ import { maintainDefaults } from '../../cloud/maintain/maintain.ts';
 import { type ReplaceFiles, replaceFiles } from '../../cloud/maintain/replace-files.ts';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import { createLogger } from '../../lake/base/log.ts';
-import type { Signal } from '../../lake/model/batch.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import type { SegmentFile } from '../../lake/parquet/segment-writer.ts';
 import { locationOf, seededRandom, seededUuid, stillClock, tenant } from './lake-fixtures.ts';
@@ -98,11 +97,9 @@ function mortalStore(world: World): { store: ObjectStore; isDead(): boolean } {
 const ingester =
   ({ clock, random }: World) =>
   (store: ObjectStore): Work => {
-    const table = (signal: Signal) =>
-      openTable({ store, tenant, signal, locationOf, clock, limits: tableLimits });
     const ingest = openTenantIngest({
       tenant,
-      tables: { metrics: table('metrics'), logs: table('logs') },
+      tables: openTables({ store, tenant, locationOf, clock, limits: tableLimits }),
       logger: createLogger('silent'),
       limits: { ...ingestLimits, shipmentsPerRoundMax: 2, marksLagMax: 3 },
       verify: 'sha256',

@@ -6,6 +6,7 @@ import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Merger, mergerDefaults, startMerger } from '../../gateway/seal/merger.ts';
+import { createSegmentClaims } from '../../gateway/seal/segment-claims.ts';
 import { type Sealer, sealerDefaults, startSealer } from '../../gateway/seal/sealer.ts';
 import { createFilePins } from '../../gateway/tables/file-pins.ts';
 import {
@@ -19,6 +20,7 @@ import { openWalReader } from '../../gateway/wal/reader.ts';
 import type { Wal } from '../../gateway/wal/wal.ts';
 import { systemClock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
+import { signals } from '../../lake/model/batch.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
@@ -39,7 +41,7 @@ interface House {
   readonly sealer: Sealer;
   readonly merger: Merger;
   readonly lines: string[];
-  markAllShipped(): Promise<void>;
+  markAllCommitted(): Promise<void>;
 }
 
 let house: House;
@@ -83,6 +85,8 @@ async function build(options: Partial<GatewayTablesOptions> = {}, retentionHours
     startMerger({
       ...shared,
       wal,
+      gateway: gatewayId('gw'),
+      claims: createSegmentClaims(),
       discard: pins.discard,
       mergeFilesMin: 3,
       mergeIntervalMs: 1e6,
@@ -91,11 +95,15 @@ async function build(options: Partial<GatewayTablesOptions> = {}, retentionHours
   );
   const connection = await engine.connect();
   close.defer(() => connection.closeSync());
-  const markAllShipped = async (): Promise<void> => {
+  const markAllCommitted = async (): Promise<void> => {
     using reader = openWalReader(wal.path);
-    for (const { number } of reader.shipments('sealed')) await wal.markShipped(number, 1);
+    const waiting = signals.flatMap((signal) => reader.segments(signal)).filter(({ committed }) => !committed);
+    const identity = { tenant: 'demo', site: 'plant', gateway: 'gw' };
+    const paths = waiting.map(({ path }) => path);
+    const number = await wal.compose({ identity, composedUs: 1, progress: {}, paths });
+    await wal.applyReceipt({ epoch: wal.epoch, number, refused: [] });
   };
-  return { folder, wal, engine, connection, tables, sealer, merger, lines, markAllShipped };
+  return { folder, wal, engine, connection, tables, sealer, merger, lines, markAllCommitted };
 }
 
 const files = (signal = 'metrics'): string[] => {
@@ -186,7 +194,7 @@ test('a row is the same in the tail, in its segment and after a merge', async ()
     await house.sealer.sealNow();
   }
   const before = await rows();
-  await house.markAllShipped();
+  await house.markAllCommitted();
   await house.merger.runNow();
   expect(house.merger.status.merges).toBeGreaterThan(0);
   expect(await rows()).toEqual(before);
@@ -204,7 +212,7 @@ test('a view stays as it was, whatever is appended, sealed and merged after it',
   }
   await house.sealer.sealNow();
   await using third = await house.tables.open('metrics', {});
-  await house.markAllShipped();
+  await house.markAllCommitted();
   await house.merger.runNow();
   expect(house.merger.status.merges).toBe(1);
   expect([await valuesIn(first), await valuesIn(second), await valuesIn(third), await valuesNow()]).toEqual([
@@ -243,7 +251,7 @@ test('merged files are deleted when the last view that reads them is closed', as
   const other = await house.tables.open('metrics', {});
   await house.merger.runNow();
   expect(files().length).toBe(3); // not shipped yet
-  await house.markAllShipped();
+  await house.markAllCommitted();
   await house.merger.runNow();
   expect(files().length).toBe(4);
   await one[Symbol.asyncDispose]();
@@ -278,7 +286,7 @@ test('local files that are shipped and past their retention are removed; others 
   await house.sealer.sealNow();
   await house.merger.runNow();
   expect(await valuesNow()).toEqual([1, 2]);
-  await house.markAllShipped();
+  await house.markAllCommitted();
   await house.merger.runNow();
   expect(await valuesNow()).toEqual([2]);
   expect([files().length, house.merger.status.removedFiles]).toEqual([1, 1]);
@@ -396,7 +404,7 @@ test('every view holds each acknowledged row exactly once', async () => {
         seal: () => house.sealer.sealNow(),
         'seal meanwhile': async () => meanwhile.push(house.sealer.sealNow()),
         'ship and merge': async () => {
-          await house.markAllShipped();
+          await house.markAllCommitted();
           meanwhile.push(house.merger.runNow());
         },
         open: () => openOne('metrics'),

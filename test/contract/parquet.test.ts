@@ -48,6 +48,8 @@ test('DuckDB reads files of both writers as one table, and prunes by their stati
       ['value', 'DOUBLE'],
       ['labels', 'VARCHAR'],
       ['site', 'VARCHAR'],
+      ['quality', 'VARCHAR'],
+      ['device_timestamp', 'TIMESTAMP WITH TIME ZONE'],
     ]);
     const found = await connection.runAndReadAll(
       `SELECT series_id, epoch_us(timestamp), value FROM ${from} WHERE series_id IN (1, -2) ORDER BY 1`,

@@ -6,11 +6,23 @@ import type { DuckDBInstance } from '@duckdb/node-api';
 import fc from 'fast-check';
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { Batch, Signal } from '../../lake/model/batch.ts';
 import { hashFile } from '../../lake/parquet/durable-file.ts';
 import type { SegmentFile, SegmentWriter } from '../../lake/parquet/segment-writer.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
-import { type LogRow, logsBatch, type MetricRow, metricsBatch, seriesOf } from './rows.ts';
+import {
+  type GapRow,
+  gapsBatch,
+  type LogRow,
+  logsBatch,
+  type MetricRow,
+  metricsBatch,
+  type RollupRow,
+  rollupBits,
+  rollupsBatch,
+  seriesOf,
+} from './rows.ts';
 
 // What every SegmentWriter must do. Files are read back with hyparquet, which shares no code with either writer; and
 // the bits of values with DuckDB, because hyparquet passes them through JavaScript arrays, which make NaNs quiet.
@@ -50,7 +62,7 @@ export function segmentWriterContract(
     duckdb.closeSync();
   });
 
-  const write = (batches: Parameters<SegmentWriter['write']>[0]['batches'], signal: 'metrics' | 'logs') =>
+  const write = (batches: Parameters<SegmentWriter['write']>[0]['batches'], signal: Signal) =>
     writer.write({
       signal,
       site: 'plant',
@@ -61,13 +73,18 @@ export function segmentWriterContract(
   const writeMetrics = (...batches: MetricRow[][]) => write(batches.map(metricsBatch), 'metrics');
   const writeLogs = (...batches: LogRow[][]) => write(batches.map(logsBatch), 'logs');
 
+  /** What the files hold, in their order, and that their summaries are true. */
+  async function storedIn(files: readonly SegmentFile[], signal: Signal): Promise<string[]> {
+    for (const file of files) await checkSummary(file, signal);
+    const rows = await Promise.all(files.map((file) => readRows(file, signal)));
+    return rows.flat().map((row) => textOf(signal, row));
+  }
+
   test(`${name}: metrics come back bit for bit, sorted, ties in order of arrival`, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(metricRows, { maxLength: 4 }), async (batches) => {
         const files = await writeMetrics(...batches);
-        const stored = (await Promise.all(files.map(readRows))).flat().map(metricText);
-        expect(stored).toEqual(expectedMetrics(batches.flat()).map(metricText));
-        for (const file of files) await checkSummary(file, 'metrics');
+        expect(await storedIn(files, 'metrics')).toEqual(expectedMetrics(batches.flat()));
       }),
       { numRuns: 60 },
     );
@@ -77,11 +94,29 @@ export function segmentWriterContract(
     await fc.assert(
       fc.asyncProperty(fc.array(logRows, { maxLength: 4 }), async (batches) => {
         const files = await writeLogs(...batches);
-        const stored = (await Promise.all(files.map(readRows))).flat().map(logText);
-        expect(stored).toEqual(expectedLogs(batches.flat()).map(logText));
-        for (const file of files) await checkSummary(file, 'logs');
+        expect(await storedIn(files, 'logs')).toEqual(expectedLogs(batches.flat()));
       }),
       { numRuns: 60 },
+    );
+  });
+
+  test(`${name}: rollups come back bit for bit, sorted like metrics`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(rollupRows, { maxLength: 3 }), async (batches) => {
+        const files = await write(batches.map(rollupsBatch), 'metrics_1m');
+        expect(await storedIn(files, 'metrics_1m')).toEqual(expectedRollups(batches.flat()));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test(`${name}: gaps come back with every text and null, sorted by their start`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(gapRows, { maxLength: 3 }), async (batches) => {
+        const files = await write(batches.map(gapsBatch), 'gaps');
+        expect(await storedIn(files, 'gaps')).toEqual(expectedGaps(batches.flat()));
+      }),
+      { numRuns: 40 },
     );
   });
 
@@ -95,12 +130,21 @@ export function segmentWriterContract(
       ['value', 4, 'DOUBLE', undefined, undefined],
       ['labels', 5, 'BYTE_ARRAY', 'UTF8', undefined],
       ['site', 6, 'BYTE_ARRAY', 'UTF8', undefined],
+      ['quality', 7, 'BYTE_ARRAY', 'UTF8', undefined],
+      ['device_timestamp', 8, 'INT64', 'TIMESTAMP_MICROS', true],
     ]);
-    const [logs] = await writeLogs([[1n, noon * 1000n, 'x', null, null]]);
-    if (logs === undefined) throw new Error('no file');
-    expect(columnsOf(logs).map(([column, id]) => [column, id])).toEqual(
-      tableSchemas.logs.columns.map((column) => [column.name, column.fieldId]),
-    );
+    const others: readonly Batch[] = [
+      logsBatch([[1n, noon * 1000n, 'x', null, null]]),
+      rollupsBatch([[1n, noon, one, 1n]]),
+      gapsBatch([[noon, noon, 'test', null, null]]),
+    ];
+    for (const batch of others) {
+      const [file] = await write([batch], batch.signal);
+      if (file === undefined) throw new Error('no file');
+      expect(columnsOf(file).map(([column, id]) => [column, id])).toEqual(
+        tableSchemas[batch.signal].columns.map((column) => [column.name, column.fieldId]),
+      );
+    }
   });
 
   test(`${name}: a stale marker stays one among other NaNs, also when values repeat`, async () => {
@@ -111,8 +155,8 @@ export function segmentWriterContract(
     );
     const [file] = await writeMetrics(rows);
     if (file === undefined) throw new Error('no file');
-    const stored = await readRows(file);
-    expect(stored.map((row) => row.bits)).toEqual(rows.map(([, , value]) => value));
+    const stored = await readRows(file, 'metrics');
+    expect(stored.map((row) => row.value)).toEqual(rows.map(([, , value]) => value));
   });
 
   test(`${name}: ${manyRows} rows of 300 series keep their order over row groups and pages`, async () => {
@@ -122,9 +166,9 @@ export function segmentWriterContract(
     );
     const [file] = await writeMetrics(rows);
     if (file === undefined) throw new Error('no file');
-    const stored = await readRows(file);
+    const stored = await readRows(file, 'metrics');
     expect(stored.length).toBe(rows.length);
-    expect(stored.map(metricText)).toEqual(expectedMetrics(rows).map(metricText));
+    expect(stored.map((row) => textOf('metrics', row))).toEqual(expectedMetrics(rows));
   });
 
   test(`${name}: the same rows make the same bytes, over whatever a crash left behind`, async () => {
@@ -169,27 +213,29 @@ export function segmentWriterContract(
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  /** Timestamps as microseconds; the value also as `bits`. */
-  async function readRows(segment: SegmentFile): Promise<StoredRow[]> {
+  /** Timestamps as microseconds, doubles as their bits. */
+  async function readRows(segment: SegmentFile, signal: Signal): Promise<StoredRow[]> {
     const bytes = readFileSync(segment.path);
     const rows = await parquetReadObjects({
       file: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length),
       compressors: { ZSTD: (input) => zstdDecompressSync(input) },
       parsers: { timestampFromMicroseconds: (value: bigint) => value } as never,
     });
-    if (rows[0]?.name === undefined) return rows;
+    const doubles = tableSchemas[signal].columns.filter(({ type }) => type === 'double');
+    if (doubles.length === 0) return rows;
     const connection = await duckdb.connect();
     try {
-      const sql = `SELECT value::BIT::BIGINT FROM read_parquet(${sqlText(segment.path)})`;
-      const bits = (await connection.runAndReadAll(sql)).getRows();
-      return rows.map((row, index) => ({ ...row, bits: bits[index]?.[0] }));
+      const bits = doubles.map(({ name: column }) => `"${column}"::BIT::BIGINT AS "${column}"`);
+      const sql = `SELECT ${bits.join(', ')} FROM read_parquet(${sqlText(segment.path)})`;
+      const found = (await connection.runAndReadAll(sql)).getRowObjects();
+      return rows.map((row, index) => ({ ...row, ...found[index] }));
     } finally {
       connection.closeSync();
     }
   }
 
-  async function checkSummary(file: SegmentFile, signal: 'metrics' | 'logs'): Promise<void> {
-    const rows = await readRows(file);
+  async function checkSummary(file: SegmentFile, signal: Signal): Promise<void> {
+    const rows = await readRows(file, signal);
     expect(await hashFile(file.path)).toEqual({ bytes: file.bytes, sha256: file.sha256 });
     expect(file.rows).toBe(rows.length);
     for (const column of tableSchemas[signal].boundColumns) {
@@ -212,15 +258,27 @@ export function segmentWriterContract(
 }
 
 // 8 series under 3 names, times in two days that often coincide, values that a dictionary would mix up.
-const metricRows: fc.Arbitrary<MetricRow[]> = fc.array(
-  fc.tuple(
-    fc.bigInt({ min: 0n, max: 7n }),
-    fc.bigInt({ min: 0n, max: 5n }).map((step) => noon + (step * day) / 4n),
-    fc.oneof(
-      fc.constantFrom(staleNan, plainNan, zero, minusZero, one),
-      fc.bigInt({ min: 0n, max: 2n ** 62n }),
-    ),
-  ),
+const someSeries = fc.bigInt({ min: 0n, max: 7n });
+const someTime = fc.bigInt({ min: 0n, max: 5n }).map((step) => noon + (step * day) / 4n);
+const someBits = fc.oneof(
+  fc.constantFrom(staleNan, plainNan, zero, minusZero, one),
+  fc.bigInt({ min: 0n, max: 2n ** 62n }),
+);
+/** Mostly absent, so that whole batches and files have none. */
+const someQuality = fc.option(fc.constantFrom('device-past', 'device-future'), { nil: null, freq: 1 });
+const someDevice = fc.option(
+  fc.bigInt({ min: -9_000_000_000_000_000_000n, max: 9_000_000_000_000_000_000n }),
+  {
+    nil: null,
+    freq: 1,
+  },
+);
+const metricRows: fc.Arbitrary<MetricRow[]> = fc.oneof(
+  fc.array(fc.tuple(someSeries, someTime, someBits), { maxLength: 40 }),
+  fc.array(fc.tuple(someSeries, someTime, someBits, someQuality, someDevice), { maxLength: 40 }),
+);
+const rollupRows: fc.Arbitrary<RollupRow[]> = fc.array(
+  fc.tuple(someSeries, someTime, someBits, fc.bigInt({ min: 0n, max: 60n })),
   { maxLength: 40 },
 );
 const someText = fc.oneof(
@@ -234,21 +292,34 @@ const logRows: fc.Arbitrary<LogRow[]> = fc.array(
     someText,
     fc.option(someText, { nil: null }),
     fc.option(someText, { nil: null }),
+    someQuality,
+    someDevice,
+  ),
+  { maxLength: 40 },
+);
+const gapRows: fc.Arbitrary<GapRow[]> = fc.array(
+  fc.tuple(
+    someTime,
+    someTime,
+    someText,
+    fc.option(fc.bigInt({ min: 0n, max: 2n ** 62n }), { nil: null }),
+    fc.option(someText, { nil: null }),
   ),
   { maxLength: 40 },
 );
 
-function expectedMetrics(rows: readonly MetricRow[]): StoredRow[] {
-  const stored = rows.map(([id, us, bits]) => {
+function expectedMetrics(rows: readonly MetricRow[]): string[] {
+  const stored = rows.map(([id, us, bits, quality = null, device = null]) => {
     const labels = seriesOf(id);
     const name = String(JSON.parse(labels).__name__);
-    return { name, series_id: id, timestamp: us, bits, labels, site: 'plant' };
+    const row = { name, series_id: id, timestamp: us, value: bits, labels, site: 'plant' };
+    return { ...row, quality, device_timestamp: device };
   });
-  return byDay(stored, ['name', 'series_id', 'timestamp']);
+  return byDay('metrics', stored);
 }
 
-function expectedLogs(rows: readonly LogRow[]): StoredRow[] {
-  const stored = rows.map(([id, ns, line, attributes, severity]) => ({
+function expectedLogs(rows: readonly LogRow[]): string[] {
+  const stored = rows.map(([id, ns, line, attributes, severity, quality = null, device = null]) => ({
     stream_id: id,
     timestamp: (ns - (((ns % 1000n) + 1000n) % 1000n)) / 1000n,
     timestamp_ns: ns,
@@ -259,21 +330,39 @@ function expectedLogs(rows: readonly LogRow[]): StoredRow[] {
     trace_id: null,
     span_id: 'ab',
     site: 'plant',
+    quality,
+    device_timestamp: device,
   }));
-  return byDay(stored, ['stream_id', 'timestamp_ns']);
+  return byDay('logs', stored);
 }
 
-/** Stable, so that ties stay in order of arrival. */
-function byDay<T extends StoredRow & { readonly timestamp: bigint }>(
-  rows: T[],
-  columns: readonly string[],
-): T[] {
-  const dayOf = (row: T): bigint => (row.timestamp - (((row.timestamp % day) + day) % day)) / day;
-  return rows.toSorted((a, b) => {
+function expectedRollups(rows: readonly RollupRow[]): string[] {
+  const stored = rows.map(([id, us, bits, count]) => {
+    const labels = seriesOf(id);
+    const name = String(JSON.parse(labels).__name__);
+    return { name, series_id: id, timestamp: us, ...rollupBits(bits), count, labels, site: 'plant' };
+  });
+  return byDay('metrics_1m', stored);
+}
+
+function expectedGaps(rows: readonly GapRow[]): string[] {
+  const stored = rows.map(([from, to, reason, missing, detail]) => ({
+    ...{ timestamp: from, end_timestamp: to, signal: 'metrics', class: 'metrics', kind: 'gap', reason },
+    ...{ rows: missing, detail, gateway: 'gw-1', site: 'plant' },
+  }));
+  return byDay('gaps', stored);
+}
+
+/** As texts, sorted as files are. Stable, so that ties stay in order of arrival. */
+function byDay(signal: Signal, rows: readonly (StoredRow & { readonly timestamp: bigint })[]): string[] {
+  const dayOf = ({ timestamp }: { readonly timestamp: bigint }): bigint =>
+    (timestamp - (((timestamp % day) + day) % day)) / day;
+  const sorted = rows.toSorted((a, b) => {
     let order = compareStored(dayOf(a), dayOf(b));
-    for (const column of columns) order ||= compareStored(a[column], b[column]);
+    for (const column of tableSchemas[signal].sortBy) order ||= compareStored(a[column], b[column]);
     return order;
   });
+  return sorted.map((row) => textOf(signal, row));
 }
 
 function compareStored(a: unknown, b: unknown): number {
@@ -283,11 +372,9 @@ function compareStored(a: unknown, b: unknown): number {
 }
 
 /** Compared as text: a matcher would take one NaN for another. */
-const metricText = (row: StoredRow): string =>
-  [row.name, row.series_id, row.timestamp, row.bits, row.labels, row.site].join(' | ');
-const logText = (row: StoredRow): string =>
+const textOf = (signal: Signal, row: StoredRow): string =>
   JSON.stringify(
-    tableSchemas.logs.columns.map(({ name }) => [name, row[name]]),
+    tableSchemas[signal].columns.map(({ name }) => [name, row[name] ?? null]),
     (_, value) => (typeof value === 'bigint' ? String(value) : value),
   );
 

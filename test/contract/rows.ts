@@ -1,12 +1,36 @@
-import type { LogsBatch, MetricsBatch } from '../../lake/model/batch.ts';
+import type {
+  GapsBatch,
+  LogsBatch,
+  MetricsBatch,
+  RollupsBatch,
+  SeriesEntry,
+} from '../../lake/model/batch.ts';
 
-export type MetricRow = readonly [series: bigint, timestampUs: bigint, valueBits: bigint];
+/** `quality` and `device` are null where they are left out. */
+export type MetricRow = readonly [
+  series: bigint,
+  timestampUs: bigint,
+  valueBits: bigint,
+  quality?: string | null,
+  device?: bigint | null,
+];
 export type LogRow = readonly [
   stream: bigint,
   timestampNs: bigint,
   line: string,
   attributes: string | null,
   severity: string | null,
+  quality?: string | null,
+  device?: bigint | null,
+];
+/** The bits of min, max, sum and last follow from those of one value. */
+export type RollupRow = readonly [series: bigint, timestampUs: bigint, valueBits: bigint, count: bigint];
+export type GapRow = readonly [
+  fromUs: bigint,
+  toUs: bigint,
+  reason: string,
+  rows: bigint | null,
+  detail: string | null,
 ];
 
 /** Names whose order differs between UTF-8 and UTF-16, and one series without a name's usual letters. */
@@ -17,15 +41,35 @@ export function seriesOf(id: bigint): string {
   return JSON.stringify({ __name__: names[Number(id % 4n)], site: 'plant', topic: `plant/sensor-${id}` });
 }
 
+const entriesOf = (rows: readonly (readonly [bigint, ...unknown[]])[]): SeriesEntry[] =>
+  [...new Set(rows.map(([id]) => id))].map((id) => ({ id, labels: seriesOf(id) }));
+
+const doubles = (bits: readonly bigint[]): Float64Array => new Float64Array(BigInt64Array.from(bits).buffer);
+
+/** A column is left out when all of it is null, as receivers do. */
+function qualityOf(
+  qualities: readonly (string | null | undefined)[],
+  devices: readonly (bigint | null | undefined)[],
+): Pick<MetricsBatch, 'quality' | 'deviceTimestampUs'> {
+  return {
+    ...(qualities.some((quality) => quality != null) && { quality: qualities.map((value) => value ?? null) }),
+    ...(devices.some((us) => us != null) && { deviceTimestampUs: devices.map((value) => value ?? null) }),
+  };
+}
+
 export function metricsBatch(rows: readonly MetricRow[]): MetricsBatch {
   return {
     signal: 'metrics',
     rows: rows.length,
     seriesId: BigInt64Array.from(rows, ([id]) => id),
     timestampUs: BigInt64Array.from(rows, ([, us]) => us),
-    value: new Float64Array(BigInt64Array.from(rows, ([, , bits]) => bits).buffer),
-    series: [...new Set(rows.map(([id]) => id))].map((id) => ({ id, labels: seriesOf(id) })),
+    value: doubles(rows.map(([, , bits]) => bits)),
+    series: entriesOf(rows),
     metadata: [],
+    ...qualityOf(
+      rows.map(([, , , quality]) => quality),
+      rows.map(([, , , , device]) => device),
+    ),
   };
 }
 
@@ -40,6 +84,47 @@ export function logsBatch(rows: readonly LogRow[]): LogsBatch {
     severity: rows.map(([, , , , severity]) => severity),
     traceId: rows.map(() => null),
     spanId: rows.map(() => 'ab'),
-    series: [...new Set(rows.map(([id]) => id))].map((id) => ({ id, labels: seriesOf(id) })),
+    series: entriesOf(rows),
+    ...qualityOf(
+      rows.map(([, , , , , quality]) => quality),
+      rows.map(([, , , , , , device]) => device),
+    ),
+  };
+}
+
+/** What a rollup row's doubles are, as bits. */
+export const rollupBits = (bits: bigint) => ({ min: bits, max: bits ^ 1n, sum: bits ^ 2n, last: bits ^ 3n });
+
+export function rollupsBatch(rows: readonly RollupRow[]): RollupsBatch {
+  const column = (name: 'min' | 'max' | 'sum' | 'last') =>
+    doubles(rows.map(([, , bits]) => rollupBits(bits)[name]));
+  return {
+    signal: 'metrics_1m',
+    rows: rows.length,
+    seriesId: BigInt64Array.from(rows, ([id]) => id),
+    timestampUs: BigInt64Array.from(rows, ([, us]) => us),
+    min: column('min'),
+    max: column('max'),
+    sum: column('sum'),
+    count: BigInt64Array.from(rows, ([, , , count]) => count),
+    last: column('last'),
+    series: entriesOf(rows),
+  };
+}
+
+export function gapsBatch(rows: readonly GapRow[]): GapsBatch {
+  return {
+    signal: 'gaps',
+    rows: rows.length,
+    fromUs: BigInt64Array.from(rows, ([from]) => from),
+    toUs: BigInt64Array.from(rows, ([, to]) => to),
+    ofSignal: rows.map(() => 'metrics'),
+    ofClass: rows.map(() => 'metrics'),
+    kind: rows.map(() => 'gap'),
+    reason: rows.map(([, , reason]) => reason),
+    rowsMissing: rows.map(([, , , missing]) => missing),
+    detail: rows.map(([, , , , detail]) => detail),
+    gateway: rows.map(() => 'gw-1'),
+    series: [],
   };
 }

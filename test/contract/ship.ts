@@ -3,6 +3,7 @@ import type { Batch } from '../../lake/model/batch.ts';
 import { gatewayId } from '../../lake/model/ids.ts';
 import { segmentKey, segmentName } from '../../lake/model/keys.ts';
 import type { ManifestSegment } from '../../lake/model/manifest.ts';
+import { classOfSignal } from '../../lake/model/stream-class.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import type { SegmentWriter } from '../../lake/parquet/segment-writer.ts';
 import { tenant } from './lake-fixtures.ts';
@@ -35,24 +36,24 @@ export async function ship(shipment: {
         tenant,
         gatewayId(gateway),
         batch.signal,
-        segmentName(1, fromSeq, toSeq, file.day),
+        segmentName({ epoch: 1, fromSeq, toSeq, day: file.day }),
       );
       await store.putFile(key, path);
-      segments.push({ ...file, key, signal: batch.signal, columns: writer.columns });
+      const shared = { signal: batch.signal, class: classOfSignal(batch.signal), clock: 'trusted' as const };
+      segments.push({ ...file, ...shared, key, columns: writer.columns });
     }
   }
   const { key, body } = manifestUpload({
-    format: 1,
+    format: 2,
     tenant,
     site: 'plant',
     gateway,
     epoch: 1,
     number,
-    fromSeq,
-    toSeq,
-    sealedUs: 1,
+    composedUs: 1,
     segments,
     metadata: [{ name: 'up', type: 'gauge', help: 'whether it is', unit: '' }],
+    progress: {},
   });
   await store.put(key, body);
 }

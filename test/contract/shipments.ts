@@ -3,6 +3,7 @@ import type { Signal } from '../../lake/model/batch.ts';
 import { gatewayId, type TenantId } from '../../lake/model/ids.ts';
 import { manifestKey, segmentKey, segmentName } from '../../lake/model/keys.ts';
 import { type ManifestSegment, printManifest, type ShipmentManifest } from '../../lake/model/manifest.ts';
+import { classOfSignal } from '../../lake/model/stream-class.ts';
 import { tenant } from './lake-fixtures.ts';
 
 /** An object as a gateway would put it. */
@@ -35,7 +36,7 @@ export function madeShipment(options: {
   const [fromSeq, toSeq] = [(number - 1) * 10, number * 10];
   const day = '2023-11-14';
   const made = signals.map((signal): { segment: ManifestSegment; upload: Upload } => {
-    const key = segmentKey(owner, gatewayId(gateway), signal, segmentName(epoch, fromSeq, toSeq, day));
+    const key = segmentKey(owner, gatewayId(gateway), signal, segmentName({ epoch, fromSeq, toSeq, day }));
     const body = Buffer.from(`segment ${key}`);
     const segment = {
       key,
@@ -48,21 +49,22 @@ export function madeShipment(options: {
       maxTimestampUs: firstDayUs + number,
       bounds: { timestamp: { nulls: 0, min: String(firstDayUs), max: String(firstDayUs + number) } },
       columns: 'field-ids' as const,
+      class: classOfSignal(signal),
+      clock: 'trusted' as const,
     };
     return { segment, upload: { key, body } };
   });
   const manifest: ShipmentManifest = {
-    format: 1,
+    format: 2,
     tenant: owner,
     site: 'plant',
     gateway,
     epoch,
     number,
-    fromSeq,
-    toSeq,
-    sealedUs: firstDayUs + number,
+    composedUs: firstDayUs + number,
     segments: made.map(({ segment }) => segment),
     metadata,
+    progress: {},
   };
   return { manifest, uploads: [...made.map(({ upload }) => upload), manifestUpload(manifest)] };
 }

@@ -10,6 +10,9 @@ const codeOf: Readonly<Record<string, ErrorCode>> = {
   EROFS: 'denied',
 };
 
+/** A disk that is full or damaged has answered; with these, a disk or a network share is out of reach. */
+const unreachable = ['ENODEV', 'ENXIO', 'ESTALE', 'ETIMEDOUT', 'EHOSTDOWN', 'EHOSTUNREACH', 'ENOTCONN'];
+
 /** File systems without hard links (FAT, some network shares) can't do put-if-absent; they say so in these ways. */
 const noHardLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
 
@@ -29,13 +32,15 @@ export const isAbsence = (error: unknown): error is FileError =>
 export function fileError(operation: string, key: string, error: unknown): unknown {
   if (!isFileError(error)) return error;
   const unsupported = error.syscall === 'link' && noHardLinks.includes(error.code);
+  const code = unsupported ? 'unsupported' : (codeOf[error.code] ?? 'unavailable');
   return new FirnError({
-    code: unsupported ? 'unsupported' : (codeOf[error.code] ?? 'unavailable'),
+    code,
     operation,
     subject: key,
     message: `can't ${operation} ${key}: ${messageOf(error)}`,
     ...(unsupported ? { hint: 'put the store on a file system that has hard links' } : {}),
     cause: error,
+    ...(code === 'unavailable' ? { answered: !unreachable.includes(error.code) } : {}),
   });
 }
 

@@ -96,4 +96,5 @@ const rootLost = (operation: string, path: string, why: string): FirnError =>
     subject: path,
     message: `can't ${operation}: the store's folder ${path} is lost: ${why}`,
     hint: 'mount the disk, or put the folder back',
+    answered: false,
   });

@@ -79,4 +79,5 @@ const waitedTooLong = (operation: string, key: string): FirnError =>
     subject: key,
     message: `can't ${operation} ${key}: no turn to write it within ${turnWaitMsMax} ms`,
     hint: 'too many writers of one key, or a very slow disk',
+    answered: true,
   });

@@ -196,4 +196,5 @@ const turnLost = (operation: string, key: string): FirnError =>
     operation,
     subject: key,
     message: `can't ${operation} ${key}: it took so long that another writer took its turn away`,
+    answered: true,
   });

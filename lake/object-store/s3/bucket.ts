@@ -22,6 +22,8 @@ export interface Bucket {
   readonly client: S3Client;
   readonly limits: S3Limits;
   readonly clock: Clock;
+  /** The service's URL, '' for AWS. */
+  readonly place: string;
   readonly name: string;
   /** Before every key: '' or ending in `/`. */
   readonly prefix: string;

@@ -7,10 +7,13 @@ import {
   CreateMultipartUploadCommand,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
+import { hasCode } from '../../base/errors.ts';
 import { localFileError } from '../local-file.ts';
 import type { ObjectInfo, WriteOptions } from '../object-store.ts';
-import { abortable, addressOf, type Bucket, bareEtag, head, writeIdName } from './bucket.ts';
-import { statusOf } from './s3-errors.ts';
+import { abortable, addressOf, type Bucket, bareEtag, head, type ObjectHead, writeIdName } from './bucket.ts';
+import { sendPaced } from './paced.ts';
+import { nameOf, s3Error, statusOf } from './s3-errors.ts';
+import { inOrder, loadUnfinished, printUnfinished, type Subject, type Unfinished } from './unfinished.ts';
 
 /** S3's limit. */
 const partsMax = 10_000;
@@ -18,78 +21,168 @@ const partsMax = 10_000;
 interface LocalFile {
   readonly file: FileHandle;
   readonly path: string;
-  readonly size: number;
+  readonly sizeBytes: number;
+  readonly modifiedNs: string;
 }
 
-/** Puts a file in parts, a few at once. When it fails, the parts that are there are thrown away. */
+/**
+ * Puts a file in parts, a few at once. When it fails, the parts that are there are thrown away, or kept if the upload can
+ * be resumed. Which parts are there is known from the answers to them: it takes no permission to list them.
+ */
 export async function putParts(
   bucket: Bucket,
   key: string,
   source: LocalFile,
-  { contentType, signal }: WriteOptions,
+  options: WriteOptions,
 ): Promise<ObjectInfo> {
-  const { client } = bucket;
-  const address = addressOf(bucket, key);
+  const { resume } = options;
+  const subject = {
+    place: `${bucket.place} ${bucket.name} ${bucket.prefix}${key}`,
+    sizeBytes: source.sizeBytes,
+    modifiedNs: source.modifiedNs,
+  };
+  const saved = loadUnfinished(resume, subject);
+  if (saved?.mine) {
+    try {
+      return await finish(bucket, key, source, subject, saved.upload, options);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (!isBeyondResuming(error)) throw error;
+    }
+  }
+  if (saved !== undefined) {
+    await throwAway(bucket, key, saved.upload.uploadId);
+    await resume?.save(undefined);
+  }
+  const upload = await begin(bucket, key, source.sizeBytes, options);
+  try {
+    await resume?.save(printUnfinished(upload, subject));
+    return await finish(bucket, key, source, subject, upload, options);
+  } catch (error) {
+    if (resume === undefined) await throwAway(bucket, key, upload.uploadId);
+    throw error;
+  }
+}
+
+async function begin(
+  bucket: Bucket,
+  key: string,
+  sizeBytes: number,
+  { contentType }: WriteOptions,
+): Promise<Unfinished> {
   const writeId = randomUUID();
   // Not aborted half-way: an upload whose id is not known could not be thrown away.
-  const { UploadId } = await client.send(
+  const { UploadId } = await bucket.client.send(
     new CreateMultipartUploadCommand({
-      ...address,
+      ...addressOf(bucket, key),
       ...(contentType === undefined ? {} : { ContentType: contentType }),
       Metadata: { [writeIdName]: writeId },
     }),
   );
   if (UploadId === undefined) throw new Error('the answer has no upload id');
+  const partBytes = Math.max(bucket.limits.partBytes, Math.ceil(sizeBytes / partsMax));
+  const etags = Array<null>(Math.ceil(sizeBytes / partBytes)).fill(null);
+  return { uploadId: UploadId, writeId, partBytes, etags };
+}
+
+/** Sends what is missing and puts the object together. */
+async function finish(
+  bucket: Bucket,
+  key: string,
+  source: LocalFile,
+  subject: Subject,
+  upload: Unfinished,
+  options: WriteOptions,
+): Promise<ObjectInfo> {
+  const { resume, signal } = options;
+  const save = inOrder((state) => resume?.save(state));
+  await sendParts(bucket, key, source, upload, options, () => save(printUnfinished(upload, subject)));
+  const Parts = upload.etags.map(
+    (ETag, index): CompletedPart => ({ PartNumber: index + 1, ETag: ETag ?? '' }),
+  );
+  let etag: string;
   try {
-    const Parts = await sendParts(bucket, key, UploadId, source, signal);
-    const answer = await client.send(
-      new CompleteMultipartUploadCommand({ ...address, UploadId, MultipartUpload: { Parts } }),
+    const answer = await bucket.client.send(
+      new CompleteMultipartUploadCommand({
+        ...addressOf(bucket, key),
+        UploadId: upload.uploadId,
+        MultipartUpload: { Parts },
+      }),
       abortable(signal),
     );
     // Some servers leave the etag out of this answer.
-    const etag = bareEtag(answer.ETag) || (await head(bucket, key, signal)).etag;
-    return { key, etag, sizeBytes: source.size };
+    etag = bareEtag(answer.ETag) || ((await headIfAllowed(bucket, key, signal))?.etag ?? '');
   } catch (error) {
     // No such upload: an earlier try, whose reply was lost, may have completed it.
-    const done = statusOf(error) === 404 ? await head(bucket, key, signal) : undefined;
-    if (done?.metadata[writeIdName] === writeId) return { key, etag: done.etag, sizeBytes: done.sizeBytes };
-    // What is left if this fails too costs room until the bucket's rule for unfinished uploads removes it; the caller
-    // has to see the first error.
-    await client.send(new AbortMultipartUploadCommand({ ...address, UploadId })).catch(() => undefined);
+    const done = statusOf(error) === 404 ? await headIfAllowed(bucket, key, signal) : undefined;
+    if (done?.metadata[writeIdName] !== upload.writeId) throw error;
+    etag = done.etag;
+  }
+  await resume?.save(undefined);
+  return { key, etag, sizeBytes: source.sizeBytes };
+}
+
+/** Undefined when the object is not there, or when the credentials are only good for writing. */
+async function headIfAllowed(
+  bucket: Bucket,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<ObjectHead | undefined> {
+  try {
+    return await head(bucket, key, signal);
+  } catch (error) {
+    const failure = s3Error('head', key, error);
+    if (hasCode(failure, 'not-found') || hasCode(failure, 'denied')) return undefined;
     throw error;
   }
 }
 
+/** The server has lost the upload, or its parts are not what we believe: only a new one can succeed. */
+const isBeyondResuming = (error: unknown): boolean =>
+  ['NoSuchUpload', 'InvalidPart', 'InvalidPartOrder', 'EntityTooSmall'].includes(nameOf(error)) ||
+  (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket');
+
+/**
+ * What is left if this fails costs room until the bucket's rule for unfinished uploads removes it. Whoever calls has
+ * something more important to say or to do.
+ */
+async function throwAway(bucket: Bucket, key: string, UploadId: string): Promise<void> {
+  const command = new AbortMultipartUploadCommand({ ...addressOf(bucket, key), UploadId });
+  await bucket.client.send(command).catch(() => undefined);
+}
+
+/** Sends the parts that have no etag yet; calls `onPart` after each. */
 async function sendParts(
   bucket: Bucket,
   key: string,
-  UploadId: string,
   source: LocalFile,
-  signal: AbortSignal | undefined,
-): Promise<CompletedPart[]> {
-  const { partBytes: partBytesWanted, partsInFlightMax } = bucket.limits;
-  const partBytes = Math.max(partBytesWanted, Math.ceil(source.size / partsMax));
-  const partCount = Math.ceil(source.size / partBytes);
-  const parts: CompletedPart[] = [];
+  upload: Unfinished,
+  options: WriteOptions,
+  onPart: () => Promise<void>,
+): Promise<void> {
+  const { uploadId: UploadId, partBytes, etags } = upload;
+  const missing = etags.flatMap((etag, index) => (etag === null ? [index] : []));
   const failed = new AbortController();
-  const stop = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+  const stop =
+    options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
 
   const sendPart = async (index: number): Promise<void> => {
     const startByte = index * partBytes;
-    const Body = await readPart(source, startByte, Math.min(startByte + partBytes, source.size));
+    const Body = await readPart(source, startByte, Math.min(startByte + partBytes, source.sizeBytes));
     const PartNumber = index + 1;
-    const { ETag } = await bucket.client.send(
-      new UploadPartCommand({ ...addressOf(bucket, key), UploadId, PartNumber, Body }),
-      { abortSignal: stop },
+    const command = new UploadPartCommand({ ...addressOf(bucket, key), UploadId, PartNumber, Body });
+    const { ETag } = await sendPaced(command, Body.byteLength, { ...options, signal: stop }, (how) =>
+      bucket.client.send(command, how),
     );
     if (ETag === undefined) throw new Error(`the answer to part ${PartNumber} has no etag`);
-    parts[index] = { PartNumber, ETag };
+    etags[index] = ETag;
+    await onPart();
   };
 
-  let next = 0;
-  const lanes = Array.from({ length: Math.min(partsInFlightMax, partCount) }, async () => {
+  const lanes = Array.from({ length: bucket.limits.partsInFlightMax }, async () => {
     try {
-      while (next < partCount && !stop.aborted) await sendPart(next++);
+      for (let index = missing.shift(); index !== undefined && !stop.aborted; index = missing.shift())
+        await sendPart(index);
     } catch (error) {
       failed.abort(error);
       throw error;
@@ -98,7 +191,6 @@ async function sendParts(
   // All have ended before the upload is thrown away: a part that arrives later would be left behind.
   await Promise.allSettled(lanes);
   stop.throwIfAborted();
-  return parts;
 }
 
 async function readPart(source: LocalFile, startByte: number, endByte: number): Promise<Uint8Array> {

@@ -4,6 +4,7 @@ import type { ObjectStore } from '../object-store.ts';
 import { type Bucket, call, head, listFolders, listObjects, remove } from './bucket.ts';
 import { connect, defaultS3Limits, type S3Connection, type S3Limits } from './connection.ts';
 import { createDownloads } from './download.ts';
+import { watchTries } from './tries.ts';
 import { createUploads } from './upload.ts';
 
 /** An object store in a bucket of an S3 service. Nothing is sent before the first call. */
@@ -11,11 +12,15 @@ export function s3Store(
   options: S3Connection & { readonly limits?: Partial<S3Limits>; readonly clock?: Clock },
 ): ObjectStore {
   const limits = { ...defaultS3Limits, ...options.limits };
-  const client = connect(options, limits);
+  const { clock = systemClock } = options;
+  const connections = connect(options, limits);
+  const { client } = connections;
+  const serverTime = watchTries(connections, clock);
   const bucket: Bucket = {
     client,
     limits,
-    clock: options.clock ?? systemClock,
+    clock,
+    place: options.endpoint ?? '',
     name: options.bucket,
     prefix: prefixOf(options),
   };
@@ -53,6 +58,7 @@ export function s3Store(
       listFolders(bucket, checkFolderPrefix('list folders', prefix), signal),
     delete: (key, { signal } = {}) => run('delete', key, signal, () => remove(bucket, key, signal)),
     localPath: () => undefined,
+    serverTime,
     close: () => client.destroy(),
   };
 }

@@ -4,8 +4,9 @@ import { PutObjectCommand, type PutObjectCommandInput } from '@aws-sdk/client-s3
 import { FirnError, hasCode } from '../../base/errors.ts';
 import { localFileError, openLocalFile } from '../local-file.ts';
 import type { ObjectInfo, WriteOptions } from '../object-store.ts';
-import { abortable, addressOf, type Bucket, bareEtag, head, type ObjectHead, writeIdName } from './bucket.ts';
+import { addressOf, type Bucket, bareEtag, head, type ObjectHead, writeIdName } from './bucket.ts';
 import { putParts } from './multipart.ts';
+import { sendPaced } from './paced.ts';
 import { attemptsOf, s3Error, statusOf } from './s3-errors.ts';
 
 // A write whose reply is lost is sent again by the SDK, and then meets its own first try: 412. Each therefore
@@ -23,18 +24,21 @@ export function createUploads(bucket: Bucket): Uploads {
   const send = async (
     key: string,
     body: Uint8Array,
-    { contentType, signal }: WriteOptions,
+    options: WriteOptions,
     more: Partial<PutObjectCommandInput> = {},
   ): Promise<ObjectInfo> => {
-    const answer = await bucket.client.send(
-      new PutObjectCommand({
-        ...addressOf(bucket, key),
-        ...(contentType === undefined ? {} : { ContentType: contentType }),
-        Body: body,
-        ...more,
-      }),
-      abortable(signal),
+    const { contentType } = options;
+    const command = new PutObjectCommand({
+      ...addressOf(bucket, key),
+      ...(contentType === undefined ? {} : { ContentType: contentType }),
+      Body: body,
+      ...more,
+    });
+    const answer = await sendPaced(command, body.byteLength, options, (how) =>
+      bucket.client.send(command, how),
     );
+    // Whatever else says 200 without it, a captive portal for one, has stored nothing.
+    if (answer.ETag === undefined) throw noEtag(key);
     return { key, etag: bareEtag(answer.ETag), sizeBytes: body.byteLength };
   };
 
@@ -61,12 +65,23 @@ export function createUploads(bucket: Bucket): Uploads {
       sendIf({ operation: 'put if match', key, etag }, body, options, { IfMatch: etag }),
     putFile: async (key, path, options) => {
       await using file = await openLocalFile('put file', path, 'r');
-      const { size } = await file.stat();
-      if (size > bucket.limits.partBytes) return await putParts(bucket, key, { file, path, size }, options);
+      const { size, mtimeNs } = await file.stat({ bigint: true });
+      const source = { file, path, sizeBytes: Number(size), modifiedNs: String(mtimeNs) };
+      if (size > bucket.limits.partBytes) return await putParts(bucket, key, source, options);
       return await send(key, await readSmall(file, path), options);
     },
   };
 }
+
+const noEtag = (key: string): FirnError =>
+  new FirnError({
+    code: 'unavailable',
+    operation: 'put',
+    subject: key,
+    message: `can't put ${key}: the answer has no etag, so it is not an object store's`,
+    hint: 'look what answers at store.endpoint',
+    answered: true,
+  });
 
 async function readSmall(file: FileHandle, path: string): Promise<Uint8Array> {
   try {

@@ -24,11 +24,6 @@ interface RelationColumn {
   readonly comment: string;
 }
 
-const comments: Readonly<Record<Signal, string>> = {
-  metrics: 'Samples of all metrics',
-  logs: 'Log lines of all streams',
-};
-
 const typeNames: Readonly<Record<ColumnType, string>> = {
   long: 'int8',
   double: 'float8',
@@ -46,7 +41,7 @@ export const relations: readonly Relation[] = signals.map((name, index) => ({
   rowArrayOid: firstOid + index * 3 + 1,
   rowTypeOid: firstOid + index * 3 + 2,
   name,
-  comment: comments[name],
+  comment: tableSchemas[name].doc,
   columns: columnsOf(name),
 }));
 

@@ -31,7 +31,7 @@ export function relationRules(
       const full = schema === undefined ? name : `${schema}.${name}`;
       throw new SqlError('42P01', `relation "${full}" does not exist`, {
         position: positionOf(table.location),
-        hint: `the tables are ${signals.join(' and ')}`,
+        hint: `the tables are ${signals.join(', ')}`,
       });
     },
   ];

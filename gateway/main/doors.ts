@@ -1,0 +1,132 @@
+import { Hono } from 'hono';
+import { buildInfo } from '../../lake/api/build-info.ts';
+import { startHttpServer } from '../../lake/api/http-server.ts';
+import { prometheusRoutes } from '../../lake/api/prometheus/routes.ts';
+import { type RemoteWriteOptions, remoteWriteRoutes } from '../../lake/api/receive/remote-write.ts';
+import { sqlRoutes } from '../../lake/api/sql/routes.ts';
+import type { Clock } from '../../lake/base/clock.ts';
+import type { Logger } from '../../lake/base/log.ts';
+import type { Labels } from '../../lake/model/labels.ts';
+import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
+import { defaultQueryLimits } from '../../lake/promql/limits.ts';
+import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
+import { createSeriesCache } from '../../lake/receive/series-cache.ts';
+import { seriesScan } from '../../lake/scan/series-scan.ts';
+import { openSqlSession } from '../../lake/sql/session.ts';
+import { type Broker, startBroker } from '../broker/broker.ts';
+import type { GatewayConfig } from '../config.ts';
+import { startHealth } from '../health/health.ts';
+import type { Storage } from './storage.ts';
+
+/** Everything that listens, and what it counts. Returns the ports. */
+export async function openDoors(
+  config: GatewayConfig,
+  clock: Clock,
+  logger: Logger,
+  storage: Storage,
+  stack: AsyncDisposableStack,
+) {
+  const { ids, wal, sealer, shipper } = storage;
+  const { host } = config.listen;
+  const { append } = wal;
+  const identity: Labels = [
+    ['gateway', ids.gateway],
+    ['site', ids.site],
+  ];
+  const cache = createSeriesCache({ identity: config.identityLabels ? identity : [] });
+  const written = { samples: 0, refused: 0 };
+  const app = new Hono();
+  app.route('/', remoteWrite(config, { append, cache }, written));
+  const pg = await openQueries(config, clock, logger, storage, app, stack);
+  const broker = stack.use(await startBroker({ ...config.mqtt, host, append, cache, clock, logger }));
+  const counters = () => countersOf(storage, broker, written);
+  app.get('/api/v1/firn/status', (c) =>
+    c.json({ ...ids, counters: counters(), sealer: sealer.status, shipper: shipper?.status ?? null }),
+  );
+  app.get('/ready', (c) => c.text('ready\n'));
+  const { dataDir, health } = config;
+  stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, intervalMs: health.intervalMs }));
+  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
+  return {
+    mqtt: broker.port,
+    mqttWebSocket: broker.webSocketPort,
+    gatewayHttp: http.port,
+    gatewayPg: pg.port,
+  };
+}
+
+interface Written {
+  samples: number;
+  refused: number;
+}
+
+function remoteWrite(
+  { http: { bodyBytesMax } }: GatewayConfig,
+  to: Pick<RemoteWriteOptions, 'append' | 'cache'>,
+  written: Written,
+): Hono {
+  return remoteWriteRoutes({
+    ...to,
+    limits: { ...remoteWriteLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax },
+    onAnswer: (answer) => {
+      written.samples += answer.samples;
+      written.refused += answer.status === 204 ? 0 : 1;
+    },
+  });
+}
+
+/** PromQL and SQL: adds their routes to the application, and listens for PostgreSQL clients. */
+async function openQueries(
+  config: GatewayConfig,
+  clock: Clock,
+  logger: Logger,
+  { ids, engine, tables }: Storage,
+  app: Hono,
+  stack: AsyncDisposableStack,
+): Promise<PgServer> {
+  const { timeoutMs, samplesMax } = config.query;
+  const deployment = { tables, scan: seriesScan({ tables, engine }) };
+  const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
+  app.route('/', prometheusRoutes({ context: () => deployment, limits, clock, logger, buildInfo }));
+  const openSession = (user: string, startParameters: ReadonlyMap<string, string> = new Map()) =>
+    openSqlSession({
+      ...{ engine, tables, clock, user, startParameters },
+      database: ids.tenant,
+      limits: { statementTimeoutMs: timeoutMs },
+    });
+  app.route('/', sqlRoutes({ openSession: () => openSession('firn') }));
+  return stack.use(
+    await startPgServer({
+      ...{ host: config.listen.host, port: config.pgwire.port, logger },
+      // Who can connect may read: config.ts refuses any address but loopback, unless it is opened on purpose.
+      authenticate: { kind: 'trust' },
+      openSession: ({ user, parameters }) => openSession(user, parameters),
+      limits: { connectionsMax: config.pgwire.connectionsMax },
+    }),
+  );
+}
+
+/** The gateway's own counts, as health metrics and for the status page. */
+function countersOf({ sealer, shipper }: Storage, broker: Broker, written: Written): Record<string, number> {
+  const mqtt = broker.counters();
+  return {
+    mqtt_clients: mqtt.clients,
+    mqtt_received_messages_total: mqtt.received,
+    mqtt_dead_letters_total: mqtt.deadLetters,
+    mqtt_dropped_messages_total: mqtt.dropped,
+    remote_write_samples_total: written.samples,
+    remote_write_refused_requests_total: written.refused,
+    sealed_rows_total: sealer.status.rows,
+    skipped_rows_total: sealer.status.skippedRows,
+    ...(shipper && {
+      ship_connected: shipper.status.connected ? 1 : 0,
+      ship_backlog_segments: shipper.status.backlog.segments,
+      ship_backlog_rows: shipper.status.backlog.rows,
+      ship_backlog_bytes: shipper.status.backlog.bytes,
+      ship_shipments_total: shipper.status.shipments,
+      ship_sent_bytes_total: shipper.status.sentBytes,
+      ship_requests_total: shipper.status.requests,
+      ship_lost_rows_total: shipper.status.lostRows,
+    }),
+  };
+}

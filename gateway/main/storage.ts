@@ -1,0 +1,118 @@
+import { join } from 'node:path';
+import type { Clock } from '../../lake/base/clock.ts';
+import { crashAt } from '../../lake/base/fault-points.ts';
+import type { Logger } from '../../lake/base/log.ts';
+import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
+import { openObjectStore } from '../../lake/object-store/open.ts';
+import { openEngine } from '../../lake/sql/duckdb/engine.ts';
+import type { GatewayConfig } from '../config.ts';
+import { startMerger } from '../seal/merger.ts';
+import { startSealer } from '../seal/sealer.ts';
+import { createSegmentClaims } from '../seal/segment-claims.ts';
+import { createLink } from '../ship/link.ts';
+import { startShipper } from '../ship/shipper.ts';
+import { createFilePins } from '../tables/file-pins.ts';
+import { openGatewayTables } from '../tables/tables.ts';
+import { openWal } from '../wal/open-wal.ts';
+import { openWalReader } from '../wal/reader.ts';
+
+export type Storage = Awaited<ReturnType<typeof openStorage>>;
+
+/** The log, what becomes of it, and the tables over both. What is opened is closed in reverse by the stack. */
+export async function openStorage(
+  config: GatewayConfig,
+  clock: Clock,
+  logger: Logger,
+  stack: AsyncDisposableStack,
+) {
+  const { dataDir, seal, ship } = config;
+  const ids = {
+    tenant: tenantId(config.tenant),
+    site: siteId(config.site),
+    gateway: gatewayId(config.gateway),
+  };
+  const crash = config.test.crashAt;
+  const reach = crashAt(crash);
+  const walPath = join(dataDir, 'wal.db');
+  const wal = stack.use(
+    await openWal({
+      path: walPath,
+      clock,
+      alarmSelectors: config.classes.alarms,
+      commitIntervalMs: config.wal.commitIntervalMs,
+      walQueueBytesMax: config.wal.queueBytesMax,
+      crashAt: crash,
+      onFailure: (error) => logger.error('the WAL writer died; nothing more is accepted', { error }),
+    }),
+  );
+  const shared = { ...ids, wal, dataDir, clock, logger, reach };
+  const sealer = stack.use(
+    await startSealer({
+      ...shared,
+      writer: seal.writer,
+      sealIntervalMs: seal.intervalMs,
+      sealRowsMax: seal.rowsMax,
+      crashAt: crash,
+    }),
+  );
+  const pins = createFilePins(dataDir, logger);
+  const claims = createSegmentClaims();
+  const merger = stack.use(
+    startMerger({
+      ...shared,
+      claims,
+      discard: pins.discard,
+      localRetentionHours: seal.localRetentionHours,
+    }),
+  );
+  // Without a store, what is here is all there is: it waits, and is merged, as in an outage without end.
+  const shipper = config.store.kind === 'none' ? undefined : await openShipper();
+  const engine = stack.use(
+    await openEngine({
+      directories: [join(dataDir, 'segments')],
+      memoryBytesMax: config.query.memoryBytesMax,
+      threads: config.query.threads,
+    }),
+  );
+  const tables = stack.use(await openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
+  return { ids, wal, sealer, merger, shipper, engine, tables };
+
+  async function openShipper() {
+    // The shipper waits between tries itself.
+    const { store } = await openObjectStore(config.store, { requestAttemptsMax: 1 });
+    stack.defer(() => store.close());
+    return stack.use(
+      startShipper({
+        ...shared,
+        store,
+        claims,
+        seals: sealer,
+        link: createLink(ship, clock, shipDayOf(walPath)),
+        consolidate: merger.runNow,
+        retryMinMs: ship.retryMinMs,
+        retryMaxMs: ship.retryMaxMs,
+        newestMs: ship.newestMs,
+        receiptIntervalMs: ship.receiptIntervalMs,
+      }),
+    );
+  }
+}
+
+function shipDayOf(walPath: string) {
+  using reader = openWalReader(walPath);
+  return reader.shipDay();
+}
+
+/** How long a gateway that stops waits for its last rows to be shipped; what is not goes with the next start. */
+const lastShipmentMsMax = 5000;
+
+/** After the doors are closed: seals what came last, and ships it if the store can be reached. */
+export async function shipTheRest({ sealer, shipper }: Storage, clock: Clock): Promise<void> {
+  await sealer.sealNow().catch(() => undefined); // Logged by the sealer; the rows are in the WAL.
+  const deadlineMs = clock.monotonicMs() + lastShipmentMsMax;
+  const waiting = (): boolean =>
+    shipper !== undefined &&
+    shipper.status.lastError === undefined &&
+    shipper.status.backlog.segments > 0;
+  while (waiting() && clock.monotonicMs() < deadlineMs) await clock.sleep(20);
+}

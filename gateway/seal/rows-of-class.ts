@@ -1,0 +1,32 @@
+import type { Batch } from '../../lake/model/batch.ts';
+import { seriesIdsOf } from '../../lake/schema/batch-columns.ts';
+
+/**
+ * The rows of a batch whose stream is an alarm, or those whose stream is not; undefined when there is none. The batch
+ * itself when it has no others.
+ */
+export function rowsOfClass(batch: Batch, alarmIds: ReadonlySet<bigint>, alarms: boolean): Batch | undefined {
+  const ids = seriesIdsOf(batch);
+  if (ids === undefined) return alarms ? batch : undefined; // gaps
+  const rows: number[] = [];
+  for (let row = 0; row < batch.rows; row++) if (alarmIds.has(ids[row] ?? 0n) === alarms) rows.push(row);
+  if (rows.length === batch.rows) return batch;
+  return rows.length === 0 ? undefined : pick(batch, rows);
+}
+
+/** A batch of these rows: every column by row, what is beside the columns as it is. */
+function pick(batch: Batch, rows: readonly number[]): Batch {
+  const entries = Object.entries(batch).map(([name, column]: [string, unknown]) => {
+    if (column instanceof BigInt64Array) return [name, BigInt64Array.from(rows, (row) => column[row] ?? 0n)];
+    if (column instanceof Float64Array) return [name, pickDoubles(column, rows)];
+    const isColumn = Array.isArray(column) && name !== 'series' && name !== 'metadata';
+    return [name, isColumn ? rows.map((row) => column[row] as unknown) : column];
+  });
+  return { ...(Object.fromEntries(entries) as Batch), rows: rows.length } as Batch;
+}
+
+/** By their bits, which keeps the payloads of NaNs. */
+function pickDoubles(column: Float64Array, rows: readonly number[]): Float64Array {
+  const bits = new BigInt64Array(column.buffer, column.byteOffset, column.length);
+  return new Float64Array(BigInt64Array.from(rows, (row) => bits[row] ?? 0n).buffer);
+}

@@ -1,0 +1,73 @@
+import { crashAt, type ReachFaultPoint } from '../../lake/base/fault-points.ts';
+import { openDatabase, type WalDatabase } from './database.ts';
+import { errorDetail } from './error-detail.ts';
+import type { AppendRequest, WalReply, WalRequest, WorkerOptions } from './wal-messages.ts';
+
+/** The side that owns wal.db: answers requests in their order. In a worker thread, or beside its caller in a simulation. */
+export interface WalServer {
+  handle(request: WalRequest): void;
+  /** Commits what has been collected. */
+  commitGroup(): void;
+}
+
+/**
+ * Opens the database and says so, or why not (then it is undefined). Appends are collected into groups: one group, one
+ * transaction, one fsync. A group is committed commitIntervalMs after its first append, or at once when it is large or
+ * when a command follows it (so commands see everything that was appended before them).
+ */
+export function openWalServer(
+  options: WorkerOptions,
+  reply: (message: WalReply) => void,
+  reach: ReachFaultPoint = crashAt(options.crashAt),
+): WalServer | undefined {
+  let database: WalDatabase;
+  try {
+    database = openDatabase(options, reach);
+  } catch (error) {
+    reply({ kind: 'refused', error: errorDetail('open WAL', options.path, error) });
+    return undefined;
+  }
+  let group: AppendRequest[] = [];
+  let groupBytes = 0;
+  let groupRows = 0;
+  let timer: NodeJS.Timeout | undefined;
+
+  const attempt = (operation: string, ids: readonly number[], work: () => number | undefined): void => {
+    try {
+      const value = work();
+      reply({ kind: 'done', ids, state: database.state(), ...(value === undefined ? {} : { value }) });
+    } catch (error) {
+      reply({ kind: 'failed', ids, error: errorDetail(operation, options.path, error) });
+    }
+  };
+  const commitGroup = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (group.length === 0) return;
+    const appends = group;
+    group = [];
+    groupBytes = 0;
+    groupRows = 0;
+    attempt('append to WAL', appends.map(({ id }) => id), () => void database.append(appends));
+  };
+  const collect = (request: AppendRequest): void => {
+    group.push(request);
+    groupBytes += request.payload.byteLength;
+    groupRows += request.rows;
+    if (groupBytes >= options.commitBytesMax || groupRows >= options.commitRowsMax) commitGroup();
+    else if (options.commitIntervalMs > 0) timer ??= setTimeout(commitGroup, options.commitIntervalMs);
+  };
+  reply({ kind: 'opened', state: database.state() });
+  return {
+    commitGroup,
+    handle: (request) => {
+      if (request.kind === 'append') {
+        collect(request);
+        return;
+      }
+      commitGroup();
+      attempt(request.kind, [request.id], () => database.run(request));
+      if (request.kind === 'close') database.close();
+    },
+  };
+}
