@@ -67,7 +67,10 @@ const seal = z.strictObject({
 
 const ship = z.strictObject({
   retryMinMs: count(1000, 'First wait after a failed upload'),
-  retryMaxMs: count(60_000, 'Longest wait after failed uploads; 5 s while the store can not be reached at all'),
+  retryMaxMs: count(
+    60_000,
+    'Longest wait after failed uploads; 5 s while the store can not be reached at all',
+  ),
   newestMs: count(60_000, 'What was sealed so lately is shipped before older data'),
   bytesPerSecondMax: limit('Bytes a second on the way to the store'),
   bytesPerDayMax: limit('Bytes a day (UTC) on the way to the store; alarms go beyond it'),
@@ -88,10 +91,7 @@ const ship = z.strictObject({
 const classes = z.strictObject({
   alarms: z
     .array(z.string().superRefine(checkedBy((selector) => alarmTest([selector]))))
-    .default([
-      '{__name__=~"ALERTS|alarms?|alarms?_.*|.*_alarms?"}',
-      '{topic=~"(.*/)?[Aa]larms?(/.*)?"}',
-    ])
+    .default(['{__name__=~"ALERTS|alarms?|alarms?_.*|.*_alarms?"}', '{topic=~"(.*/)?[Aa]larms?(/.*)?"}'])
     .describe('Selectors of the streams that are alarms: shipped first, and dropped last'),
 });
 

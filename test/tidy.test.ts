@@ -37,6 +37,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'gateway/wal': ['lake'],
   'gateway/broker': ['lake'],
   'gateway/health': ['lake'],
+  'gateway/clock': ['lake'],
   'gateway/seal': ['lake', 'gateway/wal', 'gateway/clock'],
   'gateway/ship': ['lake', 'gateway/wal', 'gateway/seal/segment-claims.ts'],
   'gateway/tables': ['lake', 'gateway/wal'],

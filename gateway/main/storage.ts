@@ -78,24 +78,20 @@ export async function openStorage(
   return { ids, wal, sealer, merger, shipper, engine, tables };
 
   async function openShipper() {
-    // The shipper waits between tries itself.
-    const { store } = await openObjectStore(config.store, { requestAttemptsMax: 1 });
-    stack.defer(() => store.close());
-    return stack.use(
-      startShipper({
-        ...shared,
-        store,
-        claims,
-        seals: sealer,
-        link: createLink(ship, clock, shipDayOf(walPath)),
-        consolidate: merger.runNow,
-        retryMinMs: ship.retryMinMs,
-        retryMaxMs: ship.retryMaxMs,
-        newestMs: ship.newestMs,
-        receiptIntervalMs: ship.receiptIntervalMs,
-      }),
-    );
+    const store = await openShippingStore(config, stack);
+    const link = createLink(ship, clock, shipDayOf(walPath));
+    const { retryMinMs, retryMaxMs, newestMs, receiptIntervalMs } = ship;
+    const waits = { retryMinMs, retryMaxMs, newestMs, receiptIntervalMs };
+    const consolidate = merger.runNow;
+    return stack.use(startShipper({ ...shared, ...waits, store, claims, seals: sealer, link, consolidate }));
   }
+}
+
+/** The shipper waits between tries itself. */
+async function openShippingStore(config: GatewayConfig, stack: AsyncDisposableStack) {
+  const { store } = await openObjectStore(config.store, { requestAttemptsMax: 1 });
+  stack.defer(() => store.close());
+  return store;
 }
 
 function shipDayOf(walPath: string) {
@@ -111,8 +107,6 @@ export async function shipTheRest({ sealer, shipper }: Storage, clock: Clock): P
   await sealer.sealNow().catch(() => undefined); // Logged by the sealer; the rows are in the WAL.
   const deadlineMs = clock.monotonicMs() + lastShipmentMsMax;
   const waiting = (): boolean =>
-    shipper !== undefined &&
-    shipper.status.lastError === undefined &&
-    shipper.status.backlog.segments > 0;
+    shipper !== undefined && shipper.status.lastError === undefined && shipper.status.backlog.segments > 0;
   while (waiting() && clock.monotonicMs() < deadlineMs) await clock.sleep(20);
 }

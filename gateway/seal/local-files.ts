@@ -1,7 +1,7 @@
 import { dirname } from 'node:path/posix';
 import Database from 'better-sqlite3';
-import { classOfSignal } from '../../lake/model/stream-class.ts';
 import { segmentName } from '../../lake/model/keys.ts';
+import { classOfSignal } from '../../lake/model/stream-class.ts';
 import { recordOf, type SegmentRow, segmentColumns } from '../wal/reader.ts';
 import type { SegmentRecord } from '../wal/wal.ts';
 
@@ -124,6 +124,13 @@ export function mergedPath(files: readonly LocalFile[]): string {
   const kind = first.committed ? 'after-commit' : 'before-ship';
   const { epoch, fromSeq, day, tier } = first;
   const merge = { kind, count: tier + 1 } as const;
-  const name = segmentName({ epoch, fromSeq, toSeq: last.toSeq, day, merge, ...(apart && { class: 'alarms' }) });
+  const name = segmentName({
+    epoch,
+    fromSeq,
+    toSeq: last.toSeq,
+    day,
+    merge,
+    ...(apart && { class: 'alarms' }),
+  });
   return `${dirname(first.path)}/${name}`;
 }

@@ -178,7 +178,14 @@ async function mergeFiles(settings: Settings, inputs: readonly LocalFile[]): Pro
     reach('merge.written');
     const key = segmentKey(tenant, gateway, first.signal, basename(path));
     const record = segmentRecord({
-      ...{ dataDir, file, signal: first.signal, class: first.class, tier: first.tier + 1, clock: first.clock },
+      ...{
+        dataDir,
+        file,
+        signal: first.signal,
+        class: first.class,
+        tier: first.tier + 1,
+        clock: first.clock,
+      },
       ...{ epoch: first.epoch, fromSeq: first.fromSeq, toSeq: last.toSeq },
       minReceivedUs: Math.min(...inputs.map(({ minReceivedUs }) => minReceivedUs)),
       maxReceivedUs: Math.max(...inputs.map(({ maxReceivedUs }) => maxReceivedUs)),

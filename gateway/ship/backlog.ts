@@ -85,7 +85,9 @@ export function openBacklog(walPath: string, newestMs: number): Backlog {
     backlog: prepareLane('backlog'),
   };
   const uploaded = db
-    .prepare<[], string>(`SELECT path FROM segment WHERE ${waitingSql} AND uploaded = 1 ORDER BY sealed_us DESC`)
+    .prepare<[], string>(
+      `SELECT path FROM segment WHERE ${waitingSql} AND uploaded = 1 ORDER BY sealed_us DESC`,
+    )
     .pluck();
   const manifestOf = db.prepare<[number], string>('SELECT manifest FROM shipment WHERE number = ?').pluck();
   const unreceipted = db.prepare<[], number>('SELECT 1 FROM shipment LIMIT 1').pluck();

@@ -39,7 +39,7 @@ export function parseWindow(expression: string): Cron {
 
 /** Uploads at once; one place is never given to the backlog, so that what is new need not wait for a large file. */
 export const uploadsInFlightMax = 4;
-export const backlogInFlightMax = 2;
+const backlogInFlightMax = 2;
 
 /** The lanes that may begin an upload, in their order, given how many are under way. */
 export function openLanes(

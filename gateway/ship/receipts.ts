@@ -55,7 +55,7 @@ async function readReceipt(shipping: Shipping): Promise<void> {
 
 /** Records what a receipt says. Throws FirnError `invalid` for one of another gateway. */
 export async function applyReceipt(
-  { settings, backlog, status }: Pick<Shipping, 'settings' | 'backlog' | 'status'>,
+  { settings, backlog, status, bell }: Shipping,
   receipt: Receipt,
 ): Promise<void> {
   const { wal, logger, reach } = settings;
@@ -67,6 +67,7 @@ export async function applyReceipt(
       epoch: wal.epoch,
     });
     await wal.beginEpoch(Math.max(wal.epoch, epoch) + 1);
+    bell.ring();
     return;
   }
   if (epoch < wal.epoch) return; // about an epoch that has ended

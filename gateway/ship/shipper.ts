@@ -51,7 +51,7 @@ export interface ShipperOptions {
   readonly reach?: ReachFaultPoint;
 }
 
-export const shipperDefaults = {
+const shipperDefaults = {
   retryMinMs: 1000,
   retryMaxMs: 60_000,
   unreachedRetryMaxMs: 5_000,
@@ -67,7 +67,7 @@ export interface Shipper extends AsyncDisposable {
   readonly status: ShipperStatus;
 }
 
-export interface ShipperStatus {
+interface ShipperStatus {
   /** Whether the last try to reach the store succeeded; false before the first. */
   readonly connected: boolean;
   /** Sealed or composed, and not shipped. */
@@ -86,7 +86,7 @@ export interface ShipperStatus {
 }
 
 export type Settings = Required<ShipperOptions>;
-export type Status = { -readonly [K in keyof ShipperStatus]: ShipperStatus[K] };
+type Status = { -readonly [K in keyof ShipperStatus]: ShipperStatus[K] };
 
 /** What the shipper's parts share. */
 export interface Shipping {
@@ -184,7 +184,10 @@ function createRetry(settings: Settings) {
       const kind = error instanceof FirnError ? error.code : 'unknown';
       if (kind === 'denied' || kind === 'invalid') return { kind, waitMs: refusedRetryMs };
       const unreached = error instanceof FirnError && error.answered === false;
-      const limits = { retryMinMs, retryMaxMs: unreached ? Math.min(unreachedRetryMaxMs, retryMaxMs) : retryMaxMs };
+      const limits = {
+        retryMinMs,
+        retryMaxMs: unreached ? Math.min(unreachedRetryMaxMs, retryMaxMs) : retryMaxMs,
+      };
       const asked = error instanceof FirnError ? (error.retryAfterMs ?? 0) : 0;
       return { kind, waitMs: Math.max(asked, backoffMs(failures, limits, random())) };
     },

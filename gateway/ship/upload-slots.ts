@@ -4,15 +4,13 @@ import { type Lane, lanes, openLanes, uploadsInFlightMax } from './lanes.ts';
 import { gapOfDamaged, type PutSegment } from './put-segment.ts';
 import type { Shipping } from './shipper.ts';
 
-/** Segments that are uploaded side by side. */
+/** Segments that are uploaded side by side; the bell rings when one has ended. */
 export interface UploadSlots {
   /** Begins what can be begun now. */
   fill(): void;
   /** How many are under way. */
   count(lane: Lane): number;
   readonly total: number;
-  /** Resolves when one ends, or at once when none is under way. */
-  oneEnds(): Promise<void>;
   allEnd(): Promise<void>;
   /** What one has thrown since it was asked last. */
   takeFailure(): unknown;
@@ -29,7 +27,7 @@ const candidatesMax = 32;
 
 /** `mayShip`: asked before a lane is looked at, with how many small files wait in it. */
 export function createUploadSlots(
-  { settings, backlog }: Shipping,
+  { settings, backlog, bell }: Shipping,
   putSegment: PutSegment,
   mayShip: (lane: Lane, waiting: number) => boolean,
 ): UploadSlots {
@@ -52,6 +50,7 @@ export function createUploadSlots(
       } finally {
         running.delete(path);
         claims.release([path]);
+        bell.ring();
       }
     };
     running.set(path, { lane, signal: entry.signal, done: work() });
@@ -74,11 +73,10 @@ export function createUploadSlots(
       return running.size;
     },
     fill: () => {
-      const counts = () => Object.fromEntries(lanes.map((lane) => [lane, count(lane)])) as Record<Lane, number>;
-      while (running.size < uploadsInFlightMax + 1) if (!openLanes(counts(), link.isOpen).some(fillOne)) return;
-    },
-    oneEnds: async () => {
-      if (running.size > 0) await Promise.race([...running.values()].map(({ done }) => done));
+      const counts = () =>
+        Object.fromEntries(lanes.map((lane) => [lane, count(lane)])) as Record<Lane, number>;
+      while (running.size < uploadsInFlightMax + 1)
+        if (!openLanes(counts(), link.isOpen).some(fillOne)) return;
     },
     allEnd: async () => void (await Promise.all([...running.values()].map(({ done }) => done))),
     takeFailure: () => failures.shift(),

@@ -12,7 +12,7 @@ import { withTimeout } from './with-timeout.ts';
  * number is given only when everything that its manifest names is stored, so that nothing large holds up a number.
  */
 export interface Uploads extends AsyncDisposable {
-  /** Does the next thing that can be done and waits for it; false when there is nothing to do now. */
+  /** Does the next thing that can be done; false when there is nothing to do until the bell rings. */
   step(): Promise<boolean>;
 }
 
@@ -31,6 +31,8 @@ export function createUploads(shipping: Shipping): Uploads {
         await finish(shipping, putSegment, composed);
         return true;
       }
+      const failure = slots.takeFailure();
+      if (failure !== undefined) throw failure;
       slots.fill();
       const paths = backlog.uploaded().slice(0, segmentsPerShipmentMax);
       // Unless more of what is new is about to be there.
@@ -39,12 +41,8 @@ export function createUploads(shipping: Shipping): Uploads {
         settings.reach('ship.composed');
         return true;
       }
-      const busy = slots.total > 0;
-      await slots.oneEnds();
-      const failure = slots.takeFailure();
-      if (failure !== undefined) throw failure;
-      if (!busy) settings.link.settled();
-      return busy;
+      if (slots.total === 0 && !consolidation.busy) settings.link.settled();
+      return false;
     },
     [Symbol.asyncDispose]: async () => {
       await slots.allEnd();
@@ -106,6 +104,9 @@ function createConsolidation({ settings, bell }: Shipping) {
     running = consolidate(filesMin).then(done, done); // a failure is logged there; the files go as they are
   };
   return {
+    get busy() {
+      return running !== undefined;
+    },
     mayShip: (lane: Lane, waiting: number): boolean => {
       if (lane === 'alarms' || (lane === 'newest' && !link.metered)) return true;
       const due = waiting > filesMax && clock.monotonicMs() - lastMs >= consolidateIntervalMs;

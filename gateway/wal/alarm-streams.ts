@@ -9,9 +9,7 @@ import { parseSelector } from '../../lake/promql/parse-selector.ts';
  */
 export function alarmTest(selectors: readonly string[]): (labelsJson: string) => boolean {
   const tests = selectors.map((selector) =>
-    selectorMatchers(parseSelector(selector)).map(
-      (matcher) => [matcher.label, valueTest(matcher)] as const,
-    ),
+    selectorMatchers(parseSelector(selector)).map((matcher) => [matcher.label, valueTest(matcher)] as const),
   );
   if (tests.length === 0) return () => false;
   return (labelsJson) => {

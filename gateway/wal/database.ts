@@ -140,9 +140,7 @@ function bootsOf(db: Database.Database, { boot }: WorkerOptions) {
   const correct = db.prepare(
     `UPDATE boot SET clock = 'corrected', offset_us = offset_us + ? WHERE boot_id = ? AND clock = 'untrusted'`,
   );
-  const unused = db.prepare(
-    'DELETE FROM boot WHERE id < ? AND id NOT IN (SELECT DISTINCT boot FROM batch)',
-  );
+  const unused = db.prepare('DELETE FROM boot WHERE id < ? AND id NOT IN (SELECT DISTINCT boot FROM batch)');
   const add = (clock: string): number => Number(insert.run(boot.bootId, clock).lastInsertRowid);
   const boots = {
     current: add(boot.clock),

@@ -156,7 +156,9 @@ test('the seal moves a range from the tail to segments, once', async () => {
     [1, 3],
     [3, 4],
   ] as const)
-    await expect(wal.commitSeal({ fromSeq, toSeq, segments: [] })).rejects.toMatchObject({ code: 'conflict' });
+    await expect(wal.commitSeal({ fromSeq, toSeq, segments: [] })).rejects.toMatchObject({
+      code: 'conflict',
+    });
 });
 
 test('a shipment gets its number when it is composed, and its segments are committed by the receipt', async () => {
@@ -179,7 +181,11 @@ test('a shipment gets its number when it is composed, and its segments are commi
     { number: 2, state: 'composed', shippedUs: null },
   ]);
   await wal.markShipped(2, 78);
-  const committed = () => reader.segments('metrics').filter((each) => each.committed).map(({ path }) => path);
+  const committed = () =>
+    reader
+      .segments('metrics')
+      .filter((each) => each.committed)
+      .map(({ path }) => path);
   await wal.applyReceipt({ epoch: 6, number: 9, refused: [] }); // of an epoch that has ended
   expect(committed()).toEqual([]);
   await wal.applyReceipt({ epoch: 7, number: 1, refused: [] });

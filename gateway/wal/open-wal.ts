@@ -86,8 +86,7 @@ export async function openWal(options: WalOptions): Promise<Wal> {
       return () => void listeners.delete(listener);
     },
     setClock: (quality, offsetUs) => command({ kind: 'setClock', clock: quality, offsetUs }),
-    commitSeal: (seal, gaps = []) =>
-      command({ kind: 'commitSeal', seal, gaps: gaps.map(messageOfBatch) }),
+    commitSeal: (seal, gaps = []) => command({ kind: 'commitSeal', seal, gaps: gaps.map(messageOfBatch) }),
     replaceSegments: (removed, added, gaps = []) =>
       command({ kind: 'replaceSegments', removed, added, gaps: gaps.map(messageOfBatch) }),
     removeSegments: (paths, gaps = []) =>

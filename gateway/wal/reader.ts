@@ -69,8 +69,7 @@ interface StoredShipment {
   readonly shippedUs: number | null;
 }
 
-const batchColumns =
-  'seq, signal, rows, received_us AS receivedUs, mono_us AS monoUs, boot, crc, payload';
+const batchColumns = 'seq, signal, rows, received_us AS receivedUs, mono_us AS monoUs, boot, crc, payload';
 const shipmentSql = `SELECT number, composed_us AS composedUs, manifest, state, shipped_us AS shippedUs
   FROM shipment WHERE @state IS NULL OR state = @state ORDER BY number`;
 /** Columns of a `SegmentRow`. */
@@ -113,7 +112,9 @@ export function openWalReader(path: string): WalReader {
   const boots = db.prepare<[], StoredBoot & { id: number }>(
     'SELECT id, clock, offset_us AS offsetUs FROM boot',
   );
-  const metadata = db.prepare<[], MetricMetadata>('SELECT name, type, help, unit FROM metadata ORDER BY name');
+  const metadata = db.prepare<[], MetricMetadata>(
+    'SELECT name, type, help, unit FROM metadata ORDER BY name',
+  );
   const shipments = db.prepare<[{ state: ShipmentState | null }], StoredShipment>(shipmentSql);
   type SegmentFilter = {
     signal: Signal;

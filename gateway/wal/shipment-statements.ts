@@ -79,7 +79,9 @@ const textOf = (manifest: ShipmentManifest): string => `${JSON.stringify(manifes
 
 function beginEpochOf(db: Database.Database, meta: Meta): (epoch: number) => void {
   const forget = db.prepare('DELETE FROM shipment');
-  const free = db.prepare('UPDATE segment SET shipment = NULL, uploaded = 0, upload_state = NULL WHERE shipment IS NOT NULL AND committed = 0 AND refused IS NULL');
+  const free = db.prepare(
+    'UPDATE segment SET shipment = NULL, uploaded = 0, upload_state = NULL WHERE shipment IS NOT NULL AND committed = 0 AND refused IS NULL',
+  );
   // What the lost shipments described may not have arrived.
   const describeAgain = db.prepare('UPDATE metadata SET shipped_version = 0');
   return (epoch) => {

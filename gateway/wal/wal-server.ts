@@ -48,7 +48,11 @@ export function openWalServer(
     group = [];
     groupBytes = 0;
     groupRows = 0;
-    attempt('append to WAL', appends.map(({ id }) => id), () => void database.append(appends));
+    attempt(
+      'append to WAL',
+      appends.map(({ id }) => id),
+      () => void database.append(appends),
+    );
   };
   const collect = (request: AppendRequest): void => {
     group.push(request);

@@ -5,10 +5,15 @@ import { createWriter } from './writer.ts';
 test('when the thread dies, what waits and what comes later is rejected, and the owner is told once', async () => {
   const worker = new Worker(`setTimeout(() => { throw new Error('out of memory') }, 20)`, { eval: true });
   const failures: string[] = [];
-  const writer = createWriter(worker, 'wal.db', { epoch: 1, lastSeq: 0 }, {
-    onCommit: () => undefined,
-    onFailure: ({ message }) => failures.push(message),
-  });
+  const writer = createWriter(
+    worker,
+    'wal.db',
+    { epoch: 1, lastSeq: 0 },
+    {
+      onCommit: () => undefined,
+      onFailure: ({ message }) => failures.push(message),
+    },
+  );
   const expected = { code: 'unavailable', message: expect.stringContaining('out of memory') };
   await expect(writer.request({ kind: 'flush' }, 5)).rejects.toMatchObject(expected);
   expect(writer.queuedBytes()).toBe(0);

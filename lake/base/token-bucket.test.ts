@@ -57,25 +57,26 @@ test('never more than rate * time + burst, and all are served in the end', async
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 100, max: 50_000 }),
-      fc.integer({ min: 1, max: 20_000 }),
+      fc.integer({ min: 500, max: 20_000 }),
       takes,
       async (bytesPerSecond, burstBytes, wanted) => {
         const { clock, run } = virtualClock();
         const bucket = createTokenBucket(clock, { bytesPerSecond, burstBytes });
         let given = 0;
         let served = 0;
+        const tooMuch: number[] = [];
         for (const { atMs, bytes, rank } of wanted) {
           void (atMs === 0 ? Promise.resolve() : clock.sleep(atMs))
             .then(() => bucket.take(bytes, { rank }))
             .then(() => {
               given += bytes;
               served++;
-              expect(given).toBeLessThanOrEqual(
-                (clock.monotonicMs() * bytesPerSecond) / 1000 + burstBytes + 1e-6,
-              );
+              const over = given - (clock.monotonicMs() * bytesPerSecond) / 1000 - burstBytes;
+              if (over > 1e-6) tooMuch.push(over);
             });
         }
         await run(Number.MAX_SAFE_INTEGER, () => served === wanted.length);
+        expect(tooMuch).toEqual([]);
         expect(served).toBe(wanted.length);
         // Nor is the line left idle: it is as quick as the rate lets it be, give or take the sleeps' milliseconds.
         const bytes = wanted.reduce((sum, take) => sum + take.bytes, 0);

@@ -16,7 +16,7 @@ export interface DaySpent {
   readonly bytes: number;
 }
 
-export interface TakeOptions {
+interface TakeOptions {
   /** 0 (the default) goes first, 1 after it, and so on. */
   readonly rank?: number;
   /** What is taken from the day's budget; default: the bytes. */
@@ -69,60 +69,37 @@ export function createTokenBucket(
   const level = createLevel(clock, limits);
   const day = createDay(clock, limits.bytesPerDay, spent);
   const bell = createBell(clock);
-  /** In the order in which they came. */
-  const waiters: Waiter[] = [];
-  /** Bytes that those behind the first rank have coming. */
-  let owed = 0;
+  const queue = createQueue(lowShare, day.fits);
   let running = false;
-
-  /** Who goes next, as far as the day's budget lets anybody. */
-  const choose = (): Waiter | undefined => {
-    const fitting = waiters.filter(({ dayBytes }) => day.fits(dayBytes));
-    const first = lowestRank(fitting);
-    const behind = firstBehind(fitting, lowestRank(waiters)?.rank ?? 0);
-    return behind !== undefined && owed >= behind.bytes ? behind : first;
-  };
-
-  const grant = (waiter: Waiter): void => {
-    const firstRank = lowestRank(waiters)?.rank ?? 0;
-    const behind = firstBehind(waiters, firstRank);
-    if (waiter.rank > firstRank) owed = Math.max(0, owed - waiter.bytes);
-    else if (behind === undefined) owed = 0;
-    else owed = Math.min(behind.bytes, owed + (waiter.bytes * lowShare) / (1 - lowShare));
-    waiters.splice(waiters.indexOf(waiter), 1);
-    level.take(waiter.bytes);
-    day.take(waiter.dayBytes);
-    waiter.go();
-  };
 
   const run = async (): Promise<void> => {
     if (running) return;
     running = true;
-    while (waiters.length > 0) {
-      const next = choose();
+    while (queue.size() > 0) {
+      const next = queue.next();
       const waitMs = next === undefined ? day.lookAgainMs() : level.waitMs(next.bytes);
-      if (next !== undefined && waitMs <= 0) grant(next);
-      else await bell.wait(never, waitMs);
+      if (next === undefined || waitMs > 0) {
+        await bell.wait(never, waitMs);
+        continue;
+      }
+      queue.serve(next);
+      level.take(next.bytes);
+      day.take(next.dayBytes);
+      next.go();
     }
     running = false;
   };
 
-  const takePiece = async (
-    bytes: number,
-    dayBytes: number,
-    rank: number,
-    signal: AbortSignal | undefined,
-  ): Promise<void> => {
+  const takePiece = async (piece: Omit<Waiter, 'go'>, signal: AbortSignal | undefined): Promise<void> => {
     signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const waiter = { rank, bytes, dayBytes, go: resolve };
+    const waiter = { ...piece, go: resolve };
     const giveUp = (): void => {
-      const index = waiters.indexOf(waiter);
-      if (index >= 0) waiters.splice(index, 1);
+      queue.leave(waiter);
       bell.ring();
       reject(signal?.reason);
     };
-    waiters.push(waiter);
+    queue.join(waiter);
     signal?.addEventListener('abort', giveUp, { once: true });
     bell.ring();
     void run();
@@ -137,7 +114,7 @@ export function createTokenBucket(
     // No more than a burst is ever there at once.
     for (let left = bytes; left > 0; ) {
       const piece = Math.min(left, level.burstBytes());
-      await takePiece(piece, left === bytes ? dayBytes : 0, rank, signal);
+      await takePiece({ rank, bytes: piece, dayBytes: left === bytes ? dayBytes : 0 }, signal);
       left -= piece;
     }
   };
@@ -153,6 +130,36 @@ export function createTokenBucket(
     },
     get spent() {
       return day.spent();
+    },
+  };
+}
+
+/** Who waits, and who of them goes next. `fits`: whether the day's budget lets somebody. */
+function createQueue(lowShare: number, fits: (dayBytes: number) => boolean) {
+  /** In the order in which they came. */
+  const waiters: Waiter[] = [];
+  /** Bytes that those behind the first rank have coming. */
+  let owed = 0;
+  const leave = (waiter: Waiter): void => {
+    const index = waiters.indexOf(waiter);
+    if (index >= 0) waiters.splice(index, 1);
+  };
+  return {
+    size: () => waiters.length,
+    join: (waiter: Waiter): void => void waiters.push(waiter),
+    leave,
+    next: (): Waiter | undefined => {
+      const fitting = waiters.filter(({ dayBytes }) => fits(dayBytes));
+      const behind = firstBehind(fitting, lowestRank(waiters)?.rank ?? 0);
+      return behind !== undefined && owed >= behind.bytes ? behind : lowestRank(fitting);
+    },
+    serve: (waiter: Waiter): void => {
+      const firstRank = lowestRank(waiters)?.rank ?? 0;
+      const behind = firstBehind(waiters, firstRank);
+      if (waiter.rank > firstRank) owed = Math.max(0, owed - waiter.bytes);
+      else if (behind === undefined) owed = 0;
+      else owed = Math.min(behind.bytes, owed + (waiter.bytes * lowShare) / (1 - lowShare));
+      leave(waiter);
     },
   };
 }

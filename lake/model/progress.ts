@@ -22,3 +22,5 @@ const signalProgress = z.strictObject({
 
 /** How far a gateway has shipped, by signal; a signal that it has never received is absent. */
 export const progressSchema = z.partialRecord(z.enum(signals), signalProgress);
+export type ShippingProgress = z.infer<typeof progressSchema>;
+export type PendingRange = z.infer<typeof pendingRange>;

@@ -6,8 +6,8 @@ import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Merger, mergerDefaults, startMerger } from '../../gateway/seal/merger.ts';
-import { createSegmentClaims } from '../../gateway/seal/segment-claims.ts';
 import { type Sealer, sealerDefaults, startSealer } from '../../gateway/seal/sealer.ts';
+import { createSegmentClaims } from '../../gateway/seal/segment-claims.ts';
 import { createFilePins } from '../../gateway/tables/file-pins.ts';
 import {
   type GatewayTables,
@@ -22,6 +22,7 @@ import { systemClock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import { signals } from '../../lake/model/batch.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
+import { hashFile } from '../../lake/parquet/durable-file.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
 import type { Prune, TableView } from '../../lake/tables.ts';
@@ -97,7 +98,9 @@ async function build(options: Partial<GatewayTablesOptions> = {}, retentionHours
   close.defer(() => connection.closeSync());
   const markAllCommitted = async (): Promise<void> => {
     using reader = openWalReader(wal.path);
-    const waiting = signals.flatMap((signal) => reader.segments(signal)).filter(({ committed }) => !committed);
+    const waiting = signals
+      .flatMap((signal) => reader.segments(signal))
+      .filter(({ committed }) => !committed);
     const identity = { tenant: 'demo', site: 'plant', gateway: 'gw' };
     const paths = waiting.map(({ path }) => path);
     const number = await wal.compose({ identity, composedUs: 1, progress: {}, paths });
@@ -249,8 +252,6 @@ test('merged files are deleted when the last view that reads them is closed', as
   }
   const one = await house.tables.open('metrics', {});
   const other = await house.tables.open('metrics', {});
-  await house.merger.runNow();
-  expect(files().length).toBe(3); // not shipped yet
   await house.markAllCommitted();
   await house.merger.runNow();
   expect(files().length).toBe(4);
@@ -278,18 +279,49 @@ test('files that can not match are left out', async () => {
   expect(await pruned({ name: 'none' })).toEqual([3, 3, []]);
 });
 
-test('local files that are shipped and past their retention are removed; others are kept', async () => {
+test('local files that the cloud has are removed so long after their seal; others are kept', async () => {
   await close.disposeAsync();
-  house = await build({}, 24);
-  await appendMetrics(1); // of 2024
-  await house.wal.append(metricsBatch([[1n, BigInt(Date.now()) * 1000n, doubleBits(2)]]));
+  house = await build({}, 1e-9);
+  await appendMetrics(1);
   await house.sealer.sealNow();
-  await house.merger.runNow();
-  expect(await valuesNow()).toEqual([1, 2]);
   await house.markAllCommitted();
+  await appendMetrics(2);
+  await house.sealer.sealNow();
   await house.merger.runNow();
   expect(await valuesNow()).toEqual([2]);
   expect([files().length, house.merger.status.removedFiles]).toEqual([1, 1]);
+  await close.disposeAsync();
+  house = await build({}, 24);
+  await appendMetrics(1); // of 2024, but sealed just now
+  await house.sealer.sealNow();
+  await house.markAllCommitted();
+  await house.merger.runNow();
+  expect(await valuesNow()).toEqual([1]);
+});
+
+test('files that wait are merged with their neighbours, and ship as one', async () => {
+  for (const value of [1, 2, 3, 4]) {
+    await appendMetrics(value);
+    await house.sealer.sealNow();
+  }
+  using reader = openWalReader(house.wal.path);
+  const [, second] = reader.segments('metrics');
+  await house.wal.markUploaded([second?.path ?? '']);
+  await house.merger.runNow(2);
+  expect(await valuesNow()).toEqual([1, 2, 3, 4]);
+  const segments = reader.segments('metrics').sort((a, b) => a.fromSeq - b.fromSeq);
+  // The second is on its way: nothing is drawn over it.
+  expect(segments.map(({ fromSeq, toSeq, tier }) => [fromSeq, toSeq, tier])).toEqual([
+    [0, 1, 0],
+    [1, 2, 0],
+    [2, 4, 1],
+  ]);
+  const merged = segments[2];
+  expect(merged?.manifest?.key).toMatch(/-b1\.parquet$/);
+  expect(merged?.manifest).toMatchObject({
+    rows: 2,
+    sha256: (await hashFile(join(house.folder, merged?.path ?? ''))).sha256,
+  });
 });
 
 test.each([

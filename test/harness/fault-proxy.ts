@@ -33,7 +33,7 @@ export interface FaultProxy extends AsyncDisposable {
   heal(): Promise<void>;
 }
 
-export type RequestFault = {
+type RequestFault = {
   /** Which requests; default all. */
   readonly match?: (request: SeenRequest) => boolean;
   /** So many of them; default all until it is taken away. */
@@ -57,7 +57,7 @@ export type RequestFault = {
   | { readonly kind: 'lose-reply' }
 );
 
-export interface SeenRequest {
+interface SeenRequest {
   readonly method: string;
   /** Path and query. */
   readonly url: string;
