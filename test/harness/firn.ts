@@ -22,6 +22,8 @@ export interface Part extends AsyncDisposable {
   port(name: string): number;
   /** Everything on standard output and error so far. */
   output(): string;
+  /** Resolves at its end, whoever caused that. */
+  readonly ended: Promise<void>;
   /** SIGKILL, and waits for the end. */
   kill(): Promise<void>;
   /** SIGTERM, and waits; returns the exit code. */
@@ -59,9 +61,9 @@ export async function startPart(
 }
 
 function partOf(child: ChildProcess, ready: Record<string, unknown>, output: () => string): Part {
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const end = async (signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> => {
     if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
-    const ended = once(child, 'exit');
     child.kill(signal);
     await ended;
     return child.exitCode;
@@ -71,6 +73,7 @@ function partOf(child: ChildProcess, ready: Record<string, unknown>, output: () 
     ready,
     port: (name) => Number(ready[name]),
     output,
+    ended,
     kill: async () => {
       await end('SIGKILL');
     },

@@ -67,7 +67,7 @@ export async function simulate(seed: number, variant: Variant = {}): Promise<Out
   const world = createWorld(seed);
   const { chance, pick } = world;
   const setting: Setting = {
-    chaosSteps: 80 + Math.floor(world.random() * 160),
+    chaosSteps: 40 + Math.floor(world.random() * 80),
     faultShare: pick([0, 0.05, 0.15, 0.3]) ?? 0,
     crashShare: pick([0, 0.3, 0.7]) ?? 0,
     shippers: chance(0.1) ? 2 : 1,
