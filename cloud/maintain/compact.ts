@@ -64,7 +64,8 @@ export async function compactOnce(
   isHeld: (group: string) => boolean,
 ): Promise<Compaction | undefined> {
   const { table, limits, commitOptions = {} } = options;
-  const state = await table.load(0, absentTableMaxAgeMs);
+  // A table that was made since then has only files that are too young.
+  const state = await table.load(0, limits.fileAgeMsMin);
   if (!state.metadata) return undefined;
   const entries = await oldEntries(table, state, state.metadata, limits.fileAgeMsMin);
   const today = Math.floor(table.clock.nowMs() / 86_400_000);
@@ -81,9 +82,6 @@ export async function compactOnce(
   const bytesBefore = merge.files.reduce((sum, { bytes }) => sum + bytes, 0);
   return { outcome, merge, bytesBefore, bytesAfter: file.bytes };
 }
-
-/** A table that is not there yet has nothing to merge for a while. */
-const absentTableMaxAgeMs = 600_000;
 
 /** Live files of Firn's partition spec, without those of the newest snapshots. Reads only manifests that are new. */
 async function oldEntries(

@@ -1,3 +1,4 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
 import { FirnError } from '../../lake/base/errors.ts';
 import type { Signal } from '../../lake/model/batch.ts';
 import { openRowAppender } from '../../lake/parquet/duckdb-rows.ts';
@@ -42,9 +43,6 @@ const schemaName = 'firn_tail';
 export async function openTail(engine: Engine, signal: Signal, site: string): Promise<Tail> {
   const connection = await engine.connect();
   await connection.run(`CREATE SCHEMA IF NOT EXISTS ${schemaName}`);
-  const { seriesColumn } = tableSchemas[signal];
-  const columns = batchColumnsOf(signal);
-  const hasName = hasSeriesName(signal);
   let generations: Generation[] = [];
   let created = 0;
   const pinned = new Set<{ readonly afterSeq: number }>();
@@ -57,31 +55,6 @@ export async function openTail(engine: Engine, signal: Signal, site: string): Pr
     );
     return { table, firstSeq, lastSeq: firstSeq };
   };
-  const addRows = async (table: string, batches: readonly IntactBatch[]): Promise<void> => {
-    using appender = await openRowAppender(connection, table, ['BIGINT', ...rowTypesOf(signal)], schemaName);
-    for (const { seq, batch } of batches) {
-      const seqs = new BigInt64Array(batch.rows).fill(BigInt(seq));
-      appender.append([seqs, ...columns.map(({ name }) => columnOf(batch, name))], batch.rows);
-    }
-  };
-  const addSeries = async (table: string, labelsOf: LabelsOf): Promise<void> => {
-    if (seriesColumn === undefined) return;
-    const result = await connection.runAndReadAll(
-      `SELECT DISTINCT "${seriesColumn}" FROM ${schemaName}.${table}
-       WHERE "${seriesColumn}" NOT IN (SELECT id FROM ${schemaName}.${table}_series)`,
-    );
-    const series = [...labelsOf(result.getRows().map(([id]) => id as bigint))];
-    using appender = await openRowAppender(
-      connection,
-      `${table}_series`,
-      ['BIGINT', 'VARCHAR', 'VARCHAR'],
-      schemaName,
-    );
-    const ids = BigInt64Array.from(series, ([id]) => id);
-    const names = series.map(([, labels]) => (hasName ? nameOf(labels) : ''));
-    appender.append([ids, names, series.map(([, labels]) => labels)], series.length);
-  };
-
   return {
     load: async (batches, sealedSeq, labelsOf) => {
       const first = batches[0]?.seq;
@@ -92,8 +65,8 @@ export async function openTail(engine: Engine, signal: Signal, site: string): Pr
       await connection.run('BEGIN');
       try {
         const generation = fits ? newest : await create(first);
-        await addRows(generation.table, batches);
-        await addSeries(generation.table, labelsOf);
+        await addRows(connection, signal, generation.table, batches);
+        await addSeries(connection, signal, generation.table, labelsOf);
         await connection.run('COMMIT');
         generation.lastSeq = last;
         if (!fits) generations.push(generation);
@@ -121,6 +94,42 @@ export async function openTail(engine: Engine, signal: Signal, site: string): Pr
     },
     [Symbol.asyncDispose]: async () => connection.closeSync(),
   };
+}
+
+async function addRows(
+  connection: DuckDBConnection,
+  signal: Signal,
+  table: string,
+  batches: readonly IntactBatch[],
+): Promise<void> {
+  using appender = await openRowAppender(connection, table, ['BIGINT', ...rowTypesOf(signal)], schemaName);
+  const columns = batchColumnsOf(signal);
+  for (const { seq, batch } of batches) {
+    const seqs = new BigInt64Array(batch.rows).fill(BigInt(seq));
+    appender.append([seqs, ...columns.map(({ name }) => columnOf(batch, name))], batch.rows);
+  }
+}
+
+/** Labels of the series that are new in a generation. */
+async function addSeries(
+  connection: DuckDBConnection,
+  signal: Signal,
+  table: string,
+  labelsOf: LabelsOf,
+): Promise<void> {
+  const { seriesColumn } = tableSchemas[signal];
+  if (seriesColumn === undefined) return;
+  const result = await connection.runAndReadAll(
+    `SELECT DISTINCT "${seriesColumn}" FROM ${schemaName}.${table}
+     WHERE "${seriesColumn}" NOT IN (SELECT id FROM ${schemaName}.${table}_series)`,
+  );
+  const series = [...labelsOf(result.getRows().map(([id]) => id as bigint))];
+  const types = ['BIGINT', 'VARCHAR', 'VARCHAR'] as const;
+  using appender = await openRowAppender(connection, `${table}_series`, types, schemaName);
+  const ids = BigInt64Array.from(series, ([id]) => id);
+  const hasName = hasSeriesName(signal);
+  const names = series.map(([, labels]) => (hasName ? nameOf(labels) : ''));
+  appender.append([ids, names, series.map(([, labels]) => labels)], series.length);
 }
 
 /** The columns of lake/schema/tables.ts, in that order. */

@@ -1,4 +1,4 @@
-import { duckdbTypes } from '../schema/duckdb-types.ts';
+import { duckdbTypes, emptyRows } from '../schema/duckdb-types.ts';
 import type { TableSchema } from '../schema/tables.ts';
 import { sqlText } from '../sql/duckdb/engine.ts';
 
@@ -15,12 +15,6 @@ export function filesSql(schema: TableSchema, paths: readonly string[]): string 
   const columns = schema.columns.map(({ name, type }) => `"${name}"::${duckdbTypes[type]} AS "${name}"`);
   // Not all of the files need have a column, not even one of them.
   return `(SELECT ${columns.join(', ')} FROM (${nothing} UNION ALL BY NAME ${files}))`;
-}
-
-/** A SELECT of a table's columns that yields no row. */
-export function emptyRows({ columns }: TableSchema): string {
-  const nulls = columns.map(({ name, type }) => `NULL::${duckdbTypes[type]} AS "${name}"`);
-  return `SELECT ${nulls.join(', ')} WHERE false`;
 }
 
 /** DuckDB reads paths as patterns; this matches only the path itself. */

@@ -1,4 +1,4 @@
-import type { ColumnType } from './tables.ts';
+import type { ColumnType, TableSchema } from './tables.ts';
 
 /** DuckDB's names of the types. */
 export const duckdbTypes: Readonly<Record<ColumnType, string>> = {
@@ -7,3 +7,9 @@ export const duckdbTypes: Readonly<Record<ColumnType, string>> = {
   string: 'VARCHAR',
   timestamptz: 'TIMESTAMPTZ',
 };
+
+/** A SELECT of a table's columns that yields no row. */
+export function emptyRows({ columns }: TableSchema): string {
+  const nulls = columns.map(({ name, type }) => `NULL::${duckdbTypes[type]} AS "${name}"`);
+  return `SELECT ${nulls.join(', ')} WHERE false`;
+}

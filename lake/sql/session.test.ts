@@ -131,7 +131,47 @@ test('a star gives each column once', async () => {
     'value',
     'labels',
     'site',
+    'quality',
+    'device_timestamp',
   ]);
+});
+
+test('gaps and rollups are tables like the others, whatever their columns are called', async () => {
+  expect(
+    await run(`SELECT signal, class, kind, reason, rows, detail, gateway, timeend - time = interval '1 hour'
+      FROM gaps WHERE timestamp <= now() AND end_timestamp > now() - interval '1 minute'`),
+  ).toEqual([['metrics', 'metrics', 'gap', 'disk-full', 120n, null, 'gw-1', true]]);
+  expect(pruned).toEqual([{ toUs: nowUs }]);
+  expect(await run('SELECT g.rows AS last, count(*) FROM gaps AS g GROUP BY rows ORDER BY rows')).toEqual([
+    [120n, 1n],
+  ]);
+  expect(
+    await run(`SELECT min(min), max(max), sum(sum) / sum(count), max(last), count(count)
+      FROM metrics_1m WHERE __name__ = 'up' AND labels->>'service' = 'api-gateway'`),
+  ).toEqual([[1.5, 3.5, 2.5, 3.5, 2n]]);
+  expect(pruned).toEqual([{ name: 'up' }]);
+  expect(
+    await run(
+      `SELECT count(*) FROM metrics WHERE quality = 'device-past' AND device_timestamp < '1971-01-01'`,
+    ),
+  ).toEqual([[1n]]);
+  expect(
+    await run(`SELECT table_name, (SELECT count(*) FROM information_schema.columns c WHERE c.table_name = t.table_name)
+      FROM information_schema.tables t WHERE table_schema = 'public' ORDER BY 1`),
+  ).toEqual([
+    ['gaps', 12n],
+    ['logs', 14n],
+    ['metrics', 10n],
+    ['metrics_1m', 12n],
+  ]);
+  expect(
+    await run(`SELECT obj_description(c.oid, 'pg_class') <> '', col_description(c.oid, 7) FROM pg_class c
+      WHERE relname IN ('gaps', 'metrics_1m') ORDER BY relname`),
+  ).toEqual([
+    [true, 'How many rows are missing; NULL where it is not known'],
+    [true, 'How many samples the minute had'],
+  ]);
+  expect((await errorOf('SELECT * FROM gap')).hint).toBe('the tables are metrics, logs, metrics_1m, gaps');
 });
 
 test.each([

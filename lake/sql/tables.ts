@@ -1,5 +1,5 @@
 import type { Signal } from '../model/batch.ts';
-import { duckdbTypes } from '../schema/duckdb-types.ts';
+import { emptyRows } from '../schema/duckdb-types.ts';
 import { tableSchemas } from '../schema/tables.ts';
 
 // What Firn's tables look like in SQL: the columns of the schema, and second names for some that clients of other lakes
@@ -27,8 +27,5 @@ export function tableSql(table: Signal, from: string): string {
 
 /** The same without a row, for describing a statement: with the second names and types that it has when it runs. */
 export function emptyTableSql(table: Signal): string {
-  const columns = tableSchemas[table].columns.map(
-    ({ name, type }) => `NULL::${duckdbTypes[type]} AS "${name}"`,
-  );
-  return tableSql(table, `(SELECT ${columns.join(', ')} WHERE false)`);
+  return tableSql(table, `(${emptyRows(tableSchemas[table])})`);
 }

@@ -20,13 +20,14 @@ import { openWalReader } from '../../gateway/wal/reader.ts';
 import type { Wal } from '../../gateway/wal/wal.ts';
 import { systemClock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
-import { signals } from '../../lake/model/batch.ts';
+import { type Batch, type Signal, signals } from '../../lake/model/batch.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { hashFile } from '../../lake/parquet/durable-file.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
 import type { Prune, TableView } from '../../lake/tables.ts';
-import { logsBatch, type MetricRow, metricsBatch, seriesOf } from './rows.ts';
+import { makeOld } from './old-files.ts';
+import { gapsBatch, logsBatch, type MetricRow, metricsBatch, rollupsBatch, seriesOf } from './rows.ts';
 
 // The tables port of the gateway, against the sealer and the merger that work below it.
 
@@ -135,44 +136,50 @@ async function valuesNow(prune: Prune = {}): Promise<number[]> {
   return valuesIn(view);
 }
 
-test.each(['metrics', 'logs'] as const)(
-  '%s: the columns of the schema, from nothing, tail, files, and both',
-  async (table) => {
-    const columnTypes = async (): Promise<unknown[]> => {
-      await using view = await house.tables.open(table, {});
-      const described = await house.connection.runAndReadAll(`DESCRIBE SELECT * FROM ${view.from}`);
-      return described.getRows().map(([name, type]) => [name, type]);
-    };
-    const duckdbTypes = {
-      long: 'BIGINT',
-      double: 'DOUBLE',
-      string: 'VARCHAR',
-      timestamptz: 'TIMESTAMP WITH TIME ZONE',
-    };
-    const expected = tableSchemas[table].columns.map(({ name, type }) => [name, duckdbTypes[type]]);
-    const append = () => (table === 'metrics' ? appendMetrics(1) : appendLog(1));
-    expect(await columnTypes()).toEqual(expected);
-    await append();
-    expect(await columnTypes()).toEqual(expected);
-    await house.sealer.sealNow();
-    expect(await columnTypes()).toEqual(expected);
-    await append();
-    expect(await columnTypes()).toEqual(expected);
-  },
-);
+const oneRow: Readonly<Record<Signal, Batch>> = {
+  metrics: metricsBatch([[1n, noonUs, 0n]]),
+  logs: logsBatch([[1n, noonUs * 1000n, '', null, null]]),
+  metrics_1m: rollupsBatch([[1n, noonUs, 0n, 1n]]),
+  gaps: gapsBatch([[noonUs, noonUs, 'test', null, null]]),
+};
+
+test.each(signals)('%s: the columns of the schema, from nothing, tail, files, and both', async (table) => {
+  const columnTypes = async (): Promise<unknown[]> => {
+    await using view = await house.tables.open(table, {});
+    const described = await house.connection.runAndReadAll(`DESCRIBE SELECT * FROM ${view.from}`);
+    return described.getRows().map(([name, type]) => [name, type]);
+  };
+  const duckdbTypes = {
+    long: 'BIGINT',
+    double: 'DOUBLE',
+    string: 'VARCHAR',
+    timestamptz: 'TIMESTAMP WITH TIME ZONE',
+  };
+  const expected = tableSchemas[table].columns.map(({ name, type }) => [name, duckdbTypes[type]]);
+  const append = () => house.wal.append(oneRow[table]);
+  expect(await columnTypes()).toEqual(expected);
+  await append();
+  expect(await columnTypes()).toEqual(expected);
+  await house.sealer.sealNow();
+  expect(await columnTypes()).toEqual(expected);
+  await append();
+  expect(await columnTypes()).toEqual(expected);
+});
+
+/** Every row of every table, as text; values also as their bits. */
+async function allRows(): Promise<string[]> {
+  const texts: string[] = [];
+  for (const table of signals) {
+    await using view = await house.tables.open(table, {});
+    const time = table === 'metrics' ? 'epoch_us(timestamp), value::BIT::VARCHAR' : 'epoch_us(timestamp)';
+    const sql = `SELECT *, ${time} FROM ${view.from} ORDER BY ALL`;
+    const result = await house.connection.runAndReadAll(sql);
+    texts.push(...result.getRowsJson().map((row) => JSON.stringify(row)));
+  }
+  return texts;
+}
 
 test('a row is the same in the tail, in its segment and after a merge', async () => {
-  const rows = async (): Promise<string[]> => {
-    const texts: string[] = [];
-    for (const table of ['metrics', 'logs'] as const) {
-      await using view = await house.tables.open(table, {});
-      const time = table === 'metrics' ? 'epoch_us(timestamp), value::BIT::VARCHAR' : 'epoch_us(timestamp)';
-      const sql = `SELECT *, ${time} FROM ${view.from} ORDER BY ALL`;
-      const result = await house.connection.runAndReadAll(sql);
-      texts.push(...result.getRowsJson().map((row) => JSON.stringify(row)));
-    }
-    return texts;
-  };
   await house.wal.append(
     metricsBatch(
       // Often enough that DuckDB would make a dictionary of them.
@@ -185,22 +192,45 @@ test('a row is the same in the tail, in its segment and after a merge', async ()
     ),
   );
   await house.wal.append(logsBatch([[1n, -1n, 'a\0b', null, 'warn']]));
-  await house.wal.append(logsBatch([[2n, noonUs * 1000n + 1n, '', '{}', null]]));
-  const inTail = await rows();
-  expect(inTail.length).toBe(42);
+  await house.wal.append(logsBatch([[2n, noonUs * 1000n + 1n, '', '{}', null, 'device-past', 0n]]));
+  await house.wal.append(metricsBatch([[1n, noonUs + 1n, 0n, 'device-future', 2n ** 60n]]));
+  await house.wal.append(rollupsBatch([[1n, noonUs, 0x7ff0000000000002n, 3n]]));
+  await house.wal.append(gapsBatch([[noonUs, noonUs + dayUs, 'disk-full', null, 'sda']]));
+  await house.wal.append(gapsBatch([[noonUs - 1n, noonUs, 'disk-full', 5n, null]]));
+  const inTail = await allRows();
+  expect(inTail.length).toBe(46);
   expect(inTail[0]).toContain(JSON.stringify(seriesOf(1n)).slice(1, -1));
   await house.sealer.sealNow();
-  expect(await rows()).toEqual(inTail);
+  expect(await allRows()).toEqual(inTail);
   for (let seal = 0; seal < 2; seal++) {
     for (const us of [noonUs, -1n]) await house.wal.append(metricsBatch([[3n, us, 0n]]));
     await appendLog(1);
     await house.sealer.sealNow();
   }
-  const before = await rows();
+  const before = await allRows();
   await house.markAllCommitted();
   await house.merger.runNow();
   expect(house.merger.status.merges).toBeGreaterThan(0);
-  expect(await rows()).toEqual(before);
+  expect(await allRows()).toEqual(before);
+});
+
+test('local files that an earlier version wrote are read and merged with new ones', async () => {
+  for (const number of [1n, 2n, 3n]) {
+    const doubt = number === 1n ? ([null, null] as const) : (['device-past', 0n] as const);
+    await house.wal.append(metricsBatch([[1n, noonUs + number, 0n, ...doubt]]));
+    await house.wal.append(logsBatch([[1n, noonUs * 1000n + number, '', null, null, ...doubt]]));
+    await house.sealer.sealNow();
+    if (number > 1n) continue;
+    for (const signal of ['metrics', 'logs'] as const)
+      for (const name of files(signal)) await makeOld(join(house.folder, 'segments', signal, name), signal);
+  }
+  const before = await allRows();
+  expect(before.length).toBe(6);
+  expect(before.filter((row) => row.includes('device-past')).length).toBe(4);
+  await house.markAllCommitted();
+  await house.merger.runNow();
+  expect(house.merger.status.merges).toBe(2);
+  expect(await allRows()).toEqual(before);
 });
 
 test('a view stays as it was, whatever is appended, sealed and merged after it', async () => {

@@ -17,7 +17,16 @@ import { type Engine, openEngine, sqlText } from '../../lake/sql/duckdb/engine.t
 import type { Prune } from '../../lake/tables.ts';
 import { countedStore, tenant } from './lake-fixtures.ts';
 import { icebirdRead, rowsOf } from './lake-readers.ts';
-import { type LogRow, logsBatch, type MetricRow, metricsBatch } from './rows.ts';
+import {
+  type GapRow,
+  gapsBatch,
+  type LogRow,
+  logsBatch,
+  type MetricRow,
+  metricsBatch,
+  type RollupRow,
+  rollupsBatch,
+} from './rows.ts';
 import { ship } from './ship.ts';
 
 // Real segments of both writers go through ingest into Iceberg tables, and three readers must see the same rows: Firn's
@@ -69,21 +78,35 @@ afterAll(async () => {
 function batchesOf(gateway: number, number: number): Batch[] {
   const metrics: MetricRow[] = [];
   const logs: LogRow[] = [];
+  const rollups: RollupRow[] = [];
+  const gaps: GapRow[] = [];
   for (let index = 0; index < days * rowsPerDay; index++) {
     const at =
       (firstDay + BigInt(index % days)) * dayUs + BigInt(gateway * 1_000_000 + number * 10_000 + index);
     const bits =
       index % 10 === 0 ? 0x7ff0000000000002n : new BigInt64Array(Float64Array.of(index / 3).buffer)[0];
-    metrics.push([BigInt(index % 7), at, bits ?? 0n]);
+    // Doubted times in some shipments only.
+    const doubt =
+      number === 2 && index % 20 === 3 ? (['device-past', at - dayUs] as const) : ([null, null] as const);
+    metrics.push([BigInt(index % 7), at, bits ?? 0n, ...doubt]);
+    rollups.push([BigInt(index % 7), at, bits ?? 0n, BigInt(index)]);
+    gaps.push([
+      at,
+      at + 60_000_000n,
+      `reason ${index}`,
+      index % 2 ? BigInt(index) : null,
+      index % 3 ? 'é' : null,
+    ]);
     logs.push([
       BigInt(index % 5),
       at * 1000n + 7n,
       `line ${index} "of" ${gateway}-${number} é`,
       index % 2 ? '{"a":"b"}' : null,
       null,
+      ...doubt,
     ]);
   }
-  return [metricsBatch(metrics), logsBatch(logs)];
+  return [metricsBatch(metrics), logsBatch(logs), rollupsBatch(rollups), gapsBatch(gaps)];
 }
 
 const openTables = (from: ObjectStore = store, more: Partial<CloudTablesOptions> = {}) =>

@@ -32,12 +32,9 @@ export async function ship(shipment: {
       pathOf: (day) => join(folder, `${gateway}-${number}-${batch.signal}-${day}.parquet`),
     });
     for (const { path, ...file } of files) {
-      const key = segmentKey(
-        tenant,
-        gatewayId(gateway),
-        batch.signal,
-        segmentName({ epoch: 1, fromSeq, toSeq, day: file.day }),
-      );
+      const alarms = classOfSignal(batch.signal) === 'alarms' ? ({ class: 'alarms' } as const) : {};
+      const name = segmentName({ epoch: 1, fromSeq, toSeq, day: file.day, ...alarms });
+      const key = segmentKey(tenant, gatewayId(gateway), batch.signal, name);
       await store.putFile(key, path);
       const shared = { signal: batch.signal, class: classOfSignal(batch.signal), clock: 'trusted' as const };
       segments.push({ ...file, ...shared, key, columns: writer.columns });

@@ -36,7 +36,9 @@ export function madeShipment(options: {
   const [fromSeq, toSeq] = [(number - 1) * 10, number * 10];
   const day = '2023-11-14';
   const made = signals.map((signal): { segment: ManifestSegment; upload: Upload } => {
-    const key = segmentKey(owner, gatewayId(gateway), signal, segmentName({ epoch, fromSeq, toSeq, day }));
+    const alarms = classOfSignal(signal) === 'alarms' ? ({ class: 'alarms' } as const) : {};
+    const name = segmentName({ epoch, fromSeq, toSeq, day, ...alarms });
+    const key = segmentKey(owner, gatewayId(gateway), signal, name);
     const body = Buffer.from(`segment ${key}`);
     const segment = {
       key,
