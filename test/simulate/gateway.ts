@@ -33,8 +33,13 @@ export interface SimulatedGateway {
 
 /** Where a test may put something else in a part's place. */
 export interface GatewayParts {
-  readonly wal?: (wal: Wal) => Wal;
-  readonly store?: (store: ObjectStore) => ObjectStore;
+  readonly wal?: (wal: Wal, inside: Inside) => Wal;
+  readonly store?: (store: ObjectStore, inside: Inside) => ObjectStore;
+}
+
+interface Inside {
+  readonly world: World;
+  readonly life: Life;
 }
 
 export interface GatewayOptions {
@@ -81,7 +86,7 @@ export async function startGateway(options: GatewayOptions): Promise<SimulatedGa
       return port;
     },
   });
-  const wal = parts.wal?.(opened) ?? opened;
+  const wal = parts.wal?.(opened, { world, life }) ?? opened;
   const shared = { ...ids, wal, dataDir, clock, logger, reach, random: world.random };
   const sealer = await startSealer({
     ...shared,
@@ -94,7 +99,7 @@ export async function startGateway(options: GatewayOptions): Promise<SimulatedGa
   const shippers = Array.from({ length: options.shippers }, () =>
     startShipper({
       ...shared,
-      store: parts.store?.(store) ?? store,
+      store: parts.store?.(store, { world, life }) ?? store,
       claims: createSegmentClaims(),
       seals: sealer,
       link: createLink(freeLink, clock, undefined),
