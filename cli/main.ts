@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { wantsHelp } from '../lake/base/config.ts';
+import { saveMemory } from './small-memory.ts';
 
 // `firn COMMAND`: one file per command, loaded only when it is asked for.
 
@@ -26,6 +27,7 @@ function help(): string {
 async function main(argv: readonly string[]): Promise<number> {
   const [name = '', ...rest] = argv;
   const command = commands[name];
+  if (name === 'gateway') saveMemory();
   if (command) return (await command.load()).main(rest);
   if (argv.length > 0 && !wantsHelp(argv) && name !== 'help') {
     process.stderr.write(`firn: there is no command ${JSON.stringify(name)}\n\n${help()}`);

@@ -8,6 +8,7 @@ import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { describeFailure, stopRequested } from '../lake/base/service.ts';
 import { absolutePath, logLevelSetting, port } from '../lake/base/settings.ts';
 import { startSimulation } from './simulate.ts';
+import { smallMemoryEnv, smallMemoryFlags } from './small-memory.ts';
 
 // `firn start`: the cloud and one gateway as two processes on one machine, with a folder as the object store between
 // them. Their own settings can still be given by environment (FIRN_GATEWAY_..., FIRN_CLOUD_...).
@@ -113,7 +114,13 @@ async function startPart(
   argv: string[],
 ): Promise<object> {
   // Detached: a terminal's Ctrl-C reaches this process alone, which then stops the parts in order.
-  const child = fork(join(root, 'cli', 'main.ts'), [name, ...argv], { detached: true, stdio: 'inherit' });
+  const child = fork(join(root, 'cli', 'main.ts'), [name, ...argv], {
+    ...{ detached: true, stdio: 'inherit' },
+    ...(name === 'gateway' && {
+      env: { ...process.env, ...smallMemoryEnv },
+      execArgv: [...process.execArgv, ...smallMemoryFlags],
+    }),
+  });
   children.push(child);
   const [message] = (await once(child, 'message')) as [{ ready: object }];
   return message.ready;

@@ -58,11 +58,13 @@ const seal = z.strictObject({
     .enum(['duckdb', 'parquetjs'])
     .default('duckdb')
     .describe('Parquet writer; parquetjs needs no DuckDB binary'),
+  mergeRowsMax: count(500_000, 'Rows of one file that others are merged into'),
+  mergeMemoryBytesMax: count(48 * MEBIBYTE, 'Memory for merging files, beyond it merging spills to the disk'),
   localRetentionHours: z
     .number()
     .positive()
     .default(168)
-    .describe('How long shipped segments stay for local queries'),
+    .describe('How long segments stay for local queries after their seal, once the cloud has them'),
 });
 
 const ship = z.strictObject({

@@ -7,10 +7,11 @@ import type { IcebergTable, TableState } from '../catalog/table.ts';
 import {
   comparePositions,
   dropOldMarks,
-  laterOf,
   type Marks,
   marksOf,
   marksProperty,
+  moveMark,
+  noMark,
   origin,
   type Position,
   printMarks,
@@ -19,7 +20,10 @@ import {
 /** An accepted shipment and its place. */
 export interface Shipment {
   readonly position: Position;
+  /** Without the segments that were left out. */
   readonly manifest: ShipmentManifest;
+  /** It names, or named, segments of an earlier epoch. */
+  readonly repeats: boolean;
 }
 
 /** What one commit to one table is made of. */
@@ -36,6 +40,8 @@ export interface ShipmentBatch {
 
 export interface CommittedBatch {
   readonly state: TableState;
+  /** The marks that this commit was made on. */
+  readonly before: Marks;
   /** Files and rows added by this call; 0 when another process had added them. */
   readonly files: number;
   readonly rows: number;
@@ -53,23 +59,29 @@ export async function commitShipments(
   options: CommitOptions = {},
 ): Promise<CommittedBatch> {
   let added: readonly DataFile[] = [];
+  let before: Marks = new Map();
   const state = await commit(
     table,
     (current) => {
       const marks = marksOf(current, table.prefix);
+      before = marks;
       checkForward(marks, batch, table);
+      checkUnmoved(marks, batch, table);
       added = filesAfter(marks, batch, table);
       if (added.length === 0 && !batch.marksOnly) return undefined;
       const moved = new Map(marks);
       for (const [gateway, { to }] of batch.progress)
-        moved.set(gateway, laterOf(to, marks.get(gateway) ?? origin));
+        moved.set(gateway, moveMark(marks.get(gateway) ?? noMark, to, positionsOf(batch, gateway)));
       if (added.length === 0 && sameMarks(marks, moved)) return undefined;
       return { added, summary: { [marksProperty]: printMarks(moved) }, finish: dropOldMarks };
     },
     options,
   );
-  return { state, files: added.length, rows: added.reduce((sum, { rows }) => sum + rows, 0) };
+  return { state, before, files: added.length, rows: added.reduce((sum, { rows }) => sum + rows, 0) };
 }
+
+const positionsOf = ({ shipments }: ShipmentBatch, gateway: string): Position[] =>
+  shipments.filter(({ manifest }) => manifest.gateway === gateway).map(({ position }) => position);
 
 function filesAfter(marks: Marks, batch: ShipmentBatch, table: IcebergTable): DataFile[] {
   return batch.shipments
@@ -88,6 +100,24 @@ function checkForward(marks: Marks, { progress }: ShipmentBatch, table: IcebergT
       operation: 'commit shipments',
       subject: table.prefix,
       message: `${table.prefix} was rolled back: the mark of gateway ${gateway} is behind what it was`,
+    });
+  }
+}
+
+/**
+ * What a shipment repeats from before was left out by the marks of then. Where another process has moved them since, to
+ * somewhere before the shipment, it may have taken the same segments from yet another one.
+ */
+function checkUnmoved(marks: Marks, { progress, shipments }: ShipmentBatch, table: IcebergTable): void {
+  for (const { position, manifest, repeats } of shipments) {
+    const mark = marks.get(manifest.gateway) ?? origin;
+    const seen = progress.get(manifest.gateway)?.seen ?? origin;
+    if (!repeats || comparePositions(mark, seen) <= 0 || comparePositions(position, mark) <= 0) continue;
+    throw new FirnError({
+      code: 'conflict',
+      operation: 'commit shipments',
+      subject: table.prefix,
+      message: `another process took shipments of gateway ${manifest.gateway} meanwhile`,
     });
   }
 }

@@ -59,7 +59,7 @@ export async function listArrivals(
   return { ...result, strangers, more: false };
 }
 
-function parseArrival({ key, sizeBytes }: ObjectInfo, prefix: string): Arrival | undefined {
+export function parseArrival({ key, sizeBytes }: ObjectInfo, prefix: string): Arrival | undefined {
   const match = /^(\d{12})-(\d{16})\.json$/.exec(key.slice(prefix.length));
   const position = { epoch: Number(match?.[1] ?? 0), number: Number(match?.[2] ?? 0) };
   return position.epoch > 0 && position.number > 0 ? { position, key, sizeBytes } : undefined;

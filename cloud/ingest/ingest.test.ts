@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
 import { FirnError } from '../../lake/base/errors.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import { tenantId } from '../../lake/model/ids.ts';
-import { manifestKey } from '../../lake/model/keys.ts';
+import { manifestKey, receiptKey } from '../../lake/model/keys.ts';
 import type { ManifestSegment, ShipmentManifest } from '../../lake/model/manifest.ts';
+import { parseReceipt, type Receipt } from '../../lake/model/receipt.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { countedStore, locationOf, stillClock, tenant } from '../../test/contract/lake-fixtures.ts';
 import { type MemoryStore, memoryStore, watchedStore } from '../../test/contract/memory-store.ts';
@@ -12,12 +14,13 @@ import {
   type MadeShipment,
   madeShipment,
   manifestUpload,
+  segmentBody,
 } from '../../test/contract/shipments.ts';
 import { readMetricMetadata } from '../catalog/metric-metadata.ts';
 import { metadataKey, openTable } from '../catalog/table.ts';
 import { type Ingest, type IngestOptions, startIngest } from './ingest.ts';
 import { marksOf } from './marks.ts';
-import { quarantineKey } from './quarantine.ts';
+import { listQuarantine, quarantineKey } from './quarantine.ts';
 import { manifestBytesMax } from './verify.ts';
 
 /** An ingest that works only when told to. */
@@ -57,7 +60,13 @@ async function filesIn(store: ObjectStore, signal: 'metrics' | 'logs' = 'metrics
 
 async function marksIn(store: ObjectStore, signal: 'metrics' | 'logs' = 'metrics') {
   const table = openTable({ store, tenant, signal, locationOf, clock: stillClock() });
-  return Object.fromEntries(marksOf(await table.load(), signal));
+  const marks = marksOf(await table.load(), signal);
+  return Object.fromEntries([...marks].map(([gateway, { epoch, number }]) => [gateway, { epoch, number }]));
+}
+
+async function receiptIn(store: ObjectStore, gateway: string): Promise<Receipt> {
+  const key = receiptKey(tenant, gateway);
+  return parseReceipt(Buffer.from((await store.get(key)).body).toString(), key);
 }
 
 const keysOf = (...shipments: readonly MadeShipment[]): string[] =>
@@ -205,6 +214,11 @@ const bad: Record<string, (store: MemoryStore, shipment: MadeShipment) => Promis
   'no object acme/inbox/gw-1/segments/metrics': (store, { uploads }) => store.delete(uploads[0]?.key ?? ''),
   "doesn't have the SHA-256": (store, { uploads: [segment] }) =>
     segment && store.put(segment.key, Buffer.from(segment.body).reverse()),
+  'is not a Parquet file': (store, { manifest }) => putSegment(store, manifest, Buffer.from('rows')),
+  'has rows of site "other"; the manifest says "plant"': (store, { manifest }) =>
+    putSegment(store, manifest, segmentBody('rows', 'other')),
+  'the Parquet footer of segment': (store, { manifest }) =>
+    putSegment(store, manifest, Buffer.from('rubbish\x07\0\0\0PAR1')),
   'has more bytes': (store, { uploads: [segment] }) =>
     segment && store.put(segment.key, Buffer.concat([segment.body, segment.body])),
   'has 5 bytes': (store, { uploads: [segment] }) =>
@@ -215,6 +229,12 @@ const bad: Record<string, (store: MemoryStore, shipment: MadeShipment) => Promis
 
 const putManifest = (store: MemoryStore, manifest: ShipmentManifest, text?: string) =>
   store.put(manifestKey(tenant, 'gw-1', 1, 2), Buffer.from(text ?? JSON.stringify(manifest)));
+async function putSegment(store: MemoryStore, manifest: ShipmentManifest, body: Buffer): Promise<void> {
+  const sha256 = createHash('sha256').update(body).digest('hex');
+  await store.put(manifest.segments[0]?.key ?? '', body);
+  await putManifest(store, change(manifest, { bytes: body.byteLength, sha256 }));
+}
+
 const change = (manifest: ShipmentManifest, segment: Partial<ManifestSegment>): ShipmentManifest => ({
   ...manifest,
   segments: manifest.segments.map((each) => ({ ...each, ...segment })),
@@ -238,11 +258,13 @@ test.each(Object.entries(bad))(
     expect(await filesIn(store)).toEqual(keysOf(first, third));
     expect(await marksIn(store)).toEqual({ 'gw-1': { epoch: 1, number: 3 } });
     const record = await store.get(quarantineKey(tenant, 'gw-1', manifestKey(tenant, 'gw-1', 1, 2)));
-    expect(JSON.parse(Buffer.from(record.body).toString())).toMatchObject({
-      gateway: 'gw-1',
-      number: 2,
-      reason: expect.stringContaining(reason),
-    });
+    const told = { gateway: 'gw-1', number: 2, reason: expect.stringContaining(reason) };
+    expect(JSON.parse(Buffer.from(record.body).toString())).toMatchObject(told);
+    expect((await listQuarantine(store, tenant, { limit: 10 })).records).toMatchObject([told]);
+    const key = manifestKey(tenant, 'gw-1', 1, 2);
+    expect((await receiptIn(store, 'gw-1')).refused).toEqual([
+      { epoch: 1, number: 2, key, reason: expect.stringContaining(reason) },
+    ]);
     expect(ingest.status()).toMatchObject({ quarantined: 1, failures: 0 });
     expect(ingest.logs.filter((line) => line.includes('quarantined'))).toHaveLength(1);
   },
@@ -264,8 +286,7 @@ test('objects that are not manifests are said once and passed by', async () => {
 test('large segments are hashed in parts, and size alone can be asked for', async () => {
   const memory = memoryStore();
   const { manifest } = madeShipment({ gateway: 'gw-1', number: 1 });
-  const body = Buffer.alloc(16 * 1024 * 1024, 'firn');
-  const { createHash } = await import('node:crypto');
+  const body = segmentBody(Buffer.alloc(16 * 1024 * 1024 - 1000, 'firn'));
   const sha256 = createHash('sha256').update(body).digest('hex');
   const large = change(manifest, { bytes: body.byteLength, sha256 });
   await memory.put(large.segments[0]?.key ?? '', body);

@@ -11,18 +11,55 @@ export interface Position {
   readonly epoch: number;
   readonly number: number;
 }
-export type Marks = ReadonlyMap<string, Position>;
+/**
+ * How far a table has come with a gateway. `ended` tells the last shipment of each epoch that came to an end, newest
+ * first: a shipment of such an epoch that arrives after it was never taken, whatever lies in the inbox.
+ */
+export interface Mark extends Position {
+  readonly ended: readonly Position[];
+}
+export type Marks = ReadonlyMap<string, Mark>;
+
+/** Ended epochs that a mark remembers. */
+export const endedEpochsMax = 32;
 
 export const marksProperty = 'firn.high-water-marks';
 /** Newest snapshots that keep their marks; older ones lose them, or metadata would hold snapshots x gateways of them. */
 export const markedSnapshotsMax = 10;
 
 export const origin: Position = { epoch: 0, number: 0 };
+export const noMark: Mark = { ...origin, ended: [] };
 
 export const comparePositions = (a: Position, b: Position): number =>
   a.epoch - b.epoch || a.number - b.number;
 export const laterOf = (a: Position, b: Position): Position => (comparePositions(a, b) < 0 ? b : a);
 export const earlierOf = (a: Position, b: Position): Position => (comparePositions(a, b) < 0 ? a : b);
+
+/**
+ * The mark moved to `to`, or as it is when that lies behind. `taken` are the shipments whose rows come with the move:
+ * those at or behind the mark are not among them, because they came too late.
+ */
+export function moveMark(mark: Mark, to: Position, taken: readonly Position[]): Mark {
+  if (comparePositions(to, mark) <= 0) return mark;
+  const ends = new Map<number, number>();
+  const moved = taken.filter((position) => comparePositions(position, mark) > 0);
+  for (const { epoch, number } of [...mark.ended, mark, ...moved])
+    if (epoch > 0 && epoch < to.epoch) ends.set(epoch, Math.max(number, ends.get(epoch) ?? 0));
+  const ended = [...ends].map(([epoch, number]) => ({ epoch, number })).sort((a, b) => b.epoch - a.epoch);
+  return { epoch: to.epoch, number: to.number, ended: ended.slice(0, endedEpochsMax) };
+}
+
+/**
+ * The last shipment of an epoch that is in the table, 0 when none is. Undefined when the mark does not remember it any
+ * more.
+ */
+export function lastNumberOf(mark: Mark, epoch: number): number | undefined {
+  if (epoch >= mark.epoch) return epoch === mark.epoch ? mark.number : 0;
+  const found = mark.ended.find((end) => end.epoch === epoch);
+  if (found !== undefined) return found.number;
+  const forgotten = mark.ended.length >= endedEpochsMax && epoch < (mark.ended.at(-1)?.epoch ?? 0);
+  return forgotten ? undefined : 0;
+}
 
 /**
  * The marks of a table: of its current snapshot, or where another engine has committed since, of the nearest ancestor
@@ -38,22 +75,25 @@ export function marksOf({ metadata }: TableState, subject: string): Marks {
   throw lost(subject, 'no snapshot of it holds them');
 }
 
-/** `{"<gateway>":"<epoch>-<number>"}`, gateways in order. */
+/** `{"<gateway>":"<epoch>-<number>"}`, gateways in order; ends of earlier epochs follow after a space each. */
 export function printMarks(marks: Marks): string {
   const entries = [...marks].sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify(
-    Object.fromEntries(entries.map(([gateway, { epoch, number }]) => [gateway, `${epoch}-${number}`])),
-  );
+  const print = (mark: Mark): string =>
+    [mark, ...mark.ended].map(({ epoch, number }) => `${epoch}-${number}`).join(' ');
+  return JSON.stringify(Object.fromEntries(entries.map(([gateway, mark]) => [gateway, print(mark)])));
 }
 
 function parseMarks(text: string, subject: string): Marks {
-  const marks = new Map<string, Position>();
+  const marks = new Map<string, Mark>();
   const parsed = z.record(z.string(), z.string()).safeParse(jsonOf(text));
   if (!parsed.success) throw lost(subject, `${text.slice(0, 100)} is not an object of texts`);
   for (const [gateway, value] of Object.entries(parsed.data)) {
-    const match = /^(\d+)-(\d+)$/.exec(value);
-    if (!match) throw lost(subject, `the mark of ${gateway} is ${value}`);
-    marks.set(gateway, { epoch: Number(match[1]), number: Number(match[2]) });
+    if (!/^\d+-\d+( \d+-\d+)*$/.test(value)) throw lost(subject, `the mark of ${gateway} is ${value}`);
+    const [mark = origin, ...ended] = value.split(' ').map((position): Position => {
+      const [epoch, number] = position.split('-').map(Number);
+      return { epoch: epoch ?? 0, number: number ?? 0 };
+    });
+    marks.set(gateway, { ...mark, ended });
   }
   return marks;
 }

@@ -3,13 +3,16 @@ import type { Logger } from '../../lake/base/log.ts';
 import { type Signal, signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import { inboxPrefix } from '../../lake/model/keys.ts';
+import type { ShippingProgress } from '../../lake/model/progress.ts';
 import type { CommitOptions } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import { describedMetricsMax, mergeMetricMetadata } from '../catalog/metric-metadata.ts';
 import type { IcebergTable } from '../catalog/table.ts';
 import type { CommitShipments, ShipmentBatch } from './commit-shipments.ts';
-import { addLag, type GatewayProgress, type Haul, haulGateway, newProgress } from './gateway-haul.ts';
-import { comparePositions, earlierOf, laterOf, type Marks, marksOf, origin } from './marks.ts';
+import { addLag, type Haul, haulGateway } from './gateway-haul.ts';
+import { type GatewayProgress, newProgress } from './gateway-progress.ts';
+import { comparePositions, earlierOf, laterOf, type Marks, marksOf, noMark, origin } from './marks.ts';
+import { putReceipts } from './receipts.ts';
 import type { VerifyLevel } from './verify.ts';
 
 /** Brings one tenant's shipments into its tables. Keeps only what it can find out again from the tables' marks. */
@@ -19,6 +22,16 @@ export interface TenantIngest {
    * Throws what the store throws; what was committed until then stays, and the next round goes on from there.
    */
   round(signal?: AbortSignal): Promise<RoundResult>;
+  /** How far each gateway has shipped, as this process knows it. */
+  shipping(): readonly GatewayShipping[];
+}
+
+interface GatewayShipping {
+  readonly gateway: string;
+  readonly site: string;
+  readonly progress: ShippingProgress;
+  /** When its last shipment was committed, by the cloud's clock. */
+  readonly lastHeardUs: number;
 }
 
 interface RoundResult {
@@ -50,6 +63,10 @@ export interface IngestLimits {
   readonly shipmentsConcurrentMax: number;
   /** Shipments without rows for a table that its mark may lag behind before it is moved alone. */
   readonly marksLagMax: number;
+  /** Manifests read in one round to find out which segments of earlier epochs are committed. */
+  readonly earlierManifestsPerRoundMax: number;
+  /** A gateway's receipt is written at most so often. */
+  readonly receiptIntervalMsMin: number;
 }
 
 export const ingestLimits: IngestLimits = {
@@ -57,6 +74,8 @@ export const ingestLimits: IngestLimits = {
   gatewaysConcurrentMax: 8,
   shipmentsConcurrentMax: 4,
   marksLagMax: 500,
+  earlierManifestsPerRoundMax: 1_000,
+  receiptIntervalMsMin: 2_000,
 };
 
 export interface TenantIngestOptions {
@@ -102,6 +121,7 @@ export function openTenantIngest(options: TenantIngestOptions): TenantIngest {
     );
     signal?.throwIfAborted();
     const commits = await commitHauls(options, gateways, hauls, signal);
+    await putReceipts(options, gateways, signal);
     const failure = hauls.find((haul) => haul.failure !== undefined)?.failure;
     if (hasCode(failure, 'conflict')) known = undefined;
     const count = (of: (haul: Haul) => number): number => hauls.reduce((sum, each) => sum + of(each), 0);
@@ -116,6 +136,7 @@ export function openTenantIngest(options: TenantIngestOptions): TenantIngest {
   }
 
   return {
+    shipping: () => [...(known ?? [])].flatMap(([gateway, progress]) => shippingOf(gateway, progress)),
     round: async (signal) => {
       try {
         return await round(signal);
@@ -126,6 +147,12 @@ export function openTenantIngest(options: TenantIngestOptions): TenantIngest {
       }
     },
   };
+}
+
+function shippingOf(gateway: string, { last, receipt }: GatewayProgress): GatewayShipping[] {
+  const { site, progress, committedUs } = last ?? receipt?.receipt ?? {};
+  if (site === undefined || progress === undefined || committedUs === undefined) return [];
+  return [{ gateway, site, progress, lastHeardUs: committedUs }];
 }
 
 /**
@@ -143,15 +170,18 @@ async function readMarks({ tables }: TenantIngestOptions, gateways: Gateways): P
     }),
   );
   for (const [gateway, progress] of gateways) {
-    for (const [table, ofTable] of marks) see(progress, table, ofTable, gateway);
+    // Another process has been here: it may have taken shipments that came too late for this one.
+    for (const [table, ofTable] of marks)
+      if (see(progress, table, ofTable, gateway)) progress.earlier = undefined;
     const everywhere = lastTables.map((table) => progress.seen.get(table) ?? origin).reduce(earlierOf);
     progress.done = laterOf(progress.done, everywhere);
   }
 }
 
-function see(progress: GatewayProgress, table: Signal, marks: Marks, gateway: string): void {
-  const mark = marks.get(gateway) ?? origin;
-  const before = progress.seen.get(table) ?? origin;
+/** True when the mark has moved. */
+function see(progress: GatewayProgress, table: Signal, marks: Marks, gateway: string): boolean {
+  const mark = marks.get(gateway) ?? noMark;
+  const before = progress.seen.get(table) ?? noMark;
   if (comparePositions(mark, before) < 0)
     throw new FirnError({
       code: 'conflict',
@@ -159,8 +189,10 @@ function see(progress: GatewayProgress, table: Signal, marks: Marks, gateway: st
       subject: table,
       message: `table ${table} was rolled back: the mark of gateway ${gateway} is behind what it was`,
     });
-  if (comparePositions(mark, before) > 0) progress.lag.set(table, 0);
+  const moved = comparePositions(mark, before) > 0;
+  if (moved) progress.lag.set(table, 0);
   progress.seen.set(table, mark);
+  return moved;
 }
 
 async function commitHauls(
@@ -183,9 +215,13 @@ async function commitHauls(
     const committed = await commitTable(options, gateways, hauls, table, signal);
     if (committed) commits.push(committed);
   }
-  for (const { gateway, to } of moved) {
+  const committedUs = Math.round(options.tables.metrics.clock.nowMs() * 1000);
+  for (const { gateway, to, last, shipments } of moved) {
     const progress = gateways.get(gateway);
-    if (progress) progress.done = laterOf(progress.done, to);
+    if (progress === undefined) continue;
+    progress.earlier?.took(progress.done, to, shipments, progress.seen);
+    progress.done = laterOf(progress.done, to);
+    if (last !== undefined) progress.last = { ...last, committedUs };
   }
   return commits;
 }
@@ -211,13 +247,18 @@ async function commitTable(
       { seen: seen.get(table) ?? origin, to: laterOf(reached.get(gateway) ?? done, done) },
     ]),
   );
-  const { state, files, rows } = await options.commitShipments(
+  const { state, before, files, rows } = await options.commitShipments(
     options.tables[table],
     { progress, shipments, marksOnly: lagging },
     { ...options.commitOptions, ...(signal ? { signal } : {}) },
   );
   const marks = marksOf(state, options.tables[table].prefix);
-  for (const [gateway, each] of gateways) see(each, table, marks, gateway);
+  for (const [gateway, each] of gateways) {
+    // As in readMarks.
+    const seen = each.seen.get(table) ?? noMark;
+    if (comparePositions(before.get(gateway) ?? noMark, seen) !== 0) each.earlier = undefined;
+    see(each, table, marks, gateway);
+  }
   return files === 0 ? undefined : { tenant: options.tenant, table, version: state.version, files, rows };
 }
 

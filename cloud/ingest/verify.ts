@@ -3,7 +3,9 @@ import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
 import { siteId, type TenantId } from '../../lake/model/ids.ts';
 import { parseSegmentName } from '../../lake/model/keys.ts';
 import { type ManifestSegment, parseManifest, type ShipmentManifest } from '../../lake/model/manifest.ts';
+import { classOfSignal } from '../../lake/model/stream-class.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import { footerLength, footerTailBytes, textBounds } from '../../lake/parquet/parquet-footer.ts';
 import { dayOfUs, dayText, tableSchemas } from '../../lake/schema/tables.ts';
 import type { Arrival } from './inbox.ts';
 
@@ -17,45 +19,60 @@ export type VerifyLevel = 'size' | 'sha256';
 export const manifestBytesMax = 4 * 1024 * 1024;
 /** Segments are hashed in parts of this size, so that memory doesn't grow with them. */
 const partBytes = 8 * 1024 * 1024;
-
-export type Inspection =
-  | { readonly kind: 'accepted'; readonly manifest: ShipmentManifest }
-  | { readonly kind: 'refused'; readonly reason: string };
+/** A larger Parquet footer is refused unread. */
+const footerBytesMax = 16 * 1024 * 1024;
+/** What is kept of the end of a segment while it is hashed; a longer footer costs a request more. */
+const footerKeptBytes = 64 * 1024;
 
 export interface Inspector {
   readonly store: ObjectStore;
   readonly tenant: TenantId;
   readonly level: VerifyLevel;
-  /** Which segments are still to be committed; the others were checked before. */
-  readonly isNew: (segment: ManifestSegment) => boolean;
 }
 
-/** Reads and checks one shipment. Throws what the store throws, except that an absent segment is a refusal. */
-export async function inspectShipment(
-  inspector: Inspector,
+export type Reading =
+  | { readonly kind: 'read'; readonly manifest: ShipmentManifest; readonly sha256: string }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+/** Reads a manifest and checks all that can be checked without its segments. Throws what the store throws. */
+export async function readShipment(
+  { store, tenant }: Inspector,
   gateway: string,
   arrival: Arrival,
-): Promise<Inspection> {
+): Promise<Reading> {
   try {
     if (arrival.sizeBytes > manifestBytesMax)
       throw refuse(
         `the manifest has ${arrival.sizeBytes} bytes, more than ${manifestBytesMax} (manifestBytesMax)`,
       );
-    const { body } = await inspector.store.get(arrival.key);
+    const { body } = await store.get(arrival.key);
     const manifest = parseManifest(Buffer.from(body).toString(), arrival.key);
-    checkIdentity(manifest, inspector.tenant, gateway, arrival);
+    checkIdentity(manifest, tenant, gateway, arrival);
     const keys = new Set<string>();
     for (const segment of manifest.segments) {
       checkSegment(segment, manifest);
       if (keys.has(segment.key)) throw refuse(`${segment.key} is listed twice`);
       keys.add(segment.key);
     }
-    for (const segment of manifest.segments)
-      if (inspector.isNew(segment)) await checkObject(inspector, segment);
-    return { kind: 'accepted', manifest };
+    return { kind: 'read', manifest, sha256: createHash('sha256').update(body).digest('hex') };
   } catch (error) {
-    if (hasCode(error, 'invalid') || hasCode(error, 'not-found'))
-      return { kind: 'refused', reason: messageOf(error) };
+    if (hasCode(error, 'invalid')) return { kind: 'refused', reason: messageOf(error) };
+    throw error;
+  }
+}
+
+/** Why one of these segments is not what its manifest says; undefined when all are. Throws what the store throws. */
+export async function whyNotAsStated(
+  inspector: Inspector,
+  site: string,
+  segments: readonly ManifestSegment[],
+): Promise<string | undefined> {
+  try {
+    for (const segment of segments) await checkObject(inspector, site, segment);
+    return undefined;
+  } catch (error) {
+    // An absent segment will not come any more: a gateway puts its manifest last.
+    if (hasCode(error, 'invalid') || hasCode(error, 'not-found')) return messageOf(error);
     throw error;
   }
 }
@@ -81,7 +98,7 @@ function checkSegment(segment: ManifestSegment, manifest: ShipmentManifest): voi
   const prefix = `${manifest.tenant}/inbox/${manifest.gateway}/segments/${signal}/`;
   if (!key.startsWith(prefix)) throw refuse(`segment ${key} is not under ${prefix}`);
   const name = parseSegmentName(key.slice(prefix.length));
-  if (name === undefined || name.day !== day || (name.class === 'alarms') !== (segment.class === 'alarms'))
+  if (name?.day !== day || (name.class ?? classOfSignal(signal)) !== segment.class)
     throw refuse(`segment ${key} is not named after epoch, range, day and class of its rows`);
   if (name.epoch > manifest.epoch) throw refuse(`segment ${key} is of a later epoch than its shipment`);
   if (name.merge?.kind === 'after-commit')
@@ -102,7 +119,11 @@ function checkSegment(segment: ManifestSegment, manifest: ShipmentManifest): voi
 const isInt64 = (text: string): boolean =>
   /^-?\d{1,19}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text);
 
-async function checkObject({ store, level }: Inspector, segment: ManifestSegment): Promise<void> {
+async function checkObject(
+  { store, level }: Inspector,
+  site: string,
+  segment: ManifestSegment,
+): Promise<void> {
   const { key, bytes, sha256 } = segment;
   if (level === 'size') {
     const { sizeBytes } = await store.head(key);
@@ -112,18 +133,53 @@ async function checkObject({ store, level }: Inspector, segment: ManifestSegment
   }
   const hash = createHash('sha256');
   let read = 0;
+  let end = new Uint8Array();
   while (read < bytes) {
     // The last part asks for one byte more than there should be: an object that is longer shows itself.
     const endByte = read + partBytes < bytes ? read + partBytes : bytes + 1;
     const part = await store.getRange(key, read, endByte);
     hash.update(part);
     read += part.byteLength;
+    end = Buffer.concat([end.subarray(-footerKeptBytes), part.subarray(-footerKeptBytes)]);
     if (part.byteLength < partBytes) break;
   }
   if (read !== bytes)
     throw refuse(`segment ${key} has ${read > bytes ? 'more' : read} bytes; the manifest says ${bytes}`);
   if (hash.digest('hex') !== sha256)
     throw refuse(`segment ${key} doesn't have the SHA-256 that the manifest states`);
+  await checkSite(store, site, segment, end);
+}
+
+/** Every row is of the gateway's own site. The footer says so; its bytes were read for the checksum anyway. */
+async function checkSite(
+  store: ObjectStore,
+  site: string,
+  { key, bytes }: ManifestSegment,
+  end: Uint8Array,
+): Promise<void> {
+  const length = footerLength(end);
+  if (length === undefined || length + footerTailBytes > bytes)
+    throw refuse(`segment ${key} is not a Parquet file`);
+  if (length > footerBytesMax)
+    throw refuse(
+      `the footer of segment ${key} has ${length} bytes, more than ${footerBytesMax} (footerBytesMax)`,
+    );
+  const startByte = bytes - footerTailBytes - length;
+  const footer =
+    length + footerTailBytes <= end.byteLength
+      ? end.subarray(-footerTailBytes - length, -footerTailBytes)
+      : await store.getRange(key, startByte, startByte + length);
+  let bounds: ReturnType<typeof textBounds>;
+  try {
+    bounds = textBounds(footer, 'site');
+  } catch {
+    throw refuse(`the Parquet footer of segment ${key} cannot be read`);
+  }
+  const other = [bounds?.min, bounds?.max].find((value) => value !== undefined && value !== site);
+  if (other !== undefined)
+    throw refuse(
+      `segment ${key} has rows of site ${JSON.stringify(other)}; the manifest says ${JSON.stringify(site)}`,
+    );
 }
 
 function refuse(message: string): FirnError {

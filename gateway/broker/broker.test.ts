@@ -169,12 +169,16 @@ test('while the log refuses, the acknowledgement is withheld; then all is stored
 });
 
 test('beyond inFlightRowsMax QoS 0 is dropped and counted, QoS 1 refused by closing the connection', async () => {
-  const { broker, log } = await start({ inFlightRowsMax: 2 });
+  const dropped: number[] = [];
+  const { broker, log } = await start({ inFlightRowsMax: 2, onDropped: (us) => dropped.push(us) });
   const gate = createGate();
   log.gate = gate.wait;
   const client = await connect(urlOf(broker));
   for (const n of [1, 2, 3, 4, 5]) await client.publishAsync('a/b', String(n));
   await until(() => broker.counters().dropped === 3);
+  expect(dropped).toHaveLength(3);
+  expect(Math.abs((dropped[0] ?? 0) / 1000 - Date.now())).toBeLessThan(60_000);
+  expect(broker.counters().receivedBytes).toBe(2 * 'a/b1'.length);
   const closed = new Promise<void>((resolve) => client.once('close', resolve));
   client.publish('a/b', '6', { qos: 1 });
   await closed;

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { Aedes, type AuthenticateError } from 'aedes';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import type { OwnTime } from '../../lake/receive/mqtt/device-time.ts';
 import { createMqttMapper } from '../../lake/receive/mqtt/mapper.ts';
 import type { TopicTemplate } from '../../lake/receive/mqtt/templates.ts';
 import type { SeriesCache } from '../../lake/receive/series-cache.ts';
@@ -29,6 +30,7 @@ export interface Broker extends AsyncDisposable {
 interface BrokerCounters {
   readonly clients: number;
   readonly received: number;
+  readonly receivedBytes: number;
   readonly deadLetters: number;
   readonly dropped: number;
   readonly refused: number;
@@ -47,6 +49,10 @@ export interface BrokerOptions extends Partial<BrokerLimits> {
   readonly templates: readonly TopicTemplate[];
   readonly clock: Clock;
   readonly logger: Logger;
+  /** What the gateway knows of its own time; right when absent. */
+  readonly ownTime?: () => OwnTime;
+  /** Called for QoS 0 messages that are dropped, with their time of receipt in µs. */
+  readonly onDropped?: (receivedUs: number) => void;
   /** Without it every client is let in. */
   readonly authenticate?: (username: string | undefined, password: string | undefined) => boolean;
 }
@@ -56,6 +62,8 @@ interface BrokerLimits extends PersistenceLimits {
   readonly connectionsMax: number;
   /** A larger payload is acknowledged and its start kept as a dead letter. */
   readonly payloadBytesMax: number;
+  /** A device's time that is so much later than the receipt is not believed. */
+  readonly futureMsMax: number;
   /** A larger packet closes its connection, before it is all there; at least 64 KiB, which may be one read. */
   readonly packetBytesMax: number;
   /** What may wait for the disk; see Broker. */
@@ -66,6 +74,7 @@ interface BrokerLimits extends PersistenceLimits {
 const brokerLimits: BrokerLimits = {
   connectionsMax: 1000,
   payloadBytesMax: 1024 * 1024,
+  futureMsMax: 3_600_000,
   packetBytesMax: 16 * 1024 * 1024,
   inFlightRowsMax: 200_000,
   inFlightBytesMax: 64 * 1024 * 1024,
@@ -82,10 +91,16 @@ const connackUnavailable = 3;
 /** Resolves when both ports listen; throws FirnError that names a busy one. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const limits: BrokerLimits = { ...brokerLimits, ...options };
-  const { cache, templates, append, clock, logger } = options;
-  const { payloadBytesMax } = limits;
-  const mapper = createMqttMapper({ cache, templates, limits: { payloadBytesMax } });
-  const store = createPublishStore({ ...limits, append, mapper, cache, clock, logger });
+  const { cache, templates, append, clock, logger, ownTime, onDropped } = options;
+  const { payloadBytesMax, futureMsMax } = limits;
+  const mapper = createMqttMapper({
+    ...{ cache, templates, limits: { payloadBytesMax, futureMsMax } },
+    ...(ownTime && { ownTime }),
+  });
+  const store = createPublishStore({
+    ...{ ...limits, append, mapper, cache, clock, logger },
+    ...(onDropped && { onDropped }),
+  });
   const clients = new Set<string>();
 
   const aedes = new Aedes({

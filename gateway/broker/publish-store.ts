@@ -26,6 +26,8 @@ export type AppendBatch = (batch: Batch) => Promise<void>;
 interface StoreCounts {
   received: number;
   deadLetters: number;
+  /** Of their topics and payloads. */
+  receivedBytes: number;
   /** QoS 0 messages dropped because a limit was met or the log refused them. */
   dropped: number;
   /** Publishes refused by closing the connection, so that they are sent again. */
@@ -42,6 +44,8 @@ export interface PublishStoreOptions {
   readonly logger: Logger;
   readonly inFlightRowsMax: number;
   readonly inFlightBytesMax: number;
+  /** Called for QoS 0 messages that are dropped, with their time of receipt in µs (of the newest, where it is several). */
+  readonly onDropped?: (receivedUs: number) => void;
 }
 
 /** An append is made of at most about so much, so that the log's queue can always take it. */
@@ -58,10 +62,18 @@ interface Group {
   readonly bytes: number;
 }
 
+const noCounts = (): StoreCounts => ({
+  ...{ received: 0, receivedBytes: 0, deadLetters: 0, dropped: 0, refused: 0, rowsInFlight: 0 },
+});
+
 export function createPublishStore(options: PublishStoreOptions): PublishStore {
-  const counts: StoreCounts = { received: 0, deadLetters: 0, dropped: 0, refused: 0, rowsInFlight: 0 };
+  const counts = noCounts();
   const collector = createCollector(options, counts);
   const closing = new AbortController();
+  const countDropped = (messages: number): void => {
+    counts.dropped += messages;
+    if (messages > 0) options.onDropped?.(Math.round(options.clock.nowMs() * 1000));
+  };
   let callbacks: StoreCallback[] = [];
   let unacknowledged = 0;
   let appending = 0;
@@ -94,7 +106,7 @@ export function createPublishStore(options: PublishStoreOptions): PublishStore {
       appending--;
       collector.release(group);
       if (error !== undefined) {
-        counts.dropped += others;
+        countDropped(others);
         counts.refused += waiting.length;
       }
       for (const done of waiting) done(error);
@@ -115,10 +127,7 @@ export function createPublishStore(options: PublishStoreOptions): PublishStore {
       schedule();
     },
     storeUnacknowledged: (topic, payload) => {
-      if (closing.signal.aborted || !collector.hasRoom()) {
-        counts.dropped++;
-        return;
-      }
+      if (closing.signal.aborted || !collector.hasRoom()) return countDropped(1);
       collector.map(topic, payload);
       unacknowledged++;
       schedule();
@@ -146,6 +155,7 @@ function createCollector(options: PublishStoreOptions, counts: StoreCounts) {
       const before = rows();
       const outcome = options.mapper({ topic, payload, receivedUs: receiptUs() }, metrics, logs);
       counts.received++;
+      counts.receivedBytes += payload.length + topic.length;
       if (outcome === 'dead-letter') counts.deadLetters++;
       counts.rowsInFlight += rows() - before;
       bytes += payload.length + topic.length;

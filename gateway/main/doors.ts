@@ -12,7 +12,6 @@ import { defaultQueryLimits } from '../../lake/promql/limits.ts';
 import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
-import { openSqlSession } from '../../lake/sql/session.ts';
 import { type Broker, startBroker } from '../broker/broker.ts';
 import type { GatewayConfig } from '../config.ts';
 import { startHealth } from '../health/health.ts';
@@ -88,12 +87,15 @@ async function openQueries(
   const deployment = { tables, scan: seriesScan({ tables, engine }) };
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   app.route('/', prometheusRoutes({ context: () => deployment, limits, clock, logger, buildInfo }));
-  const openSession = (user: string, startParameters: ReadonlyMap<string, string> = new Map()) =>
-    openSqlSession({
+  const openSession = async (user: string, startParameters: ReadonlyMap<string, string> = new Map()) => {
+    // Loaded by the first who asks: PostgreSQL's parser is large, and most gateways are never asked.
+    const { openSqlSession } = await import('../../lake/sql/session.ts');
+    return openSqlSession({
       ...{ engine, tables, clock, user, startParameters },
       database: ids.tenant,
       limits: { statementTimeoutMs: timeoutMs },
     });
+  };
   app.route('/', sqlRoutes({ openSession: () => openSession('firn') }));
   return stack.use(
     await startPgServer({

@@ -4,7 +4,7 @@ import { crashAt } from '../../lake/base/fault-points.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { openObjectStore } from '../../lake/object-store/open.ts';
-import { openEngine } from '../../lake/sql/duckdb/engine.ts';
+import { lazyEngine } from '../../lake/sql/duckdb/engine.ts';
 import type { GatewayConfig } from '../config.ts';
 import { startMerger } from '../seal/merger.ts';
 import { startSealer } from '../seal/sealer.ts';
@@ -63,18 +63,20 @@ export async function openStorage(
       claims,
       discard: pins.discard,
       localRetentionHours: seal.localRetentionHours,
+      mergeRowsMax: seal.mergeRowsMax,
+      writerMemoryBytesMax: seal.mergeMemoryBytesMax,
     }),
   );
   // Without a store, what is here is all there is: it waits, and is merged, as in an outage without end.
   const shipper = config.store.kind === 'none' ? undefined : await openShipper();
   const engine = stack.use(
-    await openEngine({
+    lazyEngine({
       directories: [join(dataDir, 'segments')],
       memoryBytesMax: config.query.memoryBytesMax,
       threads: config.query.threads,
     }),
   );
-  const tables = stack.use(await openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
+  const tables = stack.use(openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
   return { ids, wal, sealer, merger, shipper, engine, tables };
 
   async function openShipper() {

@@ -8,7 +8,6 @@ import { createBell } from '../../lake/base/retry.ts';
 import type { GatewayId, TenantId } from '../../lake/model/ids.ts';
 import { segmentKey } from '../../lake/model/keys.ts';
 import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
-import { duckdbWriterDefaults } from '../../lake/parquet/duckdb-writer.ts';
 import type { Wal } from '../wal/wal.ts';
 import {
   groupOf,
@@ -45,12 +44,12 @@ export interface MergerOptions extends Partial<MergeLimits> {
 
 export const mergerDefaults = {
   mergeFilesMin: 32,
-  mergeRowsMax: 2_000_000,
-  mergeBytesMax: 64 * 1024 * 1024,
+  mergeRowsMax: 500_000,
+  mergeBytesMax: 32 * 1024 * 1024,
   mergeIntervalMs: 15_000,
   mergeRetryMs: 3_600_000,
   localRetentionHours: 168,
-  writerMemoryBytesMax: duckdbWriterDefaults.writerMemoryBytesMax,
+  writerMemoryBytesMax: 48 * 1024 * 1024,
 } as const;
 
 export interface Merger extends AsyncDisposable {

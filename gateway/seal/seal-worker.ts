@@ -1,8 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import { crashAt } from '../../lake/base/fault-points.ts';
-import { openDuckdbWriter } from '../../lake/parquet/duckdb-writer.ts';
-import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
 import type { SegmentWriter } from '../../lake/parquet/segment-writer.ts';
 import type { SealFailure, SealWorkerOptions, SealWorkerReply, SealWorkerRequest } from './seal-messages.ts';
 import { openRangeSealer } from './seal-range.ts';
@@ -34,8 +32,11 @@ try {
   reply({ kind: 'failed', error: failureOf(error) });
 }
 
+/** Loads only the one that is asked for: memory is short on small gateways. */
 async function openWriter(): Promise<SegmentWriter> {
-  return options.writer === 'duckdb' ? openDuckdbWriter(options) : openParquetjsWriter(options);
+  if (options.writer === 'duckdb')
+    return (await import('../../lake/parquet/duckdb-writer.ts')).openDuckdbWriter(options);
+  return (await import('../../lake/parquet/parquetjs-writer.ts')).openParquetjsWriter(options);
 }
 
 function failureOf(error: unknown): SealFailure {

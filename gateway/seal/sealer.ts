@@ -4,8 +4,7 @@ import { crashAt, type ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { type Bell, backoffMs, createBell } from '../../lake/base/retry.ts';
 import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
-import { duckdbWriterDefaults } from '../../lake/parquet/duckdb-writer.ts';
-import { parquetjsWriterDefaults } from '../../lake/parquet/parquetjs-writer.ts';
+import { writerDefaults } from '../../lake/parquet/segment-writer.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
 import type { SealRecord, Wal } from '../wal/wal.ts';
@@ -57,7 +56,7 @@ export const sealerDefaults = {
   sealCheckMs: 250,
   sealRowsMax: 500_000,
   sealBytesMax: 32 * 1024 * 1024,
-  writerMemoryBytesMax: duckdbWriterDefaults.writerMemoryBytesMax,
+  writerMemoryBytesMax: writerDefaults.writerMemoryBytesMax,
   retryMinMs: 1000,
   retryMaxMs: 60_000,
 } as const;
@@ -158,7 +157,7 @@ function createTurns(settings: Settings, committed: (seal: SealRecord, outcome: 
     crashAt: crash,
     identity: { tenant, site, gateway },
     writerMemoryBytesMax: settings.writerMemoryBytesMax,
-    writerRowsMax: Math.max(sealRowsMax, parquetjsWriterDefaults.writerRowsMax),
+    writerRowsMax: Math.max(sealRowsMax, writerDefaults.writerRowsMax),
   });
   /** A seal that does not fit in the writer's memory is tried again with half as much. */
   let share = 1;

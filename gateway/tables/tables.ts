@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { Logger } from '../../lake/base/log.ts';
-import { type Signal, signals } from '../../lake/model/batch.ts';
+import type { Signal } from '../../lake/model/batch.ts';
 import type { SiteId, TenantId } from '../../lake/model/ids.ts';
 import { filesSql } from '../../lake/parquet/files-sql.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
@@ -35,24 +35,33 @@ export interface GatewayTables extends Tables, AsyncDisposable {}
  * read in one SQLite transaction: the segments that there are, and of the tail the rows after the last seal. What is
  * sealed, merged or expired later changes nothing in it, so that no row is seen twice and none is missed.
  */
-export async function openGatewayTables(options: GatewayTablesOptions): Promise<GatewayTables> {
+export function openGatewayTables(options: GatewayTablesOptions): GatewayTables {
   const { walPath, tenant, engine, site } = options;
   const reader = openWalReader(walPath);
   const sizes = openTailSizes(walPath);
-  const tables = {} as Record<Signal, SignalTable>;
-  for (const signal of signals) {
-    const tail = await openTail(engine, signal, site);
-    tables[signal] = createSignalTable(options, signal, reader, sizes, tail);
-  }
+  /** Opened when they are first asked for: until then the engine need not be there. */
+  const tables = new Map<Signal, Promise<SignalTable>>();
+  let last: Promise<unknown> = Promise.resolve();
+  const tableOf = (signal: Signal): Promise<SignalTable> => {
+    const known = tables.get(signal);
+    if (known !== undefined) return known;
+    // One after another: each would make the schema that all are in.
+    const table = last
+      .then(() => openTail(engine, signal, site))
+      .then((tail) => createSignalTable(options, signal, reader, sizes, tail));
+    last = table.catch(() => tables.delete(signal));
+    tables.set(signal, table);
+    return table;
+  };
   return {
     tenant,
     open: async (table, prune, signal) => {
       signal?.throwIfAborted();
-      return tables[table].open(prune);
+      return (await tableOf(table)).open(prune);
     },
     metricMetadata: async () => reader.metadata(),
     [Symbol.asyncDispose]: async () => {
-      for (const table of Object.values(tables)) await table[Symbol.asyncDispose]();
+      for (const table of tables.values()) await (await table)[Symbol.asyncDispose]();
       sizes[Symbol.dispose]();
       reader[Symbol.dispose]();
     },

@@ -11,6 +11,9 @@ export const inboxPrefix = (tenant: TenantId): string => `${tenant}/inbox/`;
 export const manifestPrefix = (tenant: TenantId, gateway: GatewayId | string): string =>
   `${tenant}/inbox/${gateway}/manifests/`;
 
+export const manifestName = (position: { readonly epoch: number; readonly number: number }): string =>
+  `${pad(position.epoch, EPOCH_DIGITS)}-${pad(position.number, NUMBER_DIGITS)}.json`;
+
 /** `<tenant>/inbox/<gateway>/manifests/<epoch>-<number>.json` */
 export function manifestKey(
   tenant: TenantId,
@@ -18,7 +21,7 @@ export function manifestKey(
   epoch: number,
   number: number,
 ): string {
-  return `${manifestPrefix(tenant, gateway)}${pad(epoch, EPOCH_DIGITS)}-${pad(number, NUMBER_DIGITS)}.json`;
+  return `${manifestPrefix(tenant, gateway)}${manifestName({ epoch, number })}`;
 }
 
 /** `<tenant>/outbox/<gateway>/` is what the cloud writes for one gateway, and all of the cloud's that it may read. */

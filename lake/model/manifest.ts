@@ -15,7 +15,6 @@ export type ManifestSegment = ShipmentManifest['segments'][number];
 export type ClockQuality = ManifestSegment['clock'];
 /** What gateways wrote before they numbered shipments at composing. */
 export type ShipmentManifest1 = z.infer<typeof manifestSchema1>;
-export type ManifestSegment1 = ShipmentManifest1['segments'][number];
 
 const columnBounds = z.strictObject({
   /** Rows whose value is NULL. */

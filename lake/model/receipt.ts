@@ -7,15 +7,18 @@ import { progressSchema } from './progress.ts';
  * the truth; a receipt follows them, and may be behind.
  */
 export type Receipt = z.infer<typeof receiptSchema>;
+export type RefusedShipment = Receipt['refused'][number];
 
 /** Refused shipments that a receipt lists, the newest. */
-const refusedShipmentsMax = 100;
+export const refusedShipmentsMax = 100;
 
 // Fields that are not known are left out: a gateway may be older than its cloud.
 const receiptSchema = z.object({
   format: z.literal(1),
   tenant: z.string(),
   gateway: z.string(),
+  /** Absent until the cloud has accepted a manifest of it. */
+  site: z.string().optional(),
   epoch: z.number().int().nonnegative(),
   number: z.number().int().nonnegative(),
   /** Hex SHA-256 of the manifest of (epoch, number): another one means that somebody else ships as this gateway. */

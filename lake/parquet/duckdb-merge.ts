@@ -47,7 +47,7 @@ export async function mergeSegments(request: MergeRequest): Promise<SegmentFile>
 }
 
 /** Files that were written before a column was added lack it. */
-async function loadFiles(
+export async function loadFiles(
   connection: DuckDBConnection,
   signal: Signal,
   paths: readonly string[],

@@ -6,7 +6,7 @@ import { openDuckdb, sqlText } from '../sql/duckdb/engine.ts';
 import { copyDays, seriesDdl } from './duckdb-copy.ts';
 import { openRowAppender } from './duckdb-rows.ts';
 import { rowDdl, rowTypesOf } from './row-table.ts';
-import type { SegmentRows, SegmentWriter } from './segment-writer.ts';
+import { type SegmentRows, type SegmentWriter, writerDefaults } from './segment-writer.ts';
 import { rankSeries } from './series-order.ts';
 
 export interface DuckdbWriterOptions {
@@ -14,11 +14,9 @@ export interface DuckdbWriterOptions {
   readonly writerMemoryBytesMax?: number;
 }
 
-export const duckdbWriterDefaults = { writerMemoryBytesMax: 384 * 1024 * 1024 } as const;
-
 /** Throws FirnError `unsupported` where DuckDB has no binary. One write at a time. */
 export async function openDuckdbWriter(options: DuckdbWriterOptions = {}): Promise<SegmentWriter> {
-  const { writerMemoryBytesMax } = { ...duckdbWriterDefaults, ...options };
+  const { writerMemoryBytesMax } = { ...writerDefaults, ...options };
   // One thread: the order of row groups must not depend on which thread was first.
   const instance = await openDuckdb({
     threads: '1',

@@ -1,5 +1,5 @@
-// What parquet-file.ts uses of parquetjs-lite, which has no types of its own: the Thrift structures of the Parquet
-// footer, their encoder, and snappy.
+// What parquet-file.ts and parquet-footer.ts use of parquetjs-lite, which has no types of its own: the Thrift
+// structures of the Parquet footer, their codec, and snappy.
 
 declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
   /** A Thrift structure; fields that are absent are not written. */
@@ -13,7 +13,21 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
     readonly ColumnOrder: StructClass;
     readonly DataPageHeader: StructClass;
     readonly DictionaryPageHeader: StructClass;
-    readonly FileMetaData: StructClass;
+    readonly FileMetaData: new (
+      fields?: Readonly<Record<string, unknown>>,
+    ) => Struct & {
+      /** As decoded. */
+      readonly row_groups: readonly {
+        readonly columns: readonly {
+          readonly meta_data: {
+            readonly path_in_schema: readonly (string | Uint8Array)[];
+            readonly statistics: Readonly<
+              Record<'min_value' | 'max_value', string | Uint8Array | null>
+            > | null;
+          } | null;
+        }[];
+      }[];
+    };
     readonly LogicalType: StructClass;
     readonly MicroSeconds: StructClass;
     readonly PageHeader: StructClass;
@@ -30,7 +44,11 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
 }
 
 declare module 'parquetjs-lite/lib/util.js' {
-  const util: { serializeThrift(struct: unknown): Buffer };
+  const util: {
+    serializeThrift(struct: unknown): Buffer;
+    /** Fills the structure, and returns how many bytes it took. */
+    decodeThrift(struct: unknown, bytes: Buffer): number;
+  };
   export = util;
 }
 

@@ -7,7 +7,7 @@ import { publishFile, syncFolder } from './durable-file.ts';
 import { createParquetFile } from './parquet-file.ts';
 import type { ColumnValues, Run } from './parquet-pages.ts';
 import { sortWithinSeries } from './row-table.ts';
-import type { SegmentFile, SegmentRows, SegmentWriter } from './segment-writer.ts';
+import { type SegmentFile, type SegmentRows, type SegmentWriter, writerDefaults } from './segment-writer.ts';
 import { compareUtf8, type RankedSeries, rankSeries } from './series-order.ts';
 
 export interface ParquetjsWriterOptions {
@@ -18,8 +18,8 @@ export interface ParquetjsWriterOptions {
   readonly rowGroupCharsMax?: number;
 }
 
-export const parquetjsWriterDefaults = {
-  writerRowsMax: 2_000_000,
+const parquetjsWriterDefaults = {
+  writerRowsMax: writerDefaults.writerRowsMax,
   rowGroupRowsMax: 65_536,
   rowGroupCharsMax: 4 * 1024 * 1024,
 } as const;

@@ -18,6 +18,12 @@ export interface SegmentWriter extends AsyncDisposable {
   write(rows: SegmentRows): Promise<readonly SegmentFile[]>;
 }
 
+/** What one call may hold: DuckDB's memory, and the rows that a writer without DuckDB holds. */
+export const writerDefaults = {
+  writerMemoryBytesMax: 384 * 1024 * 1024,
+  writerRowsMax: 2_000_000,
+} as const;
+
 export interface SegmentRows {
   readonly signal: Signal;
   /** Value of the `site` column. */

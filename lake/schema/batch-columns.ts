@@ -14,7 +14,7 @@ export function batchColumnsOf(signal: Signal): readonly Column[] {
   return columns;
 }
 
-/** How a batch holds a column: with nulls only where the schema has none of a required one; doubles never have any. */
+/** Whether a batch holds the column as a typed array, which has no nulls. Doubles always are: they have NaN. */
 export function isDense({ type, required }: Column): boolean {
   return type === 'double' || (required && type !== 'string');
 }

@@ -80,9 +80,7 @@ async function build(options: Partial<GatewayTablesOptions> = {}, retentionHours
   );
   const engine = close.use(await openEngine({ directories: [folder], memoryBytesMax: 256e6, threads: 2 }));
   const pins = createFilePins(folder, shared.logger);
-  const tables = close.use(
-    await openGatewayTables({ ...shared, walPath: wal.path, engine, pins, ...options }),
-  );
+  const tables = close.use(openGatewayTables({ ...shared, walPath: wal.path, engine, pins, ...options }));
   const merger = close.use(
     startMerger({
       ...shared,

@@ -2,11 +2,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { type Batch, type Signal, signals } from '../../lake/model/batch.ts';
+import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
 import { openDuckdbWriter } from '../../lake/parquet/duckdb-writer.ts';
 import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
+import { tableSchemas } from '../../lake/schema/tables.ts';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import { segmentWriterContract } from './parquet.ts';
-import { type MetricRow, metricsBatch, seriesOf } from './rows.ts';
+import { gapsBatch, logsBatch, type MetricRow, metricsBatch, rollupsBatch, seriesOf } from './rows.ts';
 
 segmentWriterContract('duckdb', () => openDuckdbWriter());
 segmentWriterContract('parquetjs', async () => openParquetjsWriter());
@@ -69,6 +72,64 @@ test('DuckDB reads files of both writers as one table, and prunes by their stati
     rmSync(folder, { recursive: true, force: true });
   }
 });
+
+test.each(signals)(
+  '%s: files of both writers merge into one with the same rows, in order',
+  async (signal) => {
+    const folder = mkdtempSync(join(tmpdir(), 'firn-parquet-'));
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => rmSync(folder, { recursive: true, force: true }));
+    const noonUs = 1_728_043_200_000_000n;
+    const batchAt = (at: bigint): Readonly<Record<Signal, Batch>> => ({
+      metrics: metricsBatch([
+        [1n, at, 0x7ff0000000000002n],
+        [2n, at, 0n, 'device-past', at - 1n],
+      ]),
+      logs: logsBatch([[1n, at * 1000n, 'a', null, 'info', 'device-future', at + 1n]]),
+      metrics_1m: rollupsBatch([
+        [1n, at, 0x7ff0000000000002n, 3n],
+        [2n, at, -(2n ** 63n), 60n],
+      ]),
+      gaps: gapsBatch([
+        [at, at + 60n, 'b', null, null],
+        [at - 1n, at, 'a', 5n, 'sda'],
+      ]),
+    });
+    const paths: string[] = [];
+    let rows = 0;
+    for (const [index, writer] of [await openDuckdbWriter(), openParquetjsWriter()].entries()) {
+      stack.use(writer);
+      const files = await writer.write({
+        signal,
+        site: 'plant',
+        batches: [batchAt(noonUs + 10n - BigInt(index))[signal]],
+        labelsOf: (ids) => new Map([...ids].map((id) => [id, seriesOf(id)])),
+        pathOf: () => join(folder, `${index}.parquet`),
+      });
+      paths.push(...files.map(({ path }) => path));
+      rows += files.reduce((sum, file) => sum + file.rows, 0);
+    }
+    const path = join(folder, 'merged.parquet');
+    const limits = { writerMemoryBytesMax: 64e6, spillDirectory: folder };
+    const merged = await mergeSegments({ signal, paths, rows, path, ...limits });
+    expect(Object.keys(merged.bounds)).toEqual(tableSchemas[signal].boundColumns);
+    const instance = await openDuckdb({ threads: '1' });
+    stack.defer(async () => instance.closeSync());
+    const connection = await instance.connect();
+    stack.defer(() => connection.closeSync());
+    const { columns, sortBy } = tableSchemas[signal];
+    const select = columns.map(({ name, type }) =>
+      type === 'double' ? `"${name}"::BIT::VARCHAR` : `"${name}"`,
+    );
+    const read = async (from: string, order = ''): Promise<unknown[]> =>
+      (
+        await connection.runAndReadAll(`SELECT ${select.join(', ')} FROM read_parquet(${from}) ${order}`)
+      ).getRowsJson();
+    const parts = await read(`[${paths.map(sqlText).join(', ')}]`, `ORDER BY ${sortBy.join(', ')}`);
+    expect(parts).toHaveLength(rows);
+    expect(await read(sqlText(path))).toEqual(parts);
+  },
+);
 
 test('a writer that would need more memory than it may use says which limit to lower', async () => {
   const rows = Array.from({ length: 300_000 }, (_, index): MetricRow => [BigInt(index), BigInt(index), 0n]);

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
+import util from 'parquetjs-lite/lib/util.js';
 import type { Signal } from '../../lake/model/batch.ts';
 import { gatewayId, type TenantId } from '../../lake/model/ids.ts';
 import { manifestKey, segmentKey, segmentName } from '../../lake/model/keys.ts';
@@ -30,6 +32,9 @@ export function madeShipment(options: {
   readonly number: number;
   readonly signals?: readonly Signal[];
   readonly metadata?: ShipmentManifest['metadata'];
+  /** Of the rows in it, where it is not that of the manifest. */
+  readonly site?: string;
+  readonly progress?: ShipmentManifest['progress'];
 }): MadeShipment {
   const { gateway, epoch = 1, number, signals = ['metrics'], metadata = [] } = options;
   const owner = options.tenant ?? tenant;
@@ -39,7 +44,7 @@ export function madeShipment(options: {
     const alarms = classOfSignal(signal) === 'alarms' ? ({ class: 'alarms' } as const) : {};
     const name = segmentName({ epoch, fromSeq, toSeq, day, ...alarms });
     const key = segmentKey(owner, gatewayId(gateway), signal, name);
-    const body = Buffer.from(`segment ${key}`);
+    const body = segmentBody(`segment ${key}\n`, options.site);
     const segment = {
       key,
       signal,
@@ -66,9 +71,24 @@ export function madeShipment(options: {
     composedUs: firstDayUs + number,
     segments: made.map(({ segment }) => segment),
     metadata,
-    progress: {},
+    progress: options.progress ?? {},
   };
   return { manifest, uploads: [...made.map(({ upload }) => upload), manifestUpload(manifest)] };
+}
+
+/** Bytes that end like a Parquet file whose rows are of one site. */
+export function segmentBody(content: string | Uint8Array, site = 'plant'): Buffer {
+  const statistics = new types.Statistics({ min_value: site, max_value: site });
+  const chunk = new types.ColumnChunk({
+    file_offset: 0,
+    meta_data: new types.ColumnMetaData({ path_in_schema: ['site'], statistics }),
+  });
+  const footer = util.serializeThrift(
+    new types.FileMetaData({ row_groups: [new types.RowGroup({ columns: [chunk] })] }),
+  );
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(footer.byteLength);
+  return Buffer.concat([Buffer.from(content), footer, length, Buffer.from('PAR1')]);
 }
 
 export const manifestUpload = (manifest: ShipmentManifest): Upload => ({

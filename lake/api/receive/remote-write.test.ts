@@ -57,7 +57,7 @@ test('204 after the append; series that are stored do not go along again', async
     [2, 1],
     [2, 0],
   ]);
-  expect(answers).toEqual(Array(2).fill({ status: 204, samples: 2, exemplars: 0 }));
+  expect(answers).toEqual(Array(2).fill({ status: 204, samples: 2, exemplars: 0, bodyBytes: body.length }));
 });
 
 test('an empty request is fine and appends nothing', async () => {

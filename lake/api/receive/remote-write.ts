@@ -20,6 +20,8 @@ export interface RemoteWriteAnswer {
   /** Samples stored; exemplars that came along and were not kept. */
   readonly samples: number;
   readonly exemplars: number;
+  /** Size of the body as sent; 0 when it was not read to its end. */
+  readonly bodyBytes: number;
   /** Why it was refused, for the sender. */
   readonly message?: string;
 }
@@ -41,13 +43,11 @@ export function remoteWriteRoutes(options: RemoteWriteOptions): Hono {
 
 async function receive(request: Request, options: RemoteWriteOptions): Promise<RemoteWriteAnswer> {
   const { cache, limits } = options;
-  const refused = (status: 400 | 413 | 415 | 500 | 503, message: string): RemoteWriteAnswer => ({
-    status,
-    message,
-    samples: 0,
-    exemplars: 0,
-  });
   const body = await readBody(request, limits.bodyBytesMax);
+  const bodyBytes = typeof body === 'string' ? 0 : body.byteLength;
+  const refused = (status: 400 | 413 | 415 | 500 | 503, message: string): RemoteWriteAnswer => ({
+    ...{ status, message, samples: 0, exemplars: 0, bodyBytes },
+  });
   if (body === 'too-large') return refused(413, bodyTooLarge(limits.bodyBytesMax));
   if (body === 'cut-off') return refused(400, 'the body ends too early');
   const headers = {
@@ -66,5 +66,5 @@ async function receive(request: Request, options: RemoteWriteOptions): Promise<R
     return refused(later ? 503 : 500, error.message);
   }
   cache.markDurable(batch.series);
-  return { status: 204, samples: batch.rows, exemplars };
+  return { status: 204, samples: batch.rows, exemplars, bodyBytes };
 }

@@ -4,7 +4,6 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { messageOf } from '../../base/errors.ts';
 import { SqlError } from '../../sql/errors.ts';
 import type { SqlSession } from '../../sql/sql-session.ts';
-import { arrowPieces } from './arrow.ts';
 import { jsonPieces } from './json.ts';
 
 export interface SqlRouteOptions {
@@ -60,7 +59,7 @@ async function answer(c: Context, session: SqlSession, text: string): Promise<Re
   if (!statement || others.length > 0) throw new SqlError('42601', 'send exactly one statement');
   const result = stack.use(await statement.execute([], c.req.raw.signal));
   const arrow = c.req.header('accept')?.includes(arrowType) ?? false;
-  const pieces = arrow ? arrowPieces(result) : encoded(jsonPieces(result, describe));
+  const pieces = arrow ? (await import('./arrow.ts')).arrowPieces(result) : encoded(jsonPieces(result, describe));
   const open = stack.move();
   c.header('Content-Type', arrow ? arrowType : 'application/json');
   return c.body(streamOf(pieces, () => open.disposeAsync()));

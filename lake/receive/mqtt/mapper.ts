@@ -3,6 +3,7 @@ import { canonicalLabels, type Labels } from '../../model/labels.ts';
 import type { LogsBuilder } from '../logs-builder.ts';
 import type { MetricsBuilder } from '../metrics-builder.ts';
 import type { SeriesCache } from '../series-cache.ts';
+import { type OwnTime, rowTime } from './device-time.ts';
 import { type DeadLetterReason, type PayloadItem, type PayloadLimits, parsePayload } from './payload.ts';
 import { compileTemplates, type TopicMapping, type TopicTemplate } from './templates.ts';
 
@@ -25,6 +26,8 @@ export interface MqttLimits extends PayloadLimits {
   readonly deadLetterBytesMax: number;
   /** Topics whose mapping is remembered. */
   readonly topicsCachedMax: number;
+  /** A device's time that is so much later than the receipt is not believed. */
+  readonly futureMsMax: number;
 }
 
 const mqttLimits: MqttLimits = {
@@ -34,15 +37,20 @@ const mqttLimits: MqttLimits = {
   metricNameBytesMax: 1024,
   deadLetterBytesMax: 16 * 1024,
   topicsCachedMax: 50_000,
+  futureMsMax: 3_600_000,
 };
+
+const rightTime: OwnTime = { trusted: true, floorUs: 0 };
 
 /** Throws FirnError `invalid` when a template is wrong. */
 export function createMqttMapper(options: {
   readonly cache: SeriesCache;
   readonly templates: readonly TopicTemplate[];
   readonly limits?: Partial<MqttLimits>;
+  /** Right when absent. */
+  readonly ownTime?: () => OwnTime;
 }): MqttMapper {
-  const { cache } = options;
+  const { cache, ownTime = () => rightTime } = options;
   const limits = { ...mqttLimits, ...options.limits };
   const match = compileTemplates(options.templates);
   const mappings = new Map<string, TopicMapping>();
@@ -65,17 +73,19 @@ export function createMqttMapper(options: {
     logs: LogsBuilder,
   ): void => {
     const { topic } = message;
-    const timestampUs = item.timestampUs ?? message.receivedUs;
+    const futureUsMax = limits.futureMsMax * 1000;
+    const { timestampUs, doubt } = rowTime(item.timestampUs, message.receivedUs, ownTime(), futureUsMax);
     if (item.kind === 'value') {
       const series = cache.ofKey(keyOf('m', topic, item.path), () =>
         metricLabels(topic, mappingOf(topic), item.path),
       );
-      metrics.append(series, timestampUs, item.value);
+      metrics.append(series, timestampUs, item.value, doubt);
     } else {
       const stream = cache.ofKey(keyOf('l', topic, ''), () =>
         canonicalLabels([['source', 'mqtt'], ...mappingOf(topic).labels, ['topic', topic]]),
       );
-      logs.append(stream, { timestampNs: BigInt(timestampUs) * 1000n, line: item.line });
+      const record = { timestampNs: BigInt(timestampUs) * 1000n, line: item.line };
+      logs.append(stream, doubt === undefined ? record : { ...record, doubt });
     }
   };
 

@@ -1,16 +1,14 @@
-/** The first and last moment that a message may claim: 1970 until 2200, in microseconds. */
-const timestampUsMax = 7_258_118_400_000_000;
-
 /**
  * Microseconds since the Unix epoch from a `ts` member: a number (or digits) in s, ms, µs or ns, told apart by their
- * magnitude, or ISO 8601 text; without a zone it is UTC. Undefined when it is neither.
+ * magnitude, or ISO 8601 text; without a zone it is UTC. Undefined when it is neither. Whether such a time can be is
+ * for device-time.ts to say.
  */
 export function timestampUsOf(value: unknown): number | undefined {
-  if (typeof value === 'number') return bounded(microsecondsOf(value));
+  if (typeof value === 'number') return finite(microsecondsOf(value));
   if (typeof value !== 'string') return undefined;
   const text = value.trim();
-  if (/^\d+(\.\d+)?$/.test(text)) return bounded(microsecondsOf(Number(text)));
-  return bounded(isoUs(text));
+  if (/^-?\d+(\.\d+)?$/.test(text)) return finite(microsecondsOf(Number(text)));
+  return finite(isoUs(text));
 }
 
 /** The ranges meet where seconds would be the year 5138 and milliseconds 1973. */
@@ -33,4 +31,4 @@ function isoUs(text: string): number {
   return ms * 1000 + Math.floor(Number(fraction.padEnd(9, '0')) / 1000);
 }
 
-const bounded = (us: number): number | undefined => (us >= 0 && us <= timestampUsMax ? us : undefined);
+const finite = (us: number): number | undefined => (Number.isFinite(us) ? us : undefined);

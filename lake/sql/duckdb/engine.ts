@@ -45,6 +45,22 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   };
 }
 
+/** The same, opened when the first connection is asked for: an engine that is never used costs no memory. */
+export function lazyEngine(options: EngineOptions): Engine {
+  let opened: Promise<Engine> | undefined;
+  const open = (): Promise<Engine> => {
+    opened ??= openEngine(options).catch((error: unknown) => {
+      opened = undefined;
+      throw error;
+    });
+    return opened;
+  };
+  return {
+    connect: async () => (await open()).connect(),
+    [Symbol.asyncDispose]: async () => (await opened)?.[Symbol.asyncDispose](),
+  };
+}
+
 /**
  * Opens an in-memory DuckDB with these settings; the one place where DuckDB's binary is loaded. Throws FirnError
  * `unsupported` on platforms for which DuckDB has no binary.
