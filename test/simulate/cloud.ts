@@ -1,8 +1,7 @@
-import { openTable } from '../../cloud/catalog/table.ts';
+import { openTables } from '../../cloud/catalog/table.ts';
 import type { CommitShipments } from '../../cloud/ingest/commit-shipments.ts';
 import { ingestLimits, openTenantIngest } from '../../cloud/ingest/tenant-ingest.ts';
 import { createLogger } from '../../lake/base/log.ts';
-import { type Signal, signals } from '../../lake/model/batch.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { locationOf, seededUuid, tenant } from '../contract/lake-fixtures.ts';
 import { dropRequests, type Life, type World } from './world.ts';
@@ -25,14 +24,9 @@ const tableLimits = { smallManifestsMax: 4, manifestEntriesMax: 20, snapshotsMax
 
 export function startCloud({ world, life, store, commitShipments }: CloudOptions): SimulatedCloud {
   const clock = world.clockOf(life);
-  const table = (signal: Signal) =>
-    openTable({ store, tenant, signal, locationOf, clock, limits: tableLimits });
   const ingest = openTenantIngest({
     tenant,
-    tables: Object.fromEntries(signals.map((signal) => [signal, table(signal)])) as Record<
-      Signal,
-      ReturnType<typeof table>
-    >,
+    tables: openTables({ store, tenant, locationOf, clock, limits: tableLimits }),
     logger: createLogger('silent'),
     limits: { ...ingestLimits, shipmentsPerRoundMax: 8, marksLagMax: 4 },
     verify: 'sha256',

@@ -5,6 +5,7 @@ import type { Batch } from '../../lake/model/batch.ts';
 import type { SegmentFile, SegmentRows, SegmentWriter } from '../../lake/parquet/segment-writer.ts';
 import { seriesIdsOf } from '../../lake/schema/batch-columns.ts';
 import { dayOfUs, dayText } from '../../lake/schema/tables.ts';
+import { segmentBody } from '../contract/shipments.ts';
 import type { Life } from './world.ts';
 
 // Segments without Parquet: a simulation wants thousands of them, and only whose rows they hold.
@@ -21,8 +22,13 @@ export type SimulatedRow =
       readonly timestampUs: number;
     };
 
-export const parseSegment = (body: Uint8Array): SimulatedRow[] =>
-  JSON.parse(Buffer.from(body).toString()) as SimulatedRow[];
+/** The cloud looks into a segment's footer; what stands before it is our own. */
+const footer = segmentBody('');
+
+export function parseSegment(body: Uint8Array): SimulatedRow[] {
+  const text = Buffer.from(body.subarray(0, body.byteLength - footer.byteLength));
+  return JSON.parse(text.toString()) as SimulatedRow[];
+}
 
 export function jsonSegmentWriter(life: Life): SegmentWriter {
   return {
@@ -49,7 +55,7 @@ export function jsonSegmentWriter(life: Life): SegmentWriter {
 }
 
 function writeSegment(path: string, day: string, rows: readonly SimulatedRow[]): SegmentFile {
-  const body = Buffer.from(JSON.stringify(rows));
+  const body = Buffer.concat([Buffer.from(JSON.stringify(rows)), footer]);
   writeFileSync(`${path}.tmp`, body);
   renameSync(`${path}.tmp`, path);
   const times = rows.map(({ timestampUs }) => timestampUs);
