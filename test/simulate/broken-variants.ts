@@ -1,6 +1,6 @@
 import { commit } from '../../cloud/catalog/commit.ts';
 import { type CommitShipments, commitShipments } from '../../cloud/ingest/commit-shipments.ts';
-import { marksProperty } from '../../cloud/ingest/marks.ts';
+import { marksProperty, origin } from '../../cloud/ingest/marks.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import type { Variant } from './schedule.ts';
 
@@ -12,7 +12,7 @@ export const brokenVariants: Readonly<Record<string, Variant>> = {
     wal: (wal, { world, life }) => ({
       ...wal,
       append: async (batch) => {
-        const later = world.request(life, 'late append', false, () => wal.append(batch));
+        const later = world.request(life, 'late', false, () => undefined).then(() => wal.append(batch));
         later.catch(() => undefined);
       },
     }),
@@ -31,7 +31,8 @@ export const brokenVariants: Readonly<Record<string, Variant>> = {
     store: (store, { world, life }) => ({
       ...store,
       putFile: async (key, path, options) => {
-        const later = world.request(life, 'late segment', false, () => store.putFile(key, path, options));
+        const put = () => store.putFile(key, path, options);
+        const later = world.request(life, 'late', false, () => undefined).then(put);
         later.catch(() => undefined);
         return { key, etag: '', sizeBytes: 0 };
       },
@@ -50,8 +51,11 @@ export const brokenVariants: Readonly<Record<string, Variant>> = {
     },
   },
   'shipments that are added whatever the marks say': {
-    commitShipments: (table, batch, options) =>
-      commitShipments({ ...table, load: async (age) => unmarked(await table.load(age)) }, batch, options),
+    commitShipments: (table, batch, options) => {
+      const load: Table['load'] = async (age) => unmarked(await table.load(age));
+      const progress = new Map([...batch.progress].map(([name, { to }]) => [name, { seen: origin, to }]));
+      return commitShipments({ ...table, load }, { ...batch, progress }, options);
+    },
   },
 };
 

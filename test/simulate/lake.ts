@@ -2,19 +2,21 @@ import { openTable } from '../../cloud/catalog/table.ts';
 import { signals } from '../../lake/model/batch.ts';
 import { locationOf, stillClock, tenant } from '../contract/lake-fixtures.ts';
 import type { MemoryStore } from '../contract/memory-store.ts';
-import { parseSegment } from './json-segments.ts';
+import { parseSegment, type SimulatedRow } from './json-segments.ts';
+
+export type StoredGap = Extract<SimulatedRow, { readonly gap: string }>;
 
 /** What a reader of the lake finds. */
 export interface Stored {
   /** How often each row is there, by its id. */
   readonly times: ReadonlyMap<number, number>;
-  readonly gaps: readonly { readonly signal: string; readonly fromUs: number; readonly toUs: number }[];
+  readonly gaps: readonly StoredGap[];
 }
 
 /** Reads every row of the newest snapshots. */
 export async function storedRows(memory: MemoryStore): Promise<Stored> {
   const times = new Map<number, number>();
-  const gaps: { signal: string; fromUs: number; toUs: number }[] = [];
+  const gaps: StoredGap[] = [];
   for (const signal of signals) {
     const table = openTable({ store: memory, tenant, signal, locationOf, clock: stillClock() });
     const manifests = await table.manifestsOf(await table.load());

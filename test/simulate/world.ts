@@ -40,7 +40,7 @@ export interface World {
   nowMs(): number;
   /** A process' clock; `offsetMs` is how wrong its wall clock is at the moment. */
   clockOf(life: Life, offsetMs?: () => number): Clock;
-  /** Asks for something; resolves when its turn has come and it is done. `sent`: see Pending. */
+  /** Asks for something, which asks for nothing itself; resolves when it is done. `sent`: see Pending. */
   request<T>(life: Life, label: string, sent: boolean, work: () => Promise<T> | T): Promise<T>;
   readonly pending: readonly Pending[];
   /** Lets one pending thing happen. */
