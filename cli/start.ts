@@ -117,7 +117,7 @@ async function startPart(
   const child = fork(join(root, 'cli', 'main.ts'), [name, ...argv], {
     ...{ detached: true, stdio: 'inherit' },
     ...(name === 'gateway' && {
-      env: { ...process.env, ...smallMemoryEnv },
+      env: smallMemoryEnv(process.env),
       execArgv: [...process.execArgv, ...smallMemoryFlags],
     }),
   });

@@ -63,6 +63,12 @@ const schema = z.strictObject({
       memoryBytesMax: count(512 * MEBIBYTE, 'Memory for merging'),
     })
     .prefault({}),
+  completeness: z
+    .strictObject({
+      toleranceMs: count(60_000, 'Data younger than this is not expected to be complete'),
+      retiredAfterDays: count(30, 'A gateway not heard of for so many days is not waited for'),
+    })
+    .prefault({}),
   cache: z
     .strictObject({ bytesMax: count(10 * 1024 * MEBIBYTE, 'Local copies of lake files (S3 only)') })
     .prefault({}),

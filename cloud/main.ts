@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Context, Hono } from 'hono';
 import { buildInfo } from '../lake/api/build-info.ts';
+import { completenessRoutes } from '../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../lake/api/http-server.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { sqlRoutes } from '../lake/api/sql/routes.ts';
@@ -8,18 +9,23 @@ import { systemClock } from '../lake/base/clock.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
+import type { CompletenessSource } from '../lake/completeness/completeness.ts';
+import { gapRows } from '../lake/completeness/gap-rows.ts';
+import { completenessWarning } from '../lake/completeness/warning.ts';
 import { type TenantId, tenantId } from '../lake/model/ids.ts';
 import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
+import type { ReadRange } from '../lake/promql/read-range.ts';
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
 import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
 import type { Tables } from '../lake/tables.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
-import { startIngest } from './ingest/ingest.ts';
+import { type Ingest, startIngest } from './ingest/ingest.ts';
+import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
 import { openCloudTables } from './tables/cloud-tables.ts';
 import { tenantOfHeader } from './tenants/http-credentials.ts';
@@ -50,7 +56,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const { store, locationOf } = await openObjectStore(config.store);
   stack.defer(() => store.close());
   const lake = { store, locationOf, tenants: tenants.tenants, clock, logger };
-  stack.use(startIngest({ ...lake, pollIntervalMs: config.ingest.pollIntervalMs }));
+  const ingest = stack.use(startIngest({ ...lake, pollIntervalMs: config.ingest.pollIntervalMs }));
   stack.use(
     startMaintain({
       ...lake,
@@ -59,8 +65,8 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       limits: { writerMemoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
-  const deployments = openDeployments(config, store, locationOf, stack);
-  const ports = await openDoors(config, logger, tenants, deployments, stack);
+  const deployments = openDeployments(config, { store, locationOf, ingest }, stack);
+  const ports = await openDoors(config, logger, tenants, { store, deployments }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
@@ -96,6 +102,7 @@ interface Deployment {
   readonly engine: Engine;
   readonly tables: Tables;
   readonly scan: SeriesScan;
+  readonly completeness: CompletenessSource;
 }
 
 type Deployments = (tenant: TenantId) => Promise<Deployment>;
@@ -103,10 +110,14 @@ type Deployments = (tenant: TenantId) => Promise<Deployment>;
 /** One engine a tenant, opened when it is first asked: it may read this tenant's files and no others. */
 function openDeployments(
   config: CloudConfig,
-  store: ObjectStore,
-  locationOf: (key: string) => string,
+  lake: {
+    readonly store: ObjectStore;
+    readonly locationOf: (key: string) => string;
+    readonly ingest: Pick<Ingest, 'shipping'>;
+  },
   stack: AsyncDisposableStack,
 ): Deployments {
+  const { store, locationOf, ingest } = lake;
   const engines = stack.use(new AsyncDisposableStack());
   const open = async (tenant: TenantId): Promise<Deployment> => {
     const cacheDirectory = join(config.dataDir, 'cache', tenant);
@@ -120,7 +131,9 @@ function openDeployments(
       ...{ store, tenant, locationOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
     });
-    return { engine, tables, scan: seriesScan({ tables, engine }) };
+    const gaps = gapRows(tables, engine, clock);
+    const completeness = { gateways: () => ingest.shipping(tenant), gaps };
+    return { engine, tables, scan: seriesScan({ tables, engine }), completeness };
   };
   const opened = new Map<TenantId, Promise<Deployment>>();
   return (tenant) => {
@@ -136,7 +149,7 @@ async function openDoors(
   config: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
-  deployments: Deployments,
+  { store, deployments }: { readonly store: ObjectStore; readonly deployments: Deployments },
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
@@ -156,7 +169,15 @@ async function openDoors(
   const context = (c: Context): Promise<Deployment> => deployments(c.get('tenant'));
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
-  app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo }));
+  const rules = config.completeness;
+  const completeness = async (c: Context, { fromMs, toMs, ...asked }: ReadRange) => {
+    const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
+    return completenessWarning(range, (await context(c)).completeness, rules, clock);
+  };
+  app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness }));
+  const sourceOf = async (c: Context) => (await context(c)).completeness;
+  app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
+  app.route('/', quarantineRoutes({ store, tenantOf: (c) => c.get('tenant') }));
   const openSession = async (
     tenant: TenantId,
     user: string,

@@ -53,7 +53,7 @@ const wal = z.strictObject({
 
 const seal = z.strictObject({
   intervalMs: count(2000, 'Age of the oldest row at which the WAL tail becomes segments'),
-  rowsMax: count(1_000_000, 'Rows of one seal'),
+  rowsMax: count(250_000, 'Rows of one seal'),
   writer: z
     .enum(['duckdb', 'parquetjs'])
     .default('duckdb')

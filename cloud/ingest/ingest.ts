@@ -1,6 +1,7 @@
 import type { Clock } from '../../lake/base/clock.ts';
 import { messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import type { GatewayShipping } from '../../lake/completeness/completeness.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import type { CommitOptions } from '../catalog/commit.ts';
@@ -26,6 +27,8 @@ export interface Ingest extends AsyncDisposable {
   /** Called after each snapshot that added rows. Returns the function that unsubscribes. */
   onCommit(listener: (commit: TableCommit) => void): () => void;
   status(): IngestStatus;
+  /** How far each gateway of a tenant has shipped; empty until the tenant was looked at. */
+  shipping(tenant: TenantId): readonly GatewayShipping[];
 }
 
 /** Counted since the start, except for what says "now". */
@@ -137,6 +140,7 @@ export function startIngest(options: IngestOptions): Ingest {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    shipping: (tenant) => tenants.get(tenant)?.ingest.shipping() ?? [],
     status: () => statusOf(totals, [...tenants.values()]),
     [Symbol.asyncDispose]: async () => {
       stop.abort();

@@ -1,9 +1,9 @@
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import type { GatewayShipping } from '../../lake/completeness/completeness.ts';
 import { type Signal, signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import { inboxPrefix } from '../../lake/model/keys.ts';
-import type { ShippingProgress } from '../../lake/model/progress.ts';
 import type { CommitOptions } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import { describedMetricsMax, mergeMetricMetadata } from '../catalog/metric-metadata.ts';
@@ -24,14 +24,6 @@ export interface TenantIngest {
   round(signal?: AbortSignal): Promise<RoundResult>;
   /** How far each gateway has shipped, as this process knows it. */
   shipping(): readonly GatewayShipping[];
-}
-
-interface GatewayShipping {
-  readonly gateway: string;
-  readonly site: string;
-  readonly progress: ShippingProgress;
-  /** When its last shipment was committed, by the cloud's clock. */
-  readonly lastHeardUs: number;
 }
 
 interface RoundResult {

@@ -117,16 +117,16 @@ test('the store says it: one answer is not enough, however often it is looked at
     clock: gatewayClock.clock,
     boot: { bootId: 'boot-1', clock: 'untrusted' },
   });
-  let time = { trueUs: Date.now() * 1000, atMonotonicMs: systemClock.monotonicMs() };
+  let time = { serverMs: Date.now(), atMonotonicMs: systemClock.monotonicMs() };
   let asked = 0;
-  const outside = () => {
+  gatewayClock.ask(() => {
     asked++;
     return time;
-  };
-  await using _ = await gatewayClock.follow({ setClock: wal.setClock, recorded: {}, outside });
+  });
+  await using _ = await gatewayClock.follow({ setClock: wal.setClock, recorded: {} });
   await expect.poll(() => asked).toBeGreaterThan(5);
   expect(gatewayClock.quality).toBe('untrusted');
-  time = { trueUs: Date.now() * 1000, atMonotonicMs: systemClock.monotonicMs() };
+  time = { serverMs: Date.now(), atMonotonicMs: systemClock.monotonicMs() };
   await expect.poll(() => gatewayClock.quality).toBe('corrected');
   expect(Math.abs(gatewayClock.clock.nowMs() - Date.now())).toBeLessThan(2000);
 });

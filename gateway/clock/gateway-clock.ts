@@ -22,9 +22,9 @@ export interface GatewayClockOptions extends Pick<TimeKeeperSettings, 'trust'> {
   readonly sureIntervalMs?: number;
 }
 
-/** Time from elsewhere: `trueUs` was the time when our monotonic clock showed `atMonotonicMs`. */
+/** Time from elsewhere: `serverMs` was the time when `systemClock.monotonicMs` was `atMonotonicMs`. */
 interface OutsideTime {
-  readonly trueUs: number;
+  readonly serverMs: number;
   readonly atMonotonicMs: number;
 }
 
@@ -38,16 +38,14 @@ export interface GatewayClock {
   ownTime(): OwnTime;
   /** For the sealer; see TimeKeeper. */
   holdSinceMonoUs(): number;
-  /** Time from another machine, `source` for people: `the receipt of the cloud`. */
-  learn(time: OutsideTime, source: string): void;
-  /**
-   * Begins to look at the evidence. `setClock` writes a change to the log, `recorded` is what the log says, `outside`
-   * is asked along with the evidence.
-   */
+  /** It is later than this for sure: the time in a receipt of the cloud. */
+  notBefore(timeUs: number): void;
+  /** Another machine to ask along with the evidence: the newest answer of the object store. */
+  ask(outside: () => OutsideTime | undefined): void;
+  /** Begins to look at the evidence. `setClock` writes a change to the log, `recorded` is what the log says. */
   follow(log: {
     readonly setClock: (clock: ClockQuality, correctUs: number) => Promise<void>;
     readonly recorded: RecordedTimes;
-    readonly outside?: () => OutsideTime | undefined;
   }): Promise<AsyncDisposable>;
   readonly state: TimeKeeper['state'];
 }
@@ -61,6 +59,7 @@ export function createGatewayClock(options: GatewayClockOptions): GatewayClock {
   const { doubtIntervalMs, sureIntervalMs } = { ...defaults, ...given };
   /** Before the log is open there are no rows to apply changes to. */
   let report: (change: ClockChange) => void = () => undefined;
+  let outside: () => OutsideTime | undefined = () => undefined;
   const bell = createBell(systemClock);
   const keeper = createTimeKeeper({ trust, holdUs: holdMs * 1000, floorUs: madeUs }, (change) => {
     const log = change.clock === 'trusted' ? logger.info : logger.warn;
@@ -68,9 +67,9 @@ export function createGatewayClock(options: GatewayClockOptions): GatewayClock {
     report(change);
     bell.ring(); // a jump: look at the evidence at once
   });
-  const learn: GatewayClock['learn'] = ({ trueUs, atMonotonicMs }, source) => {
-    const passedUs = (systemClock.monotonicMs() - atMonotonicMs) * 1000;
-    keeper.learn(trueUs + passedUs, machine.read(), source);
+  const learn = ({ serverMs, atMonotonicMs }: OutsideTime, source: string): void => {
+    const nowMs = serverMs + systemClock.monotonicMs() - atMonotonicMs;
+    keeper.learn(nowMs * 1000, machine.read(), source);
   };
   const clock: Clock = {
     nowMs: () => keeper.nowUs(machine.read()) / 1000,
@@ -87,8 +86,11 @@ export function createGatewayClock(options: GatewayClockOptions): GatewayClock {
     monotonicUs: () => machine.read().monoUs,
     ownTime: () => ({ trusted: keeper.state.clock !== 'untrusted', floorUs: keeper.state.floorUs }),
     holdSinceMonoUs: () => keeper.holdSinceMonoUs(machine.read()),
-    learn,
-    follow: async ({ setClock, recorded, outside }) => {
+    notBefore: (timeUs) => keeper.resume({ newestUs: timeUs }),
+    ask: (source) => {
+      outside = source;
+    },
+    follow: async ({ setClock, recorded }) => {
       keeper.resume(recorded);
       report = ({ clock: quality, correctUs }) => {
         setClock(quality, correctUs ?? 0).catch((error: unknown) => {
@@ -99,7 +101,7 @@ export function createGatewayClock(options: GatewayClockOptions): GatewayClock {
       const look = async (): Promise<void> => {
         const evidence = await machine.evidence();
         keeper.look(machine.read(), evidence);
-        const time = outside?.();
+        const time = outside();
         // One answer says it once, however often it is looked at.
         if (time === undefined || time.atMonotonicMs === heardAtMs) return;
         heardAtMs = time.atMonotonicMs;

@@ -1,5 +1,5 @@
 import { readdir, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { ballastName } from './ballast.ts';
 import type { DiskUsage } from './pressure.ts';
@@ -16,12 +16,16 @@ export interface DiskMeter extends Disposable {
  */
 export function openDiskMeter(dataDir: string, walPath: string, segmentBytes: () => number): DiskMeter {
   const db = new Database(walPath, { readonly: true, fileMustExist: true, timeout: 5000 });
-  const pageBytes = db.pragma('page_size', { simple: true }) as number;
-  /** Sizes by path. */
-  const lingering = new Map<string, number>();
+  const pragma = (name: string): number => db.pragma(name, { simple: true }) as number;
+  const pageBytes = pragma('page_size');
+  // The database is counted by its pages. Its -wal file is written from the start again after each checkpoint, so its
+  // size says nothing of how much is in it.
+  const log = basename(walPath);
+  const notOwn = new Set(['segments', ballastName, log, `${log}-wal`, `${log}-shm`]);
+  const lingering = new Set<string>();
   const stillThere = async (): Promise<number> => {
     let bytes = 0;
-    for (const path of [...lingering.keys()]) {
+    for (const path of [...lingering]) {
       const size = await sizeOf(join(dataDir, path));
       if (size === undefined) lingering.delete(path);
       else bytes += size;
@@ -31,20 +35,21 @@ export function openDiskMeter(dataDir: string, walPath: string, segmentBytes: ()
   return {
     measure: async () => {
       const { bsize, blocks, bavail } = await statfs(dataDir);
-      const free = db.pragma('freelist_count', { simple: true }) as number;
-      const databaseFreeBytes = free * pageBytes;
-      const others = await bytesBelow(dataDir, new Set(['segments', ballastName]));
+      const [pages, freePages] = ['page_count', 'freelist_count'].map((name) => pragma(name));
+      const databaseFreeBytes = (freePages ?? 0) * pageBytes;
+      const databaseBytes = (pages ?? 0) * pageBytes - databaseFreeBytes;
+      const others = await bytesBelow(dataDir, notOwn);
       // The ballast is a part of the reserve.
       const ballastBytes = (await sizeOf(join(dataDir, ballastName))) ?? 0;
       return {
         fileSystemBytes: blocks * bsize,
         availableBytes: bavail * bsize + ballastBytes + (await stillThere()),
-        ownBytes: Math.max(0, segmentBytes() + others - databaseFreeBytes),
+        ownBytes: segmentBytes() + others + databaseBytes,
         databaseFreeBytes,
       };
     },
     deleted: (paths) => {
-      for (const path of paths) lingering.set(path, 0);
+      for (const path of paths) lingering.add(path);
     },
     [Symbol.dispose]: () => void db.close(),
   };

@@ -89,9 +89,11 @@ export async function openStorage(
   }
 }
 
-/** The shipper waits between tries itself. */
+/** The shipper waits between tries itself; over a slow link a part must not take long. */
+const shippingLimits = { requestAttemptsMax: 1, partBytes: 5 * 1024 * 1024, idleMsMax: 20_000 } as const;
+
 async function openShippingStore(config: GatewayConfig, stack: AsyncDisposableStack) {
-  const { store } = await openObjectStore(config.store, { requestAttemptsMax: 1 });
+  const { store } = await openObjectStore(config.store, shippingLimits);
   stack.defer(() => store.close());
   return store;
 }

@@ -17,10 +17,10 @@ export function createPutSegment({ settings, status, stop }: Shipping): PutSegme
   const damagedTries = new Map<string, number>();
 
   const upload = (lane: Lane, segment: WaitingSegment): Promise<void> =>
-    withTimeout(settings, stop, segment.entry.bytes, (signal) =>
+    withTimeout(settings, stop, segment.entry.bytes, (signal, untimed) =>
       uploadSegment(store, dataDir, segment, {
         signal,
-        pace: link.pace(lane),
+        pace: (...request) => untimed(link.pace(lane)(...request)),
         resume: {
           load: () => segment.uploadState,
           save: (state) => wal.saveUpload(segment.path, state ?? null),

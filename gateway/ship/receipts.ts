@@ -3,6 +3,7 @@ import { hasCode, messageOf } from '../../lake/base/errors.ts';
 import { receiptKey } from '../../lake/model/keys.ts';
 import { parseReceipt, type Receipt } from '../../lake/model/receipt.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
+import { shipAgain } from './ship-again.ts';
 import type { Shipping } from './shipper.ts';
 
 // The cloud says in one object what it has committed. It is read every now and then while something waits for it; what
@@ -61,12 +62,7 @@ export async function applyReceipt(
   const { wal, logger, reach } = settings;
   const { epoch, number, committedUs, cloudUs } = receipt;
   if (isForeign(receipt, wal.epoch, backlog.manifestOf(number))) {
-    logger.error('another gateway ships under this identity; everything without a receipt is shipped again', {
-      receiptEpoch: epoch,
-      receiptNumber: number,
-      epoch: wal.epoch,
-    });
-    await wal.beginEpoch(Math.max(wal.epoch, epoch) + 1);
+    await shipAgain(settings, { epoch, number });
     bell.ring();
     return;
   }

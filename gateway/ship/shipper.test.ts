@@ -55,6 +55,8 @@ interface FlakyStore extends ObjectStore {
   readonly puts: string[];
   /** What the next puts throw, by number of the put; undefined lets it pass. */
   fail: (put: number, key: string) => ErrorCode | 'hang' | 'after' | undefined;
+  /** Whether files wait for their pace. */
+  pace: boolean;
 }
 
 /** A store that keeps objects in memory and fails when told to; `after`: it stores and then loses the answer. */
@@ -79,10 +81,19 @@ function createFlakyStore(): FlakyStore {
     objects,
     puts,
     fail: () => undefined,
+    pace: false,
     description: 'flaky',
     put: (key, body, options) => put(key, body, options?.signal),
-    putFile: (key, path, options) => put(key, readFileSync(path), options?.signal),
-    putIfAbsent: unused,
+    putFile: async (key, path, options) => {
+      const body = readFileSync(path);
+      const progress = { sentBytes: 0, totalBytes: body.byteLength };
+      if (flaky.pace) await options?.pace?.(body.byteLength, options.signal, progress);
+      return put(key, body, options?.signal);
+    },
+    putIfAbsent: async (key, body, options) => {
+      if (objects.has(key)) throw error('conflict');
+      return put(key, body, options?.signal);
+    },
     putIfMatch: unused,
     get: async (key) => {
       const text = objects.get(key);
@@ -397,6 +408,15 @@ test.each([
   },
 );
 
+test('a number that somebody else has used: a new epoch, and everything goes again', async () => {
+  store.objects.set(manifestKeyOf(1), 'not ours');
+  await seal(1);
+  await using _ = start();
+  await expect.poll(() => shippedSegments(8)).toEqual([[1]]);
+  expect(store.objects.get(manifestKeyOf(1))).toBe('not ours');
+  expect(lines.join()).toMatch(/another gateway ships under this identity/);
+});
+
 test('outside its windows only alarms are shipped', async () => {
   const link = createLink(
     { ...freeLink, windows: ['0 0 1 1 *'] },
@@ -420,4 +440,22 @@ test('a metered link is used in rounds, and what waits is made few files first',
   expect(store.puts).toEqual([]);
   await expect.poll(shippedInAll, { timeout: 8000 }).toEqual([1, 2, 3]);
   expect(asked).toEqual([2]);
+});
+
+test('waiting for the budget of the link is not held against the store', async () => {
+  const paced: number[] = [];
+  const free = createLink(freeLink, systemClock, undefined);
+  const pace =
+    () =>
+    async (bytes: number): Promise<void> => {
+      paced.push(bytes);
+      await systemClock.sleep(300);
+    };
+  store.pace = true;
+  await seal(1);
+  await using shipper = start({ link: { ...free, pace, spent: free.spent }, uploadTimeoutMs: 100 });
+  await expect.poll(shippedInAll).toEqual([1]);
+  expect(paced).toEqual([9]);
+  expect(shipper.status.lastError).toBeUndefined();
+  expect(lines).toEqual([]);
 });

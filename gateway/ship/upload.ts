@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { FirnError } from '../../lake/base/errors.ts';
+import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import { tenantId } from '../../lake/model/ids.ts';
 import { manifestKey } from '../../lake/model/keys.ts';
 import { parseManifest } from '../../lake/model/manifest.ts';
@@ -25,14 +25,31 @@ export async function uploadSegment(
   await store.putFile(entry.key, file, { ...options, contentType: 'application/vnd.apache.parquet' });
 }
 
+/**
+ * Puts a manifest where there is none yet. `foreign`: another one has this number, so somebody else ships under this
+ * identity. Where a store does not let itself be read, an object that is there counts as ours until the receipt tells.
+ */
 export async function uploadManifest(
   store: ObjectStore,
   { number, manifest: text }: ComposedShipment,
   options: WriteOptions,
-): Promise<void> {
+): Promise<'put' | 'foreign'> {
   const { tenant, gateway, epoch } = parseManifest(text, `shipment ${number}`);
   const key = manifestKey(tenantId(tenant), gateway, epoch, number);
-  await store.put(key, Buffer.from(text), { ...options, contentType: 'application/json' });
+  const body = Buffer.from(text);
+  try {
+    await store.putIfAbsent(key, body, { ...options, contentType: 'application/json' });
+    return 'put';
+  } catch (error) {
+    if (!hasCode(error, 'conflict')) throw error;
+  }
+  try {
+    const found = await store.get(key, options);
+    return body.equals(found.body) ? 'put' : 'foreign';
+  } catch (error) {
+    if (hasCode(error, 'denied')) return 'put';
+    throw error;
+  }
 }
 
 async function whyDamaged(

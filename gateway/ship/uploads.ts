@@ -2,6 +2,7 @@ import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import type { ComposedShipment, WaitingSegment } from './backlog.ts';
 import type { Lane } from './lanes.ts';
 import { createPutSegment, gapOfDamaged, type PutSegment } from './put-segment.ts';
+import { shipAgain } from './ship-again.ts';
 import type { Shipping } from './shipper.ts';
 import { uploadManifest } from './upload.ts';
 import { createUploadSlots } from './upload-slots.ts';
@@ -70,9 +71,13 @@ async function finish(
     );
     return; // and once more, with the manifest as it is now
   }
-  await withTimeout(settings, stop, Buffer.byteLength(composed.manifest), (signal) =>
+  const outcome = await withTimeout(settings, stop, Buffer.byteLength(composed.manifest), (signal) =>
     uploadManifest(store, composed, { signal }),
   );
+  if (outcome === 'foreign') {
+    await shipAgain(settings, { epoch: wal.epoch, number: composed.number });
+    return;
+  }
   reach('ship.manifest-put');
   const shippedUs = Math.round(clock.nowMs() * 1000);
   await wal.markShipped(composed.number, shippedUs, link.spent);

@@ -1,3 +1,4 @@
+import assert from 'node:assert';
 import type { Clock } from './clock.ts';
 import { createBell } from './retry.ts';
 
@@ -66,6 +67,7 @@ export function createTokenBucket(
   limits: BucketLimits,
   { lowShare = 0.2, spent }: { readonly lowShare?: number; readonly spent?: DaySpent } = {},
 ): TokenBucket {
+  assert(lowShare >= 0 && lowShare < 1, 'lowShare is a share, and not all');
   const level = createLevel(clock, limits);
   const day = createDay(clock, limits.bytesPerDay, spent);
   const bell = createBell(clock);

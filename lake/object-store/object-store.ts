@@ -71,9 +71,9 @@ export interface WriteOptions extends ReadOptions {
 }
 
 /**
- * Awaited before so many bytes of a body go out; bodies are cut into small pieces for it. While nothing of the request
- * has been sent (`sentBytes` 0) it may wait for hours; after that the other side hangs up after some seconds of silence.
- * A request that is tried again asks again.
+ * Awaited before so many bytes of a body go out; the S3 store cuts bodies into small pieces for it, the directory store
+ * asks once for a whole body. While nothing of the request has been sent (`sentBytes` 0) it may wait for hours; after that
+ * the other side hangs up after some seconds of silence. A request that is tried again asks again.
  */
 export type Pace = (
   bytes: number,

@@ -10,6 +10,7 @@ import { createEvaluation } from './evaluate.ts';
 import type { QueryLimits } from './limits.ts';
 import { parseExpr } from './parse.ts';
 import { type Plan, planQuery, type QueryTimes } from './plan.ts';
+import { type ReadRange, readRangeOf } from './read-range.ts';
 import { typeName, typeOf } from './signatures.ts';
 import type { SeriesData, SeriesSource } from './source.ts';
 import {
@@ -50,6 +51,8 @@ export interface QueryResult {
   readonly infos: readonly string[];
   /** Samples that were read for it. */
   readonly samplesRead: number;
+  /** The time that was read for it, offsets, ranges and lookback included; undefined when nothing was. */
+  readonly read: ReadRange | undefined;
 }
 
 export type ResultData =
@@ -111,7 +114,8 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
     const annotations = createAnnotations();
     const evaluation = createEvaluation({ data, lookbackMs: options.lookbackMs, annotations, budget });
     const value = await evaluation.evaluate(plan.root, plan.times);
-    return { data: finish(plan, times, value), ...annotations.texts(query.text), samplesRead };
+    const read = readRangeOf(plan);
+    return { data: finish(plan, times, value), ...annotations.texts(query.text), samplesRead, read };
   } finally {
     done.abort();
     await timer;

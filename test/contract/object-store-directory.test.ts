@@ -12,7 +12,7 @@ import { openObjectStore } from '../../lake/object-store/open.ts';
 import { arrayOf, describeObjectStore } from './object-store.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'firn-directory-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => rmSync(folder, { recursive: true }), 60_000);
 
 let root = '';
 let count = 0;
@@ -94,6 +94,13 @@ test('a root that is lost makes everything unavailable, and is used again when i
   await put();
   await absent();
   expect(await keysOf(store)).toEqual(['a/b', 'a/c']);
+});
+
+test('a root that is lost was not reached', async () => {
+  const store = directoryStore({ root });
+  await store.put('a', bytes('x'));
+  rmSync(root, { recursive: true });
+  await expect(store.get('a')).rejects.toMatchObject({ code: 'unavailable', answered: false });
 });
 
 test('a turn that a killed writer holds is broken', { timeout: 30_000 }, async () => {

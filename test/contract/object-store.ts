@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ErrorCode, FirnError } from '../../lake/base/errors.ts';
 import { keyBytesMax, keySegmentBytesMax } from '../../lake/object-store/key.ts';
-import type { ListOptions, ObjectStore } from '../../lake/object-store/object-store.ts';
+import type { ListOptions, ObjectStore, Pace } from '../../lake/object-store/object-store.ts';
 
 // What every object store does. Each test writes below a prefix of its own, so that one store serves them all.
 
@@ -74,6 +74,7 @@ export function describeObjectStore(name: string, make: () => Promise<ObjectStor
     testConditions(() => store);
     testListings(() => store);
     testFiles(() => store, folder);
+    testPace(() => store, folder);
   });
 }
 
@@ -313,5 +314,48 @@ function testFiles(store: () => ObjectStore, folder: string): void {
     setTimeout(() => stop.abort(reason), 1);
     await expect(store().putFile('aborted/x', path, { signal: stop.signal })).rejects.toBe(reason);
     expect(await keysOf(store(), 'aborted/')).toEqual([]);
+  });
+}
+
+function testPace(store: () => ObjectStore, folder: string): void {
+  test('every byte of every write is asked for, in order, before it goes out', async () => {
+    const path = join(folder, 'paced');
+    writeFileSync(path, Buffer.alloc(partBytes + 1));
+    const { etag } = await store().put('pace/match', bytes('before'));
+    const body = Buffer.alloc(50_000);
+    const writes: readonly (readonly [number, (pace: Pace) => Promise<unknown>])[] = [
+      [body.byteLength, (pace) => store().put('pace/put', body, { pace })],
+      [body.byteLength, (pace) => store().putIfAbsent('pace/absent', body, { pace })],
+      [body.byteLength, (pace) => store().putIfMatch('pace/match', body, etag, { pace })],
+      [partBytes + 1, (pace) => store().putFile('pace/file', path, { pace })],
+    ];
+    for (const [expected, write] of writes) {
+      let total = 0;
+      let whole = 0;
+      await write(async (byteCount, _, { sentBytes, totalBytes }) => {
+        total += byteCount;
+        if (sentBytes === 0) whole += totalBytes;
+        expect(sentBytes + byteCount).toBeLessThanOrEqual(totalBytes);
+      });
+      expect([total, whole]).toEqual([expected, expected]);
+    }
+  });
+
+  test('a write whose pace fails or is aborted does not happen', async () => {
+    const path = join(folder, 'unpaced');
+    writeFileSync(path, Buffer.alloc(100));
+    const reason = new FirnError({ code: 'limit', operation: 'x', subject: 'x', message: 'x' });
+    const pace: Pace = () => Promise.reject(reason);
+    await expect(store().put('unpaced/x', bytes('x'), { pace })).rejects.toBe(reason);
+    await expect(store().putFile('unpaced/x', path, { pace })).rejects.toBe(reason);
+    const stop = new AbortController();
+    const asked: Pace = async (_, signal) => {
+      stop.abort(reason);
+      signal?.throwIfAborted();
+    };
+    await expect(store().putFile('unpaced/x', path, { pace: asked, signal: stop.signal })).rejects.toBe(
+      reason,
+    );
+    expect(await keysOf(store(), 'unpaced/')).toEqual([]);
   });
 }

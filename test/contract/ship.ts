@@ -19,6 +19,8 @@ export async function ship(shipment: {
   readonly gateway: string;
   readonly number: number;
   readonly batches: readonly Batch[];
+  /** Of the rows; the manifest says `plant`. */
+  readonly site?: string;
 }): Promise<void> {
   const { writer, store, folder, gateway, number, batches } = shipment;
   const [fromSeq, toSeq] = [(number - 1) * 10, number * 10];
@@ -26,7 +28,7 @@ export async function ship(shipment: {
   for (const batch of batches) {
     const files = await writer.write({
       signal: batch.signal,
-      site: 'plant',
+      site: shipment.site ?? 'plant',
       batches: [batch],
       labelsOf: (ids) => new Map([...ids].map((id) => [id, seriesOf(id)])),
       pathOf: (day) => join(folder, `${gateway}-${number}-${batch.signal}-${day}.parquet`),

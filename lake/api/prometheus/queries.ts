@@ -10,6 +10,7 @@ import {
   type ResultData,
   rangeQuery,
 } from '../../promql/query.ts';
+import type { ReadRange } from '../../promql/read-range.ts';
 import type { SeriesSource } from '../../promql/source.ts';
 import { resultPieces } from './encode.ts';
 import {
@@ -26,6 +27,8 @@ export interface QueryHandlerOptions {
   readonly limits: QueryLimits;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** What the author of a query that read this should know. */
+  readonly warningOf: (read: ReadRange) => Promise<string | undefined>;
 }
 
 const truncated = 'results truncated due to limit';
@@ -36,7 +39,7 @@ export async function answerQuery(parameters: Parameters, options: QueryHandlerO
   const timeMs = timeParameter(parameters, 'time') ?? options.clock.nowMs();
   const queryOptions = optionsOf(parameters, options);
   const query = queryParameter(parameters);
-  return answer(await instantQuery(query, timeMs, queryOptions), limit, parameters);
+  return answer(await instantQuery(query, timeMs, queryOptions), limit, parameters, options);
 }
 
 /** GET and POST /api/v1/query_range. */
@@ -67,7 +70,7 @@ export async function answerRangeQuery(
   const query = queryParameter(parameters);
   // Prometheus' clock has milliseconds; a finer step would stand still.
   const times = { startMs, endMs, stepMs: Math.max(1, Math.trunc(stepMs)) };
-  return answer(await rangeQuery(query, times, queryOptions), limit, parameters);
+  return answer(await rangeQuery(query, times, queryOptions), limit, parameters, options);
 }
 
 function required(parameters: Parameters, name: string): number {
@@ -93,9 +96,19 @@ function optionsOf(parameters: Parameters, options: QueryHandlerOptions): QueryO
   return { source, clock, signal, lookbackMs, limits: { ...limits, timeoutMs: Math.max(0, timeoutMs) } };
 }
 
-function answer(result: QueryResult, limit: number, parameters: Parameters): Response {
+async function answer(
+  result: QueryResult,
+  limit: number,
+  parameters: Parameters,
+  { warningOf }: QueryHandlerOptions,
+): Promise<Response> {
   const { data, cut } = limited(result.data, limit);
-  const warnings = cut ? [...result.warnings, truncated] : result.warnings;
+  const incomplete = result.read && (await warningOf(result.read));
+  const warnings = [
+    ...result.warnings,
+    ...(cut ? [truncated] : []),
+    ...(incomplete === undefined ? [] : [incomplete]),
+  ];
   const stats = parameters.text('stats') === '' ? '' : statsText(result);
   return succeedWith(braced(resultPieces(data), stats), { warnings, infos: result.infos });
 }

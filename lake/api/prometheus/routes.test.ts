@@ -329,3 +329,29 @@ test.each([
 ])('the time %s ms is written %s', (ms, text) => {
   expect(timestampText(ms)).toBe(text);
 });
+
+test.each([
+  ['/api/v1/query?query=up&time=1000', { fromMs: 700_001, toMs: 1_000_000 }],
+  [
+    '/api/v1/query_range?query=rate(up%5B1m%5D%20offset%201m)&start=1000&end=2000&step=10',
+    { fromMs: 880_001, toMs: 1_940_000 },
+  ],
+])('%s warns when what it reads is not complete', async (path, range) => {
+  const asked: unknown[] = [];
+  const completeness: PrometheusOptions['completeness'] = async (_, read) => {
+    asked.push(read);
+    return 'completeness: something is missing';
+  };
+  const { text } = await ask(path, undefined, appOf(fakeScan(), { completeness }));
+  expect(JSON.parse(text).warnings).toEqual(['completeness: something is missing']);
+  expect(asked).toEqual([{ ...range, site: undefined, gateway: undefined }]);
+});
+
+test('a query that reads nothing is not asked about, and one whose completeness is not known is answered', async () => {
+  const completeness = () => Promise.reject(new Error('the table is away'));
+  const app = appOf(fakeScan(), { completeness });
+  expect(JSON.parse((await ask('/api/v1/query?query=1', undefined, app)).text).warnings).toBeUndefined();
+  const { status, text } = await ask('/api/v1/query?query=up&time=2', undefined, app);
+  expect(status).toBe(200);
+  expect(JSON.parse(text).warnings).toEqual(['completeness: not known now']);
+});

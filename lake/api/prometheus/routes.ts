@@ -2,10 +2,12 @@ import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { compress } from 'hono/compress';
 import type { Clock } from '../../base/clock.ts';
+import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { PromqlError } from '../../promql/errors.ts';
 import type { QueryLimits } from '../../promql/limits.ts';
 import { formatExpr } from '../../promql/print.ts';
+import type { ReadRange } from '../../promql/read-range.ts';
 import type { SeriesScan } from '../../scan/series-scan.ts';
 import type { Tables } from '../../tables.ts';
 import { answerLabels, answerLabelValues, answerMetadata, answerSeries } from './labels.ts';
@@ -35,6 +37,8 @@ export interface PrometheusOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly buildInfo: BuildInfo;
+  /** Says whether the data of a range is all there (lake/completeness/warning.ts); answers carry what it says. */
+  readonly completeness?: (c: Context, read: ReadRange) => Promise<string | undefined>;
   readonly bodyBytesMax?: number;
 }
 
@@ -70,6 +74,15 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
     limits,
     clock,
     signal: c.req.raw.signal,
+    warningOf: async (read: ReadRange) => {
+      try {
+        return await options.completeness?.(c, read);
+      } catch (error) {
+        // The answer is right without it; that it is missing has to be known.
+        logger.warn('how complete an answer is could not be found out', { error: messageOf(error) });
+        return 'completeness: not known now';
+      }
+    },
   });
   getOrPost('/api/v1/query', (parameters, deployment, c) =>
     answerQuery(parameters, evaluation(deployment, c)),

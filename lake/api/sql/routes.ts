@@ -59,7 +59,9 @@ async function answer(c: Context, session: SqlSession, text: string): Promise<Re
   if (!statement || others.length > 0) throw new SqlError('42601', 'send exactly one statement');
   const result = stack.use(await statement.execute([], c.req.raw.signal));
   const arrow = c.req.header('accept')?.includes(arrowType) ?? false;
-  const pieces = arrow ? (await import('./arrow.ts')).arrowPieces(result) : encoded(jsonPieces(result, describe));
+  const pieces = arrow
+    ? (await import('./arrow.ts')).arrowPieces(result)
+    : encoded(jsonPieces(result, describe));
   const open = stack.move();
   c.header('Content-Type', arrow ? arrowType : 'application/json');
   return c.body(streamOf(pieces, () => open.disposeAsync()));

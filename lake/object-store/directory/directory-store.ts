@@ -3,7 +3,7 @@ import { isAbsolute, join } from 'node:path';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { hasCode } from '../../base/errors.ts';
 import { checkFolderPrefix, checkKey, checkPrefix, reservedSegment } from '../key.ts';
-import type { ObjectInfo, ObjectStore } from '../object-store.ts';
+import type { ObjectInfo, ObjectStore, Pace } from '../object-store.ts';
 import { isAbsence } from './file-errors.ts';
 import { createFolders } from './folders.ts';
 import { infoAt, read, readRange, readToFile } from './read.ts';
@@ -30,16 +30,26 @@ export function directoryStore(options: {
 
   return {
     description: `directory ${options.root}`,
-    put: (key, body, { signal } = {}) => root.run('put', key, signal, () => writer.put(key, body, signal)),
-    putIfAbsent: (key, body, { signal } = {}) =>
-      root.run('put if absent', key, signal, () => writer.putIfAbsent(key, body, signal)),
-    putIfMatch: (key, body, etag, { signal } = {}) =>
+    put: (key, body, { signal, pace } = {}) =>
+      root.run('put', key, signal, async () => {
+        await paceWhole(pace, body.byteLength, signal);
+        return await writer.put(key, body, signal);
+      }),
+    putIfAbsent: (key, body, { signal, pace } = {}) =>
+      root.run('put if absent', key, signal, async () => {
+        await paceWhole(pace, body.byteLength, signal);
+        return await writer.putIfAbsent(key, body, signal);
+      }),
+    putIfMatch: (key, body, etag, { signal, pace } = {}) =>
       root.run('put if match', key, signal, async () => {
+        await paceWhole(pace, body.byteLength, signal);
         await root.check('put if match');
         return await writer.putIfMatch(key, body, etag, signal);
       }),
-    putFile: (key, path, { signal } = {}) =>
-      root.run('put file', key, signal, () => writer.putFile(key, path, signal)),
+    putFile: (key, path, { signal, pace } = {}) =>
+      root.run('put file', key, signal, () =>
+        writer.putFile(key, path, (sizeBytes) => paceWhole(pace, sizeBytes, signal), signal),
+      ),
     get: (key, { signal } = {}) => root.read('get', key, signal, () => read(pathOf(key), key, signal)),
     getRange: (key, startByte, endByte, { signal } = {}) =>
       root.read('get range', key, signal, () => readRange(pathOf(key), key, startByte, endByte)),
@@ -62,6 +72,15 @@ export function directoryStore(options: {
     localPath: (key) => pathOf(checkKey('find', key)),
     close: () => undefined,
   };
+}
+
+/** A body that has begun is never held up: what is staged for too long is taken for a killed writer's. */
+async function paceWhole(
+  pace: Pace | undefined,
+  totalBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await pace?.(totalBytes, signal, { sentBytes: 0, totalBytes });
 }
 
 /** The writer, and what makes its root and clears away what killed writers left there. */

@@ -16,7 +16,13 @@ export interface Writer {
   put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<ObjectInfo>;
   putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<ObjectInfo>;
   putIfMatch(key: string, body: Uint8Array, etag: string, signal?: AbortSignal): Promise<ObjectInfo>;
-  putFile(key: string, path: string, signal?: AbortSignal): Promise<ObjectInfo>;
+  /** Calls `ready` with the file's size before it begins. */
+  putFile(
+    key: string,
+    path: string,
+    ready: (sizeBytes: number) => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<ObjectInfo>;
   delete(key: string, signal?: AbortSignal): Promise<void>;
 }
 
@@ -51,8 +57,9 @@ export function createWriter(parts: {
   return {
     put: (key, body, signal) =>
       store(key, writing(body, signal), (staged) => replace('put', key, staged, signal)),
-    putFile: async (key, path, signal) => {
+    putFile: async (key, path, ready, signal) => {
       await using source = await openLocalFile('put file', path, 'r');
+      await ready((await source.stat()).size);
       return await store(key, copying(source, path, signal), (staged) =>
         replace('put file', key, staged, signal),
       );

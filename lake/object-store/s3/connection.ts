@@ -34,7 +34,7 @@ export interface S3Limits {
   readonly downloadAttemptsMax: number;
   /** Files larger than this are put in parts of this size (larger ones where a file would have more than 10 000). */
   readonly partBytes: number;
-  /** Parts under way at once; each is held in memory. */
+  /** Parts of one file under way at once. */
   readonly partsInFlightMax: number;
 }
 

@@ -11,12 +11,15 @@ import { hasCode } from '../../base/errors.ts';
 import { localFileError } from '../local-file.ts';
 import type { ObjectInfo, WriteOptions } from '../object-store.ts';
 import { abortable, addressOf, type Bucket, bareEtag, head, type ObjectHead, writeIdName } from './bucket.ts';
-import { sendPaced } from './paced.ts';
 import { nameOf, s3Error, statusOf } from './s3-errors.ts';
+import { type Body, sendBody } from './send-body.ts';
 import { inOrder, loadUnfinished, printUnfinished, type Subject, type Unfinished } from './unfinished.ts';
 
 /** S3's limit. */
 const partsMax = 10_000;
+
+/** What is held of a file at once, for each part under way. */
+const chunkBytes = 128 * 1024;
 
 interface LocalFile {
   readonly file: FileHandle;
@@ -168,10 +171,10 @@ async function sendParts(
 
   const sendPart = async (index: number): Promise<void> => {
     const startByte = index * partBytes;
-    const Body = await readPart(source, startByte, Math.min(startByte + partBytes, source.sizeBytes));
+    const body = fileBody(source, startByte, Math.min(startByte + partBytes, source.sizeBytes));
     const PartNumber = index + 1;
-    const command = new UploadPartCommand({ ...addressOf(bucket, key), UploadId, PartNumber, Body });
-    const { ETag } = await sendPaced(command, Body.byteLength, { ...options, signal: stop }, (how) =>
+    const command = new UploadPartCommand({ ...addressOf(bucket, key), UploadId, PartNumber });
+    const { ETag } = await sendBody(command, body, { ...options, signal: stop }, (how) =>
       bucket.client.send(command, how),
     );
     if (ETag === undefined) throw new Error(`the answer to part ${PartNumber} has no etag`);
@@ -193,17 +196,22 @@ async function sendParts(
   stop.throwIfAborted();
 }
 
-async function readPart(source: LocalFile, startByte: number, endByte: number): Promise<Uint8Array> {
-  const bytes = Buffer.allocUnsafe(endByte - startByte);
-  for (let done = 0; done < bytes.byteLength; ) {
-    const { bytesRead } = await source.file
-      .read(bytes, done, bytes.byteLength - done, startByte + done)
-      .catch((error: unknown) => {
-        throw localFileError('put file', source.path, error);
-      });
-    if (bytesRead === 0)
-      throw localFileError('put file', source.path, new Error('it became shorter while it was read'));
-    done += bytesRead;
-  }
-  return bytes;
+/** Bytes [startByte, endByte) of a file. */
+export function fileBody({ file, path }: LocalFile, startByte: number, endByte: number): Body {
+  return {
+    sizeBytes: endByte - startByte,
+    chunks: async function* () {
+      const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, endByte - startByte));
+      for (let at = startByte; at < endByte; ) {
+        const wanted = Math.min(chunk.byteLength, endByte - at);
+        const { bytesRead } = await file.read(chunk, 0, wanted, at).catch((error: unknown) => {
+          throw localFileError('put file', path, error);
+        });
+        if (bytesRead === 0)
+          throw localFileError('put file', path, new Error('it became shorter while it was read'));
+        yield chunk.subarray(0, bytesRead);
+        at += bytesRead;
+      }
+    },
+  };
 }

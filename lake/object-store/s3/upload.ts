@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
 import { PutObjectCommand, type PutObjectCommandInput } from '@aws-sdk/client-s3';
 import { FirnError, hasCode } from '../../base/errors.ts';
-import { localFileError, openLocalFile } from '../local-file.ts';
+import { openLocalFile } from '../local-file.ts';
 import type { ObjectInfo, WriteOptions } from '../object-store.ts';
 import { addressOf, type Bucket, bareEtag, head, type ObjectHead, writeIdName } from './bucket.ts';
-import { putParts } from './multipart.ts';
-import { sendPaced } from './paced.ts';
+import { fileBody, putParts } from './multipart.ts';
 import { attemptsOf, s3Error, statusOf } from './s3-errors.ts';
+import { type Body, bodyOf, sendBody } from './send-body.ts';
 
 // A write whose reply is lost is sent again by the SDK, and then meets its own first try: 412. Each therefore
 // carries an id of its own in the object's metadata, by which a writer knows what is its own. (An etag would not do: two
@@ -23,7 +22,7 @@ export interface Uploads {
 export function createUploads(bucket: Bucket): Uploads {
   const send = async (
     key: string,
-    body: Uint8Array,
+    body: Body,
     options: WriteOptions,
     more: Partial<PutObjectCommandInput> = {},
   ): Promise<ObjectInfo> => {
@@ -31,15 +30,12 @@ export function createUploads(bucket: Bucket): Uploads {
     const command = new PutObjectCommand({
       ...addressOf(bucket, key),
       ...(contentType === undefined ? {} : { ContentType: contentType }),
-      Body: body,
       ...more,
     });
-    const answer = await sendPaced(command, body.byteLength, options, (how) =>
-      bucket.client.send(command, how),
-    );
+    const answer = await sendBody(command, body, options, (how) => bucket.client.send(command, how));
     // Whatever else says 200 without it, a captive portal for one, has stored nothing.
     if (answer.ETag === undefined) throw noEtag(key);
-    return { key, etag: bareEtag(answer.ETag), sizeBytes: body.byteLength };
+    return { key, etag: bareEtag(answer.ETag), sizeBytes: body.sizeBytes };
   };
 
   async function sendIf(
@@ -50,7 +46,10 @@ export function createUploads(bucket: Bucket): Uploads {
   ): Promise<ObjectInfo> {
     const writeId = randomUUID();
     try {
-      return await send(attempt.key, body, options, { ...condition, Metadata: { [writeIdName]: writeId } });
+      return await send(attempt.key, bodyOf(body), options, {
+        ...condition,
+        Metadata: { [writeIdName]: writeId },
+      });
     } catch (error) {
       options.signal?.throwIfAborted();
       return await settle(bucket, { ...attempt, writeId }, error, options.signal);
@@ -58,7 +57,7 @@ export function createUploads(bucket: Bucket): Uploads {
   }
 
   return {
-    put: send,
+    put: (key, body, options) => send(key, bodyOf(body), options),
     putIfAbsent: (key, body, options) =>
       sendIf({ operation: 'put if absent', key }, body, options, { IfNoneMatch: '*' }),
     putIfMatch: (key, body, etag, options) =>
@@ -68,7 +67,7 @@ export function createUploads(bucket: Bucket): Uploads {
       const { size, mtimeNs } = await file.stat({ bigint: true });
       const source = { file, path, sizeBytes: Number(size), modifiedNs: String(mtimeNs) };
       if (size > bucket.limits.partBytes) return await putParts(bucket, key, source, options);
-      return await send(key, await readSmall(file, path), options);
+      return await send(key, fileBody(source, 0, source.sizeBytes), options);
     },
   };
 }
@@ -82,14 +81,6 @@ const noEtag = (key: string): FirnError =>
     hint: 'look what answers at store.endpoint',
     answered: true,
   });
-
-async function readSmall(file: FileHandle, path: string): Promise<Uint8Array> {
-  try {
-    return await file.readFile();
-  } catch (error) {
-    throw localFileError('put file', path, error);
-  }
-}
 
 interface Conditional {
   readonly operation: string;
