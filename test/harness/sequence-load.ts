@@ -1,6 +1,6 @@
 import { connectAsync, type MqttClient } from 'mqtt';
-import { writeRequestBody } from '../../lake/receive/remote-write/encode.fixture.ts';
 import { call, type readKey } from './firn.ts';
+import { writeSamples } from './write-samples.ts';
 
 // Senders that give every row a number of its own and never send one twice, acknowledged or not: what is stored twice
 // was stored twice by Firn.
@@ -64,15 +64,7 @@ export function writeSequence(
       const values = Array.from({ length: rowsPerWrite }, () => ++sequence.sent);
       const samples = values.map((value, index) => [Date.now() + index, value] as const);
       try {
-        const answer = await fetch(`http://127.0.0.1:${httpPort}/api/v1/write`, {
-          method: 'POST',
-          body: Buffer.from(writeRequestBody([{ labels: [['__name__', sequence.name]], samples }])),
-          headers: {
-            'Content-Type': 'application/x-protobuf',
-            'Content-Encoding': 'snappy',
-            'X-Prometheus-Remote-Write-Version': '0.1.0',
-          },
-        });
+        const answer = await writeSamples(`http://127.0.0.1:${httpPort}`, sequence.name, samples);
         if (answer.ok) for (const value of values) sequence.acknowledged.add(value);
         onAnswer(answer);
         await answer.arrayBuffer();

@@ -12,14 +12,12 @@ export interface Weather {
   faultShare: number;
 }
 
-/** How often each fault has happened, over all simulations of a run: a test that tries nothing proves nothing. */
-export type FaultCounts = Map<string, number>;
-
-export interface StoreOptions {
+interface StoreOptions {
   readonly world: World;
   readonly life: Life;
   readonly memory: MemoryStore;
   readonly weather: Weather;
+  /** Told of every fault: a test that tries nothing proves nothing. */
   readonly count: (fault: string) => void;
 }
 
@@ -104,7 +102,7 @@ async function fate<T>(
 }
 
 /** Lets a request arrive at some time, although nobody waits for its answer. */
-export function sendLate(world: World, label: string, work: () => Promise<unknown>): void {
+function sendLate(world: World, label: string, work: () => Promise<unknown>): void {
   void world.request(network, label, true, () => work().catch(() => undefined));
 }
 

@@ -4,7 +4,7 @@ import { locationOf, stillClock, tenant } from '../contract/lake-fixtures.ts';
 import type { MemoryStore } from '../contract/memory-store.ts';
 import { parseSegment, type SimulatedRow } from './json-segments.ts';
 
-export type StoredGap = Extract<SimulatedRow, { readonly gap: string }>;
+type StoredGap = Extract<SimulatedRow, { readonly gap: string }>;
 
 /** What a reader of the lake finds. */
 export interface Stored {

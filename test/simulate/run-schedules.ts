@@ -5,7 +5,7 @@ import { simulate } from './schedule.ts';
 const schedules = Number(process.env.FIRN_SIMULATE_SCHEDULES ?? 10_000);
 const firstSeed = Number(process.env.FIRN_SIMULATE_SEED ?? 1);
 /** Each is a test file of its own, so that they run side by side. */
-export const shards = 2;
+const shards = 2;
 /** The first failures say enough. */
 const failuresMax = 5;
 

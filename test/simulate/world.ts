@@ -12,7 +12,7 @@ export interface Life {
 }
 
 /** Something a process has asked for and that has not happened yet. */
-export interface Pending {
+interface Pending {
   readonly life: Life;
   /** Sorts what is pending, so that a choice means the same in each run of a seed. */
   readonly label: string;
@@ -54,7 +54,7 @@ export interface World {
   advance(ms: number): void;
 }
 
-export const killed = (): Error => new Error('this process is dead');
+const killed = (): Error => new Error('this process is dead');
 
 const startMs = Date.UTC(2026, 0, 1);
 
