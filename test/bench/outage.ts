@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { connectAsync } from 'mqtt';
-import { type S3Server, s3Missing, startS3 } from '../contract/s3-server.ts';
+import { s3Missing } from '../contract/s3-server.ts';
 import { type FaultProxy, startFaultProxy } from '../harness/fault-proxy.ts';
-import { call, type Part, readKey, startPart } from '../harness/firn.ts';
+import { call, type Part } from '../harness/firn.ts';
 import { freePort, peakMemoryBytes, startProgram, waitFor } from '../harness/process.ts';
 import { findProgram } from '../harness/programs.ts';
+import { openS3Site, type S3Site } from '../harness/s3-site.ts';
 import { writeSamples } from '../harness/write-samples.ts';
 import { remoteWriteBodies, runRemoteWriteLoad } from './remote-write-load.ts';
 
@@ -62,36 +62,9 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-/** S3 behind a faulty line, and a cloud on it. */
-async function openSite(stack: AsyncDisposableStack, folder: string, ...gatewayArgs: string[]) {
-  const s3 = stack.use(await startS3());
-  await makeBucket(s3);
-  const proxy = stack.use(await startFaultProxy({ targetPort: Number(new URL(s3.endpoint).port) }));
-  const store = (endpoint: string): string[] => [
-    ...['--store-kind', 's3', '--store-endpoint', endpoint, '--store-bucket', 'lake', '--log-level', 'warn'],
-    ...['--store-access-key-id', s3.accessKey, '--store-secret-access-key', s3.secretKey],
-  ];
-  const cloud = stack.use(
-    await startPart('cloud', ['--data-dir', join(folder, 'cloud'), ...store(s3.endpoint)]),
-  );
-  const gateway = stack.use(
-    await startPart('gateway', ['--data-dir', join(folder, 'gateway'), ...store(proxy.url), ...gatewayArgs]),
-  );
-  return { proxy, cloud, gateway, key: readKey(String(cloud.ready.keyFile)) };
-}
-
-type Site = Awaited<ReturnType<typeof openSite>>;
-
-async function makeBucket({ endpoint, accessKey, secretKey }: S3Server): Promise<void> {
-  const credentials = { accessKeyId: accessKey, secretAccessKey: secretKey };
-  const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials });
-  await client.send(new CreateBucketCommand({ Bucket: 'lake' }));
-  client.destroy();
-}
-
 async function firn(folder: string, hours: number, bytesPerSecond: number): Promise<CatchUp> {
   await using stack = new AsyncDisposableStack();
-  const site = await openSite(stack, join(folder, `firn-${bytesPerSecond}`));
+  const site = stack.use(await openS3Site(join(folder, `firn-${bytesPerSecond}`)));
   const { proxy, gateway } = site;
   await proxy.setLine({ refuse: true });
   await feedSamples(`http://127.0.0.1:${gateway.port('gatewayHttp')}/api/v1/write`, hours);
@@ -200,7 +173,7 @@ async function statusOf(gateway: Part) {
   return (await answer.json()) as { sealer: { rows: number }; shipper: { backlog: { bytes: number } } };
 }
 
-async function sqlNumber({ cloud, key }: Site, sql: string): Promise<number> {
+async function sqlNumber({ cloud, key }: S3Site, sql: string): Promise<number> {
   const answer = await call(`http://127.0.0.1:${cloud.port('cloudHttp')}/api/v1/firn/sql`, key, {
     method: 'POST',
     body: sql,
@@ -274,7 +247,7 @@ const measuredSeconds = 60;
 /** What a connected gateway asks of its store, with default settings, at the same load as above. */
 async function requestsPerDay(folder: string): Promise<void> {
   await using stack = new AsyncDisposableStack();
-  const { proxy, gateway } = await openSite(stack, join(folder, 'requests'));
+  const { proxy, gateway } = stack.use(await openS3Site(join(folder, 'requests')));
   const client = await connectAsync(`mqtt://127.0.0.1:${gateway.port('mqtt')}`);
   const feed = async (seconds: number): Promise<void> => {
     for (let second = 0; second < seconds; second++) {

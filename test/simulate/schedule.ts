@@ -68,7 +68,7 @@ export async function simulate(seed: number, variant: Variant = {}): Promise<Out
   const world = createWorld(seed);
   const { chance, pick } = world;
   const setting: Setting = {
-    chaosSteps: 60 + Math.floor(world.random() * 240),
+    chaosSteps: 40 + Math.floor(world.random() * 160),
     faultShare: pick([0, 0.1, 0.3, 0.5]) ?? 0,
     crashShare: pick([0, 0.5, 0.9]) ?? 0,
     shippers: chance(0.1) ? 2 : 1,

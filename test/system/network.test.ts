@@ -2,12 +2,12 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, describe, expect, test } from 'vitest';
 import { s3Missing, startS3 } from '../contract/s3-server.ts';
 import { call, readKey, startPart, temporaryFolder } from '../harness/firn.ts';
 import { createNetworkNamespace, namespaceMissing } from '../harness/network-namespace.ts';
 import { waitFor } from '../harness/process.ts';
+import { makeBucket, s3StoreArgs } from '../harness/s3-site.ts';
 import { newSequence, publishSequence, valuesOf, wrongWith } from '../harness/sequence-load.ts';
 
 // The gateway stands in a network of its own; its cable to the store is pulled and plugged in again. Packets vanish:
@@ -44,23 +44,11 @@ async function forwardTo(
 describe.skipIf(missing)(`a network that is cut${missing ? ` (skipped: ${missing})` : ''}`, () => {
   test('local work goes on, and everything is in the lake once when it is back', async () => {
     await using s3 = await startS3();
-    const credentials = { accessKeyId: s3.accessKey, secretAccessKey: s3.secretKey };
-    const client = new S3Client({
-      endpoint: s3.endpoint,
-      region: 'us-east-1',
-      forcePathStyle: true,
-      credentials,
-    });
-    await client.send(new CreateBucketCommand({ Bucket: 'lake' }));
-    client.destroy();
+    await makeBucket(s3, 'lake');
     await using network = await createNetworkNamespace();
     await using forward = await forwardTo(network.wan.outside, Number(new URL(s3.endpoint).port));
-    const store = (endpoint: string): string[] => [
-      ...['--store-kind', 's3', '--store-endpoint', endpoint, '--store-bucket', 'lake'],
-      ...['--store-access-key-id', s3.accessKey, '--store-secret-access-key', s3.secretKey],
-    ];
     await using cloud = await startPart('cloud', [
-      ...['--data-dir', join(folder.path, 'cloud'), ...store(s3.endpoint)],
+      ...['--data-dir', join(folder.path, 'cloud'), ...s3StoreArgs(s3, 'lake', s3.endpoint)],
     ]);
     await using gateway = await startPart(
       'gateway',
@@ -74,7 +62,7 @@ describe.skipIf(missing)(`a network that is cut${missing ? ` (skipped: ${missing
           '2000',
         ],
         ...['--listen-host', network.lan.inside, '--listen-open', 'true'],
-        ...store(`http://${network.wan.outside}:${forward.port}`),
+        ...s3StoreArgs(s3, 'lake', `http://${network.wan.outside}:${forward.port}`),
       ],
       { through: network.through },
     );
