@@ -8,7 +8,9 @@ import { type Part, readKey, startPart } from './firn.ts';
 export interface S3Site extends AsyncDisposable {
   readonly proxy: FaultProxy;
   readonly cloud: Part;
+  /** The one that runs. */
   readonly gateway: Part;
+  restartGateway(): Promise<void>;
   /** The cloud's. */
   readonly key: ReturnType<typeof readKey>;
 }
@@ -22,12 +24,24 @@ export async function openS3Site(folder: string, gatewayArgs: readonly string[] 
   const cloud = stack.use(
     await startPart('cloud', ['--data-dir', join(folder, 'cloud'), ...store(s3.endpoint)]),
   );
-  const gateway = stack.use(
-    await startPart('gateway', ['--data-dir', join(folder, 'gateway'), ...store(proxy.url), ...gatewayArgs]),
-  );
+  const startGateway = () =>
+    startPart('gateway', ['--data-dir', join(folder, 'gateway'), ...store(proxy.url), ...gatewayArgs]);
+  let gateway = await startGateway();
+  stack.defer(() => gateway.kill());
   const open = stack.move();
-  const key = readKey(String(cloud.ready.keyFile));
-  return { proxy, cloud, gateway, key, [Symbol.asyncDispose]: () => open.disposeAsync() };
+  return {
+    proxy,
+    cloud,
+    get gateway() {
+      return gateway;
+    },
+    restartGateway: async () => {
+      await gateway.stop();
+      gateway = await startGateway();
+    },
+    key: readKey(String(cloud.ready.keyFile)),
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
 }
 
 /** Flags of a store in a bucket of this server, reached at `endpoint`. */

@@ -4,12 +4,12 @@ import Database from 'better-sqlite3';
 import type { CommitShipments } from '../../cloud/ingest/commit-shipments.ts';
 import { commitShipments } from '../../cloud/ingest/commit-shipments.ts';
 import { faultPoints } from '../../lake/base/fault-points.ts';
-import type { Batch, SeriesEntry } from '../../lake/model/batch.ts';
 import { memoryStore } from '../contract/memory-store.ts';
 import { type SimulatedCloud, startCloud } from './cloud.ts';
 import { faultyStore, type Weather } from './faulty-store.ts';
 import { type GatewayParts, type SimulatedGateway, startGateway } from './gateway.ts';
-import { type Stored, storedRows } from './lake.ts';
+import { storedRows } from './lake.ts';
+import { batchOf, type SentRow, wrongIn } from './sent-rows.ts';
 import { createWorld, type Life, type World } from './world.ts';
 
 // One seeded schedule: a gateway and a cloud work, and everything goes wrong that can; then it is calm, and what was
@@ -26,13 +26,6 @@ export interface Outcome {
 /** Where a test may put something broken in a part's place. */
 export interface Variant extends GatewayParts {
   readonly commitShipments?: CommitShipments;
-}
-
-interface SentRow {
-  readonly id: number;
-  readonly signal: 'metrics' | 'logs';
-  readonly timestampUs: number;
-  acknowledged: boolean;
 }
 
 interface Run {
@@ -89,7 +82,7 @@ export async function simulate(seed: number, variant: Variant = {}): Promise<Out
   try {
     for (let step = 0; step < setting.chaosSteps; step++) await chaos(run);
     const rested = await heal(run);
-    const wrong = rested ? wrongIn(run, await storedRows(run.memory)) : ['it never comes to rest'];
+    const wrong = rested ? wrongIn(run.sent, await storedRows(run.memory)) : ['it never comes to rest'];
     return {
       wrong: wrong.map((what) => `seed ${seed}: ${what}`),
       acknowledged: run.sent.filter(({ acknowledged }) => acknowledged).length,
@@ -219,35 +212,6 @@ function send(run: Run): void {
   );
 }
 
-const plain: SeriesEntry = { id: 1n, labels: '{"__name__":"m"}' };
-const alarm: SeriesEntry = { id: 2n, labels: '{"__name__":"m","alarm":"yes"}' };
-
-function batchOf(signal: 'metrics' | 'logs', rows: readonly SentRow[], isAlarm: boolean): Batch {
-  const series = isAlarm ? alarm : plain;
-  const ids = BigInt64Array.from(rows, () => series.id);
-  const common = { rows: rows.length, series: [series] };
-  const nulls = rows.map(() => null);
-  if (signal === 'metrics')
-    return {
-      ...{ signal, ...common, seriesId: ids, metadata: [] },
-      timestampUs: BigInt64Array.from(rows, ({ timestampUs }) => BigInt(timestampUs)),
-      value: Float64Array.from(rows, ({ id }) => id),
-    };
-  return {
-    ...{
-      signal,
-      ...common,
-      streamId: ids,
-      attributes: nulls,
-      severity: nulls,
-      traceId: nulls,
-      spanId: nulls,
-    },
-    timestampNs: BigInt64Array.from(rows, ({ timestampUs }) => BigInt(timestampUs) * 1000n),
-    line: rows.map(({ id }) => `${id}`),
-  };
-}
-
 /** The weather is fine from now on; false when there is always something left to do. */
 async function heal(run: Run): Promise<boolean> {
   const { world, weather } = run;
@@ -282,20 +246,4 @@ function isDone({ folder }: Run): boolean {
   } finally {
     db.close();
   }
-}
-
-function wrongIn({ sent }: Run, { times, gaps }: Stored): string[] {
-  const wrong: string[] = [];
-  for (const { id, signal, timestampUs, acknowledged } of sent) {
-    const found = times.get(id) ?? 0;
-    if (found > 1) wrong.push(`row ${id} is there ${found} times`);
-    if (found > 0 || !acknowledged) continue;
-    const covered = gaps.some(
-      (gap) => gap.signal === signal && gap.fromUs <= timestampUs && gap.toUs >= timestampUs,
-    );
-    if (!covered) wrong.push(`row ${id} of ${signal} was acknowledged and is lost`);
-  }
-  for (const gap of gaps) wrong.push(`a gap of ${gap.signal} because of ${gap.reason}`);
-  for (const id of times.keys()) if (id > sent.length) wrong.push(`row ${id} was never sent`);
-  return wrong;
 }

@@ -76,7 +76,7 @@ describe.skipIf(s3Missing)(`an S3 service with faults${s3Missing ? ` (skipped: $
     console.log(`a wrong key: ${site.proxy.count()} requests in 8 s`);
     expect(site.proxy.count()).toBeGreaterThan(0);
     expect(site.proxy.count()).toBeLessThan(20);
-    expect(site.gateway.output()).toContain('denied');
+    expect(site.gateway.output()).toContain('403 SignatureDoesNotMatch');
     const local = await valuesOf(`http://127.0.0.1:${site.gateway.port('gatewayHttp')}`, sequence.name);
     expect(wrongWith(sequence, local)).toEqual([]);
   });
