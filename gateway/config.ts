@@ -26,6 +26,10 @@ const mqtt = z.strictObject({
   webSocketPort: port(8083, 'MQTT over WebSocket'),
   connectionsMax: count(1000, 'MQTT clients connected at once'),
   payloadBytesMax: count(MEBIBYTE, 'Size of one MQTT payload'),
+  futureMsMax: count(
+    3_600_000,
+    "A device's time that is so much later than the receipt is kept as device_timestamp, not believed",
+  ),
   templates: z
     .array(
       z.strictObject({
@@ -88,6 +92,7 @@ const ship = z.strictObject({
     .describe('Ship seldom and in large files, for links that are paid by the byte or the request'),
   meteredIntervalMs: count(900_000, 'How often a metered gateway ships; alarms go at once'),
   receiptIntervalMs: count(30_000, "How often the cloud's receipt is looked at while something waits for it"),
+  bundleBytesMax: count(2048 * MEBIBYTE, 'Size of one bundle that is exported to a stick'),
 });
 
 const classes = z.strictObject({
@@ -95,6 +100,38 @@ const classes = z.strictObject({
     .array(z.string().superRefine(checkedBy((selector) => alarmTest([selector]))))
     .default(['{__name__=~"ALERTS|alarms?|alarms?_.*|.*_alarms?"}', '{topic=~"(.*/)?[Aa]larms?(/.*)?"}'])
     .describe('Selectors of the streams that are alarms: shipped first, and dropped last'),
+});
+
+const share = (fallback: number, description: string) =>
+  z.number().min(0).max(1).default(fallback).describe(`Share of the budget in use at which ${description}`);
+
+const bytesOr = (description: string) => z.number().int().nonnegative().default(0).describe(description);
+
+const disk = z.strictObject({
+  budgetBytes: bytesOr('What the gateway may hold on disk; 0: all that is free, less the reserve'),
+  reserveBytes: bytesOr(
+    'Kept free on the file system: nothing is accepted that would touch it; 0: 5 % of it, at most 256 MiB',
+  ),
+  dropCachedAt: share(0.7, 'local copies of what the cloud has are removed, the oldest first'),
+  rollUpAt: share(0.8, 'the oldest metrics that are not shipped become one-minute rollups'),
+  dropAt: share(0.9, 'the oldest data of the least class is dropped: logs, metrics, alarms'),
+  checkIntervalMs: count(10_000, 'How often the disk is measured'),
+  cardTotalBytesWritten: bytesOr(
+    'Bytes that the card can take in its life, for the forecast of it; 0: 1000 times its size',
+  ),
+});
+
+const clock = z.strictObject({
+  trust: z
+    .enum(['auto', 'always'])
+    .default('auto')
+    .describe('Whether the wall clock is believed: by the evidence for it, or always'),
+  holdMs: z
+    .number()
+    .int()
+    .nonnegative()
+    .default(600_000)
+    .describe('How long after its start a gateway that does not know the time waits for it before it seals'),
 });
 
 const schema = z.strictObject({
@@ -137,6 +174,8 @@ const schema = z.strictObject({
   seal: seal.prefault({}),
   ship: ship.prefault({}),
   classes: classes.prefault({}),
+  disk: disk.prefault({}),
+  clock: clock.prefault({}),
   store: storeSettings(['none', 'directory', 's3']),
   query: querySettings(256),
   test: z

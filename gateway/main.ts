@@ -1,15 +1,13 @@
-import { systemClock } from '../lake/base/clock.ts';
 import { createLogger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
+import { createGatewayClock } from './clock/gateway-clock.ts';
 import { type GatewayConfig, gatewaySettings, loadGatewayConfig } from './config.ts';
 import { lockFolder } from './folder-lock.ts';
 import { openDoors } from './main/doors.ts';
 import { openStorage, shipTheRest } from './main/storage.ts';
 
 // The gateway process: joins the rooms beside it. What is opened is closed in reverse.
-
-const clock = systemClock;
 
 export function main(argv: readonly string[]): Promise<number> {
   const start = async (flags: readonly string[]): Promise<Service> => startGateway(loadGatewayConfig(flags));
@@ -30,9 +28,10 @@ async function startGateway(config: GatewayConfig): Promise<Service> {
   const logger = createLogger(config.logLevel).with({ part: 'gateway' });
   await using stack = new AsyncDisposableStack();
   stack.use(lockFolder(config.dataDir));
-  const storage = await openStorage(config, clock, logger, stack);
-  stack.defer(() => shipTheRest(storage, clock));
-  const ready = await openDoors(config, clock, logger, storage, stack);
+  const gatewayClock = createGatewayClock({ ...config.clock, logger });
+  const storage = await openStorage(config, gatewayClock, logger, stack);
+  stack.defer(() => shipTheRest(storage, gatewayClock.clock));
+  const ready = await openDoors(config, gatewayClock, logger, storage, stack);
   logger.info('gateway is running', { dataDir: config.dataDir, ...ready });
   const open = stack.move();
   return { ready, [Symbol.asyncDispose]: () => open.disposeAsync() };

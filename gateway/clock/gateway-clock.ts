@@ -44,7 +44,7 @@ export interface GatewayClock {
   ask(outside: () => OutsideTime | undefined): void;
   /** Begins to look at the evidence. `setClock` writes a change to the log, `recorded` is what the log says. */
   follow(log: {
-    readonly setClock: (clock: ClockQuality, correctUs: number) => Promise<void>;
+    readonly setClock: (clock: ClockQuality, correctUs: number | undefined) => Promise<void>;
     readonly recorded: RecordedTimes;
   }): Promise<AsyncDisposable>;
   readonly state: TimeKeeper['state'];
@@ -93,7 +93,7 @@ export function createGatewayClock(options: GatewayClockOptions): GatewayClock {
     follow: async ({ setClock, recorded }) => {
       keeper.resume(recorded);
       report = ({ clock: quality, correctUs }) => {
-        setClock(quality, correctUs ?? 0).catch((error: unknown) => {
+        setClock(quality, correctUs).catch((error: unknown) => {
           logger.error('the log does not know what became of the clock', { error: messageOf(error) });
         });
       };

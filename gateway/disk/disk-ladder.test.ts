@@ -38,7 +38,13 @@ function createDisk(files: readonly LadderFile[], faults: Partial<DiskPorts> = {
     measure: async () => {
       const ownBytes = [...disk.onDisk.values()].reduce((sum, bytes) => sum + bytes, 0);
       const availableBytes = disk.sizeBytes - ownBytes;
-      return { fileSystemBytes: disk.sizeBytes, availableBytes, ownBytes, databaseFreeBytes: 0 };
+      return {
+        fileSystemBytes: disk.sizeBytes,
+        availableBytes,
+        ownBytes,
+        databaseBytes: 0,
+        databaseFreeBytes: 0,
+      };
     },
     files: {
       oldest: ({ state, class: of }, max) =>
@@ -193,9 +199,11 @@ test('a crash at any effect: no row is missing without a gap, none is there twic
       kinds,
       fc.integer({ min: 1, max: 12 }),
       fc.boolean(),
-      async (signals, crashAt, before) => {
+      fc.integer({ min: 4000, max: 9000 }),
+      async (signals, crashAt, before, sizeBytes) => {
         const files = signals.map((signal) => file({ signal, class: signal }));
         const { disk, ports } = createDisk(files);
+        disk.sizeBytes = sizeBytes;
         let effects = 0;
         const cut =
           <A extends unknown[], R>(effect: (...args: A) => Promise<R>) =>
@@ -231,7 +239,7 @@ test('a crash at any effect: no row is missing without a gap, none is there twic
         expect(rowsOf(disk.listed) + rowsOf(disk.gaps)).toBe(rowsOf(files));
       },
     ),
-    { numRuns: 200 },
+    { numRuns: 300 },
   );
 });
 
@@ -241,7 +249,7 @@ test('at the reserve rows are refused, and let in again when there is room', () 
   const measure = (availableBytes: number) =>
     guard.measured(
       pressureOf(
-        { fileSystemBytes: 1e6, availableBytes, ownBytes: 1e5, databaseFreeBytes: 0 },
+        { fileSystemBytes: 1e6, availableBytes, ownBytes: 1e5, databaseBytes: 0, databaseFreeBytes: 0 },
         { budgetBytes: 0, reserveBytes: 50_000 },
       ),
     );

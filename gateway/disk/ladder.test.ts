@@ -20,6 +20,7 @@ const usage = (fields: Partial<DiskUsage>): DiskUsage => ({
   fileSystemBytes: 1000,
   availableBytes: 500,
   ownBytes: 400,
+  databaseBytes: 0,
   databaseFreeBytes: 0,
   ...fields,
 });
@@ -78,6 +79,7 @@ const file = (state: FileState, of: StreamClass, fields: Partial<LadderFile> = {
   ...fields,
 });
 const at = (ratio: number, fields: Partial<DiskPressure> = {}): DiskPressure => ({
+  filesRatio: ratio,
   ...{
     ratio,
     ownBytes: ratio * 1000,
@@ -132,6 +134,18 @@ test('a step takes the oldest, and little more than it must', () => {
   expect(step(0.95, logs)?.files).toEqual(logs.slice(0, 7)); // 950 of 1000, to 880
   const copies = Array.from({ length: 2000 }, () => file('committed', 'logs', { bytes: 1 }));
   expect(step(1.2, copies)?.files).toEqual(copies.slice(0, 500));
+});
+
+test('alarms are not dropped for rows that are not sealed yet', () => {
+  const alarms = [file('waiting', 'alarms')];
+  expect(step(1.2, alarms, { filesRatio: 0.5 })).toBeUndefined();
+  expect(step(1.2, [...alarms, file('waiting', 'metrics')], { filesRatio: 0.5, freeBytes: 0 })).toMatchObject(
+    {
+      kind: 'drop',
+      class: 'metrics',
+    },
+  );
+  expect(step(1.2, alarms)).toMatchObject({ kind: 'drop', class: 'alarms' });
 });
 
 test('a roll-up keeps within its limits and the room there is', () => {

@@ -129,6 +129,8 @@ function drop(pressure: DiskPressure, files: LadderFiles, settings: LadderSettin
   const excess = excessBytes(pressure, settings.dropAt);
   for (const state of ['waiting', 'uploaded'] as const) {
     for (const of of [...streamClasses].reverse()) {
+      // Not for rows of a lesser class that are not sealed yet: they are dropped when they are.
+      if (of === 'alarms' && pressure.filesRatio < settings.dropAt) continue;
       const found = files.oldest({ state, class: of }, settings.filesPerStepMax);
       if (found.length > 0) return { kind: 'drop', class: of, files: enough(found, excess) };
     }

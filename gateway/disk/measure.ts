@@ -45,6 +45,7 @@ export function openDiskMeter(dataDir: string, walPath: string, segmentBytes: ()
         fileSystemBytes: blocks * bsize,
         availableBytes: bavail * bsize + ballastBytes + (await stillThere()),
         ownBytes: segmentBytes() + others + databaseBytes,
+        databaseBytes,
         databaseFreeBytes,
       };
     },

@@ -10,6 +10,8 @@ export interface DiskUsage {
   readonly availableBytes: number;
   /** Held by the gateway: the log without its free pages, segments, other files below the data folder. */
   readonly ownBytes: number;
+  /** Of these, the log: rows that are not sealed yet, which only the sealer can make fewer. */
+  readonly databaseBytes: number;
   /** Free pages inside wal.db: new rows take these first, so they count as free and not as used. */
   readonly databaseFreeBytes: number;
 }
@@ -24,6 +26,8 @@ export interface DiskLimits {
 export interface DiskPressure {
   /** Share of the budget in use; more than 1 when the reserve is touched. */
   readonly ratio: number;
+  /** The same of its files alone, without the log. */
+  readonly filesRatio: number;
   readonly ownBytes: number;
   /** What the gateway may hold now: the configured budget, or what others have left of the file system. */
   readonly budgetBytes: number;
@@ -46,12 +50,14 @@ export const reserveOf = ({ reserveBytes }: DiskLimits, fileSystemBytes: number)
  * but large, must not make the gateway throw its data away.
  */
 export function pressureOf(usage: DiskUsage, limits: DiskLimits): DiskPressure {
-  const { fileSystemBytes, availableBytes, ownBytes, databaseFreeBytes } = usage;
+  const { fileSystemBytes, availableBytes, ownBytes, databaseBytes, databaseFreeBytes } = usage;
   const free = availableBytes + databaseFreeBytes - reserveOf(limits, fileSystemBytes);
   const room = ownBytes + free;
   const budgetBytes = limits.budgetBytes > 0 ? Math.min(limits.budgetBytes, room) : room;
+  const share = (bytes: number): number => (budgetBytes > 0 ? bytes / budgetBytes : Number.POSITIVE_INFINITY);
   return {
-    ratio: budgetBytes > 0 ? ownBytes / budgetBytes : Number.POSITIVE_INFINITY,
+    ratio: share(ownBytes),
+    filesRatio: share(ownBytes - databaseBytes),
     ownBytes,
     budgetBytes,
     headroomBytes: budgetBytes - ownBytes,

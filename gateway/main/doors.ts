@@ -1,50 +1,74 @@
 import { Hono } from 'hono';
 import { buildInfo } from '../../lake/api/build-info.ts';
+import { completenessRoutes } from '../../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../../lake/api/http-server.ts';
 import { prometheusRoutes } from '../../lake/api/prometheus/routes.ts';
 import { type RemoteWriteOptions, remoteWriteRoutes } from '../../lake/api/receive/remote-write.ts';
 import { sqlRoutes } from '../../lake/api/sql/routes.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import { completenessWarning } from '../../lake/completeness/warning.ts';
+import type { Gap } from '../../lake/model/gap.ts';
 import type { Labels } from '../../lake/model/labels.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
+import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
 import { type Broker, startBroker } from '../broker/broker.ts';
+import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
+import { cardProbe } from '../health/card.ts';
 import { startHealth } from '../health/health.ts';
+import { systemProbes } from '../health/probes.ts';
+import { localCompleteness } from '../tables/local-completeness.ts';
+import { openExport } from './export.ts';
 import type { Storage } from './storage.ts';
 
 /** Everything that listens, and what it counts. Returns the ports. */
 export async function openDoors(
   config: GatewayConfig,
-  clock: Clock,
+  gatewayClock: GatewayClock,
   logger: Logger,
   storage: Storage,
   stack: AsyncDisposableStack,
 ) {
-  const { ids, wal, sealer, shipper } = storage;
+  const { ids, disk, gaps } = storage;
+  const { clock, ownTime } = gatewayClock;
   const { host } = config.listen;
-  const { append } = wal;
+  const { append } = disk;
   const identity: Labels = [
     ['gateway', ids.gateway],
     ['site', ids.site],
   ];
   const cache = createSeriesCache({ identity: config.identityLabels ? identity : [] });
-  const written = { samples: 0, refused: 0 };
+  const written = { samples: 0, refused: 0, bytes: 0 };
   const app = new Hono();
   app.route('/', remoteWrite(config, { append, cache }, written));
   const pg = await openQueries(config, clock, logger, storage, app, stack);
-  const broker = stack.use(await startBroker({ ...config.mqtt, host, append, cache, clock, logger }));
-  const counters = () => countersOf(storage, broker, written);
-  app.get('/api/v1/firn/status', (c) =>
-    c.json({ ...ids, counters: counters(), sealer: sealer.status, shipper: shipper?.status ?? null }),
+  const onDropped = (receivedUs: number): void => gaps.record(droppedGap(receivedUs));
+  const broker = stack.use(
+    await startBroker({ ...config.mqtt, host, append, cache, clock, logger, ownTime, onDropped }),
   );
+  const counters = () => ({
+    ...countersOf(storage, broker, written),
+    clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
+  });
+  app.get('/api/v1/firn/status', (c) =>
+    c.json({ ...ids, counters: counters(), ...statusOf(storage, gatewayClock) }),
+  );
+  app.route('/', await openExport(config, clock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
   const { dataDir, health } = config;
-  stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, intervalMs: health.intervalMs }));
+  const { cardTotalBytesWritten } = config.disk;
+  const receivedBytes = (): number => broker.counters().receivedBytes + written.bytes;
+  const probes = [
+    ...systemProbes(dataDir),
+    cardProbe({ dataDir, clock, receivedBytes, cardTotalBytesWritten }),
+  ];
+  const { intervalMs } = health;
+  stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }));
   const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
   return {
     mqtt: broker.port,
@@ -54,9 +78,27 @@ export async function openDoors(
   };
 }
 
+/** MQTT messages with QoS 0, for which there was no room; of one moment. */
+const droppedGap = (receivedUs: number): Gap => ({
+  ...{ signal: 'metrics', class: 'metrics', kind: 'gap', reason: 'mqtt-dropped', rows: null },
+  ...{ fromUs: receivedUs, toUs: receivedUs, detail: 'QoS 0 messages for which there was no room' },
+});
+
+/** What the parts say of themselves. */
+function statusOf({ wal, recovery, sealer, shipper, disk }: Storage, gatewayClock: GatewayClock) {
+  return {
+    log: { epoch: wal.epoch, ...wal.start, recovery: recovery.status },
+    clock: gatewayClock.state,
+    disk: { ...disk.status, guard: disk.guard.status },
+    sealer: sealer.status,
+    shipper: shipper?.status ?? null,
+  };
+}
+
 interface Written {
   samples: number;
   refused: number;
+  bytes: number;
 }
 
 function remoteWrite(
@@ -69,24 +111,37 @@ function remoteWrite(
     limits: { ...remoteWriteLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax },
     onAnswer: (answer) => {
       written.samples += answer.samples;
+      written.bytes += answer.bodyBytes;
       written.refused += answer.status === 204 ? 0 : 1;
     },
   });
 }
+
+/** Everything that was received is here at once. */
+const localRules = { toleranceMs: 1000, retiredAfterDays: 1 } as const;
 
 /** PromQL and SQL: adds their routes to the application, and listens for PostgreSQL clients. */
 async function openQueries(
   config: GatewayConfig,
   clock: Clock,
   logger: Logger,
-  { ids, engine, tables }: Storage,
+  { ids, wal, engine, tables }: Storage,
   app: Hono,
   stack: AsyncDisposableStack,
 ): Promise<PgServer> {
   const { timeoutMs, samplesMax } = config.query;
   const deployment = { tables, scan: seriesScan({ tables, engine }) };
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
-  app.route('/', prometheusRoutes({ context: () => deployment, limits, clock, logger, buildInfo }));
+  const source = stack.use(localCompleteness({ ...ids, walPath: wal.path, tables, engine, clock }));
+  const completeness = (_: unknown, { fromMs, toMs, ...asked }: ReadRange) => {
+    const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
+    return completenessWarning(range, source, localRules, clock);
+  };
+  app.route(
+    '/',
+    prometheusRoutes({ context: () => deployment, limits, clock, logger, buildInfo, completeness }),
+  );
+  app.route('/', completenessRoutes({ context: () => source, rules: localRules, clock, logger }));
   const openSession = async (user: string, startParameters: ReadonlyMap<string, string> = new Map()) => {
     // Loaded by the first who asks: PostgreSQL's parser is large, and most gateways are never asked.
     const { openSqlSession } = await import('../../lake/sql/session.ts');
@@ -109,7 +164,11 @@ async function openQueries(
 }
 
 /** The gateway's own counts, as health metrics and for the status page. */
-function countersOf({ sealer, shipper }: Storage, broker: Broker, written: Written): Record<string, number> {
+function countersOf(
+  { sealer, shipper, disk }: Storage,
+  broker: Broker,
+  written: Written,
+): Record<string, number> {
   const mqtt = broker.counters();
   return {
     mqtt_clients: mqtt.clients,
@@ -120,6 +179,12 @@ function countersOf({ sealer, shipper }: Storage, broker: Broker, written: Writt
     remote_write_refused_requests_total: written.refused,
     sealed_rows_total: sealer.status.rows,
     skipped_rows_total: sealer.status.skippedRows,
+    disk_budget_bytes: disk.status.pressure?.budgetBytes ?? 0,
+    disk_used_bytes: disk.status.pressure?.ownBytes ?? 0,
+    disk_refusing: disk.guard.status.refusing ? 1 : 0,
+    disk_refused_batches_total: disk.guard.status.refusals,
+    disk_rolled_up_rows_total: disk.status.rolledUpRows,
+    disk_dropped_rows_total: disk.status.droppedRows,
     ...(shipper && {
       ship_connected: shipper.status.connected ? 1 : 0,
       ship_backlog_segments: shipper.status.backlog.segments,

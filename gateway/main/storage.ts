@@ -2,10 +2,16 @@ import { join } from 'node:path';
 import type { Clock } from '../../lake/base/clock.ts';
 import { crashAt } from '../../lake/base/fault-points.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import type { Gap } from '../../lake/model/gap.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { openObjectStore } from '../../lake/object-store/open.ts';
+import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import { lazyEngine } from '../../lake/sql/duckdb/engine.ts';
+import type { GatewayClock } from '../clock/gateway-clock.ts';
+import { recordedTimes } from '../clock/recorded-times.ts';
 import type { GatewayConfig } from '../config.ts';
+import { openDiskLadder } from '../disk/open-disk-ladder.ts';
+import { startGapLog } from '../gaps/gap-log.ts';
 import { startMerger } from '../seal/merger.ts';
 import { startSealer } from '../seal/sealer.ts';
 import { createSegmentClaims } from '../seal/segment-claims.ts';
@@ -15,41 +21,37 @@ import { createFilePins } from '../tables/file-pins.ts';
 import { openGatewayTables } from '../tables/tables.ts';
 import { openWal } from '../wal/open-wal.ts';
 import { openWalReader } from '../wal/reader.ts';
+import { startRecovery } from '../wal/recovery/run-recovery.ts';
+import type { Wal } from '../wal/wal.ts';
 
 export type Storage = Awaited<ReturnType<typeof openStorage>>;
 
 /** The log, what becomes of it, and the tables over both. What is opened is closed in reverse by the stack. */
 export async function openStorage(
   config: GatewayConfig,
-  clock: Clock,
+  gatewayClock: GatewayClock,
   logger: Logger,
   stack: AsyncDisposableStack,
 ) {
   const { dataDir, seal, ship } = config;
+  const { clock } = gatewayClock;
   const ids = {
     tenant: tenantId(config.tenant),
     site: siteId(config.site),
     gateway: gatewayId(config.gateway),
   };
   const crash = config.test.crashAt;
-  const reach = crashAt(crash);
   const walPath = join(dataDir, 'wal.db');
-  const wal = stack.use(
-    await openWal({
-      path: walPath,
-      clock,
-      alarmSelectors: config.classes.alarms,
-      commitIntervalMs: config.wal.commitIntervalMs,
-      walQueueBytesMax: config.wal.queueBytesMax,
-      crashAt: crash,
-      onFailure: (error) => logger.error('the WAL writer died; nothing more is accepted', { error }),
-    }),
-  );
-  const shared = { ...ids, wal, dataDir, clock, logger, reach };
+  const wal = await openLog(config, walPath, gatewayClock, logger, stack);
+  const write = (gaps: readonly Gap[]): Promise<void> => wal.append(gapsBatch(gaps, ids.gateway));
+  const gaps = stack.use(startGapLog({ write, clock, logger }));
+  const shared = { ...ids, wal, dataDir, clock, logger, reach: crashAt(crash) };
+  const recovery = stack.use(await startRecovery(shared));
   const sealer = stack.use(
     await startSealer({
       ...shared,
       writer: seal.writer,
+      holdSinceMonoUs: gatewayClock.holdSinceMonoUs,
       sealIntervalMs: seal.intervalMs,
       sealRowsMax: seal.rowsMax,
       crashAt: crash,
@@ -67,6 +69,10 @@ export async function openStorage(
       writerMemoryBytesMax: seal.mergeMemoryBytesMax,
     }),
   );
+  const rollUp = { rollUpRowsMax: seal.mergeRowsMax, writerMemoryBytesMax: seal.mergeMemoryBytesMax };
+  const disk = stack.use(
+    await openDiskLadder({ ...shared, ...config.disk, ...rollUp, claims, discard: pins.discard }),
+  );
   // Without a store, what is here is all there is: it waits, and is merged, as in an outage without end.
   const shipper = config.store.kind === 'none' ? undefined : await openShipper();
   const engine = stack.use(
@@ -77,16 +83,45 @@ export async function openStorage(
     }),
   );
   const tables = stack.use(openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
-  return { ids, wal, sealer, merger, shipper, engine, tables };
+  return { ids, wal, recovery, sealer, merger, claims, shipper, engine, tables, disk, gaps };
 
   async function openShipper() {
     const store = await openShippingStore(config, stack);
+    gatewayClock.ask(() => store.serverTime?.());
     const link = createLink(ship, clock, shipDayOf(walPath));
     const { retryMinMs, retryMaxMs, newestMs, receiptIntervalMs } = ship;
     const waits = { retryMinMs, retryMaxMs, newestMs, receiptIntervalMs };
-    const consolidate = merger.runNow;
-    return stack.use(startShipper({ ...shared, ...waits, store, claims, seals: sealer, link, consolidate }));
+    return stack.use(
+      startShipper({
+        ...{ ...shared, ...waits, store, claims, seals: sealer, link },
+        consolidate: merger.runNow,
+        onReceipt: gatewayClock.notBefore,
+      }),
+    );
   }
+}
+
+async function openLog(
+  config: GatewayConfig,
+  walPath: string,
+  gatewayClock: GatewayClock,
+  logger: Logger,
+  stack: AsyncDisposableStack,
+): Promise<Wal> {
+  const { clock, bootId, quality, monotonicUs } = gatewayClock;
+  const wal = stack.use(
+    await openWal({
+      ...{ path: walPath, clock, monotonicUs, boot: { bootId, clock: quality } },
+      alarmSelectors: config.classes.alarms,
+      commitIntervalMs: config.wal.commitIntervalMs,
+      walQueueBytesMax: config.wal.queueBytesMax,
+      crashAt: config.test.crashAt,
+      onFailure: (error) => logger.error('the WAL writer died; nothing more is accepted', { error }),
+    }),
+  );
+  const { setClock } = wal;
+  stack.use(await gatewayClock.follow({ setClock, recorded: recordedTimes(walPath, bootId) }));
+  return wal;
 }
 
 /** The shipper waits between tries itself; over a slow link a part must not take long. */

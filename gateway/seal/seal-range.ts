@@ -18,7 +18,7 @@ import { segmentRecord } from './segment-record.ts';
 
 // One seal: the oldest part of the tail becomes segment files and the record that commits them. Nothing in the WAL is
 // touched here. A crash at any point leaves files that no record names; sealing the same range again writes the same
-// names, and leftovers.ts removes what is never written again.
+// names, and wal/recovery removes what is never written again.
 
 export interface SealIdentity {
   readonly tenant: TenantId;
@@ -153,7 +153,7 @@ function* batchesOf(
     if (rows === undefined) continue;
     const reason = checkLabels ? missingLabels(reader, rows) : undefined;
     if (reason !== undefined) {
-      skip({ seq, signal, rows: rows.rows, receivedUs, reason });
+      skip({ seq, signal, rows: rows.rows, fromUs: receivedUs, toUs: receivedUs, reason });
       continue;
     }
     const trueUs = receivedUs + boot.offsetUs;

@@ -14,8 +14,8 @@ import { logsBatch, metricsBatch } from '../../test/contract/rows.ts';
 import { decodeBatch } from '../wal/batch-codec.ts';
 import { openWal } from '../wal/open-wal.ts';
 import { openWalReader } from '../wal/reader.ts';
+import { startRecovery } from '../wal/recovery/run-recovery.ts';
 import type { SegmentRecord, Wal } from '../wal/wal.ts';
-import { removeLeftovers } from './leftovers.ts';
 import { openRangeSealer, type SealRequest } from './seal-range.ts';
 import { type Sealer, type SealerOptions, startSealer } from './sealer.ts';
 
@@ -48,6 +48,19 @@ const start = (options: Partial<SealerOptions> = {}): Promise<Sealer> =>
     retryMaxMs: 40,
     ...options,
   });
+
+/** What happens at a start before the sealer runs. */
+async function recover(): Promise<void> {
+  const logger = createLogger('silent');
+  await using recovery = await startRecovery({
+    ...identity,
+    wal,
+    dataDir: folder,
+    clock: systemClock,
+    logger,
+  });
+  await recovery.finished;
+}
 
 const request: SealRequest = {
   ...{ epoch: 5, sealRowsMax: 1000, sealBytesMax: 1e6, onlyWhenFull: false, nowUs: 7 },
@@ -155,6 +168,7 @@ test('a crash before the rename: the next seal writes the same name over it', as
   const name = (await range.seal({ ...request, epoch })).seal?.segments[0]?.path ?? '';
   rmSync(join(folder, name));
   writeFileSync(join(folder, `${name}.tmp`), 'half a segm');
+  await recover();
   await using sealer = await start(quiet);
   expect(filesOf('metrics')).toEqual([]);
   await sealer.sealNow();
@@ -185,7 +199,8 @@ test('a crash after the commit: committing again changes nothing, and its files 
   await wal.commitSeal(seal);
   await wal.commitSeal(seal);
   writeFileSync(join(folder, 'segments', 'metrics', 'never-committed.parquet'), 'x');
-  expect(await removeLeftovers(wal.path, folder)).toBe(1);
+  await recover();
+  expect(existsSync(join(folder, 'segments', 'metrics', 'never-committed.parquet'))).toBe(false);
   expect(await range.seal(request)).toMatchObject({ seal: undefined });
   expect(await sealedValues()).toEqual([1]);
   expect(ranges()).toEqual([[0, 1]]);
@@ -251,7 +266,11 @@ test('batches wait for the true time, and are corrected when it is known; a seal
   const wrong = { ...systemClock, nowMs: () => 1_000_000 };
   wal = await openWal({ path: join(folder, 'wal.db'), clock: wrong, boot });
   await wal.append(metricsBatch([[1n, 1_000_000_000n, doubleBits(1)]]));
-  await using sealer = await start({ ...quiet, clock: wrong });
+  await using sealer = await start({
+    ...quiet,
+    clock: wrong,
+    holdSinceMonoUs: () => Number.NEGATIVE_INFINITY,
+  });
   await sealer.sealNow();
   expect(sealedSegments()).toEqual([]);
   await wal.setClock('trusted', Number(noonUs) - 1_000_000_000);
@@ -268,7 +287,7 @@ test('rows whose time never becomes known are sealed as they are', async () => {
   const boot = { bootId: 'b', clock: 'untrusted' } as const;
   wal = await openWal({ path: join(folder, 'wal.db'), clock: systemClock, boot });
   await append(1);
-  await using sealer = await start({ ...quiet, holdMs: 0 });
+  await using sealer = await start(quiet);
   await sealer.sealNow();
   expect(sealedSegments()).toMatchObject([{ clock: 'untrusted' }]);
 });

@@ -8,7 +8,6 @@ import { writerDefaults } from '../../lake/parquet/segment-writer.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
 import type { SealRecord, Wal } from '../wal/wal.ts';
-import { removeLeftovers } from './leftovers.ts';
 import type { SealWorkerOptions, segmentWriters } from './seal-messages.ts';
 import type { SealOutcome } from './seal-range.ts';
 import { createSealThread, type SealThread } from './seal-thread.ts';
@@ -23,10 +22,8 @@ export interface SealerOptions {
   readonly gateway: GatewayId;
   readonly writer: (typeof segmentWriters)[number];
   readonly clock: Clock;
-  /** Microseconds since the machine's boot, as the WAL records them. */
-  readonly monotonicUs?: () => number;
-  /** How long rows wait for the true time while the clock is not to be trusted. */
-  readonly holdMs?: number;
+  /** Untrusted rows that were received after this, by the monotonic clock, wait for the true time; none when absent. */
+  readonly holdSinceMonoUs?: () => number;
   readonly logger: Logger;
   /** From 0 up to 1, for the jitter of retries. */
   readonly random?: () => number;
@@ -50,7 +47,6 @@ export interface SealerOptions {
 }
 
 export const sealerDefaults = {
-  holdMs: 600_000,
   crashAt: '',
   sealIntervalMs: 2000,
   sealCheckMs: 250,
@@ -87,20 +83,17 @@ interface SealerStatus {
 
 type Settings = Required<SealerOptions>;
 
-/** Removes what a crash left behind, then seals in the background until it is disposed. */
+/** Seals in the background until it is disposed. What a crash left behind is gone already (wal/recovery). */
 export async function startSealer(options: SealerOptions): Promise<Sealer> {
   const settings: Settings = {
     ...sealerDefaults,
     random: Math.random,
-    monotonicUs: () => Number(process.hrtime.bigint() / 1000n),
+    holdSinceMonoUs: () => Number.POSITIVE_INFINITY,
     reach: crashAt(options.crashAt ?? ''),
     openThread: createSealThread,
     ...options,
   };
-  const { wal, dataDir, logger, clock } = settings;
-  const leftovers = await removeLeftovers(wal.path, dataDir);
-  if (leftovers > 0)
-    logger.info('removed files of seals and merges that were not finished', { files: leftovers });
+  const { wal, logger, clock } = settings;
   const status: Writable<SealerStatus> = {
     ...{ seals: 0, rows: 0, skippedBatches: 0, skippedRows: 0 },
     lastError: undefined,
@@ -149,7 +142,7 @@ interface Turns extends AsyncDisposable {
 
 function createTurns(settings: Settings, committed: (seal: SealRecord, outcome: SealOutcome) => void): Turns {
   const { wal, dataDir, tenant, site, gateway, writer, clock, sealRowsMax, sealBytesMax } = settings;
-  const { monotonicUs, holdMs, crashAt: crash, reach } = settings;
+  const { holdSinceMonoUs, crashAt: crash, reach } = settings;
   const thread = settings.openThread({
     walPath: wal.path,
     dataDir,
@@ -165,7 +158,7 @@ function createTurns(settings: Settings, committed: (seal: SealRecord, outcome: 
   const seal = async (onlyWhenFull: boolean): Promise<SealOutcome> => {
     const outcome = await thread.seal({
       epoch: wal.epoch,
-      holdUntrustedSinceMonoUs: monotonicUs() - holdMs * 1000,
+      holdUntrustedSinceMonoUs: holdSinceMonoUs(),
       sealRowsMax: Math.max(1, Math.floor(sealRowsMax * share)),
       sealBytesMax: Math.max(1, Math.floor(sealBytesMax * share)),
       onlyWhenFull,

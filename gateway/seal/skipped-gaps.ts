@@ -9,7 +9,6 @@ export function gapsOfSkipped(skipped: readonly SkippedBatch[]): Gap[] {
     const [first] = batches;
     if (first === undefined) return [];
     const { signal, reason } = first;
-    const times = batches.map(({ receivedUs }) => receivedUs).filter((timeUs) => timeUs > 0);
     const rows = batches.every((batch) => batch.rows > 0)
       ? batches.reduce((sum, batch) => sum + batch.rows, 0)
       : null;
@@ -17,8 +16,8 @@ export function gapsOfSkipped(skipped: readonly SkippedBatch[]): Gap[] {
     return [
       {
         ...{ signal, class: classOfSignal(signal), kind: 'gap', reason: 'wal-damaged', rows, detail: seqs },
-        fromUs: times.length === 0 ? 0 : Math.min(...times),
-        toUs: times.length === 0 ? 0 : Math.max(...times),
+        fromUs: Math.min(...batches.map(({ fromUs }) => fromUs)),
+        toUs: Math.max(...batches.map(({ toUs }) => toUs)),
       } satisfies Gap,
     ];
   });

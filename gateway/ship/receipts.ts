@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto';
 import { hasCode, messageOf } from '../../lake/base/errors.ts';
+import type { Logger } from '../../lake/base/log.ts';
+import type { GatewayId } from '../../lake/model/ids.ts';
 import { receiptKey } from '../../lake/model/keys.ts';
 import { parseReceipt, type Receipt } from '../../lake/model/receipt.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
+import type { Wal } from '../wal/wal.ts';
+import type { Backlog } from './backlog.ts';
 import { shipAgain } from './ship-again.ts';
 import type { Shipping } from './shipper.ts';
 
@@ -54,19 +58,38 @@ async function readReceipt(shipping: Shipping): Promise<void> {
   await applyReceipt(shipping, parseReceipt(Buffer.from(object.body).toString(), key));
 }
 
-/** Records what a receipt says. Throws FirnError `invalid` for one of another gateway. */
-export async function applyReceipt(
-  { settings, backlog, status, bell }: Shipping,
+async function applyReceipt({ settings, backlog, status, bell }: Shipping, receipt: Receipt): Promise<void> {
+  const { wal, logger, gateway, reach } = settings;
+  const outcome = await recordReceipt({ wal, logger, gateway, backlog }, receipt);
+  settings.onReceipt(receipt.cloudUs);
+  if (outcome === 'foreign') bell.ring();
+  if (outcome !== 'applied') return;
+  reach('receipt.applied');
+  const { epoch, number, committedUs, cloudUs, refused } = receipt;
+  status.receipt = { epoch, number, committedUs, cloudUs, refusedShipments: refused.length };
+}
+
+export interface ReceiptTarget {
+  readonly wal: Pick<Wal, 'epoch' | 'beginEpoch' | 'applyReceipt'>;
+  readonly backlog: Pick<Backlog, 'manifestOf' | 'segmentsOf'>;
+  readonly gateway: GatewayId;
+  readonly logger: Logger;
+}
+
+/** `foreign`: somebody else ships under this identity, and a new epoch has begun. `old`: of an epoch that has ended. */
+export type ReceiptOutcome = 'applied' | 'foreign' | 'old';
+
+/** Records what a receipt of this gateway says, however it came. */
+export async function recordReceipt(
+  { wal, backlog, gateway, logger }: ReceiptTarget,
   receipt: Receipt,
-): Promise<void> {
-  const { wal, logger, reach } = settings;
-  const { epoch, number, committedUs, cloudUs } = receipt;
+): Promise<ReceiptOutcome> {
+  const { epoch, number } = receipt;
   if (isForeign(receipt, wal.epoch, backlog.manifestOf(number))) {
-    await shipAgain(settings, { epoch, number });
-    bell.ring();
-    return;
+    await shipAgain({ wal, logger }, { epoch, number });
+    return 'foreign';
   }
-  if (epoch < wal.epoch) return; // about an epoch that has ended
+  if (epoch < wal.epoch) return 'old';
   const refused = receipt.refused.filter(
     (each) => each.epoch === epoch && backlog.manifestOf(each.number) !== undefined,
   );
@@ -79,12 +102,8 @@ export async function applyReceipt(
   }));
   for (const { number: refusedNumber, reason } of refused)
     logger.error('the cloud refused a shipment; its files stay here', { number: refusedNumber, reason });
-  await wal.applyReceipt(
-    { epoch, number, refused },
-    gaps.length === 0 ? [] : [gapsBatch(gaps, settings.gateway)],
-  );
-  reach('receipt.applied');
-  status.receipt = { epoch, number, committedUs, cloudUs, refusedShipments: receipt.refused.length };
+  await wal.applyReceipt({ epoch, number, refused }, gaps.length === 0 ? [] : [gapsBatch(gaps, gateway)]);
+  return 'applied';
 }
 
 /** Somebody else's: of an epoch that is still to come, or about a manifest that is not ours. */

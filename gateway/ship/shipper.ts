@@ -48,6 +48,8 @@ export interface ShipperOptions {
   readonly newestMs?: number;
   /** How often the cloud's receipt is looked at while something waits for it. */
   readonly receiptIntervalMs?: number;
+  /** Told the cloud's time in each receipt, microseconds. */
+  readonly onReceipt?: (cloudUs: number) => void;
   readonly reach?: ReachFaultPoint;
 }
 
@@ -105,6 +107,7 @@ export function startShipper(options: ShipperOptions): Shipper {
     random: Math.random,
     reach: noFaults,
     consolidate: async () => undefined,
+    onReceipt: () => undefined,
     ...options,
   };
   const backlog = openBacklog(settings.wal.path, settings.newestMs);

@@ -10,7 +10,7 @@ import type { Logger } from '../../lake/base/log.ts';
 export interface FilePins {
   /** Paths relative to the data folder. Returns the function that releases them, to be called once. */
   pin(paths: readonly string[]): () => void;
-  /** Deletes files that nothing pins now; the others when they are released. A crash leaves them to `removeLeftovers`. */
+  /** Deletes files that nothing pins now; the others when they are released. A crash leaves them to the next start (wal/recovery). */
   discard(paths: readonly string[]): Promise<void>;
 }
 

@@ -1,16 +1,21 @@
-import Database from 'better-sqlite3';
-import { FirnError } from '../../lake/base/errors.ts';
+import type Database from 'better-sqlite3';
 import type { ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import { alarmTest } from './alarm-streams.ts';
 import { batchCrc } from './batch-crc.ts';
+import { createMarkKeeper } from './recovery/mark-keeper.ts';
+import { restoreStatements } from './recovery/restore-statements.ts';
+import type { RestoredPart } from './recovery/restored-part.ts';
+import { type FirstState, type StartedLog, startLog } from './recovery/start-log.ts';
 import { walFormat, walPragmas, walSchemaSql } from './schema.ts';
 import { type SegmentStatements, segmentStatements } from './segment-statements.ts';
 import { shipmentStatements } from './shipment-statements.ts';
-import type { AppendMessage, WalCommand, WalState, WorkerOptions } from './wal-messages.ts';
+import type { AppendMessage, WalCommand, WalStart, WalState, WorkerOptions } from './wal-messages.ts';
 
 // Every statement that writes wal.db. Synchronous; each function is one transaction, durable when it returns.
 
 export interface WalDatabase {
+  /** How it was found. */
+  readonly start: WalStart;
   state(): WalState;
   append(requests: readonly AppendMessage[]): void;
   /** Returns what the command returns. */
@@ -30,37 +35,51 @@ const freePagesReturned = 4_096;
 const journalBytesMax = 64 * 1024 * 1024;
 
 export function openDatabase(options: WorkerOptions, reach: ReachFaultPoint): WalDatabase {
-  const db = new Database(options.path);
+  const started = startLog({
+    path: options.path,
+    bootId: options.boot.bootId === 'unknown' ? '' : options.boot.bootId,
+    nowUs: options.newEpoch * 1_000_000,
+    format: walFormat,
+    prepare: (db, first) => initialise(db, options, first),
+  });
   try {
-    initialise(db, options);
-    return databaseOf(db, options, reach);
+    return databaseOf(started, options, reach);
   } catch (error) {
-    db.close();
+    started.db.close();
+    started.mark[Symbol.dispose]();
     throw error;
   }
 }
 
-function databaseOf(db: Database.Database, options: WorkerOptions, reach: ReachFaultPoint): WalDatabase {
+function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFaultPoint): WalDatabase {
+  const { db, newEpoch } = started;
   const meta = metaOf(db);
   let lastSeq = Math.max(Number(meta.get('sealed_seq')), numberOf(db, 'SELECT max(seq) FROM batch'));
   const boots = bootsOf(db, options);
   const insertRows = prepareAppend(db, options, () => boots.current);
-  /** One transaction of `write` and of the rows that belong to it. */
-  const write = <T>(work: () => T, messages: readonly AppendMessage[] = []): T => {
+  const keepMark = createMarkKeeper(started.mark, meta, options.newEpoch * 1_000_000);
+  const restored = restoreStatements(db, meta, (seq, series) => insertRows(seq, series));
+  /** One transaction of `write`, of what recovery brings back, and of the rows that belong to it. */
+  const write = <T>(work: () => T, messages: readonly AppendMessage[] = [], part?: RestoredPart): T => {
     const result = db.transaction(() => {
       const value = work();
       // Only a commit moves the counter: what is rolled back gives its places back.
-      const newestSeq = messages.reduce((seq, message) => insertRows(seq + 1, message), lastSeq);
+      const before = part === undefined ? lastSeq : restored(part, lastSeq);
+      const newestSeq = messages.reduce((seq, message) => insertRows(seq + 1, message), before);
       reach('wal.before-commit');
       return { value, newestSeq };
     })();
     lastSeq = result.newestSeq;
+    keepMark.committed(lastSeq, messages.at(-1)?.receivedUs ?? 0);
     reach('wal.committed');
     return result.value;
   };
   const segments = segmentStatements(db, meta);
   const shipments = shipmentStatements(db, meta);
+  if (newEpoch !== undefined) write(() => shipments.beginEpoch(newEpoch));
+  keepMark.open(lastSeq);
   return {
+    start: { kind: started.kind, reasons: started.reasons },
     state: () => ({ epoch: Number(meta.get('epoch')), lastSeq }),
     append: (requests) => {
       write(() => undefined, requests);
@@ -90,12 +109,19 @@ function databaseOf(db: Database.Database, options: WorkerOptions, reach: ReachF
           return void write(() => segments.saveUpload(command.path, command.state));
         case 'markUploaded':
           return void write(() => segments.markUploaded(command.paths));
+        case 'restore':
+          return void write(() => undefined, command.gaps, command.part);
+        case 'condemn':
+          return keepMark.condemn(lastSeq);
         case 'flush':
         case 'close':
           return undefined;
       }
     },
-    close: () => void db.close(),
+    close: () => {
+      keepMark.close(lastSeq);
+      db.close();
+    },
   };
 }
 
@@ -138,14 +164,15 @@ function prepareAppend(
 function bootsOf(db: Database.Database, { boot }: WorkerOptions) {
   const insert = db.prepare('INSERT INTO boot (boot_id, clock) VALUES (?, ?)');
   const correct = db.prepare(
-    `UPDATE boot SET clock = 'corrected', offset_us = offset_us + ? WHERE boot_id = ? AND clock = 'untrusted'`,
+    `UPDATE boot SET clock = iif(@offsetUs = 0, 'trusted', 'corrected'), offset_us = offset_us + @offsetUs
+     WHERE boot_id = @bootId AND clock = 'untrusted'`,
   );
   const unused = db.prepare('DELETE FROM boot WHERE id < ? AND id NOT IN (SELECT DISTINCT boot FROM batch)');
   const add = (clock: string): number => Number(insert.run(boot.bootId, clock).lastInsertRowid);
   const boots = {
     current: add(boot.clock),
-    set: (clock: string, offsetUs: number): void => {
-      if (offsetUs !== 0) correct.run(offsetUs, boot.bootId);
+    set: (clock: string, offsetUs: number | undefined): void => {
+      if (offsetUs !== undefined) correct.run({ offsetUs, bootId: boot.bootId });
       boots.current = add(clock);
       unused.run(boots.current);
     },
@@ -167,8 +194,8 @@ function metaOf(db: Database.Database) {
   };
 }
 
-/** Sets pragmas, makes the tables, checks the format. */
-function initialise(db: Database.Database, options: WorkerOptions): void {
+/** Sets pragmas, makes the tables. */
+function initialise(db: Database.Database, options: WorkerOptions, first: FirstState): void {
   // Before the first table is made, or auto_vacuum has no effect: journal_mode = WAL writes the header.
   const pragmas = [...walPragmas].sort((a, b) => Number(b.startsWith('auto')) - Number(a.startsWith('auto')));
   for (const pragma of pragmas) db.pragma(pragma);
@@ -177,15 +204,12 @@ function initialise(db: Database.Database, options: WorkerOptions): void {
     const pageBytes = db.pragma('page_size', { simple: true }) as number;
     db.pragma(`max_page_count = ${Math.ceil(options.databaseBytesMax / pageBytes)}`);
   }
-  db.exec('CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT');
-  const format = Number(metaOf(db).get('format') ?? walFormat);
-  if (format !== walFormat) throw otherFormat(options.path, format);
   db.transaction(() => {
     db.exec(walSchemaSql);
     const meta = metaOf(db);
     meta.set('format', walFormat);
-    if (meta.get('epoch') === undefined) meta.set('epoch', options.newEpoch);
-    if (meta.get('sealed_seq') === undefined) meta.set('sealed_seq', 0);
+    if (meta.get('epoch') === undefined) meta.set('epoch', first.epoch);
+    if (meta.get('sealed_seq') === undefined) meta.set('sealed_seq', first.sealedSeq);
     classifySeries(db, meta, options.alarmSelectors);
   })();
 }
@@ -207,14 +231,4 @@ function numberOf(db: Database.Database, sql: string): number {
 function returnFreePages(db: Database.Database): void {
   const free = db.pragma('freelist_count', { simple: true }) as number;
   if (free > freePagesMax) db.pragma(`incremental_vacuum(${freePagesReturned})`);
-}
-
-function otherFormat(path: string, format: number): FirnError {
-  return new FirnError({
-    code: 'unsupported',
-    operation: 'open WAL',
-    subject: path,
-    message: `${path} has format ${format}, this version of Firn writes format ${walFormat}`,
-    hint: 'run the version of Firn that wrote it',
-  });
 }

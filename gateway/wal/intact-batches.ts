@@ -19,8 +19,9 @@ export interface SkippedBatch {
   readonly signal: Signal;
   /** Rows that are lost; 0 where it is not known. */
   readonly rows: number;
-  /** When it was received; 0 where it is not known. */
-  readonly receivedUs: number;
+  /** When it was received: between these, as far as that is known. */
+  readonly fromUs: number;
+  readonly toUs: number;
   readonly reason: string;
 }
 
@@ -40,14 +41,15 @@ export function* intactBatches(
       for (const { seq, rows, receivedUs, payload } of reader.tail(signal, after, uptoSeq)) {
         after = seq;
         const batch = decodeOrReason(signal, payload);
-        if (typeof batch === 'string') skip({ seq, signal, rows, receivedUs, reason: batch });
+        if (typeof batch === 'string')
+          skip({ seq, signal, rows, fromUs: receivedUs, toUs: receivedUs, reason: batch });
         else yield { seq, bytes: payload.byteLength, receivedUs, batch };
       }
       return;
     } catch (error) {
       if (!hasCode(error, 'corrupt') || error.operation !== 'read WAL') throw error;
       after = Number(error.subject);
-      skip({ seq: after, signal, rows: 0, receivedUs: 0, reason: error.message });
+      skip({ seq: after, signal, rows: 0, ...reader.receivedAround(after), reason: error.message });
     }
   }
 }

@@ -4,7 +4,14 @@ import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import { encodeBatch } from './batch-codec.ts';
 import type { Wal } from './wal.ts';
-import type { AppendMessage, WalCommand, WalReply, WalState, WorkerOptions } from './wal-messages.ts';
+import type {
+  AppendMessage,
+  WalCommand,
+  WalReply,
+  WalStart,
+  WalState,
+  WorkerOptions,
+} from './wal-messages.ts';
 import { createWriter, unavailable, type WalPort } from './writer.ts';
 
 export interface WalOptions extends Partial<Omit<WorkerOptions, 'path'>> {
@@ -49,7 +56,7 @@ export async function openWal(options: WalOptions): Promise<Wal> {
   const { monotonicUs = systemMonotonicUs, startPort = startWorker, ...given } = rest;
   const newEpoch = given.newEpoch ?? Math.max(1, Math.floor(clock.nowMs() / 1000));
   const port = startPort({ ...given, path, newEpoch });
-  const state = await opened(port, path);
+  const { state, start } = await opened(port, path);
   const listeners = new Set<(seq: number) => void>();
   const writer = createWriter(port, path, state, {
     onCommit: (seq) => {
@@ -101,16 +108,19 @@ export async function openWal(options: WalOptions): Promise<Wal> {
     applyReceipt: (receipt, gaps = []) =>
       command({ kind: 'applyReceipt', receipt, gaps: gaps.map(messageOfBatch) }),
     beginEpoch: (epoch) => command({ kind: 'beginEpoch', epoch }),
+    start,
+    restore: ({ gaps = [], ...part }) => command({ kind: 'restore', part, gaps: gaps.map(messageOfBatch) }),
+    condemn: () => command({ kind: 'condemn' }),
     [Symbol.asyncDispose]: () => writer.close(),
   };
 }
 
-/** Waits until the database is open and returns what it holds. */
-function opened(port: WalPort, path: string): Promise<WalState> {
+/** Waits until the database is open and returns what it holds, and how it was found. */
+function opened(port: WalPort, path: string): Promise<{ state: WalState; start: WalStart }> {
   return new Promise((resolve, reject) => {
     port.on('error', (error) => reject(unavailable(path, messageOf(error), error)));
     port.on('message', (reply: WalReply) => {
-      if (reply.kind === 'opened') resolve(reply.state);
+      if (reply.kind === 'opened') resolve(reply);
       else if (reply.kind === 'refused') reject(new FirnError(reply.error));
     });
   });

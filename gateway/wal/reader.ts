@@ -5,6 +5,7 @@ import type { MetricMetadata, Signal } from '../../lake/model/batch.ts';
 import type { ClockQuality, ManifestSegment } from '../../lake/model/manifest.ts';
 import type { Prune } from '../../lake/tables.ts';
 import { batchCrc } from './batch-crc.ts';
+import { floorKey } from './segment-statements.ts';
 import type { SegmentRecord } from './wal.ts';
 
 /**
@@ -35,8 +36,16 @@ export interface WalReader extends Disposable {
   segments(signal: Signal, prune?: Prune): SegmentRecord[];
   /** How many local files the signal has in all. */
   segmentCount(signal: Signal): number;
+  /** Time up to which rows of the signal may be in the lake alone, because their local files were removed. */
+  localFloorUs(signal: Signal): number | undefined;
   /** What the day's budget of the link had given when a shipment was shipped last. */
   shipDay(): DaySpent | undefined;
+  /** How far a job of recovery is; 0: nothing is stored of it. */
+  restored(job: string): number;
+  /** Between when and when a damaged batch was received: what it says itself may be damaged too. */
+  receivedAround(seq: number): { readonly fromUs: number; readonly toUs: number };
+  /** Rows of all batches with afterSeq < seq <= uptoSeq. */
+  rowsBetween(afterSeq: number, uptoSeq: number): number;
   /** Runs `read` in one read transaction, so that everything it sees is of one moment. */
   snapshot<T>(read: () => T): T;
 }
@@ -93,16 +102,19 @@ const segmentSql = `SELECT ${segmentColumns} FROM segment
     AND (@name IS NULL OR min_name IS NULL OR (min_name <= @name AND max_name >= @name))
   ORDER BY min_timestamp_us, path`;
 
+interface SegmentFilter {
+  readonly signal: Signal;
+  readonly fromUs: number | null;
+  readonly toUs: number | null;
+  readonly name: string | null;
+}
+
+/** Without a batch after it, a damaged one was received at most so long after the one before. */
+const dayUs = 86_400_000_000;
+
 /** Opens an existing log; `path` is `Wal.path`. */
 export function openWalReader(path: string): WalReader {
   const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 5000 });
-  type BatchRow = StoredBatch & { crc: number };
-  const nextOfAll = db.prepare<[number, number], BatchRow>(
-    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? ORDER BY seq`,
-  );
-  const nextOfSignal = db.prepare<[number, number, Signal], BatchRow>(
-    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? AND signal = ? ORDER BY seq`,
-  );
   const number = (sql: string): (() => number) => {
     const statement = db.prepare<[], { value: number }>(sql);
     return () => statement.get()?.value ?? 0;
@@ -116,33 +128,25 @@ export function openWalReader(path: string): WalReader {
     'SELECT name, type, help, unit FROM metadata ORDER BY name',
   );
   const shipments = db.prepare<[{ state: ShipmentState | null }], StoredShipment>(shipmentSql);
-  type SegmentFilter = {
-    signal: Signal;
-    fromUs: number | null;
-    toUs: number | null;
-    name: string | null;
-  };
   const segments = db.prepare<[SegmentFilter], SegmentRow>(segmentSql);
   const segmentCount = db.prepare<[Signal], { value: number }>(
     'SELECT count(*) AS value FROM segment WHERE signal = ?',
   );
-
-  const shipDay = db.prepare<[], string>(`SELECT value FROM meta WHERE key = 'ship_day'`).pluck();
-
+  const meta = db.prepare<[string], string>('SELECT value FROM meta WHERE key = ?').pluck();
+  const receivedAt = db.prepare<[{ from: number; to: number }], { value: number }>(
+    'SELECT received_us AS value FROM batch WHERE seq BETWEEN @from AND @to ORDER BY seq DESC LIMIT 1',
+  );
+  const receivedAfter = db.prepare<[number], { value: number }>(
+    'SELECT received_us AS value FROM batch WHERE seq > ? ORDER BY seq LIMIT 1',
+  );
+  const lastSealed = db.prepare<[], { value: number | null }>(
+    'SELECT max(max_received_us) AS value FROM segment',
+  );
+  const rowsBetween = db.prepare<[number, number], { value: number | null }>(
+    'SELECT sum(rows) AS value FROM batch WHERE seq > ? AND seq <= ?',
+  );
   return {
-    *tail(signal, afterSeq, uptoSeq) {
-      for (let after = afterSeq; ; ) {
-        const step = take(
-          signal === 'all' ? nextOfAll.iterate(after, uptoSeq) : nextOfSignal.iterate(after, uptoSeq, signal),
-        );
-        for (const { crc, ...batch } of step) {
-          if (batchCrc(batch) !== crc) throw damaged(path, batch.seq);
-          yield batch;
-          after = batch.seq;
-        }
-        if (step.length === 0) return;
-      }
-    },
+    tail: prepareTail(db, path),
     sealedSeq: number(sealedSql),
     lastSeq: number(`SELECT max(coalesce((SELECT max(seq) FROM batch), 0), (${sealedSql})) AS value`),
     labelsOf: (ids) => {
@@ -160,12 +164,47 @@ export function openWalReader(path: string): WalReader {
     segments: (signal, { fromUs = null, toUs = null, name = null } = {}) =>
       segments.all({ signal, fromUs, toUs, name }).map(recordOf),
     segmentCount: (signal) => segmentCount.get(signal)?.value ?? 0,
+    localFloorUs: (signal) => {
+      const text = meta.get(floorKey(signal));
+      return text === undefined ? undefined : Number(text);
+    },
     shipDay: () => {
-      const text = shipDay.get();
+      const text = meta.get('ship_day');
       return text === undefined ? undefined : (JSON.parse(text) as DaySpent);
     },
+    restored: (job) => Number(meta.get(`recovery:${job}`) ?? 0),
+    receivedAround: (seq) => {
+      const claimed = receivedAt.get({ from: seq, to: seq })?.value ?? 0;
+      const before = receivedAt.get({ from: 0, to: seq - 1 })?.value ?? lastSealed.get()?.value ?? claimed;
+      const after = receivedAfter.get(seq)?.value ?? Math.min(Math.max(claimed, before), before + dayUs);
+      return { fromUs: Math.min(before, after), toUs: Math.max(before, after) };
+    },
+    rowsBetween: (afterSeq, uptoSeq) => rowsBetween.get(afterSeq, uptoSeq)?.value ?? 0,
     snapshot: (read) => db.transaction(read)(),
     [Symbol.dispose]: () => void db.close(),
+  };
+}
+
+function prepareTail(db: Database.Database, path: string): WalReader['tail'] {
+  type BatchRow = StoredBatch & { crc: number };
+  const nextOfAll = db.prepare<[number, number], BatchRow>(
+    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? ORDER BY seq`,
+  );
+  const nextOfSignal = db.prepare<[number, number, Signal], BatchRow>(
+    `SELECT ${batchColumns} FROM batch WHERE seq > ? AND seq <= ? AND signal = ? ORDER BY seq`,
+  );
+  return function* (signal, afterSeq, uptoSeq) {
+    for (let after = afterSeq; ; ) {
+      const step = take(
+        signal === 'all' ? nextOfAll.iterate(after, uptoSeq) : nextOfSignal.iterate(after, uptoSeq, signal),
+      );
+      for (const { crc, ...batch } of step) {
+        if (batchCrc(batch) !== crc) throw damaged(path, batch.seq);
+        yield batch;
+        after = batch.seq;
+      }
+      if (step.length === 0) return;
+    }
   };
 }
 

@@ -6,7 +6,7 @@
  * batches and moves `sealed_seq` in one transaction: its commit point. A segment's way: sealed (no shipment), uploaded,
  * named by a shipment, committed (the cloud's receipt covers the shipment).
  */
-export const walFormat = 2;
+export const walFormat = 2; // another one for every change of a statement below: recovery takes a difference for damage
 
 export const walSchemaSql = `
 -- format, epoch, sealed_seq, alarm_selectors
@@ -90,6 +90,7 @@ CREATE TABLE IF NOT EXISTS segment (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS segment_time ON segment (signal, max_timestamp_us);
 CREATE INDEX IF NOT EXISTS segment_waiting ON segment (signal, class, day, tier) WHERE shipment IS NULL AND committed = 0 AND refused IS NULL;
+CREATE INDEX IF NOT EXISTS segment_range ON segment (epoch, from_seq);
 CREATE INDEX IF NOT EXISTS segment_shipment ON segment (shipment) WHERE shipment IS NOT NULL;
 `;
 

@@ -21,11 +21,15 @@ export function segmentStatements(db: Database.Database, meta: Meta) {
       committed: Number(committed),
     });
   const remove = db.prepare('DELETE FROM segment WHERE path = ?');
+  const forgotten = db.prepare<[string], Forgotten>(
+    `SELECT signal, min(max_timestamp_us, sealed_us) AS toUs FROM segment WHERE path = ? AND committed = 1`,
+  );
   const removeFree = db.prepare('DELETE FROM segment WHERE path = ? AND (shipment IS NULL OR committed = 1)');
   const release = db.prepare('DELETE FROM batch WHERE seq > ? AND seq <= ?');
   const uploaded = db.prepare('UPDATE segment SET uploaded = 1, upload_state = NULL WHERE path = ?');
   const uploadState = db.prepare('UPDATE segment SET upload_state = ? WHERE path = ?');
   return {
+    insert,
     commitSeal: ({ fromSeq, toSeq, segments }: SealRecord): void => {
       const sealedSeq = Number(meta.get('sealed_seq'));
       if (toSeq <= sealedSeq) return; // recorded already
@@ -39,13 +43,30 @@ export function segmentStatements(db: Database.Database, meta: Meta) {
       for (const segment of added) insert(segment);
     },
     remove: (paths: readonly string[]): void => {
-      for (const path of paths) remove.run(path);
+      for (const path of paths) {
+        const gone = forgotten.get(path);
+        if (gone !== undefined) raiseFloor(meta, gone);
+        remove.run(path);
+      }
     },
     saveUpload: (path: string, state: string | null): void => void uploadState.run(state, path),
     markUploaded: (paths: readonly string[]): void => {
       for (const path of paths) uploaded.run(path);
     },
   };
+}
+
+/** A local file whose rows the cloud has. */
+interface Forgotten {
+  readonly signal: string;
+  readonly toUs: number;
+}
+
+/** Up to here rows of a signal may be in the lake alone. */
+export const floorKey = (signal: string): string => `local_floor_us ${signal}`;
+
+function raiseFloor(meta: Meta, { signal, toUs }: Forgotten): void {
+  if (toUs > Number(meta.get(floorKey(signal)) ?? Number.NEGATIVE_INFINITY)) meta.set(floorKey(signal), toUs);
 }
 
 function taken(path: string): FirnError {

@@ -1,6 +1,8 @@
 import type { DaySpent } from '../../lake/base/token-bucket.ts';
 import type { MetricMetadata, SeriesEntry, Signal } from '../../lake/model/batch.ts';
 import type { ClockQuality } from '../../lake/model/manifest.ts';
+import type { RestoredPart } from './recovery/restored-part.ts';
+import type { StartedLog } from './recovery/start-log.ts';
 import type { AppliedReceipt, SealRecord, SegmentRecord, ShipmentPlan } from './wal.ts';
 
 // What passes between open-wal.ts and the worker thread that owns the database.
@@ -40,7 +42,7 @@ type Gaps = readonly AppendMessage[];
 
 export type WalCommand =
   | { readonly kind: 'flush' }
-  | { readonly kind: 'setClock'; readonly clock: ClockQuality; readonly offsetUs: number }
+  | { readonly kind: 'setClock'; readonly clock: ClockQuality; readonly offsetUs: number | undefined }
   | { readonly kind: 'commitSeal'; readonly seal: SealRecord; readonly gaps: Gaps }
   | {
       readonly kind: 'replaceSegments';
@@ -66,6 +68,8 @@ export type WalCommand =
     }
   | { readonly kind: 'applyReceipt'; readonly receipt: AppliedReceipt; readonly gaps: Gaps }
   | { readonly kind: 'beginEpoch'; readonly epoch: number }
+  | { readonly kind: 'restore'; readonly part: Omit<RestoredPart, 'gaps'>; readonly gaps: Gaps }
+  | { readonly kind: 'condemn' }
   | { readonly kind: 'close' };
 
 export type WalRequest = AppendRequest | (WalCommand & { readonly id: number });
@@ -80,7 +84,7 @@ export interface ErrorDetail {
 }
 
 export type WalReply =
-  | { readonly kind: 'opened'; readonly state: WalState }
+  | { readonly kind: 'opened'; readonly state: WalState; readonly start: WalStart }
   | { readonly kind: 'refused'; readonly error: ErrorDetail }
   /** These requests are done: for appends, on disk. `value`: what a command returns. */
   | {
@@ -90,6 +94,9 @@ export type WalReply =
       readonly value?: number;
     }
   | { readonly kind: 'failed'; readonly ids: readonly number[]; readonly error: ErrorDetail };
+
+/** What was found when the log was opened. */
+export type WalStart = Pick<StartedLog, 'kind' | 'reasons'>;
 
 /** `lastSeq`: the newest batch in the log (0: none yet). */
 export interface WalState {

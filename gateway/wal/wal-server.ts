@@ -54,6 +54,12 @@ export function openWalServer(
       () => void database.append(appends),
     );
   };
+  /** Answered when it is done: the caller ends the thread then. */
+  const close = (id: number): void => {
+    const state = database.state();
+    database.close();
+    reply({ kind: 'done', ids: [id], state });
+  };
   const collect = (request: AppendRequest): void => {
     group.push(request);
     groupBytes += request.payload.byteLength;
@@ -61,7 +67,7 @@ export function openWalServer(
     if (groupBytes >= options.commitBytesMax || groupRows >= options.commitRowsMax) commitGroup();
     else if (options.commitIntervalMs > 0) timer ??= setTimeout(commitGroup, options.commitIntervalMs);
   };
-  reply({ kind: 'opened', state: database.state() });
+  reply({ kind: 'opened', state: database.state(), start: database.start });
   return {
     commitGroup,
     handle: (request) => {
@@ -70,8 +76,8 @@ export function openWalServer(
         return;
       }
       commitGroup();
-      attempt(request.kind, [request.id], () => database.run(request));
-      if (request.kind === 'close') database.close();
+      if (request.kind === 'close') close(request.id);
+      else attempt(request.kind, [request.id], () => database.run(request));
     },
   };
 }

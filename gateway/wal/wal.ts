@@ -2,6 +2,8 @@ import type { DaySpent } from '../../lake/base/token-bucket.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import type { ClockQuality, ManifestSegment, ShipmentManifest } from '../../lake/model/manifest.ts';
 import type { StreamClass } from '../../lake/model/stream-class.ts';
+import type { RestoredPart } from './recovery/restored-part.ts';
+import type { WalStart } from './wal-messages.ts';
 
 /** The write-ahead log, as the rest of the gateway sees it. Everything that writes `wal.db` goes through here. */
 export interface Wal extends AsyncDisposable {
@@ -18,8 +20,11 @@ export interface Wal extends AsyncDisposable {
   flush(): Promise<number>;
   /** Called after each commit, with the newest seq. Returns the function that unsubscribes. */
   onCommit(listener: (seq: number) => void): () => void;
-  /** Says what is known of the wall clock from now on; `offsetUs` also corrects what this boot has recorded so far. */
-  setClock(clock: ClockQuality, offsetUs: number): Promise<void>;
+  /**
+   * Says what is known of the wall clock from now on. `offsetUs`, when it is known, is what has to be added to the times
+   * that this boot has recorded while it was not trusted (0: they were right).
+   */
+  setClock(clock: ClockQuality, offsetUs: number | undefined): Promise<void>;
 
   // Commands below that take rows away carry what is to be said about it (`gaps`): both are in one transaction.
 
@@ -53,6 +58,13 @@ export interface Wal extends AsyncDisposable {
   applyReceipt(receipt: AppliedReceipt, gaps?: readonly Batch[]): Promise<void>;
   /** Numbers begin again from 1, and what has no receipt waits to be shipped again. */
   beginEpoch(epoch: number): Promise<void>;
+
+  /** What was found when the log was opened; see recovery/start-log.ts. */
+  readonly start: WalStart;
+  /** Stores what recovery brings back; see recovery/run-recovery.ts. */
+  restore(part: RestoredPart): Promise<void>;
+  /** The log was found damaged in use: the next start moves it aside, saves what can be read, and begins a new one. */
+  condemn(): Promise<void>;
 }
 
 /** A part of the tail that became files. */

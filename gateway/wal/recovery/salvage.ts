@@ -1,0 +1,184 @@
+import type { MetricMetadata, SeriesEntry } from '../../../lake/model/batch.ts';
+import { openPageImages } from './page-images.ts';
+import { createSeqSet, type SeqRange, type SeqSet } from './seq-set.ts';
+import { cellsOf } from './sqlite-page.ts';
+import {
+  type DoubtfulBatch,
+  type SalvagedBatch,
+  type SalvagedBoot,
+  type StoredRow,
+  storedRow,
+} from './stored-row.ts';
+
+// What can still be read of a damaged wal.db that was moved aside: page by page, past everything that SQLite would stop
+// at. The files are never written, so that the work can be begun again at any time and comes out the same. Twice
+// through: first what batches need (labels, clocks), then the batches. Memory is flat, whatever the size.
+
+export interface DamagedFiles {
+  /** Of the database and its `-wal`; either may be missing. */
+  readonly databasePath: string;
+  readonly walPath: string;
+}
+
+/** A part of what was found; it is to be stored in one transaction with `cursor`. */
+export interface SalvageStep {
+  readonly series: readonly SeriesEntry[];
+  readonly metadata: readonly MetricMetadata[];
+  readonly batches: readonly SalvagedBatch[];
+  /** Where to go on. */
+  readonly cursor: number;
+}
+
+/** What the first pass finds besides labels and descriptions. */
+export interface Survey {
+  /** By `boot` of a batch. */
+  readonly boots: ReadonlyMap<number, SalvagedBoot>;
+  /** The highest that any image of the table `meta` says; 0: nothing. */
+  readonly format: number;
+  readonly epoch: number;
+  readonly sealedSeq: number;
+  /** Rows of intact batches in the range that was asked for, by signal. */
+  readonly rowsInRange: ReadonlyMap<string, number>;
+}
+
+const stepRowsMax = 1000;
+const stepBytesMax = 1024 * 1024;
+/** Where the second pass goes on when it is through: nowhere. */
+const allPages = Number.MAX_SAFE_INTEGER - 1;
+const doubtfulMax = 10_000;
+/** A step ends after so many pages even if they held nothing, so that its caller can let others run. */
+const stepPagesMax = 1024;
+const isPause = (ordinal: number): boolean => ordinal % stepPagesMax === stepPagesMax - 1;
+
+/** First pass. Yields labels and descriptions (maybe more than once); returns the rest. */
+export function* surveyDamaged(
+  files: DamagedFiles,
+  range: SeqRange | undefined,
+): Generator<SalvageStep, Survey, undefined> {
+  using images = openPageImages(files.databasePath, files.walPath);
+  const boots = new Map<number, SalvagedBoot>();
+  const meta = new Map<string, number>();
+  const rowsInRange = new Map<string, number>();
+  const seen = createSeqSet();
+  const inRange = (seq: number): boolean =>
+    range !== undefined && seq > range.after && seq <= range.upto && !seen.has(seq);
+  const step = createStep();
+  for (const { page, image, ordinal } of images.each()) {
+    for (const cell of cellsOf(image, page)) {
+      const row = storedRow(cell, images, inRange);
+      if (row?.kind === 'boot') boots.set(row.boot.id, row.boot);
+      else if (row?.kind === 'meta') meta.set(row.key, Math.max(meta.get(row.key) ?? 0, count(row.value)));
+      else if (row?.kind === 'batch') {
+        seen.add(row.batch.seq);
+        rowsInRange.set(row.batch.signal, (rowsInRange.get(row.batch.signal) ?? 0) + row.batch.rows);
+      } else if (row !== undefined) step.take(row);
+    }
+    if (step.isFull() || isPause(ordinal)) yield step.end(ordinal + 1);
+  }
+  yield step.end(0);
+  const number = (key: string): number => meta.get(key) ?? 0;
+  return {
+    boots,
+    format: number('format'),
+    epoch: number('epoch'),
+    sealedSeq: number('sealed_seq'),
+    rowsInRange,
+  };
+}
+
+const count = (text: string): number => (/^\d{1,15}$/.test(text) ? Number(text) : 0);
+
+export interface SalvageBatchesOptions {
+  /** Batches that are wanted; the others are in segment files. */
+  readonly wanted: (seq: number) => boolean;
+  /** Of the last step that was stored; 0 begins. */
+  readonly cursor: number;
+  /** Signals of batches that are in segment files although they are wanted by their seq. */
+  readonly sealedInRange: { readonly range: SeqRange; readonly signals: ReadonlySet<string> } | undefined;
+}
+
+export interface Salvaged {
+  readonly found: SeqSet;
+  /** The last batch before and the first after each seq that is missing say when it was received. */
+  readonly times: readonly SeqTime[];
+  /** Batches of which only the beginning could be read, by seq. */
+  readonly doubtful: ReadonlyMap<number, DoubtfulBatch>;
+}
+
+interface SeqTime {
+  readonly seq: number;
+  readonly receivedUs: number;
+}
+
+/** Second pass. Yields each intact batch once; returns what was found in all, also before the cursor. */
+export function* salvageBatches(
+  files: DamagedFiles,
+  { wanted, cursor, sealedInRange }: SalvageBatchesOptions,
+): Generator<SalvageStep, Salvaged, undefined> {
+  using images = openPageImages(files.databasePath, files.walPath);
+  const found = createSeqSet();
+  const times = createSparseTimes();
+  const doubtful = new Map<number, DoubtfulBatch>();
+  const step = createStep();
+  const isSealed = ({ seq, signal }: SalvagedBatch): boolean =>
+    sealedInRange !== undefined &&
+    seq > sealedInRange.range.after &&
+    seq <= sealedInRange.range.upto &&
+    sealedInRange.signals.has(signal);
+  for (const { page, image, ordinal } of images.each()) {
+    for (const cell of cellsOf(image, page)) {
+      const row = storedRow(cell, images, (seq) => wanted(seq) && !found.has(seq));
+      if (row?.kind === 'damaged-batch' && doubtful.size < doubtfulMax)
+        doubtful.set(row.batch.seq, row.batch);
+      if (row?.kind !== 'batch') continue;
+      found.add(row.batch.seq);
+      times.add(row.batch);
+      doubtful.delete(row.batch.seq);
+      if (ordinal >= cursor && !isSealed(row.batch)) step.take(row);
+    }
+    if (step.isFull() || isPause(ordinal)) yield step.end(ordinal + 1);
+  }
+  yield step.end(allPages);
+  return { found, times: times.all(), doubtful };
+}
+
+function createStep() {
+  let [series, metadata, batches]: [SeriesEntry[], MetricMetadata[], SalvagedBatch[]] = [[], [], []];
+  let bytes = 0;
+  return {
+    take: (row: StoredRow): void => {
+      if (row.kind === 'series') series.push(row.series);
+      if (row.kind === 'metadata') metadata.push(row.metadata);
+      if (row.kind !== 'batch') return;
+      // The page is read over before the step is stored.
+      batches.push({ ...row.batch, payload: new Uint8Array(row.batch.payload) });
+      bytes += row.batch.payload.byteLength;
+    },
+    isFull: (): boolean =>
+      series.length + metadata.length + batches.length >= stepRowsMax || bytes >= stepBytesMax,
+    end: (cursor: number): SalvageStep => {
+      const step = { series, metadata, batches, cursor };
+      [series, metadata, batches, bytes] = [[], [], [], 0];
+      return step;
+    },
+  };
+}
+
+const timesMax = 4096;
+
+/** When batches were received: of all while there are few, then of every second, fourth and so on. */
+function createSparseTimes() {
+  let times: SeqTime[] = [];
+  let [every, left] = [1, 0];
+  return {
+    add: ({ seq, receivedUs }: SalvagedBatch): void => {
+      if (left-- > 0) return;
+      left = every - 1;
+      times.push({ seq, receivedUs });
+      if (times.length < timesMax) return;
+      times = times.filter((_, index) => index % 2 === 0);
+      every *= 2;
+    },
+    all: (): readonly SeqTime[] => times.sort((a, b) => a.seq - b.seq),
+  };
+}

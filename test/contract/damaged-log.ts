@@ -1,0 +1,353 @@
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { openRangeSealer, type SealRequest } from '../../gateway/seal/seal-range.ts';
+import { gapsOfSkipped } from '../../gateway/seal/skipped-gaps.ts';
+import { inThreadPort } from '../../gateway/wal/in-thread-port.ts';
+import { openWal } from '../../gateway/wal/open-wal.ts';
+import { openWalReader } from '../../gateway/wal/reader.ts';
+import { startRecovery } from '../../gateway/wal/recovery/run-recovery.ts';
+import type { Wal } from '../../gateway/wal/wal.ts';
+import { systemClock } from '../../lake/base/clock.ts';
+import { hasCode } from '../../lake/base/errors.ts';
+import { noFaults } from '../../lake/base/fault-points.ts';
+import { createLogger } from '../../lake/base/log.ts';
+import type { Batch } from '../../lake/model/batch.ts';
+import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
+import { labelsJson } from '../../lake/model/labels.ts';
+import { seriesId } from '../../lake/model/series-id.ts';
+import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
+import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
+import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
+
+// A gateway's log and segments as the real writer and the real sealer leave them when the power goes, damage to it, and
+// what a gateway that starts on it afterwards has.
+
+const identity = { tenant: tenantId('demo'), site: siteId('plant'), gateway: gatewayId('gw') };
+const startMs = 1_800_000_000_000;
+
+/** One batch of the site: rows that nobody else has, and when it was acknowledged. */
+interface Sent {
+  readonly seq: number;
+  readonly signal: 'metrics' | 'logs';
+  /** One text a row: the value, or the line. */
+  readonly rows: readonly string[];
+  readonly receivedUs: number;
+  /** Of its rows, within a second. */
+  readonly dataUs: number;
+  /** Bytes that only this batch's row has, wherever it is stored. */
+  readonly fingerprints: readonly Buffer[];
+}
+
+export interface Site {
+  readonly folder: string;
+  readonly sent: readonly Sent[];
+  readonly epoch: number;
+  /** Rows of batches up to it are in segments. */
+  readonly sealedSeq: number;
+}
+
+export interface SiteShape {
+  readonly batches: number;
+  /** A seal after each of these. */
+  readonly sealAfter: readonly number[];
+  /** The -wal file begins again after it. */
+  readonly checkpointAfter: number;
+  /** Closed in order; otherwise it is as it stands when the power goes. */
+  readonly closed: boolean;
+}
+
+interface Opened extends AsyncDisposable {
+  readonly wal: Wal;
+  seal(): Promise<void>;
+}
+
+async function open(folder: string, bootId: string): Promise<Opened> {
+  const path = join(folder, 'wal.db');
+  const boot = { bootId, clock: 'trusted' } as const;
+  const startPort = (options: Parameters<typeof inThreadPort>[0]) => inThreadPort(options, noFaults);
+  const wal = await openWal({ path, clock: systemClock, boot, startPort, commitIntervalMs: 0 });
+  const request = (): SealRequest => ({
+    ...{
+      epoch: wal.epoch,
+      sealRowsMax: 1e6,
+      sealBytesMax: 1e9,
+      onlyWhenFull: false,
+      nowUs: Date.now() * 1000,
+    },
+    holdUntrustedSinceMonoUs: Number.MAX_SAFE_INTEGER,
+  });
+  return {
+    wal,
+    seal: async () => {
+      await using range = openRangeSealer(path, folder, identity, openParquetjsWriter());
+      for (;;) {
+        const { seal, skipped } = await range.seal(request());
+        if (seal === undefined) return;
+        const gaps = gapsOfSkipped(skipped);
+        await wal.commitSeal(seal, gaps.length === 0 ? [] : [gapsBatch(gaps, identity.gateway)]);
+      }
+    },
+    [Symbol.asyncDispose]: () => wal[Symbol.asyncDispose](),
+  };
+}
+
+const dataUs = (seq: number): number => startMs * 1000 + seq * 1_000_000;
+
+/** From one row to a few pages; now and then logs. */
+function batchOf(seq: number): { batch: Batch; rows: string[] } {
+  const count = [1, 5, 40, 300, 900][seq % 5] ?? 1;
+  const labels = labelsJson([
+    ['__name__', seq % 4 === 0 ? 'lines' : 'level'],
+    ['batch', `of-seq-${seq}`],
+  ]);
+  const id = seriesId(labels);
+  const ids = new BigInt64Array(count).fill(id);
+  const times = BigInt64Array.from({ length: count }, (_, n) => BigInt(dataUs(seq) + n));
+  const series = [{ id, labels }];
+  if (seq % 4 === 0) {
+    const line = Array.from({ length: count }, (_, n) => `line ${n} of batch ${seq}`);
+    const none = line.map(() => null);
+    const columns = { attributes: none, severity: none, traceId: none, spanId: none };
+    const timestampNs = times.map((us) => us * 1000n);
+    const batch: Batch = {
+      signal: 'logs',
+      rows: count,
+      streamId: ids,
+      timestampNs,
+      line,
+      ...columns,
+      series,
+    };
+    return { batch, rows: line };
+  }
+  const value = Float64Array.from({ length: count }, (_, n) => seq * 1000 + n);
+  const batch: Batch = {
+    ...{ signal: 'metrics', rows: count, seriesId: ids, timestampUs: times, value, series, metadata: [] },
+  };
+  return { batch, rows: [...value].map(String) };
+}
+
+/** The files of a seal that was never committed, and the log as it stood then. */
+export async function sealWithoutCommit(folder: string): Promise<void> {
+  const work = `${folder}-work`;
+  rmSync(work, { recursive: true, force: true });
+  cpSync(folder, work, { recursive: true, preserveTimestamps: true });
+  await using opened = await open(work, 'boot 1');
+  await using range = openRangeSealer(opened.wal.path, work, identity, openParquetjsWriter());
+  await range.seal({
+    ...{ epoch: opened.wal.epoch, sealRowsMax: 1e6, sealBytesMax: 1e9, onlyWhenFull: false, nowUs: 1 },
+    holdUntrustedSinceMonoUs: Number.MAX_SAFE_INTEGER,
+  });
+  cpSync(work, folder, { recursive: true, preserveTimestamps: true });
+  rmSync(join(folder, 'wal.db-shm'), { force: true });
+}
+
+export async function makeSite(folder: string, shape: SiteShape): Promise<Site> {
+  const work = join(folder, 'work');
+  mkdirSync(work, { recursive: true });
+  const opened = await open(work, 'boot 1');
+  const sent: Sent[] = [];
+  for (let seq = 1; seq <= shape.batches; seq++) {
+    const { batch, rows } = batchOf(seq);
+    await opened.wal.append(batch);
+    const stored = storedBatch(join(work, 'wal.db'), seq);
+    const fingerprints = fingerprintsOf(seq, stored.payload);
+    sent.push({
+      seq,
+      signal: batch.signal as Sent['signal'],
+      rows,
+      receivedUs: stored.receivedUs,
+      dataUs: dataUs(seq),
+      fingerprints,
+    });
+    if (shape.sealAfter.includes(seq)) await opened.seal();
+    if (seq === shape.checkpointAfter) checkpoint(join(work, 'wal.db'));
+  }
+  const { epoch } = opened.wal;
+  const site = join(folder, 'site');
+  if (shape.closed) await opened[Symbol.asyncDispose]();
+  cpSync(work, site, { recursive: true, preserveTimestamps: true });
+  rmSync(join(site, 'wal.db-shm'), { force: true });
+  if (!shape.closed) await opened[Symbol.asyncDispose]();
+  return { folder: site, sent, epoch, sealedSeq: Math.max(0, ...shape.sealAfter) };
+}
+
+function checkpoint(path: string): void {
+  const db = new Database(path);
+  db.pragma('wal_checkpoint(RESTART)');
+  db.close();
+}
+
+function storedBatch(path: string, seq: number): { payload: Buffer; receivedUs: number } {
+  const db = new Database(path, { readonly: true });
+  const sql = 'SELECT payload, received_us AS receivedUs FROM batch WHERE seq = ?';
+  const row = db.prepare<[number], { payload: Buffer; receivedUs: number }>(sql).get(seq);
+  db.close();
+  if (row === undefined) throw new Error(`no batch ${seq}`);
+  return row;
+}
+
+/** Pieces of a batch's payload and its labels, as they are stored. */
+function fingerprintsOf(seq: number, payload: Buffer): Buffer[] {
+  const pieces: Buffer[] = [Buffer.from(`"of-seq-${seq}"`)];
+  for (let start = 0; start < payload.length; start += 160)
+    pieces.push(payload.subarray(start, Math.min(start + 160, payload.length)));
+  // A piece of zeros or of one repeated value would be found everywhere.
+  return pieces.filter((piece) => new Set(piece).size > 4 && !allSame(piece));
+}
+
+const allSame = (piece: Buffer): boolean =>
+  piece.every((byte, index) => index < 8 || byte === piece[index - 8]);
+
+/** Batches that stand, in part, in bytes [start, end) of a file. */
+export function batchesIn(site: Site, bytes: Buffer): Set<number> {
+  const found = new Set<number>();
+  for (const { seq, fingerprints } of site.sent)
+    if (fingerprints.some((piece) => containsPart(bytes, piece))) found.add(seq);
+  return found;
+}
+
+/** A piece may be cut by the end of a page: a half of it is enough. */
+function containsPart(bytes: Buffer, piece: Buffer): boolean {
+  if (bytes.includes(piece)) return true;
+  const half = piece.length >> 1;
+  return half >= 16 && (bytes.includes(piece.subarray(0, half)) || bytes.includes(piece.subarray(half)));
+}
+
+/** A copy of the site to damage. */
+export function copyOf(site: Site, folder: string): string {
+  rmSync(folder, { recursive: true, force: true });
+  cpSync(site.folder, folder, { recursive: true, preserveTimestamps: true });
+  return folder;
+}
+
+export interface Outcome {
+  /** How often each row is there now. */
+  readonly counts: ReadonlyMap<string, number>;
+  readonly gaps: readonly { readonly signal: string; readonly fromUs: number; readonly toUs: number }[];
+  readonly starts: readonly string[];
+  readonly reasons: readonly string[];
+  readonly epoch: number;
+  /** A batch that was sent after the start is there once. */
+  readonly accepted: boolean;
+}
+
+/** Batches that are sent after a start. */
+let lateSeq = 9001;
+
+export interface RecoverOptions {
+  readonly bootId?: string;
+  /** What is done before anything is received. */
+  readonly work?: (wal: Wal, folder: string) => Promise<void>;
+}
+
+/** All of recovery's work. */
+export async function finish(wal: Wal, folder: string): Promise<void> {
+  const logger = createLogger('silent');
+  await using recovery = await startRecovery({
+    ...identity,
+    wal,
+    dataDir: folder,
+    clock: systemClock,
+    logger,
+  });
+  await recovery.finished;
+}
+
+/** Starts a gateway on the folder as often as it needs, sends one batch more, seals everything, and reads it all. */
+export async function recover(folder: string, options: RecoverOptions = {}): Promise<Outcome> {
+  const { bootId = 'boot 2', work = finish } = options;
+  const late = lateSeq++;
+  const starts: string[] = [];
+  const reasons: string[] = [];
+  let epoch = 0;
+  for (let attempt = 0; attempt < 4; attempt++) {
+    await using opened = await open(folder, bootId);
+    starts.push(opened.wal.start.kind);
+    reasons.push(...opened.wal.start.reasons);
+    await work(opened.wal, folder);
+    epoch = opened.wal.epoch;
+    try {
+      await opened.wal.append(batchOf(late).batch);
+      await opened.seal();
+      break;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      await opened.wal.condemn();
+    }
+  }
+  const content = await contentOf(folder);
+  const accepted = batchOf(late).rows.every((row) => content.counts.get(row) === 1);
+  return { ...content, accepted, starts, reasons, epoch };
+}
+
+const isDamage = (error: unknown): boolean =>
+  hasCode(error, 'corrupt') ||
+  (error instanceof Error && 'code' in error && /^SQLITE_CORRUPT/.test(String(error.code)));
+
+async function contentOf(folder: string): Promise<Pick<Outcome, 'counts' | 'gaps'>> {
+  using reader = openWalReader(join(folder, 'wal.db'));
+  const instance = await openDuckdb({ threads: '1' });
+  const connection = await instance.connect();
+  const query = async (signal: 'metrics' | 'logs' | 'gaps', columns: string): Promise<unknown[][]> => {
+    const paths = reader.segments(signal).map(({ path }) => sqlText(join(folder, path)));
+    if (paths.length === 0) return [];
+    const from = `read_parquet([${paths.join(', ')}], hive_partitioning = false, union_by_name = true)`;
+    return (await connection.runAndReadAll(`SELECT ${columns} FROM ${from}`)).getRows();
+  };
+  try {
+    const counts = new Map<string, number>();
+    const count = (row: unknown): void => void counts.set(String(row), (counts.get(String(row)) ?? 0) + 1);
+    for (const [value] of await query('metrics', 'value')) count(value);
+    for (const [line] of await query('logs', 'line')) count(line);
+    const gaps = await query(
+      'gaps',
+      'signal, epoch_us("timestamp")::DOUBLE, epoch_us(end_timestamp)::DOUBLE',
+    );
+    return {
+      counts,
+      gaps: gaps.map(([signal, fromUs, toUs]) => ({
+        signal: String(signal),
+        fromUs: Number(fromUs),
+        toUs: Number(toUs),
+      })),
+    };
+  } finally {
+    connection.closeSync();
+    instance.closeSync();
+  }
+}
+
+/** What is wrong with an outcome; empty when nothing is. `mayLose`: batches that the damage has touched. */
+export function faultsOf(site: Site, outcome: Outcome, mayLose: ReadonlySet<number>): string[] {
+  const faults: string[] = [];
+  let lost = 0;
+  for (const { seq, signal, rows, ...times } of site.sent) {
+    const missing = rows.filter((row) => !outcome.counts.has(row)).length;
+    const twice = rows.filter((row) => (outcome.counts.get(row) ?? 0) > 1).length;
+    if (twice > 0) faults.push(`${twice} rows of batch ${seq} are there more than once`);
+    if (missing === 0) continue;
+    lost++;
+    if (!mayLose.has(seq))
+      faults.push(`${missing} rows of batch ${seq} are lost although nothing touched them`);
+    const covered = outcome.gaps.some(
+      (gap) =>
+        gap.signal === signal &&
+        // Of a batch only the time of receipt is known, of a file only the times of its rows.
+        [times.receivedUs, times.dataUs].some((us) => gap.fromUs <= us && us <= gap.toUs),
+    );
+    if (!covered) faults.push(`batch ${seq} is lost and no gap says so`);
+  }
+  if (lost > 0 && mayLose.size === 0) faults.push('something is lost');
+  if (outcome.starts.some((kind) => kind === 'soft' || kind === 'hard') && outcome.epoch <= site.epoch)
+    faults.push(`the epoch is ${outcome.epoch} after an anomaly, it was ${site.epoch}`);
+  if (!outcome.accepted) faults.push('nothing is accepted any more');
+  return faults;
+}
+
+export function change(path: string, edit: (bytes: Buffer) => Uint8Array): void {
+  writeFileSync(path, edit(readFileSync(path)));
+}
+
+export const remove = (path: string): void => rmSync(path, { force: true });

@@ -1,0 +1,341 @@
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Wal } from '../../gateway/wal/wal.ts';
+import {
+  batchesIn,
+  change,
+  copyOf,
+  faultsOf,
+  finish,
+  makeSite,
+  type Outcome,
+  recover,
+  remove,
+  type Site,
+  sealWithoutCommit,
+} from './damaged-log.ts';
+
+// Whatever becomes of wal.db, wal.db-wal and wal.mark: the gateway starts, what is intact is there exactly once, what is
+// lost is in a gap row, and no number is used twice.
+
+let folder: string;
+let crashed: Site;
+let closed: Site;
+const shape = { batches: 40, sealAfter: [12, 20], checkpointAfter: 30, closed: false };
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'firn-recovery-'));
+  crashed = await makeSite(join(folder, 'crashed'), shape);
+  closed = await makeSite(join(folder, 'closed'), { ...shape, closed: true });
+}, 60_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const copy = (site: Site): string => copyOf(site, join(folder, 'copy'));
+const nothing: ReadonlySet<number> = new Set();
+const pageBytes = 4096;
+const frameBytes = pageBytes + 24;
+const walHeaderBytes = 32;
+
+/** Numbers from 0 up to 1 that follow from a seed (mulberry32). */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** The batches of the transaction that a byte of the -wal file belongs to. */
+function batchesOfTransaction(site: Site, bytes: Buffer, at: number): Set<number> {
+  if (at < walHeaderBytes) return new Set();
+  const endsCommit = (frame: number): boolean =>
+    bytes.readUInt32BE(walHeaderBytes + frame * frameBytes + 4) !== 0;
+  const frames = Math.floor((bytes.length - walHeaderBytes) / frameBytes);
+  let first = Math.floor((at - walHeaderBytes) / frameBytes);
+  let last = first;
+  while (first > 0 && !endsCommit(first - 1)) first--;
+  while (last < frames - 1 && !endsCommit(last)) last++;
+  const [start, end] = [first, last + 1].map((frame) => walHeaderBytes + frame * frameBytes);
+  return batchesIn(site, bytes.subarray(start, end));
+}
+
+function flipBit(path: string, at: number, bit: number): void {
+  change(path, (bytes) => {
+    bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
+    return bytes;
+  });
+}
+
+function expectSound(site: Site, outcome: Outcome, mayLose: ReadonlySet<number>, what: string): void {
+  const { starts, reasons } = outcome;
+  expect({ what, starts, reasons, faults: faultsOf(site, outcome, mayLose) }).toEqual({
+    what,
+    starts,
+    reasons,
+    faults: [],
+  });
+}
+
+test('without damage nothing is lost, and nothing is new', async () => {
+  for (const site of [crashed, closed]) {
+    const outcome = await recover(copy(site));
+    expectSound(site, outcome, nothing, 'no damage');
+    expect(outcome).toMatchObject({ starts: ['clean'], reasons: [], gaps: [], epoch: site.epoch });
+  }
+});
+
+const files = ['wal.db', 'wal.db-wal', 'wal.mark'] as const;
+/** Every combination of files, except none. */
+const combinations = Array.from({ length: 7 }, (_, bits) =>
+  files.filter((_, index) => ((bits + 1) >> index) & 1),
+);
+
+test.each(combinations.map((gone) => [gone.join(' and '), gone] as const))(
+  'without %s',
+  async (what, gone) => {
+    const at = copy(crashed);
+    const mayLose = new Set<number>();
+    for (const name of gone) {
+      for (const seq of batchesIn(crashed, readFileSync(join(at, name)))) mayLose.add(seq);
+      remove(join(at, name));
+    }
+    const outcome = await recover(at);
+    expectSound(crashed, outcome, mayLose, what);
+    expect(outcome.epoch > crashed.epoch).toBe(what !== 'wal.mark');
+  },
+);
+
+test.each(combinations.map((bad) => [bad.join(' and '), bad] as const))(
+  'garbage instead of %s',
+  async (what, bad) => {
+    const at = copy(crashed);
+    const mayLose = new Set<number>();
+    const random = seeded(bad.length);
+    for (const name of bad) {
+      for (const seq of batchesIn(crashed, readFileSync(join(at, name)))) mayLose.add(seq);
+      change(join(at, name), (bytes) => bytes.map(() => Math.floor(random() * 256)));
+    }
+    expectSound(crashed, await recover(at), mayLose, what);
+  },
+);
+
+const seeds = [1, 2, 3];
+
+test.each(seeds)('single bits of wal.db turn over (seed %i)', async (seed) => {
+  for (const site of [crashed, closed]) {
+    const random = seeded(seed);
+    const bytes = readFileSync(join(site.folder, 'wal.db'));
+    for (let n = 0; n < 9; n++) {
+      // Every third in the first page, where the schema and the header are.
+      const at = Math.floor(random() * (n % 3 === 0 ? pageBytes : bytes.length));
+      const page = at - (at % pageBytes);
+      const folder = copy(site);
+      const bit = Math.floor(random() * 8);
+      flipBit(join(folder, 'wal.db'), at, bit);
+      const mayLose = batchesIn(site, bytes.subarray(page, page + pageBytes));
+      expectSound(site, await recover(folder), mayLose, `seed ${seed}: bit ${bit} of byte ${at} of wal.db`);
+    }
+  }
+});
+
+test.each(seeds)('single bits of the -wal file turn over (seed %i)', async (seed) => {
+  const random = seeded(seed);
+  const bytes = readFileSync(join(crashed.folder, 'wal.db-wal'));
+  const used = walHeaderBytes + frameBytes * framesUsed(bytes);
+  for (let n = 0; n < 16; n++) {
+    // Some in the headers of the file and of frames, which are small.
+    const frame = walHeaderBytes + frameBytes * Math.floor(random() * framesUsed(bytes));
+    const places = [random() * used, random() * walHeaderBytes, frame + random() * 24];
+    const at = Math.floor(places[n % 3] ?? 0);
+    const bit = Math.floor(random() * 8);
+    const folder = copy(crashed);
+    flipBit(join(folder, 'wal.db-wal'), at, bit);
+    const mayLose = batchesOfTransaction(crashed, bytes, at);
+    expectSound(
+      crashed,
+      await recover(folder),
+      mayLose,
+      `seed ${seed}: bit ${bit} of byte ${at} of the -wal file`,
+    );
+  }
+});
+
+/** Frames of the current generation. */
+function framesUsed(bytes: Buffer): number {
+  let frames = 0;
+  for (let start = walHeaderBytes; start + frameBytes <= bytes.length; start += frameBytes) {
+    if (bytes.readBigUInt64BE(start + 8) !== bytes.readBigUInt64BE(16)) break;
+    frames++;
+  }
+  return frames;
+}
+
+test('a bit of wal.mark turns over', async () => {
+  for (const at of [4, 20, 63, 4096 + 30, 8192 + 9]) {
+    const folder = copy(crashed);
+    flipBit(join(folder, 'wal.mark'), at, 3);
+    const outcome = await recover(folder);
+    expectSound(crashed, outcome, nothing, `byte ${at} of wal.mark`);
+  }
+});
+
+test.each(['wal.db', 'wal.db-wal'] as const)(
+  '%s is cut short, at the end of a page and inside',
+  async (name) => {
+    const bytes = readFileSync(join(crashed.folder, name));
+    const [head, unit] = name === 'wal.db' ? [0, pageBytes] : [walHeaderBytes, frameBytes];
+    const units = name === 'wal.db' ? bytes.length / unit : framesUsed(bytes);
+    for (const [part, inside] of [
+      [0, 0],
+      [0, 17],
+      [0.1, 0],
+      [0.4, 100],
+      [0.6, 0],
+      [0.8, 4000],
+      [0.9, 0],
+      [0.97, 1],
+    ] as const) {
+      const length = head + unit * Math.floor(units * part) + inside;
+      const folder = copy(crashed);
+      change(join(folder, name), (all) => all.subarray(0, length));
+      const mayLose = batchesIn(crashed, bytes.subarray(length));
+      // What is left of a transaction without its end was not committed, as far as anybody can say.
+      if (name === 'wal.db-wal' && length > head)
+        for (const seq of batchesOfTransaction(crashed, bytes, length - 1)) mayLose.add(seq);
+      expectSound(crashed, await recover(folder), mayLose, `${name} of ${length} bytes`);
+    }
+  },
+);
+
+test('a torn tail after which nothing was acknowledged is no anomaly while the machine has not been off', async () => {
+  const tear = (folder: string): void =>
+    change(join(folder, 'wal.db-wal'), (bytes) => {
+      const end = walHeaderBytes + frameBytes * framesUsed(bytes);
+      const frame = Buffer.from(bytes.subarray(end - frameBytes, end));
+      return Buffer.concat([bytes.subarray(0, end), frame.fill(7, 100)]);
+    });
+  const same = copy(crashed);
+  tear(same);
+  const outcome = await recover(same, { bootId: 'boot 1' });
+  expectSound(crashed, outcome, nothing, 'torn, same boot');
+  expect(outcome).toMatchObject({ starts: ['clean'], gaps: [], epoch: crashed.epoch });
+  const other = copy(crashed);
+  tear(other);
+  const after = await recover(other);
+  expectSound(crashed, after, nothing, 'torn, other boot');
+  expect(after.starts).toEqual(['soft']);
+  expect(after.gaps.length).toBeGreaterThan(0);
+});
+
+test('recovery that is killed after any of its steps goes on where it was', async () => {
+  for (let steps = 0; ; steps++) {
+    const at = copy(crashed);
+    change(join(at, 'wal.db'), (bytes) => bytes.fill(0, 0, 100));
+    let left = steps;
+    const dieAfter = (wal: Wal): Wal => ({
+      ...wal,
+      get epoch() {
+        return wal.epoch;
+      },
+      restore: async (part) => {
+        if (left-- <= 0) throw new Error('killed');
+        await wal.restore(part);
+      },
+    });
+    const outcome = await recover(at, {
+      work: async (wal, folder) => {
+        await finish(dieAfter(wal), folder);
+        await finish(wal, folder);
+      },
+    });
+    expectSound(crashed, outcome, nothing, `killed after ${steps} steps`);
+    if (left > 0) {
+      expect(steps).toBeGreaterThan(4);
+      return;
+    }
+  }
+});
+
+test.each([
+  ['nothing else', () => undefined, []],
+  ['the -wal file is lost', (at: string) => remove(join(at, 'wal.db-wal')), ['wal.db-wal']],
+  ['wal.db is lost', (at: string) => remove(join(at, 'wal.db')), ['wal.db']],
+  [
+    'both are lost',
+    (at: string) => [remove(join(at, 'wal.db')), remove(join(at, 'wal.db-wal'))],
+    ['wal.db', 'wal.db-wal'],
+  ],
+  ['wal.db is garbage', (at: string) => change(join(at, 'wal.db'), (bytes) => bytes.fill(9, 0, 5000)), []],
+] as const)('a seal was written and not committed, and %s', async (what, damage, gone) => {
+  const at = copy(crashed);
+  await sealWithoutCommit(at);
+  // Lost batches may be in the files of the seal, which then stand for them.
+  const mayLose = new Set(gone.flatMap((name) => [...batchesIn(crashed, readFileSync(join(at, name)))]));
+  damage(at);
+  const outcome = await recover(at);
+  expectSound(crashed, outcome, mayLose, what);
+});
+
+test('a seal was committed and the mark not yet written, and then the log is lost', async () => {
+  const before = copy(crashed);
+  const mark = join(folder, 'old.mark');
+  copyFileSync(join(before, 'wal.mark'), mark);
+  const sealed = await recover(before); // seals everything
+  for (const gone of [['wal.db'], ['wal.db-wal'], ['wal.db', 'wal.db-wal']]) {
+    const at = copyOf({ ...crashed, folder: before }, join(folder, 'sealed'));
+    copyFileSync(mark, join(at, 'wal.mark'));
+    for (const name of gone) remove(join(at, name));
+    const outcome = await recover(at);
+    expectSound({ ...crashed, epoch: sealed.epoch }, outcome, nothing, gone.join());
+  }
+});
+
+test('segments: one that is gone and one that is cut short become gaps when no table knows better', async () => {
+  const at = copy(crashed);
+  const segments = join(at, 'segments', 'metrics');
+  const [first = '', second = ''] = readdirSync(segments).sort();
+  const rowsOf = (upto: number, after: number): Set<number> =>
+    new Set(
+      crashed.sent
+        .filter(({ seq, signal }) => signal === 'metrics' && seq > after && seq <= upto)
+        .map(({ seq }) => seq),
+    );
+  remove(join(segments, first));
+  expectSound(crashed, await recover(at), rowsOf(12, 0), 'a file is gone');
+
+  const again = copy(crashed);
+  change(join(again, 'wal.db'), (bytes) => bytes.fill(0, 0, 100));
+  change(join(again, 'segments', 'metrics', second), (bytes) => bytes.subarray(0, bytes.length >> 1));
+  expectSound(crashed, await recover(again), rowsOf(20, 12), 'a file is cut short');
+  expect(readdirSync(join(again, 'damaged', 'segments', 'metrics'))).toEqual([second]);
+});
+
+test('what could not be read stays for a person to look at, within its limits; the rest does not', async () => {
+  const at = copy(crashed);
+  remove(join(at, 'wal.db-wal'));
+  change(join(at, 'wal.db'), (bytes) => bytes.fill(0, 0, 100));
+  await recover(at);
+  const kept = readdirSync(join(at, 'damaged')).filter((name) => /^\d+-\d+$/.test(name));
+  expect(kept).toHaveLength(1);
+  expect(statSync(join(at, 'damaged', kept[0] ?? '', 'wal.db')).size).toBeGreaterThan(0);
+  const whole = copy(crashed);
+  change(join(whole, 'wal.db'), (bytes) => bytes.fill(0, 0, 100));
+  await recover(whole);
+  expect(readdirSync(join(whole, 'damaged'))).toEqual([]);
+});
+
+test('the checks above can fail', async () => {
+  const at = copy(crashed);
+  change(join(at, 'wal.db'), (bytes) => bytes.fill(0, 0, 100));
+  const without = await recover(at, { work: async () => undefined });
+  expect(faultsOf(crashed, without, nothing).join()).toContain('are lost although nothing touched them');
+  const outcome = await recover(copy(crashed));
+  const twice = { ...outcome, counts: new Map([...outcome.counts].map(([row, count]) => [row, count + 1])) };
+  expect(faultsOf(crashed, twice, nothing).join()).toContain('more than once');
+  const sameEpoch = { ...outcome, starts: ['soft'] };
+  expect(faultsOf(crashed, sameEpoch, nothing).join()).toContain('epoch');
+});
