@@ -11,9 +11,13 @@ export interface Sequence {
   /** The last number that was sent. */
   sent: number;
   readonly acknowledged: Set<number>;
+  /** When each was sent, by its number: MQTT payloads carry this time. */
+  readonly sentMs: Map<number, number>;
 }
 
-export const newSequence = (name: string): Sequence => ({ name, sent: 0, acknowledged: new Set() });
+export const newSequence = (name: string): Sequence => ({
+  ...{ name, sent: 0, acknowledged: new Set(), sentMs: new Map() },
+});
 
 const windowSize = 200;
 
@@ -21,7 +25,7 @@ const windowSize = 200;
 export async function publishSequence(
   mqttPort: number,
   sequence: Sequence,
-  payload: (value: number) => string = (value) => JSON.stringify({ value, ts: Date.now() }),
+  payload: (value: number, sentMs: number) => string = (value, ts) => JSON.stringify({ value, ts }),
   host = '127.0.0.1',
 ): Promise<{ stop(): Promise<void> }> {
   const client = await connectAsync(`mqtt://${host}:${mqttPort}`, { reconnectPeriod: 0 });
@@ -31,8 +35,10 @@ export async function publishSequence(
   const fill = (): void => {
     while (running && client.connected && inFlight < windowSize) {
       const value = ++sequence.sent;
+      const sentMs = Date.now();
+      sequence.sentMs.set(value, sentMs);
       inFlight++;
-      client.publish(`plant/fault/${sequence.name}`, payload(value), { qos: 1 }, (error) => {
+      client.publish(`plant/fault/${sequence.name}`, payload(value, sentMs), { qos: 1 }, (error) => {
         inFlight--;
         if (!error) sequence.acknowledged.add(value);
         if (running) setImmediate(fill);
@@ -83,18 +89,23 @@ export function writeSequence(
 }
 
 /** Every value of a metric, from a gateway (without a key) or the cloud. */
-export async function valuesOf(
+export const valuesOf = async (base: string, name: string, key?: ReturnType<typeof readKey>) =>
+  (await sqlRows<[number]>(base, `SELECT value FROM metrics WHERE __name__ = '${name}'`, key)).map(
+    ([value]) => value,
+  );
+
+export async function sqlRows<Row>(
   base: string,
-  name: string,
+  sql: string,
   key?: ReturnType<typeof readKey>,
-): Promise<number[]> {
+): Promise<Row[]> {
   const answer = await call(`${base}/api/v1/firn/sql`, key, {
     method: 'POST',
-    body: JSON.stringify({ sql: `SELECT value FROM metrics WHERE __name__ = '${name}'` }),
+    body: JSON.stringify({ sql }),
     headers: { 'Content-Type': 'application/json' },
   });
   if (!answer.ok) throw new Error(await answer.text());
-  return ((await answer.json()) as { rows: [number][] }).rows.map(([value]) => value);
+  return ((await answer.json()) as { rows: Row[] }).rows;
 }
 
 /** What is wrong with the rows of a sequence: an acknowledged one that is missing, one that is there twice. */

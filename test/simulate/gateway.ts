@@ -2,12 +2,13 @@ import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { openRangeSealer } from '../../gateway/seal/seal-range.ts';
 import type { SealThread } from '../../gateway/seal/seal-thread.ts';
-import { type Sealer, startSealer } from '../../gateway/seal/sealer.ts';
+import { startSealer } from '../../gateway/seal/sealer.ts';
 import { createSegmentClaims } from '../../gateway/seal/segment-claims.ts';
 import { createLink } from '../../gateway/ship/link.ts';
-import { type Shipper, type ShipperOptions, startShipper } from '../../gateway/ship/shipper.ts';
+import { type ShipperOptions, startShipper } from '../../gateway/ship/shipper.ts';
 import { inThreadPort } from '../../gateway/wal/in-thread-port.ts';
 import { openWal } from '../../gateway/wal/open-wal.ts';
+import { startRecovery } from '../../gateway/wal/recovery/run-recovery.ts';
 import type { Wal } from '../../gateway/wal/wal.ts';
 import type { WorkerOptions } from '../../gateway/wal/wal-messages.ts';
 import type { WalPort } from '../../gateway/wal/writer.ts';
@@ -89,6 +90,7 @@ export async function startGateway(options: GatewayOptions): Promise<SimulatedGa
   });
   const wal = parts.wal?.(opened, { world, life }) ?? opened;
   const shared = { ...ids, wal, dataDir, clock, logger, reach, random: world.random };
+  const recovery = await startRecovery(shared);
   const sealer = await startSealer({
     ...shared,
     writer: 'parquetjs',
@@ -112,7 +114,7 @@ export async function startGateway(options: GatewayOptions): Promise<SimulatedGa
     life,
     append: (batch) => wal.append(batch),
     sealNow: () => sealer.sealNow(),
-    kill: () => kill(life, world, dataDir, port, [sealer, ...shippers]),
+    kill: () => kill(life, world, dataDir, port, [recovery, sealer, ...shippers]),
   };
 }
 
@@ -173,7 +175,7 @@ function mortalPort(life: Life, options: WorkerOptions, reach: (point: FaultPoin
   };
 }
 
-const databaseFiles = ['wal.db', 'wal.db-wal'];
+const databaseFiles = ['wal.db', 'wal.db-wal', 'wal.mark'];
 
 /** SQLite tidies up when it is closed; a process that is killed does not. */
 async function kill(
@@ -181,7 +183,7 @@ async function kill(
   world: World,
   dataDir: string,
   port: MortalPort | undefined,
-  parts: readonly (Sealer | Shipper)[],
+  parts: readonly AsyncDisposable[],
 ): Promise<void> {
   life.dead = true;
   const found = databaseFiles.filter((name) => existsSync(join(dataDir, name)));
