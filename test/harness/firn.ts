@@ -22,20 +22,35 @@ export interface Part extends AsyncDisposable {
   port(name: string): number;
   /** Everything on standard output and error so far. */
   output(): string;
+  /** Resolves at its end, whoever caused that. */
+  readonly ended: Promise<void>;
   /** SIGKILL, and waits for the end. */
   kill(): Promise<void>;
   /** SIGTERM, and waits; returns the exit code. */
   stop(): Promise<number | null>;
 }
 
+/** How a part is run, if not plainly. */
+export interface Launch {
+  readonly env?: Readonly<Record<string, string>>;
+  /** A command that runs what follows it, such as `ip netns exec NAME`. */
+  readonly through?: readonly string[];
+}
+
 /** Runs `firn gateway` or `firn cloud` and waits until it is ready. Ports that are not given are free ones. */
-export async function startPart(name: 'gateway' | 'cloud', argv: readonly string[]): Promise<Part> {
+export async function startPart(
+  name: 'gateway' | 'cloud',
+  argv: readonly string[],
+  { env = {}, through = [] }: Launch = {},
+): Promise<Part> {
   const ports =
     name === 'gateway'
       ? ['mqtt-port', 'mqtt-web-socket-port', 'http-port', 'pgwire-port']
       : ['http-port', 'pgwire-port'];
   const free = ports.filter((flag) => !argv.includes(`--${flag}`)).flatMap((flag) => [`--${flag}`, '0']);
-  const child = spawn(process.execPath, [join(root, 'cli', 'main.ts'), name, ...free, ...argv], {
+  const command = [...through, process.execPath, join(root, 'cli', 'main.ts'), name, ...free, ...argv];
+  const child = spawn(command[0] ?? '', command.slice(1), {
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   const output = collect(child);
@@ -46,9 +61,9 @@ export async function startPart(name: 'gateway' | 'cloud', argv: readonly string
 }
 
 function partOf(child: ChildProcess, ready: Record<string, unknown>, output: () => string): Part {
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const end = async (signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> => {
     if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
-    const ended = once(child, 'exit');
     child.kill(signal);
     await ended;
     return child.exitCode;
@@ -58,6 +73,7 @@ function partOf(child: ChildProcess, ready: Record<string, unknown>, output: () 
     ready,
     port: (name) => Number(ready[name]),
     output,
+    ended,
     kill: async () => {
       await end('SIGKILL');
     },

@@ -1,93 +1,113 @@
 import { join } from 'node:path';
-import { connectAsync, type MqttClient } from 'mqtt';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
-import { call, type Part, readKey, startPart, temporaryFolder } from '../harness/firn.ts';
+import { faultPoints } from '../../lake/base/fault-points.ts';
+import { type Part, readKey, startPart, temporaryFolder } from '../harness/firn.ts';
 import { freePort, waitFor } from '../harness/process.ts';
+import {
+  newSequence,
+  publishSequence,
+  type Sequence,
+  valuesOf,
+  wrongWith,
+} from '../harness/sequence-load.ts';
 
-// kill -9 of the gateway under load, again and again: what it acknowledged is in the lake exactly once.
+// kill -9 of the gateway under load, again and again, at any moment and at every named step: what it acknowledged is in
+// the lake exactly once.
 
 const folder = temporaryFolder();
 afterAll(() => folder[Symbol.dispose]());
 
-const kills = Number(process.env.FIRN_TEST_KILLS ?? 20);
-const windowSize = 200;
+const kills = Number(process.env.FIRN_TEST_KILLS ?? 24);
+/** Each is reached within seconds of a start. */
+const steps = faultPoints.filter((point) => /^(wal|seal|ship|receipt)\./.test(point));
+const countsOfStep = [1, 3, 6];
 
-/** Publishes sequence numbers, never one twice, and remembers which were acknowledged. */
-function startPublisher(client: MqttClient, next: () => number, acknowledged: Set<number>): { stop(): void } {
-  let running = true;
-  let inFlight = 0;
-  const fill = (): void => {
-    while (running && inFlight < windowSize) {
-      const sequence = next();
-      inFlight++;
-      const payload = JSON.stringify({ value: sequence, ts: Date.now() });
-      client.publish('plant/kill/sequence', payload, { qos: 1 }, (error) => {
-        inFlight--;
-        if (!error) acknowledged.add(sequence);
-        if (running) setImmediate(fill);
-      });
-    }
-  };
-  fill();
+/** A gateway that is started again and again on the same folder, and a cloud. */
+async function openSite(name: string) {
+  const path = join(folder.path, name);
+  const store = ['--store-kind', 'directory', '--store-path', join(path, 'lake')];
+  const mqttPort = await freePort();
+  const cloud = await startPart('cloud', ['--data-dir', join(path, 'cloud'), ...store]);
+  const key = readKey(String(cloud.ready.keyFile));
+  const startGateway = (...argv: string[]): Promise<Part> =>
+    startPart('gateway', [
+      ...['--data-dir', join(path, 'gateway'), '--mqtt-port', `${mqttPort}`, ...store, ...argv],
+      ...['--seal-interval-ms', '300', '--ship-receipt-interval-ms', '500'],
+    ]);
   return {
-    stop: () => {
-      running = false;
+    mqttPort,
+    startGateway,
+    /** What the lake has once it has all that the gateway has. */
+    stored: async (sequence: Sequence) => {
+      await using gateway = await startGateway();
+      const local = await valuesOf(`http://127.0.0.1:${gateway.port('gatewayHttp')}`, sequence.name);
+      const stored = await waitFor('the lake to have what the gateway has', 60_000, async () => {
+        const rows = await valuesOf(`http://127.0.0.1:${cloud.port('cloudHttp')}`, sequence.name, key);
+        return rows.length >= local.length ? rows : undefined;
+      });
+      return { local, stored };
     },
+    [Symbol.asyncDispose]: () => cloud[Symbol.asyncDispose](),
   };
+}
+
+async function expectOnce(site: Awaited<ReturnType<typeof openSite>>, sequence: Sequence): Promise<void> {
+  const { local, stored } = await site.stored(sequence);
+  const { sent, acknowledged } = sequence;
+  console.log(`${sent} sent, ${acknowledged.size} acknowledged, ${stored.length} rows in the lake`);
+  expect(wrongWith(sequence, stored)).toEqual([]);
+  expect(new Set(local)).toEqual(new Set(stored));
 }
 
 test(`after ${kills} kills every acknowledged message is in the lake once`, {
   timeout: 600_000,
 }, async () => {
-  const store = ['--store-kind', 'directory', '--store-path', join(folder.path, 'lake')];
-  const mqttPort = await freePort();
-  const startGateway = (): Promise<Part> =>
-    startPart('gateway', [
-      '--data-dir',
-      join(folder.path, 'gateway'),
-      '--mqtt-port',
-      `${mqttPort}`,
-      '--seal-interval-ms',
-      '300',
-      ...store,
-    ]);
-  await using cloud = await startPart('cloud', ['--data-dir', join(folder.path, 'cloud'), ...store]);
-  const key = readKey(String(cloud.ready.keyFile));
-  const acknowledged = new Set<number>();
-  let sequence = 0;
+  await using site = await openSite('moments');
+  const sequence = newSequence('sequence');
   for (let round = 0; round < kills; round++) {
-    await using gateway = await startGateway();
-    const client = await connectAsync(`mqtt://127.0.0.1:${mqttPort}`, { reconnectPeriod: 0 });
-    client.on('error', () => {});
-    const publisher = startPublisher(client, () => ++sequence, acknowledged);
+    await using gateway = await site.startGateway();
+    const publisher = await publishSequence(site.mqttPort, sequence);
+    const before = sequence.acknowledged.size;
+    await waitFor('rows', 30_000, async () => (sequence.acknowledged.size > before + 100 ? true : undefined));
     // From within the first seal to the middle of the second, so that every phase of it is hit in some round.
-    await new Promise((resolve) => setTimeout(resolve, 150 + ((round * 137) % 700)));
+    await delay((round * 137) % 700);
     await gateway.kill();
-    publisher.stop();
-    await client.endAsync(true);
+    await publisher.stop();
   }
-  await using gateway = await startGateway();
-  expect(acknowledged.size).toBeGreaterThan(kills * 100);
-  const ask = async (base: string, who?: typeof key): Promise<number[]> => {
-    const sql = "SELECT value FROM metrics WHERE __name__ = 'sequence'";
-    const answer = await call(`${base}/api/v1/firn/sql`, who, {
-      method: 'POST',
-      body: JSON.stringify({ sql }),
-      headers: { 'Content-Type': 'application/json' },
-    });
-    if (!answer.ok) throw new Error(await answer.text());
-    return ((await answer.json()) as { rows: [number][] }).rows.map(([value]) => value);
-  };
-  const local = await ask(`http://127.0.0.1:${gateway.port('gatewayHttp')}`);
-  const stored = await waitFor('the lake to have what the gateway has', 60_000, async () => {
-    const rows = await ask(`http://127.0.0.1:${cloud.port('cloudHttp')}`, key);
-    return rows.length >= local.length ? rows : undefined;
-  });
-  const seen = new Set(stored);
-  console.log(
-    `${kills} kills: ${sequence} sent, ${acknowledged.size} acknowledged, ${stored.length} rows in the lake`,
-  );
-  expect([...acknowledged].filter((number) => !seen.has(number))).toEqual([]);
-  expect(stored.length - seen.size).toBe(0);
-  expect(new Set(local)).toEqual(seen);
+  expect(sequence.acknowledged.size).toBeGreaterThan(kills * 100);
+  await expectOnce(site, sequence);
 });
+
+test(`after kills at ${steps.length} named steps every acknowledged message is in the lake once`, {
+  timeout: 600_000,
+}, async () => {
+  await using site = await openSite('steps');
+  const sequence = newSequence('sequence');
+  const reached = new Set<string>();
+  for (const count of countsOfStep) {
+    for (const step of steps) {
+      const died = await dieAt(site, `${step}:${count}`, sequence);
+      if (died) reached.add(step);
+    }
+  }
+  expect([...reached].sort()).toEqual([...steps].sort());
+  await expectOnce(site, sequence);
+});
+
+const dieMsMax = 15_000;
+
+/** Runs a gateway under load until it dies at a step; false when it does not get there. */
+async function dieAt(
+  site: Awaited<ReturnType<typeof openSite>>,
+  crashAt: string,
+  sequence: Sequence,
+): Promise<boolean> {
+  await using gateway = await site.startGateway('--test-crash-at', crashAt).catch(() => undefined);
+  if (gateway === undefined) return true; // before it was ready
+  const publisher = await publishSequence(site.mqttPort, sequence).catch(() => undefined);
+  const died = await Promise.race([gateway.ended.then(() => true), delay(dieMsMax, false)]);
+  await gateway.kill();
+  await publisher?.stop();
+  return died;
+}

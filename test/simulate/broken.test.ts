@@ -1,0 +1,15 @@
+import { expect, test } from 'vitest';
+import { brokenVariants } from './broken-variants.ts';
+import { simulate } from './schedule.ts';
+
+/** A broken rule that so many schedules don't show would not show in a day's work either. */
+const schedulesMax = 100;
+
+test.each(Object.entries(brokenVariants))('the simulation notices %s', async (name, variant) => {
+  const wrong: string[] = [];
+  let schedules = 0;
+  while (wrong.length === 0 && schedules < schedulesMax)
+    wrong.push(...(await simulate(++schedules, variant)).wrong);
+  console.log(`${name}: noticed in schedule ${schedules}: ${wrong[0]}`);
+  expect(wrong.join('\n')).toMatch(/lost|times|gap/);
+});
