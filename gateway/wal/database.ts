@@ -39,6 +39,7 @@ export function openDatabase(options: WorkerOptions, reach: ReachFaultPoint): Wa
     path: options.path,
     bootId: options.boot.bootId === 'unknown' ? '' : options.boot.bootId,
     nowUs: options.nowUs,
+    newEpoch: options.newEpoch,
     format: walFormat,
     prepare: (db, first) => initialise(db, options, first),
   });

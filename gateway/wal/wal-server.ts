@@ -57,13 +57,13 @@ export function openWalServer(
   /** Answered when it is done: the caller ends the thread then. */
   const close = (id: number): void => {
     try {
+      const state = database.state();
       database.close();
+      reply({ kind: 'done', ids: [id], state });
     } catch (error) {
       // A damaged database can't be closed in order; the thread ends all the same.
       reply({ kind: 'failed', ids: [id], error: errorDetail('close', options.path, error) });
-      return;
     }
-    reply({ kind: 'done', ids: [id], state: { epoch: 0, lastSeq: 0 } });
   };
   const collect = (request: AppendRequest): void => {
     group.push(request);

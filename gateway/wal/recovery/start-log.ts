@@ -25,6 +25,8 @@ export interface StartOptions {
   /** Identifies the boot of this machine; empty: not known. */
   readonly bootId: string;
   readonly nowUs: number;
+  /** Epoch of a log that begins, unix seconds. */
+  readonly newEpoch: number;
   /** The format that `prepare` makes. */
   readonly format: number;
   /** Sets pragmas and makes the tables that are missing; `first` is for a database that has none yet. */
@@ -298,7 +300,7 @@ interface Recorder {
 }
 
 function createRecorder(
-  { path, nowUs }: StartOptions,
+  { path, newEpoch, nowUs }: StartOptions,
   dataDir: string,
   { found, note }: WalMarkFile,
   files: LogFiles,
@@ -309,7 +311,7 @@ function createRecorder(
   const nextEpoch = (): number => {
     const used = recoveryJobs(dataDir).map(({ epoch }) => epoch);
     const known = Math.max(found?.epoch ?? 0, note?.epoch ?? 0, files.segmentEpoch, ...used);
-    return Math.max(Math.floor(nowUs / 1_000_000), known + 1, 1);
+    return Math.max(newEpoch, known + 1, 1);
   };
   const recordOf = (state: 'moving' | 'pending') => {
     const fromUs = found?.writtenUs ?? files.segmentUs ?? files.writtenUs ?? nowUs;
