@@ -94,7 +94,7 @@ export const valuesOf = async (base: string, name: string, key?: ReturnType<type
     ([value]) => value,
   );
 
-export async function sqlRows<Row>(
+async function sqlRows<Row>(
   base: string,
   sql: string,
   key?: ReturnType<typeof readKey>,
