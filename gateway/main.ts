@@ -1,4 +1,5 @@
-import { createLogger } from '../lake/base/log.ts';
+import { messageOf } from '../lake/base/errors.ts';
+import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
 import { createGatewayClock } from './clock/gateway-clock.ts';
@@ -28,8 +29,51 @@ async function startGateway(config: GatewayConfig): Promise<Service> {
   const logger = createLogger(config.logLevel).with({ part: 'gateway' });
   await using stack = new AsyncDisposableStack();
   stack.use(lockFolder(config.dataDir));
+  const gateway = await keepOpen(config, logger);
+  stack.use(gateway);
+  const open = stack.move();
+  return { ready: gateway.ready, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+/** A gateway whose log turns out to be damaged is closed and opened again, on the same ports: see wal/recovery. */
+async function keepOpen(config: GatewayConfig, logger: Logger): Promise<Service> {
+  let stopped = false;
+  let last: Promise<void> = Promise.resolve();
+  const reopen = async (): Promise<void> => {
+    if (stopped) return;
+    await gateway[Symbol.asyncDispose]().catch((error: unknown) => {
+      logger.warn('not everything could be closed in order', { error: messageOf(error) });
+    });
+    gateway = await openGateway(samePorts, logger, onDamage);
+  };
+  const onDamage = (): void => {
+    last = last.then(reopen).catch((error: unknown) => {
+      logger.error('the gateway can not be opened again', { error: messageOf(error) });
+      process.exit(1); // whoever started it starts it again
+    });
+  };
+  let gateway = await openGateway(config, logger, onDamage);
+  const { ready } = gateway;
+  const samePorts: GatewayConfig = {
+    ...config,
+    mqtt: { ...config.mqtt, port: ready.mqtt, webSocketPort: ready.mqttWebSocket },
+    http: { ...config.http, port: ready.gatewayHttp },
+    pgwire: { ...config.pgwire, port: ready.gatewayPg },
+  };
+  return {
+    ready,
+    [Symbol.asyncDispose]: async () => {
+      stopped = true;
+      await last;
+      await gateway[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function openGateway(config: GatewayConfig, logger: Logger, onDamage: () => void) {
+  await using stack = new AsyncDisposableStack();
   const gatewayClock = createGatewayClock({ ...config.clock, logger });
-  const storage = await openStorage(config, gatewayClock, logger, stack);
+  const storage = await openStorage(config, gatewayClock, logger, onDamage, stack);
   stack.defer(() => shipTheRest(storage, gatewayClock.clock));
   const ready = await openDoors(config, gatewayClock, logger, storage, stack);
   logger.info('gateway is running', { dataDir: config.dataDir, ...ready });

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Clock } from '../../lake/base/clock.ts';
+import { messageOf } from '../../lake/base/errors.ts';
 import { crashAt } from '../../lake/base/fault-points.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { Gap } from '../../lake/model/gap.ts';
@@ -31,6 +32,7 @@ export async function openStorage(
   config: GatewayConfig,
   gatewayClock: GatewayClock,
   logger: Logger,
+  onDamage: () => void,
   stack: AsyncDisposableStack,
 ) {
   const { dataDir, seal, ship } = config;
@@ -42,7 +44,8 @@ export async function openStorage(
   };
   const crash = config.test.crashAt;
   const walPath = join(dataDir, 'wal.db');
-  const wal = await openLog(config, walPath, gatewayClock, logger, stack);
+  const condemn = condemnOnce(logger, onDamage);
+  const wal = await openLog(config, walPath, gatewayClock, logger, (error) => condemn(wal, error), stack);
   const write = (gaps: readonly Gap[]): Promise<void> => wal.append(gapsBatch(gaps, ids.gateway));
   const gaps = stack.use(startGapLog({ write, clock, logger }));
   const shared = { ...ids, wal, dataDir, clock, logger, reach: crashAt(crash) };
@@ -52,6 +55,7 @@ export async function openStorage(
       ...shared,
       writer: seal.writer,
       holdSinceMonoUs: gatewayClock.holdSinceMonoUs,
+      onDamage: (error) => condemn(wal, error),
       sealIntervalMs: seal.intervalMs,
       sealRowsMax: seal.rowsMax,
       crashAt: crash,
@@ -101,11 +105,25 @@ export async function openStorage(
   }
 }
 
+/** The next start puts a condemned log aside and saves what can be read; `onDamage` brings it about. */
+function condemnOnce(logger: Logger, onDamage: () => void): (wal: Wal, error: unknown) => void {
+  let condemned = false;
+  return (wal, error) => {
+    if (condemned) return;
+    condemned = true;
+    logger.error('the log is damaged; it is put aside and what can be read is saved', {
+      error: messageOf(error),
+    });
+    wal.condemn().then(onDamage, onDamage);
+  };
+}
+
 async function openLog(
   config: GatewayConfig,
   walPath: string,
   gatewayClock: GatewayClock,
   logger: Logger,
+  onDamage: (error: unknown) => void,
   stack: AsyncDisposableStack,
 ): Promise<Wal> {
   const { clock, bootId, quality, monotonicUs } = gatewayClock;
@@ -117,6 +135,7 @@ async function openLog(
       walQueueBytesMax: config.wal.queueBytesMax,
       crashAt: config.test.crashAt,
       onFailure: (error) => logger.error('the WAL writer died; nothing more is accepted', { error }),
+      onDamage,
     }),
   );
   const { setClock } = wal;

@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import { crashAt } from '../../lake/base/fault-points.ts';
 import type { SegmentWriter } from '../../lake/parquet/segment-writer.ts';
+import { isDatabaseDamage } from '../wal/error-detail.ts';
 import type { SealFailure, SealWorkerOptions, SealWorkerReply, SealWorkerRequest } from './seal-messages.ts';
 import { openRangeSealer } from './seal-range.ts';
 
@@ -44,10 +45,11 @@ function failureOf(error: unknown): SealFailure {
     const { code, operation, subject, message, hint } = error;
     return { code, operation, subject, message, hint };
   }
+  const damage = isDatabaseDamage(error);
   return {
-    code: 'unavailable',
+    code: damage ? 'corrupt' : 'unavailable',
     operation: 'seal',
-    subject: dataDir,
+    subject: damage ? walPath : dataDir,
     message: messageOf(error),
     hint: undefined,
   };

@@ -6,6 +6,7 @@ import { type Bell, backoffMs, createBell } from '../../lake/base/retry.ts';
 import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
 import { writerDefaults } from '../../lake/parquet/segment-writer.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
+import { isDatabaseDamage } from '../wal/error-detail.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
 import type { SealRecord, Wal } from '../wal/wal.ts';
 import type { SealWorkerOptions, segmentWriters } from './seal-messages.ts';
@@ -38,6 +39,8 @@ export interface SealerOptions {
   /** Wait after a seal that failed. */
   readonly retryMinMs?: number;
   readonly retryMaxMs?: number;
+  /** Told when the log's database turns out to be damaged. */
+  readonly onDamage?: (error: unknown) => void;
   /** For tests: see lake/base/fault-points.ts. */
   readonly crashAt?: string;
   /** Called after each commit of a seal. */
@@ -91,6 +94,7 @@ export async function startSealer(options: SealerOptions): Promise<Sealer> {
     holdSinceMonoUs: () => Number.POSITIVE_INFINITY,
     reach: crashAt(options.crashAt ?? ''),
     openThread: createSealThread,
+    onDamage: () => undefined,
     ...options,
   };
   const { wal, logger, clock } = settings;
@@ -220,6 +224,8 @@ async function sealInBackground(
       const message = messageOf(error);
       if (message !== status.lastError) logger.error('could not seal; trying again', { error: message });
       status.lastError = message;
+      const damaged = hasCode(error, 'corrupt') && error.subject === settings.wal.path;
+      if (damaged || isDatabaseDamage(error)) settings.onDamage(error);
       await clock.sleep(backoffMs(failures, settings, random()), stop).catch(() => undefined);
     }
   }

@@ -266,7 +266,7 @@ test('whatever put fails, before or after it was stored, in the end everything i
 
 test('a shipper that dies between the manifest and its mark ships the same bytes again', async () => {
   await seal(1);
-  const dying = start();
+  const dying = start({ retryMinMs: 60_000, retryMaxMs: 60_000 });
   store.fail = (_, key) => (key.includes('/manifests/') ? 'after' : undefined);
   await expect.poll(() => store.objects.size).toBe(2);
   await dying[Symbol.asyncDispose]();

@@ -38,7 +38,7 @@ export function openDatabase(options: WorkerOptions, reach: ReachFaultPoint): Wa
   const started = startLog({
     path: options.path,
     bootId: options.boot.bootId === 'unknown' ? '' : options.boot.bootId,
-    nowUs: options.newEpoch * 1_000_000,
+    nowUs: options.nowUs,
     format: walFormat,
     prepare: (db, first) => initialise(db, options, first),
   });
@@ -57,7 +57,7 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   let lastSeq = Math.max(Number(meta.get('sealed_seq')), numberOf(db, 'SELECT max(seq) FROM batch'));
   const boots = bootsOf(db, options);
   const insertRows = prepareAppend(db, options, () => boots.current);
-  const keepMark = createMarkKeeper(started.mark, meta, options.newEpoch * 1_000_000);
+  const keepMark = createMarkKeeper(started.mark, meta, options.nowUs);
   const restored = restoreStatements(db, meta, (seq, series) => insertRows(seq, series));
   /** One transaction of `write`, of what recovery brings back, and of the rows that belong to it. */
   const write = <T>(work: () => T, messages: readonly AppendMessage[] = [], part?: RestoredPart): T => {
@@ -112,7 +112,7 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
         case 'restore':
           return void write(() => undefined, command.gaps, command.part);
         case 'condemn':
-          return keepMark.condemn(lastSeq);
+          return void keepMark.condemn();
         case 'flush':
         case 'close':
           return undefined;

@@ -17,13 +17,17 @@ export function errorDetail(operation: string, path: string, error: unknown): Er
   const sqlite = sqliteCode(error);
   const hint = hints[sqlite.split('_').slice(0, 2).join('_')];
   return {
-    code: /^SQLITE_(CORRUPT|NOTADB)/.test(sqlite) ? 'corrupt' : 'unavailable',
+    code: isDatabaseDamage(error) ? 'corrupt' : 'unavailable',
     operation,
     subject: path,
     message: `${path}: ${messageOf(error)}`,
     ...(hint === undefined ? {} : { hint }),
   };
 }
+
+/** The database itself is damaged: trying again does not help. */
+export const isDatabaseDamage = (error: unknown): boolean =>
+  /^SQLITE_(CORRUPT|NOTADB)/.test(sqliteCode(error));
 
 const sqliteCode = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';

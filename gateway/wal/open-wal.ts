@@ -24,6 +24,8 @@ export interface WalOptions extends Partial<Omit<WorkerOptions, 'path'>> {
   readonly walQueueBytesMax?: number;
   /** Called once when the writer dies unasked; every call is rejected with `unavailable` from then on. */
   readonly onFailure?: (error: FirnError) => void;
+  /** Called each time the database turns out to be damaged: see `Wal.condemn`. */
+  readonly onDamage?: (error: FirnError) => void;
   /** Where the database lives; a worker thread when absent. */
   readonly startPort?: (options: WorkerOptions) => WalPort;
 }
@@ -52,10 +54,11 @@ const startWorker = (options: WorkerOptions): WalPort =>
  * stalls the caller. Throws FirnError `unavailable` (not writable), `corrupt` or `unsupported` (a newer format).
  */
 export async function openWal(options: WalOptions): Promise<Wal> {
-  const { path, clock, onFailure, walQueueBytesMax, ...rest } = { ...walDefaults, ...options };
+  const { path, clock, onFailure, onDamage, walQueueBytesMax, ...rest } = { ...walDefaults, ...options };
   const { monotonicUs = systemMonotonicUs, startPort = startWorker, ...given } = rest;
   const newEpoch = given.newEpoch ?? Math.max(1, Math.floor(clock.nowMs() / 1000));
-  const port = startPort({ ...given, path, newEpoch });
+  const nowUs = Math.ceil(clock.nowMs() * 1000);
+  const port = startPort({ nowUs, ...given, path, newEpoch });
   const { state, start } = await opened(port, path);
   const listeners = new Set<(seq: number) => void>();
   const writer = createWriter(port, path, state, {
@@ -63,6 +66,7 @@ export async function openWal(options: WalOptions): Promise<Wal> {
       for (const listener of listeners) listener(seq);
     },
     onFailure: (error) => onFailure?.(error),
+    onDamage: (error) => onDamage?.(error),
   });
   const command = async (message: WalCommand): Promise<void> => void (await writer.request(message, 0));
   const messageOfBatch = (batch: Batch): AppendMessage => {

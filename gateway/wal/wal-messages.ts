@@ -12,6 +12,8 @@ export interface WorkerOptions {
   readonly path: string;
   /** Epoch for a database that does not exist yet, unix seconds. */
   readonly newEpoch: number;
+  /** The wall clock at the start, microseconds. */
+  readonly nowUs: number;
   /** This boot of the machine, and what is known of its clock at the start. */
   readonly boot: { readonly bootId: string; readonly clock: ClockQuality };
   /** Selectors of streams that are alarms. */

@@ -56,9 +56,14 @@ export function openWalServer(
   };
   /** Answered when it is done: the caller ends the thread then. */
   const close = (id: number): void => {
-    const state = database.state();
-    database.close();
-    reply({ kind: 'done', ids: [id], state });
+    try {
+      database.close();
+    } catch (error) {
+      // A damaged database can't be closed in order; the thread ends all the same.
+      reply({ kind: 'failed', ids: [id], error: errorDetail('close', options.path, error) });
+      return;
+    }
+    reply({ kind: 'done', ids: [id], state: { epoch: 0, lastSeq: 0 } });
   };
   const collect = (request: AppendRequest): void => {
     group.push(request);

@@ -12,6 +12,7 @@ test('when the thread dies, what waits and what comes later is rejected, and the
     {
       onCommit: () => undefined,
       onFailure: ({ message }) => failures.push(message),
+      onDamage: () => undefined,
     },
   );
   const expected = { code: 'unavailable', message: expect.stringContaining('out of memory') };

@@ -38,6 +38,7 @@ interface Waiting {
 export interface WriterEvents {
   onCommit(seq: number): void;
   onFailure(error: FirnError): void;
+  onDamage(error: FirnError): void;
 }
 
 /** `port` has its database open. When it dies unasked, every request is rejected with `unavailable` from then on. */
@@ -59,7 +60,11 @@ export function createWriter(port: WalPort, path: string, opened: WalState, even
     }
   };
   port.on('message', (reply) => {
-    if (reply.kind === 'failed') settle(reply.ids, new FirnError(reply.error));
+    if (reply.kind === 'failed') {
+      const error = new FirnError(reply.error);
+      settle(reply.ids, error);
+      if (error.code === 'corrupt') events.onDamage(error);
+    }
     if (reply.kind !== 'done') return;
     const { lastSeq } = reply.state;
     epoch = reply.state.epoch;
@@ -96,7 +101,7 @@ export function createWriter(port: WalPort, path: string, opened: WalState, even
       if (closed !== undefined) return;
       const done = request({ kind: 'close' }, 0);
       closed = unavailable(path, 'it is closed');
-      await done;
+      await done.catch(() => undefined);
       await port.terminate();
     },
   };

@@ -5,7 +5,7 @@ export interface MarkKeeper {
   open(lastSeq: number): void;
   /** After a commit; `receivedUs` of its newest batch (0: none). */
   committed(lastSeq: number, receivedUs: number): void;
-  condemn(lastSeq: number): undefined;
+  condemn(): void;
   /** Before the database is closed: from then on its -wal may go at any time. */
   close(lastSeq: number): void;
 }
@@ -16,7 +16,8 @@ export function createMarkKeeper(
   nowUs: number,
 ): MarkKeeper {
   let newestUs = nowUs;
-  let [epoch, sealedSeq] = [0, 0];
+  let known = { epoch: 0, sealedSeq: 0, lastSeq: 0, lastNumber: 0 };
+  let condemned = false;
   const number = (key: string): number => Number(meta.get(key) ?? 0);
   const progressOf = (lastSeq: number) => ({
     epoch: number('epoch'),
@@ -24,23 +25,26 @@ export function createMarkKeeper(
     lastSeq,
     lastNumber: number('last_number'),
   });
-  const write = (lastSeq: number, open: boolean, condemned = false): void => {
-    const progress = progressOf(lastSeq);
-    ({ epoch, sealedSeq } = progress);
+  const write = (progress: typeof known, open: boolean): void => {
+    known = progress;
     mark.write({ ...progress, open, condemned, writtenUs: newestUs });
     mark.writeNote(progress);
   };
   return {
-    open: (lastSeq) => write(lastSeq, true),
+    open: (lastSeq) => write(progressOf(lastSeq), true),
     committed: (lastSeq, receivedUs) => {
       newestUs = Math.max(newestUs, receivedUs);
       const progress = progressOf(lastSeq);
-      if (progress.epoch === epoch && progress.sealedSeq === sealedSeq) mark.writeNote(progress);
-      else write(lastSeq, true);
+      if (progress.epoch === known.epoch && progress.sealedSeq === known.sealedSeq) mark.writeNote(progress);
+      else write(progress, true);
     },
-    condemn: (lastSeq) => void write(lastSeq, true, true),
+    // What the database says now is not to be believed.
+    condemn: () => {
+      condemned = true;
+      write(known, true);
+    },
     close: (lastSeq) => {
-      write(lastSeq, false);
+      if (!condemned) write(progressOf(lastSeq), false);
       mark[Symbol.dispose]();
     },
   };
