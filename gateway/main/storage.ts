@@ -79,13 +79,8 @@ export async function openStorage(
   );
   // Without a store, what is here is all there is: it waits, and is merged, as in an outage without end.
   const shipper = config.store.kind === 'none' ? undefined : await openShipper();
-  const engine = stack.use(
-    lazyEngine({
-      directories: [join(dataDir, 'segments')],
-      memoryBytesMax: config.query.memoryBytesMax,
-      threads: config.query.threads,
-    }),
-  );
+  const { memoryBytesMax, threads } = config.query;
+  const engine = stack.use(lazyEngine({ directories: [join(dataDir, 'segments')], memoryBytesMax, threads }));
   const tables = stack.use(openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
   return { ids, wal, recovery, sealer, merger, claims, shipper, engine, tables, disk, gaps };
 

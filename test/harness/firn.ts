@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { smallMemoryEnv, smallMemoryFlags } from '../../cli/small-memory.ts';
 
 // Starts Firn's processes as a user does and talks to them over their real interfaces.
 
@@ -48,9 +49,12 @@ export async function startPart(
       ? ['mqtt-port', 'mqtt-web-socket-port', 'http-port', 'pgwire-port']
       : ['http-port', 'pgwire-port'];
   const free = ports.filter((flag) => !argv.includes(`--${flag}`)).flatMap((flag) => [`--${flag}`, '0']);
-  const command = [...through, process.execPath, join(root, 'cli', 'main.ts'), name, ...free, ...argv];
+  // A gateway as `firn start` forks it.
+  const flags = name === 'gateway' ? smallMemoryFlags : [];
+  const program = [process.execPath, ...flags, join(root, 'cli', 'main.ts')];
+  const command = [...through, ...program, name, ...free, ...argv];
   const child = spawn(command[0] ?? '', command.slice(1), {
-    env: { ...process.env, ...env },
+    env: { ...(name === 'gateway' ? smallMemoryEnv(process.env) : process.env), ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   const output = collect(child);
