@@ -5,7 +5,7 @@ import type { SealThread } from '../../gateway/seal/seal-thread.ts';
 import { startSealer } from '../../gateway/seal/sealer.ts';
 import { createSegmentClaims } from '../../gateway/seal/segment-claims.ts';
 import { createLink } from '../../gateway/ship/link.ts';
-import { type ShipperOptions, startShipper } from '../../gateway/ship/shipper.ts';
+import { startShipper } from '../../gateway/ship/shipper.ts';
 import { inThreadPort } from '../../gateway/wal/in-thread-port.ts';
 import { openWal } from '../../gateway/wal/open-wal.ts';
 import { startRecovery } from '../../gateway/wal/recovery/run-recovery.ts';
@@ -57,7 +57,6 @@ export interface GatewayOptions {
   readonly parts: GatewayParts;
   /** More than one is a mistake that must do no harm. */
   readonly shippers: number;
-  readonly tuning?: Pick<ShipperOptions, 'unreachedRetryMaxMs' | 'receiptIntervalMs'>;
 }
 
 const freeLink = {
@@ -107,7 +106,6 @@ export async function startGateway(options: GatewayOptions): Promise<SimulatedGa
       seals: sealer,
       link: createLink(freeLink, clock, undefined),
       receiptIntervalMs: 3000,
-      ...options.tuning,
     }),
   );
   return {
