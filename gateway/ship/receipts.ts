@@ -23,18 +23,18 @@ export interface AppliedReceiptStatus {
 
 /** Looks at the receipt until the shipper stops. */
 export async function pollReceipts(shipping: Shipping): Promise<void> {
-  const { settings, backlog, stop, status } = shipping;
+  const { settings, backlog, stop } = shipping;
   const { clock, logger, receiptIntervalMs } = settings;
   let logged: string | undefined;
   while (!stop.aborted) {
     await clock.sleep(receiptIntervalMs, stop).catch(() => undefined);
-    // What has never been reached can't have a receipt; asking would only wait for it to time out.
-    if (stop.aborted || !status.connected || !backlog.unreceipted()) continue;
+    if (stop.aborted || !backlog.unreceipted()) continue;
     try {
       await readReceipt(shipping);
       logged = undefined;
     } catch (error) {
-      if (stop.aborted) return;
+      // That the store is away is told by who ships.
+      if (stop.aborted || (hasCode(error, 'unavailable') && error.answered === false)) continue;
       const message = messageOf(error);
       const kind = hasCode(error, 'denied') ? 'denied' : message;
       if (kind !== logged)

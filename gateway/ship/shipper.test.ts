@@ -459,3 +459,16 @@ test('waiting for the budget of the link is not held against the store', async (
   expect(shipper.status.lastError).toBeUndefined();
   expect(lines).toEqual([]);
 });
+
+test('a stream of new files without end does not keep what is uploaded from being shipped', async () => {
+  store.pace = true;
+  const free = createLink(freeLink, systemClock, undefined);
+  // So slow that there is always one under way.
+  const pace = () => () => systemClock.sleep(120);
+  await using _ = start({ link: { ...free, pace, spent: free.spent } });
+  for (let number = 1; shippedInAll().length === 0; number++) {
+    expect(number).toBeLessThan(60);
+    await seal(number);
+    await systemClock.sleep(60);
+  }
+});

@@ -139,8 +139,8 @@ export function startShipper(options: ShipperOptions): Shipper {
   };
 }
 
-/** How often it looks whether a window has opened while nothing else happens. */
-const lookIntervalMs = 5_000;
+/** How often it looks whether a window has opened, or something waits too long, while nothing else happens. */
+const lookIntervalMs = 1_000;
 
 async function shipInBackground(shipping: Shipping, uploads: Uploads): Promise<void> {
   const { settings, status, bell, stop } = shipping;

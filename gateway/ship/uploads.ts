@@ -19,12 +19,16 @@ export interface Uploads extends AsyncDisposable {
 
 /** So that a manifest stays small enough for the cloud to read (manifestBytesMax). */
 const segmentsPerShipmentMax = 500;
+/** What is uploaded waits so long for others to go into the same shipment. */
+const composeWaitMsMax = 500;
 
 export function createUploads(shipping: Shipping): Uploads {
   const { settings, backlog, composer } = shipping;
   const putSegment = createPutSegment(shipping);
   const consolidation = createConsolidation(shipping);
   const slots = createUploadSlots(shipping, putSegment, consolidation.mayShip);
+  /** Since when something is uploaded that has no number. */
+  let uploadedSinceMs: number | undefined;
   return {
     step: async () => {
       const composed = backlog.composed();
@@ -36,11 +40,17 @@ export function createUploads(shipping: Shipping): Uploads {
       if (failure !== undefined) throw failure;
       slots.fill();
       const paths = backlog.uploaded().slice(0, segmentsPerShipmentMax);
-      // Unless more of what is new is about to be there.
-      if (paths.length > 0 && slots.count('alarms') + slots.count('newest') === 0) {
-        await composer.compose(paths);
-        settings.reach('ship.composed');
-        return true;
+      if (paths.length > 0) {
+        const nowMs = settings.clock.monotonicMs();
+        uploadedSinceMs ??= nowMs;
+        // More of what is new may be about to be there; but it may also never end.
+        const late = nowMs - uploadedSinceMs >= composeWaitMsMax;
+        if (late || slots.count('alarms') + slots.count('newest') === 0) {
+          await composer.compose(paths);
+          uploadedSinceMs = undefined;
+          settings.reach('ship.composed');
+          return true;
+        }
       }
       if (slots.total === 0 && !consolidation.busy) settings.link.settled();
       return false;
