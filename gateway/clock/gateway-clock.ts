@@ -2,12 +2,12 @@ import { type Clock, systemClock } from '../../lake/base/clock.ts';
 import { messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { createBell } from '../../lake/base/retry.ts';
+import type { ClockQuality } from '../../lake/model/manifest.ts';
 import type { OwnTime } from '../../lake/receive/mqtt/device-time.ts';
 import { type Machine, systemMachine } from './machine.ts';
 import type { RecordedTimes } from './recorded-times.ts';
 import {
   type ClockChange,
-  type ClockQuality,
   createTimeKeeper,
   type TimeKeeper,
   type TimeKeeperSettings,

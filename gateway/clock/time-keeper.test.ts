@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import type { ClockQuality } from '../../lake/model/manifest.ts';
 import {
   type ClockChange,
   type ClockEvidence,
-  type ClockQuality,
   createTimeKeeper,
   type TimeKeeperSettings,
 } from './time-keeper.ts';

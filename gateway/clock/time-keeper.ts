@@ -1,3 +1,5 @@
+import type { ClockQuality } from '../../lake/model/manifest.ts';
+
 // What time is it, and how sure is that? A gateway without a battery-backed clock starts in the past, a battery may be
 // empty, and a person or a broken time server may move the clock by years. This is the state machine: pure, fed with
 // readings and evidence by clock.ts.
@@ -5,8 +7,6 @@
 // The gateway's own time is the wall clock plus an offset. The offset is 0 while the wall clock is believed. When the
 // wall clock jumps and nothing says that the jump was right, the offset takes it up: time runs on as the monotonic
 // clock says. When the truth comes from elsewhere (the store's or the cloud's time) the offset is the difference.
-
-export type ClockQuality = 'trusted' | 'corrected' | 'untrusted';
 
 /** Both clocks at one moment. */
 export interface ClockReading {
