@@ -299,6 +299,9 @@ interface Recorder {
   moveAside(reasons: readonly string[]): number;
 }
 
+/** Times of files come from a clock that ticks more slowly than the one that stamps rows. */
+const fileTimeSlackUs = 1_000_000;
+
 function createRecorder(
   { path, newEpoch, nowUs }: StartOptions,
   dataDir: string,
@@ -321,7 +324,7 @@ function createRecorder(
       oldEpoch: migrated?.epoch ?? found?.epoch ?? 0,
       sealedSeq: Math.max(migrated?.sealedSeq ?? 0, found?.sealedSeq ?? 0, note?.sealedSeq ?? 0),
       lastSeq: Math.max(migrated?.lastSeq ?? 0, found?.lastSeq ?? 0, note?.lastSeq ?? 0),
-      toUs: Math.max(fromUs, files.writtenUs ?? nowUs),
+      toUs: Math.max(fromUs, Math.min(nowUs, (files.writtenUs ?? nowUs) + fileTimeSlackUs)),
     };
   };
   const add = (more: readonly string[]): void => {
