@@ -208,8 +208,11 @@ test('an independent Iceberg reader sees the same rows as SQL', async () => {
   const table = pathToFileURL(join(folder.path, 'lake', 'demo', 'lake', 'metrics')).href;
   // The gateway measures itself meanwhile, so what is compared is what was published.
   const published = (row: string): boolean => row.includes('"topic":');
-  const statement = `SELECT name, series_id::text, epoch_ms(timestamp)::text || '000', value, labels::text, site FROM metrics`;
-  const expected = (await sql(cloudUrl, statement, key)).map((row) => row.join(' | ')).filter(published);
+  const statement = `SELECT name, series_id::text, epoch_ms(timestamp)::text || '000', value, labels::text, site,
+    quality, device_timestamp::text FROM metrics`;
+  const expected = (await sql(cloudUrl, statement, key))
+    .map((row) => row.map((value) => value ?? 'null').join(' | '))
+    .filter(published);
   const { rows } = await icebirdRead(table, 'metrics');
   expect(expected.length).toBeGreaterThan(5);
   expect(rows.filter(published)).toEqual(expected.sort());
