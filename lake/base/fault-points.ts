@@ -8,7 +8,6 @@ export const faultPoints = [
   'wal.committed',
   'seal.written',
   'seal.committed',
-  'seal.marked',
   'merge.written',
   'merge.committed',
   'ship.segment-put',
@@ -20,9 +19,6 @@ export const faultPoints = [
   'receipt.applied',
   'ladder.written',
   'ladder.committed',
-  'ingest.verified',
-  'ingest.committed',
-  'ingest.receipt-put',
 ] as const;
 
 export type FaultPoint = (typeof faultPoints)[number];
