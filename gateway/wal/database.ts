@@ -115,7 +115,9 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
         case 'markUploaded':
           return void write(() => segments.markUploaded(command.paths));
         case 'restore':
-          return void write(() => undefined, command.gaps, command.part);
+          write(() => undefined, command.gaps, command.part);
+          if ((command.part.batches ?? []).length > 0) write(() => boots.renew());
+          return undefined;
         case 'condemn':
           return void keepMark.condemn();
         case 'flush':
@@ -182,17 +184,26 @@ function bootsOf(db: Database.Database, { boot }: WorkerOptions) {
     `UPDATE boot SET clock = iif(@offsetUs = 0, 'trusted', 'corrected'), offset_us = offset_us + @offsetUs
      WHERE boot_id = @bootId AND clock = 'untrusted'`,
   );
-  const unused = db.prepare('DELETE FROM boot WHERE id < ? AND id NOT IN (SELECT DISTINCT boot FROM batch)');
+  // The boots of batches ascend with their places, so the oldest batches say which are needed (more than one of them,
+  // because one may be damaged). Looking at all would make a start on a large log slow.
+  const unused = db.prepare(`DELETE FROM boot WHERE id < @current AND id < coalesce(
+    (SELECT min(boot) FROM (SELECT boot FROM batch ORDER BY seq LIMIT 100)), @current)`);
   const add = (clock: string): number => Number(insert.run(boot.bootId, clock).lastInsertRowid);
+  let clock: string = boot.clock;
   const boots = {
-    current: add(boot.clock),
-    set: (clock: string, offsetUs: number | undefined): void => {
+    current: add(clock),
+    /** What recovery has brought back has later boots than the current one. */
+    renew: (): void => {
+      boots.current = add(clock);
+    },
+    set: (quality: string, offsetUs: number | undefined): void => {
+      clock = quality;
       if (offsetUs !== undefined) correct.run({ offsetUs, bootId: boot.bootId });
       boots.current = add(clock);
-      unused.run(boots.current);
+      unused.run({ current: boots.current });
     },
   };
-  unused.run(boots.current);
+  unused.run({ current: boots.current });
   return boots;
 }
 

@@ -113,7 +113,10 @@ export async function openWal(options: WalOptions): Promise<Wal> {
       command({ kind: 'applyReceipt', receipt, gaps: gaps.map(messageOfBatch) }),
     beginEpoch: (epoch) => command({ kind: 'beginEpoch', epoch }),
     start,
-    restore: ({ gaps = [], ...part }) => command({ kind: 'restore', part, gaps: gaps.map(messageOfBatch) }),
+    restore: async ({ gaps = [], ...part }) => {
+      const payloads = (part.batches ?? []).map(({ payload }) => payload.buffer as ArrayBuffer);
+      await writer.request({ kind: 'restore', part, gaps: gaps.map(messageOfBatch) }, 0, payloads);
+    },
     condemn: () => command({ kind: 'condemn' }),
     [Symbol.asyncDispose]: () => writer.close(),
   };

@@ -10,7 +10,7 @@ export interface RestoredPart {
   readonly cursor: number;
   readonly series?: readonly SeriesEntry[];
   readonly metadata?: readonly MetricMetadata[];
-  /** They get new places in the log; what was known of their clock comes along. */
+  /** They get new places in the log; what was known of their clock comes along. Each payload has a buffer of its own, which is given away. */
   readonly batches?: readonly RestoredBatch[];
   readonly removedSegments?: readonly string[];
   /** Rows for files that the table does not name; for one that it does, nothing changes. */

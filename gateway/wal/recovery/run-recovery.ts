@@ -293,10 +293,10 @@ async function salvageTail(
       ...batch,
       boot: boot === null ? undefined : boots.get(boot),
     }));
-    await restore(work, job, { cursor, batches: withBoots });
+    unsealedBytes += batches.reduce((sum, { payload }) => sum + payload.byteLength, 0);
+    await restore(work, job, { cursor, batches: withBoots }); // gives the payloads away
     work.status.restoredBatches += batches.length;
     work.status.restoredRows += batches.reduce((sum, { rows }) => sum + rows, 0);
-    unsealedBytes += batches.reduce((sum, { payload }) => sum + payload.byteLength, 0);
     if (unsealedBytes < unsealedBytesMax) return;
     unsealedBytes = 0;
     await sealerFollows(work);

@@ -159,8 +159,7 @@ function createStep() {
       if (row.kind === 'series') series.push(row.series);
       if (row.kind === 'metadata') metadata.push(row.metadata);
       if (row.kind !== 'batch') return;
-      // The page is read over before the step is stored.
-      batches.push({ ...row.batch, payload: new Uint8Array(row.batch.payload) });
+      batches.push({ ...row.batch, payload: ownBytes(row.batch.payload) });
       bytes += row.batch.payload.byteLength;
     },
     isFull: (): boolean =>
@@ -172,6 +171,13 @@ function createStep() {
     },
   };
 }
+
+/** The bytes in a buffer of their own: the page is read over before the step is stored. */
+const ownBytes = (bytes: Uint8Array): Uint8Array =>
+  bytes.buffer.byteLength < bytes.byteLength + ownSlackBytesMax && bytes.byteLength > ownSlackBytesMax
+    ? bytes
+    : new Uint8Array(bytes);
+const ownSlackBytesMax = 65_536;
 
 const timesMax = 4096;
 
