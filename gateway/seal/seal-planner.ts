@@ -1,5 +1,5 @@
 import Database from 'better-sqlite3';
-import type { Signal } from '../../lake/model/batch.ts';
+import { signals as allSignals, type Signal } from '../../lake/model/batch.ts';
 import type { SealRequest } from './seal-range.ts';
 
 /** A part of the tail that is sealed at once: (fromSeq, toSeq], all of one clock. */
@@ -10,6 +10,8 @@ export interface SealRange {
   /** The `boot` of its batches. */
   readonly boot: number;
   readonly signals: readonly Signal[];
+  /** Batches that are missing in it (of several in a row the first), and those of a signal that does not exist. */
+  readonly unknown: readonly number[];
   /** Limits ended it. */
   readonly full: boolean;
   /** There are batches after it. */
@@ -23,7 +25,7 @@ export interface SealPlanner extends Disposable {
 
 interface BatchSize {
   readonly seq: number;
-  readonly signal: Signal;
+  readonly signal: string;
   readonly rows: number;
   readonly bytes: number;
   readonly boot: number;
@@ -31,6 +33,8 @@ interface BatchSize {
   /** Its clock is not to be trusted yet, and may still be corrected: that needs the boot that it was recorded in. */
   readonly waiting: 0 | 1;
 }
+
+const isSignal = (text: string): text is Signal => (allSignals as readonly string[]).includes(text);
 
 /** Looks only at the sizes of batches, never at their content. */
 export function openSealPlanner(walPath: string): SealPlanner {
@@ -47,6 +51,8 @@ export function openSealPlanner(walPath: string): SealPlanner {
     plan: ({ sealRowsMax, sealBytesMax, holdUntrustedSinceMonoUs }) => {
       const fromSeq = sealed.get() ?? 0;
       const signals = new Set<Signal>();
+      const unknown: number[] = [];
+      let expected = fromSeq + 1;
       let [toSeq, rows, bytes, boot, full, more, held] = [fromSeq, 0, 0, 0, false, false, false];
       for (const batch of sizes.iterate(fromSeq)) {
         const first = toSeq === fromSeq;
@@ -55,14 +61,18 @@ export function openSealPlanner(walPath: string): SealPlanner {
         more = full || (!first && batch.boot !== boot);
         if (more) break;
         toSeq = batch.seq;
+        // Places in the log follow one another.
+        if (batch.seq > expected) unknown.push(expected);
+        expected = batch.seq + 1;
+        if (isSignal(batch.signal)) signals.add(batch.signal);
+        else unknown.push(batch.seq);
         rows += batch.rows;
         bytes += batch.bytes;
         boot = batch.boot;
-        signals.add(batch.signal);
       }
       if (held && !full) return undefined;
       if (toSeq === fromSeq) return undefined;
-      return { fromSeq, toSeq, rows, boot, signals: [...signals], full, more };
+      return { fromSeq, toSeq, rows, boot, signals: [...signals], unknown, full, more };
     },
     [Symbol.dispose]: () => void db.close(),
   };

@@ -74,6 +74,7 @@ export function openRangeSealer(
         skipped: new Map(),
       };
       const segments: SegmentRecord[] = [];
+      skipUnknown(job);
       for (const signal of range.signals)
         for (const streamClass of classesOf(signal, job))
           segments.push(...(await writeSegments(job, signal, streamClass)));
@@ -100,6 +101,14 @@ interface Job {
   readonly boot: StoredBoot;
   readonly alarmIds: ReadonlySet<bigint>;
   readonly skipped: Map<number, SkippedBatch>;
+}
+
+/** Batches that are in no signal's rows, because what says that they are is damaged. */
+function skipUnknown({ reader, range, skipped }: Job): void {
+  for (const seq of range.unknown) {
+    const reason = `batch ${seq} of the log is not there, or of a signal that does not exist`;
+    skipped.set(seq, { seq, signal: undefined, rows: 0, ...reader.receivedAround(seq), reason });
+  }
 }
 
 function classesOf(signal: Signal, { alarmIds }: Job): StreamClass[] {

@@ -1,5 +1,5 @@
 import type { Gap } from '../../lake/model/gap.ts';
-import { classOfSignal } from '../../lake/model/stream-class.ts';
+import { classOfSignal, receivedSignals } from '../../lake/model/stream-class.ts';
 import type { SkippedBatch } from '../wal/intact-batches.ts';
 
 /** What is missing because batches were damaged in the log: one gap a signal and reason. Times are those of receipt. */
@@ -8,18 +8,26 @@ export function gapsOfSkipped(skipped: readonly SkippedBatch[]): Gap[] {
   return [...groups.values()].flatMap((batches) => {
     const [first] = batches;
     if (first === undefined) return [];
-    const { signal, reason } = first;
+    const { reason } = first;
     const rows = batches.every((batch) => batch.rows > 0)
       ? batches.reduce((sum, batch) => sum + batch.rows, 0)
       : null;
     const seqs = `${batches.length} batches of the log from seq ${first.seq} to ${batches.at(-1)?.seq}: ${reason}`;
-    return [
-      {
-        ...{ signal, class: classOfSignal(signal), kind: 'gap', reason: 'wal-damaged', rows, detail: seqs },
-        fromUs: Math.min(...batches.map(({ fromUs }) => fromUs)),
-        toUs: Math.max(...batches.map(({ toUs }) => toUs)),
-      } satisfies Gap,
-    ];
+    const may = first.signal === undefined ? receivedSignals : [first.signal];
+    return may.map((signal): Gap => {
+      const fromUs = Math.min(...batches.map((batch) => batch.fromUs));
+      const toUs = Math.max(...batches.map((batch) => batch.toUs));
+      const times = { fromUs, toUs };
+      return {
+        ...times,
+        signal,
+        class: classOfSignal(signal),
+        kind: 'gap',
+        reason: 'wal-damaged',
+        rows,
+        detail: seqs,
+      };
+    });
   });
 }
 

@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3';
+import { FirnError } from '../../lake/base/errors.ts';
 import type { ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import { alarmTest } from './alarm-streams.ts';
 import { batchCrc } from './batch-crc.ts';
@@ -88,7 +89,10 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
     run: (command) => {
       switch (command.kind) {
         case 'commitSeal':
-          write(() => segments.commitSeal(command.seal), command.gaps);
+          write(() => {
+            segments.commitSeal(command.seal);
+            if (command.seal.toSeq > lastSeq) throw beyondEnd(options.path, command.seal.toSeq, lastSeq);
+          }, command.gaps);
           returnFreePages(db);
           return undefined;
         case 'setClock':
@@ -124,6 +128,16 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
       db.close();
     },
   };
+}
+
+/** A damaged page gave a batch a place that was never given: what comes to stand there would count as sealed. */
+function beyondEnd(path: string, toSeq: number, lastSeq: number): FirnError {
+  return new FirnError({
+    code: 'corrupt',
+    operation: 'commit seal',
+    subject: path,
+    message: `a seal up to batch ${toSeq} of a log that ends with batch ${lastSeq}`,
+  });
 }
 
 function changeSegments(

@@ -8,11 +8,14 @@ const hints: Readonly<Record<string, string>> = {
   SQLITE_BUSY: 'another process writes this database: is a second gateway running on this data folder?',
 };
 
+type OwnCode = 'conflict' | 'unsupported' | 'corrupt';
+const ownCodes: readonly string[] = ['conflict', 'unsupported', 'corrupt'] satisfies OwnCode[];
+
 /** What SQLite (or our own check) said, in the terms that callers branch on. */
 export function errorDetail(operation: string, path: string, error: unknown): ErrorDetail {
-  if (error instanceof FirnError && (error.code === 'conflict' || error.code === 'unsupported')) {
+  if (error instanceof FirnError && ownCodes.includes(error.code)) {
     const { code, subject, message, hint } = error;
-    return { code, operation, subject, message, ...(hint === undefined ? {} : { hint }) };
+    return { code: code as OwnCode, operation, subject, message, ...(hint === undefined ? {} : { hint }) };
   }
   const sqlite = sqliteCode(error);
   const hint = hints[sqlite.split('_').slice(0, 2).join('_')];

@@ -16,7 +16,8 @@ export interface IntactBatch {
 /** A batch that can't become rows. */
 export interface SkippedBatch {
   readonly seq: number;
-  readonly signal: Signal;
+  /** Undefined: not known. */
+  readonly signal: Signal | undefined;
   /** Rows that are lost; 0 where it is not known. */
   readonly rows: number;
   /** When it was received: between these, as far as that is known. */

@@ -5,6 +5,7 @@ import type { MetricMetadata, Signal } from '../../lake/model/batch.ts';
 import type { ClockQuality, ManifestSegment } from '../../lake/model/manifest.ts';
 import type { Prune } from '../../lake/tables.ts';
 import { batchCrc } from './batch-crc.ts';
+import { jobKey } from './recovery/salvage.ts';
 import { floorKey } from './segment-statements.ts';
 import type { SegmentRecord } from './wal.ts';
 
@@ -172,7 +173,7 @@ export function openWalReader(path: string): WalReader {
       const text = meta.get('ship_day');
       return text === undefined ? undefined : (JSON.parse(text) as DaySpent);
     },
-    restored: (job) => Number(meta.get(`recovery:${job}`) ?? 0),
+    restored: (job) => Number(meta.get(`${jobKey}${job}`) ?? 0),
     receivedAround: (seq) => {
       const claimed = receivedAt.get({ from: seq, to: seq })?.value ?? 0;
       const before = receivedAt.get({ from: 0, to: seq - 1 })?.value ?? lastSealed.get()?.value ?? claimed;

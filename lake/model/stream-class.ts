@@ -12,5 +12,8 @@ const classes: Readonly<Record<string, StreamClass>> = {
   gaps: 'alarms',
 };
 
+/** Signals that come from outside: what is lost without a trace may have been any of them. */
+export const receivedSignals: readonly Signal[] = ['metrics', 'logs'];
+
 /** The class of a stream that no selector of `classes.alarms` matches. A signal that is not listed is the least. */
 export const classOfSignal = (signal: Signal): StreamClass => classes[signal] ?? 'logs';

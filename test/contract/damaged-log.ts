@@ -1,5 +1,6 @@
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { openRangeSealer, type SealRequest } from '../../gateway/seal/seal-range.ts';
 import { gapsOfSkipped } from '../../gateway/seal/skipped-gaps.ts';
@@ -62,11 +63,17 @@ interface Opened extends AsyncDisposable {
   seal(): Promise<void>;
 }
 
-async function open(folder: string, bootId: string): Promise<Opened> {
+async function open(folder: string, bootId: string, nowMs?: number): Promise<Opened> {
   const path = join(folder, 'wal.db');
   const boot = { bootId, clock: 'trusted' } as const;
   const startPort = (options: Parameters<typeof inThreadPort>[0]) => inThreadPort(options, noFaults);
-  const wal = await openWal({ path, clock: systemClock, boot, startPort, commitIntervalMs: 0 });
+  const wal = await openWal({
+    path,
+    clock: { ...systemClock, nowMs: () => nowMs ?? Date.now() },
+    boot,
+    startPort,
+    commitIntervalMs: 0,
+  });
   const request = (): SealRequest => ({
     ...{
       epoch: wal.epoch,
@@ -208,6 +215,49 @@ export function batchesIn(site: Site, bytes: Buffer): Set<number> {
   return found;
 }
 
+/** Runs statements on the database of a site, as damage that SQLite itself does not see. */
+export function edit(folder: string, sql: string): void {
+  const db = new Database(join(folder, 'wal.db'));
+  db.exec(sql);
+  db.close();
+}
+
+const format1Sql = `
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE batch (seq INTEGER PRIMARY KEY AUTOINCREMENT, signal TEXT NOT NULL, rows INTEGER NOT NULL,
+  received_us INTEGER NOT NULL, crc INTEGER NOT NULL, payload BLOB NOT NULL) STRICT;
+CREATE TABLE series (id INTEGER PRIMARY KEY, labels TEXT NOT NULL) STRICT;
+CREATE TABLE metadata (name TEXT PRIMARY KEY, type TEXT NOT NULL, help TEXT NOT NULL, unit TEXT NOT NULL,
+  version INTEGER NOT NULL, shipped_version INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE shipment (number INTEGER PRIMARY KEY, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,
+  sealed_us INTEGER NOT NULL, manifest TEXT NOT NULL, state TEXT NOT NULL, shipped_us INTEGER) STRICT;
+CREATE TABLE segment (path TEXT PRIMARY KEY, signal TEXT NOT NULL, day TEXT NOT NULL, shipment INTEGER,
+  tier INTEGER NOT NULL DEFAULT 0, rows INTEGER NOT NULL, bytes INTEGER NOT NULL, min_timestamp_us INTEGER NOT NULL,
+  max_timestamp_us INTEGER NOT NULL, min_name TEXT, max_name TEXT) STRICT;
+INSERT INTO meta SELECT key, value FROM new.meta WHERE key = 'epoch';
+INSERT INTO meta VALUES ('format', '1');
+INSERT INTO batch SELECT seq, signal, rows, received_us, crc32(payload), payload FROM new.batch;
+INSERT INTO series SELECT id, labels FROM new.series;
+INSERT INTO shipment SELECT row_number() OVER (ORDER BY to_seq), from_seq, to_seq, 1, '{}', 'sealed', NULL
+  FROM (SELECT DISTINCT from_seq, to_seq FROM new.segment);
+INSERT INTO segment SELECT path, s.signal, day, number, 0, rows, bytes, min_timestamp_us, max_timestamp_us, min_name,
+  max_name FROM new.segment s JOIN shipment USING (to_seq);
+UPDATE shipment SET state = 'shipped' WHERE number = 1;`;
+
+/** Puts a log of the first format, as the first version of Firn made it, in the place of the one that is there. */
+export function toFormat1(folder: string): void {
+  renameSync(join(folder, 'wal.db'), join(folder, 'new.db'));
+  rmSync(join(folder, 'wal.mark'));
+  const db = new Database(join(folder, 'wal.db'));
+  db.pragma('auto_vacuum = INCREMENTAL');
+  db.pragma('journal_mode = WAL');
+  db.function('crc32', (payload) => crc32(payload as Buffer));
+  db.exec(`ATTACH '${join(folder, 'new.db')}' AS new`);
+  db.exec(format1Sql);
+  db.close();
+  rmSync(join(folder, 'new.db'));
+}
+
 /** A piece may be cut by the end of a page: a half of it is enough. */
 function containsPart(bytes: Buffer, piece: Buffer): boolean {
   if (bytes.includes(piece)) return true;
@@ -237,6 +287,8 @@ export interface Outcome {
 let lateSeq = 9001;
 
 export interface RecoverOptions {
+  /** What the wall clock says; the real time when absent. */
+  readonly nowMs?: number;
   readonly bootId?: string;
   /** What is done before anything is received. */
   readonly work?: (wal: Wal, folder: string) => Promise<void>;
@@ -257,13 +309,13 @@ export async function finish(wal: Wal, folder: string): Promise<void> {
 
 /** Starts a gateway on the folder as often as it needs, sends one batch more, seals everything, and reads it all. */
 export async function recover(folder: string, options: RecoverOptions = {}): Promise<Outcome> {
-  const { bootId = 'boot 2', work = finish } = options;
+  const { bootId = 'boot 2', work = finish, nowMs } = options;
   const late = lateSeq++;
   const starts: string[] = [];
   const reasons: string[] = [];
   let epoch = 0;
   for (let attempt = 0; attempt < 4; attempt++) {
-    await using opened = await open(folder, bootId);
+    await using opened = await open(folder, bootId, nowMs);
     starts.push(opened.wal.start.kind);
     reasons.push(...opened.wal.start.reasons);
     await work(opened.wal, folder);

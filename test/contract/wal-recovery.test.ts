@@ -2,11 +2,13 @@ import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openWalReader } from '../../gateway/wal/reader.ts';
 import type { Wal } from '../../gateway/wal/wal.ts';
 import {
   batchesIn,
   change,
   copyOf,
+  edit,
   faultsOf,
   finish,
   makeSite,
@@ -15,6 +17,7 @@ import {
   remove,
   type Site,
   sealWithoutCommit,
+  toFormat1,
 } from './damaged-log.ts';
 
 // Whatever becomes of wal.db, wal.db-wal and wal.mark: the gateway starts, what is intact is there exactly once, what is
@@ -231,24 +234,29 @@ test('a torn tail after which nothing was acknowledged is no anomaly while the m
   expect(after.gaps.length).toBeGreaterThan(0);
 });
 
+/** A log in which nothing can be restored any more once `isDead` says so. */
+const dyingAfter = (wal: Wal, isDead: () => boolean): Wal => ({
+  ...wal,
+  get epoch() {
+    return wal.epoch;
+  },
+  restore: async (part) => {
+    if (isDead()) throw new Error('killed');
+    await wal.restore(part);
+  },
+});
+
 test('recovery that is killed after any of its steps goes on where it was', async () => {
   for (let steps = 0; ; steps++) {
     const at = copy(crashed);
     change(join(at, 'wal.db'), (bytes) => bytes.fill(0, 0, 100));
     let left = steps;
-    const dieAfter = (wal: Wal): Wal => ({
-      ...wal,
-      get epoch() {
-        return wal.epoch;
-      },
-      restore: async (part) => {
-        if (left-- <= 0) throw new Error('killed');
-        await wal.restore(part);
-      },
-    });
     const outcome = await recover(at, {
       work: async (wal, folder) => {
-        await finish(dieAfter(wal), folder);
+        await finish(
+          dyingAfter(wal, () => left-- <= 0),
+          folder,
+        );
         await finish(wal, folder);
       },
     });
@@ -259,6 +267,24 @@ test('recovery that is killed after any of its steps goes on where it was', asyn
     }
   }
 });
+
+test('a log that is damaged while the one before it is being saved', async () => {
+  for (const steps of [0, 1, 2, 3, 5, 7]) {
+    const at = copy(crashed);
+    change(join(at, 'wal.db'), (bytes) => bytes.fill(0, 0, 100));
+    let left = steps;
+    const work = async (wal: Wal, folder: string): Promise<void> =>
+      finish(
+        dyingAfter(wal, () => left-- <= 0),
+        folder,
+      );
+    await recover(at, { work });
+    change(join(at, 'wal.db'), (bytes) => bytes.fill(0, 0, 100));
+    const outcome = await recover(at);
+    expectSound(crashed, outcome, nothing, `damaged again after ${steps} steps`);
+    expect(readdirSync(join(at, 'damaged'))).toEqual([]);
+  }
+}, 60_000);
 
 test.each([
   ['nothing else', () => undefined, []],
@@ -326,6 +352,54 @@ test('what could not be read stays for a person to look at, within its limits; t
   change(join(whole, 'wal.db'), (bytes) => bytes.fill(0, 0, 100));
   await recover(whole);
   expect(readdirSync(join(whole, 'damaged'))).toEqual([]);
+});
+
+test.each([
+  ['signal', `'metrjcs'`],
+  ['rows', '-7'],
+  ['rows', '1 << 40'],
+  ['received_us', '0'],
+  ['received_us', 'received_us + (1 << 50)'],
+  ['mono_us', '1'],
+  ['boot', '77'],
+  ['crc', 'crc + 1'],
+  ['payload', 'zeroblob(length(payload))'],
+  ['seq', 'seq + 1000000'],
+] as const)('a batch says of itself: %s = %s', async (column, value) => {
+  const seqs = closed.sent.filter(({ seq }) => seq > closed.sealedSeq).map(({ seq }) => seq);
+  for (const seq of [seqs[0] ?? 0, seqs[9] ?? 0, seqs.at(-1) ?? 0]) {
+    const at = copy(closed);
+    edit(at, `UPDATE batch SET ${column} = ${value} WHERE seq = ${seq}`);
+    expectSound(closed, await recover(at), new Set([seq]), `${column} of batch ${seq}`);
+  }
+});
+
+test('batches that are not there any more are missed', async () => {
+  const at = copy(closed);
+  edit(at, 'DELETE FROM batch WHERE seq IN (21, 30, 31)');
+  expectSound(closed, await recover(at), new Set([21, 30, 31]), 'three batches are gone');
+});
+
+test('a clock that begins in 1970 does not make gaps end before they began', async () => {
+  const at = copy(crashed);
+  const mayLose = batchesIn(crashed, readFileSync(join(at, 'wal.db-wal')));
+  remove(join(at, 'wal.db-wal'));
+  expectSound(crashed, await recover(at, { nowMs: 60_000 }), mayLose, 'without -wal in 1970');
+});
+
+test('a log of the first format is carried over, and what was shipped counts as committed', async () => {
+  const at = copy(closed);
+  toFormat1(at);
+  const outcome = await recover(at);
+  expectSound(closed, outcome, nothing, 'format 1');
+  expect(outcome.gaps).toEqual([]);
+  using reader = openWalReader(join(at, 'wal.db'));
+  const segments = reader.segments('metrics').map(({ toSeq, committed }) => [toSeq, committed] as const);
+  expect(segments.filter(([toSeq]) => toSeq <= closed.sealedSeq)).toEqual([
+    [12, true],
+    [20, false],
+  ]);
+  expect(readdirSync(join(at, 'damaged'))).toEqual([]);
 });
 
 test('the checks above can fail', async () => {

@@ -1,13 +1,10 @@
 import type { Signal } from '../../../lake/model/batch.ts';
 import type { Gap } from '../../../lake/model/gap.ts';
-import { classOfSignal } from '../../../lake/model/stream-class.ts';
+import { classOfSignal, receivedSignals } from '../../../lake/model/stream-class.ts';
 import type { RecoveryRecord } from './damaged-folder.ts';
 import type { Salvaged } from './salvage.ts';
 import type { SeqRange } from './seq-set.ts';
 import type { DoubtfulBatch } from './stored-row.ts';
-
-/** Signals that come from outside: what is lost without a trace may have been any of them. */
-const receivedSignals: readonly Signal[] = ['metrics', 'logs'];
 
 /** Ranges that are told apart; beyond that, those nearest to each other are told as one. */
 const lostRangesMax = 100;

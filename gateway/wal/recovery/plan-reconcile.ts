@@ -20,6 +20,8 @@ export interface KnownSegment {
 export interface ReconcileLimits {
   /** Files of older epochs are looked at; what is of this epoch or newer is the running gateway's. */
   readonly epoch: number;
+  /** Files of epochs before this are left to another job. */
+  readonly sinceEpoch: number;
   /** The epoch that ended, and how far it was sealed for certain; undefined: the table can be trusted. */
   readonly ended: { readonly epoch: number; readonly sealedSeq: number } | undefined;
 }
@@ -42,12 +44,13 @@ export interface ReconcilePlan {
 export function planReconcile(
   files: readonly FoundFile[],
   known: readonly (KnownSegment & { readonly place: SegmentPlace })[],
-  { epoch, ended }: ReconcileLimits,
+  { epoch, sinceEpoch, ended }: ReconcileLimits,
 ): ReconcilePlan {
   const onDisk = new Set(files.map(({ path }) => path));
   const named = new Set(known.map(({ path }) => path));
-  const unknown = files.filter(({ path, place }) => !named.has(path) && place.epoch < epoch);
-  const gone = known.filter(({ path, place }) => !onDisk.has(path) && place.epoch < epoch);
+  const isOurs = ({ place }: Placed): boolean => place.epoch < epoch && place.epoch >= sinceEpoch;
+  const unknown = files.filter((file) => !named.has(file.path) && isOurs(file));
+  const gone = known.filter((segment) => !onDisk.has(segment.path) && isOurs(segment));
   if (ended === undefined)
     return { adopt: [], covered: new Map(), remove: unknown.map(pathOf), last: [], sealedSeq: 0, gone };
 

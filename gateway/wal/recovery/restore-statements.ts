@@ -4,6 +4,7 @@ import { batchCrc } from '../batch-crc.ts';
 import { segmentStatements } from '../segment-statements.ts';
 import type { AppendMessage } from '../wal-messages.ts';
 import type { RestoredBatch, RestoredPart } from './restored-part.ts';
+import { jobKey } from './salvage.ts';
 
 /** Stores a part inside the caller's transaction; returns the newest place in the log. */
 export type Restore = (part: RestoredPart, lastSeq: number) => number;
@@ -38,7 +39,7 @@ export function restoreStatements(
       release.run(sealedSeq);
       meta.set('sealed_seq', sealedSeq);
     }
-    meta.set(`recovery:${part.job}`, part.cursor);
+    meta.set(`${jobKey}${part.job}`, part.cursor);
     return seq + known.length;
   };
 }

@@ -61,6 +61,8 @@ interface RecoveryStatus {
 
 interface Work extends Required<RecoveryOptions> {
   readonly reader: WalReader;
+  /** The newest first. */
+  readonly jobs: readonly RecoveryJob[];
   readonly status: { -readonly [K in keyof RecoveryStatus]: RecoveryStatus[K] };
   readonly stop: AbortSignal;
   /** Opened when it is needed first. */
@@ -82,19 +84,22 @@ export async function startRecovery(options: RecoveryOptions): Promise<Recovery>
   const stop = new AbortController();
   const reader = openWalReader(wal.path);
   let inspector: Promise<SegmentInspector> | undefined;
-  const jobs = recoveryJobs(dataDir).filter(({ record }) => record.state === 'pending');
+  // The newest first: the log that was damaged last knows how far the work on those before it was.
+  const jobs = recoveryJobs(dataDir)
+    .filter(({ record }) => record.state === 'pending')
+    .reverse();
   const work: Work = {
-    ...{ ...recoveryDefaults, ...options, reader, stop: stop.signal },
+    ...{ ...recoveryDefaults, ...options, reader, jobs, stop: stop.signal },
     status: { jobsLeft: jobs.length, restoredBatches: 0, restoredRows: 0, adoptedFiles: 0, gapRows: 0 },
     inspector: () => {
       inspector ??= openSegmentInspector(options);
       return inspector;
     },
   };
-  await removeLeftovers(work, jobs);
+  await removeLeftovers(work);
   for (const job of jobs)
     if (!job.record.aside && reader.restored(job.name) === 0) await settleLastSeal(work, job);
-  const finished = runJobs(work, jobs).finally(async () => {
+  const finished = runJobs(work).finally(async () => {
     await (await inspector?.catch(() => undefined))?.[Symbol.asyncDispose]();
     reader[Symbol.dispose]();
   });
@@ -108,8 +113,8 @@ export async function startRecovery(options: RecoveryOptions): Promise<Recovery>
   };
 }
 
-async function runJobs(work: Work, jobs: readonly RecoveryJob[]): Promise<void> {
-  for (const job of jobs) {
+async function runJobs(work: Work): Promise<void> {
+  for (const job of work.jobs) {
     const { reasons, aside } = job.record;
     work.logger.warn('recovering from an anomaly of the log', { job: job.name, aside, reasons });
     try {
@@ -123,6 +128,7 @@ async function runJobs(work: Work, jobs: readonly RecoveryJob[]): Promise<void> 
         job: job.name,
         error: messageOf(error),
       });
+      return;
     }
   }
 }
@@ -144,8 +150,8 @@ async function runJob(work: Work, job: RecoveryJob): Promise<boolean> {
 // --- before anything else runs
 
 /** Temporary files, and segments of the running epoch whose seal or merge was not committed or that were to go. */
-async function removeLeftovers(work: Work, jobs: readonly RecoveryJob[]): Promise<void> {
-  const { dataDir, reader, logger } = work;
+async function removeLeftovers(work: Work): Promise<void> {
+  const { dataDir, reader, logger, jobs } = work;
   const { files, others } = findSegmentFiles(dataDir);
   const named = namedSegments(reader);
   const paths = new Set(named.map(({ path }) => path));
@@ -223,6 +229,7 @@ async function salvage(work: Work, job: RecoveryJob): Promise<Gap[]> {
     if (series.length + metadata.length > 0) await restore(work, job, { cursor, series, metadata });
   });
   if (survey === undefined) return [];
+  await carryOver(work, job, survey);
   // Without a mark, the log's own word counts when a file bears it out.
   const itsOwn = survey.sealedSeq;
   if (plan.last.some(({ place }) => place.toSeq === itsOwn)) plan = planFor(work, job, itsOwn);
@@ -232,6 +239,14 @@ async function salvage(work: Work, job: RecoveryJob): Promise<Gap[]> {
   await adoptFiles(work, job, plan, sealedSignals);
   const gaps = lostBatches(job.record, plan.sealedSeq, salvaged);
   return job.record.migration && salvaged.doubtful.size === 0 ? [] : gaps;
+}
+
+/** What the log that is lost had brought back of those before it. */
+async function carryOver({ jobs, reader, wal }: Work, job: RecoveryJob, survey: Survey): Promise<void> {
+  for (const { name } of jobs.slice(jobs.indexOf(job) + 1)) {
+    const cursor = survey.jobs.get(name) ?? 0;
+    if (cursor > reader.restored(name)) await wal.restore({ job: name, cursor });
+  }
 }
 
 function lastRange({ last, sealedSeq }: ReconcilePlan): SeqRange | undefined {
@@ -316,10 +331,13 @@ async function drive<R>(
 
 // --- the segment files
 
-function planFor({ dataDir, reader }: Work, job: RecoveryJob, sealedSeq: number): ReconcilePlan {
+function planFor({ dataDir, reader, jobs }: Work, job: RecoveryJob, sealedSeq: number): ReconcilePlan {
   const { files } = findSegmentFiles(dataDir);
   const ended = { epoch: job.record.oldEpoch, sealedSeq };
-  return planReconcile(files, namedSegments(reader), { epoch: job.epoch, ended });
+  // Those of the epochs before belong to the job before, if it is not done.
+  const sinceEpoch =
+    jobs.slice(jobs.indexOf(job) + 1).find(({ name }) => reader.restored(name) !== jobDone)?.epoch ?? 0;
+  return planReconcile(files, namedSegments(reader), { epoch: job.epoch, sinceEpoch, ended });
 }
 
 /** Takes over what the table does not name; `sealedSignals` of the last seal too. */

@@ -37,6 +37,8 @@ export interface Survey {
   readonly format: number;
   readonly epoch: number;
   readonly sealedSeq: number;
+  /** How far the log was with jobs of recovery of its own, by name. */
+  readonly jobs: ReadonlyMap<string, number>;
   /** Rows of intact batches in the range that was asked for, by signal. */
   readonly rowsInRange: ReadonlyMap<string, number>;
 }
@@ -45,6 +47,8 @@ const stepRowsMax = 1000;
 const stepBytesMax = 1024 * 1024;
 /** Where the second pass goes on when it is through: nowhere. */
 const allPages = Number.MAX_SAFE_INTEGER - 1;
+/** In `meta`: how far a job is. */
+export const jobKey = 'recovery:';
 const doubtfulMax = 10_000;
 /** A step ends after so many pages even if they held nothing, so that its caller can let others run. */
 const stepPagesMax = 1024;
@@ -82,11 +86,16 @@ export function* surveyDamaged(
     format: number('format'),
     epoch: number('epoch'),
     sealedSeq: number('sealed_seq'),
+    jobs: new Map(
+      [...meta].flatMap(([key, value]) =>
+        key.startsWith(jobKey) ? [[key.slice(jobKey.length), value]] : [],
+      ),
+    ),
     rowsInRange,
   };
 }
 
-const count = (text: string): number => (/^\d{1,15}$/.test(text) ? Number(text) : 0);
+const count = (text: string): number => (/^\d{1,16}$/.test(text) ? Number(text) : 0);
 
 export interface SalvageBatchesOptions {
   /** Batches that are wanted; the others are in segment files. */

@@ -318,13 +318,16 @@ function createRecorder(
   };
   const recordOf = (state: 'moving' | 'pending') => {
     const fromUs = found?.writtenUs ?? files.segmentUs ?? files.writtenUs ?? nowUs;
+    const writtenUs = (files.writtenUs ?? nowUs) + fileTimeSlackUs;
+    // Without a real-time clock it may be earlier now than it was then.
+    const endUs = nowUs > fromUs ? Math.min(nowUs, writtenUs) : writtenUs;
     return {
       ...{ state, reasons, migration: migrated !== undefined, aside: state === 'moving', fromUs },
       tailUnknown: isTailUnknown(files, note),
       oldEpoch: migrated?.epoch ?? found?.epoch ?? 0,
       sealedSeq: Math.max(migrated?.sealedSeq ?? 0, found?.sealedSeq ?? 0, note?.sealedSeq ?? 0),
       lastSeq: Math.max(migrated?.lastSeq ?? 0, found?.lastSeq ?? 0, note?.lastSeq ?? 0),
-      toUs: Math.max(fromUs, Math.min(nowUs, (files.writtenUs ?? nowUs) + fileTimeSlackUs)),
+      toUs: Math.max(fromUs, endUs),
     };
   };
   const add = (more: readonly string[]): void => {
