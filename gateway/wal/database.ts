@@ -118,9 +118,8 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
           return void write(() => undefined, command.gaps, command.part);
         case 'condemn':
           return void keepMark.condemn();
-        case 'flush':
-        case 'close':
-          return undefined;
+        default:
+          return undefined; // flush, close
       }
     },
     close: () => {
