@@ -31,7 +31,7 @@ export default defineConfig({
         test: {
           name: 'simulate',
           include: ['test/simulate/**/*.test.ts'],
-          testTimeout: 900_000,
+          testTimeout: 3_000_000,
         },
       },
     ],

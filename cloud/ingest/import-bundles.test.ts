@@ -15,6 +15,7 @@ import { openTable } from '../catalog/table.ts';
 import { type ImportOptions, type ImportResult, importBundles } from './import-bundles.ts';
 import { startIngest } from './ingest.ts';
 import { comparePositions, marksOf, origin } from './marks.ts';
+import { listQuarantine, refusedPositions } from './quarantine.ts';
 
 interface Cloud {
   readonly store: MemoryStore;
@@ -187,6 +188,10 @@ test.each(Object.entries(bad))(
       ...{ tenant, gateway: 'gw-1', epoch: 1, number: 3, manifest: folder },
       reason: expect.stringContaining(reason),
     });
+    expect((await listQuarantine(to.store, tenant, { limit: 10 })).records).toMatchObject([
+      { gateway: 'gw-1', number: 3, manifest: folder, reason: expect.stringContaining(reason) },
+    ]);
+    expect(await refusedPositions(to.store, tenant, 'gw-1', origin)).toEqual([]);
     expect(await contentsOf(join(from.path, folder))).toEqual(before);
     // Exported again it is taken, and the complaint is gone.
     await putBundle(from, shipmentsOf(3, 5));

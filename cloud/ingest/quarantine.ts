@@ -8,7 +8,7 @@ import { mapConcurrent } from '../catalog/concurrent.ts';
 import type { Arrival } from './inbox.ts';
 import { comparePositions, type Position } from './marks.ts';
 
-/** A shipment that was refused, as it is stored and shown. */
+/** A shipment that was refused, or a bundle of them on a stick (quarantine-bundle.ts), as it is stored and shown. */
 export type QuarantineRecord = z.infer<typeof recordSchema>;
 
 const recordSchema = z.object({
@@ -17,7 +17,10 @@ const recordSchema = z.object({
   gateway: z.string(),
   epoch: z.number().int(),
   number: z.number().int(),
-  /** Key of the manifest; it and the segments stay in the inbox, so that they can be looked at and sent again. */
+  /**
+   * Key of the manifest; it and the segments stay in the inbox, so that they can be looked at and sent again. Of a bundle
+   * its folder, which stays on the stick; `number` is its first shipment.
+   */
   manifest: z.string(),
   reason: z.string(),
   refusedUs: z.number().int(),
@@ -113,7 +116,7 @@ export async function listQuarantine(
   const prefix = quarantinePrefix(tenant) + (gateway === undefined ? '' : `${gateway}/`);
   const found: { key: string; position: Position }[] = [];
   for await (const { key } of store.list(prefix, { limit: recordsListedMax })) {
-    const match = /\/(\d{12})-(\d{16})\.json$/.exec(key);
+    const match = /\/(?:bundle-)?(\d{12})-(\d{16})(?:-\d+)?\.json$/.exec(key);
     if (match) found.push({ key, position: { epoch: Number(match[1]), number: Number(match[2]) } });
   }
   found.sort((a, b) => comparePositions(b.position, a.position));

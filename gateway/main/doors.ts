@@ -58,7 +58,7 @@ export async function openDoors(
   app.get('/api/v1/firn/status', (c) =>
     c.json({ ...ids, counters: counters(), ...statusOf(storage, gatewayClock) }),
   );
-  app.route('/', await openExport(config, clock, logger, storage, stack));
+  app.route('/', await openExport(config, gatewayClock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
   const { dataDir, health } = config;
   const { cardTotalBytesWritten } = config.disk;

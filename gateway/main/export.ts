@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Hono } from 'hono';
-import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import { openLocalSource } from '../ship/export/bundle-source.ts';
 import { readExported } from '../ship/export/export-state.ts';
@@ -13,7 +13,7 @@ import type { Storage } from './storage.ts';
 /** What `firn ship` asks of a gateway that runs. */
 export async function openExport(
   config: GatewayConfig,
-  clock: Clock,
+  { clock, notBefore }: GatewayClock,
   logger: Logger,
   storage: Storage,
   stack: AsyncDisposableStack,
@@ -21,7 +21,12 @@ export async function openExport(
   const { dataDir, ship } = config;
   const { ids, wal, sealer, merger, claims } = storage;
   const shared = { ...ids, wal, dataDir, clock, logger, claims };
-  const ledger = stack.use(openWalLedger({ ...shared, sealNow: sealer.sealNow, consolidate: merger.runNow }));
+  const ledger = stack.use(
+    openWalLedger({
+      ...{ ...shared, onReceipt: notBefore },
+      ...{ sealNow: sealer.sealNow, consolidate: merger.runNow },
+    }),
+  );
   const source = await openLocalSource({ ...shared, ledger });
   const status = async () => {
     const nowUs = Math.round(clock.nowMs() * 1000);

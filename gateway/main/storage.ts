@@ -113,7 +113,7 @@ function condemnOnce(logger: Logger, onDamage: () => void): (wal: Wal, error: un
   };
 }
 
-async function openLog(
+export async function openLog(
   config: GatewayConfig,
   walPath: string,
   gatewayClock: GatewayClock,

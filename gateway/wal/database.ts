@@ -120,9 +120,8 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
           return undefined;
         case 'condemn':
           return void keepMark.condemn();
-        case 'flush':
-        case 'close':
-          return undefined;
+        default:
+          return undefined; // flush, close
       }
     },
     close: () => {

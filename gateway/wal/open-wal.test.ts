@@ -247,6 +247,7 @@ test('a shipment that was never put can go without a segment', async () => {
 test('segments are pruned by time and name, replaced and removed', async () => {
   await using wal = await open();
   using reader = openWalReader(wal.path);
+  await wal.append(batchOf([1]));
   const segments = [segment('a'), segment('b', { minTimestampUs: 30, maxTimestampUs: 40, minName: 'x' })];
   await wal.commitSeal({ fromSeq: 0, toSeq: 1, segments });
   const found = (prune: object): string[] => reader.segments('metrics', prune).map(({ path }) => path);

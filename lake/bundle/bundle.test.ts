@@ -278,7 +278,7 @@ function pulledOut(
     write: call(stick.write, (name) => stick.write(name, [randomBytes(10)])),
     rename: call(stick.rename),
     syncFolder: call(stick.syncFolder),
-    remove: call(stick.remove),
+    remove: call(stick.remove, (name) => stick.remove(`${name}/segments`)),
   };
 }
 

@@ -36,8 +36,6 @@ export async function writeBundle(
   const { index, indexText, signature, manifests } = draft;
   const folder = bundleFolder(index);
   const at = (name: string): string => `${folder}/${name}`;
-  // The index first: without it, a removal that is cut short leaves nothing that looks whole.
-  await stick.remove(at(indexName));
   await stick.remove(folder);
   for (const name of bundleFolders) await stick.makeFolder(at(name));
   for (const [number, text] of manifests.entries())

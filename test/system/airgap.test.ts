@@ -1,5 +1,5 @@
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { call, type Part, readKey, run, runFirn, startPart, temporaryFolder } from '../harness/firn.ts';
@@ -64,12 +64,24 @@ async function counted(): Promise<unknown> {
   const { rows } = (await answer.json()) as { rows: unknown[][] };
   return rows[0];
 }
+/** What the cloud says that it has refused. */
+async function quarantined(): Promise<unknown[]> {
+  const answer = await call(`http://127.0.0.1:${cloud.port('cloudHttp')}/api/v1/firn/quarantine`, key);
+  return ((await answer.json()) as { data: { refused: unknown[] } }).data.refused;
+}
 const allOnce = (): unknown[] => [published, published, 0, published - 1];
 
 const localFiles = (): string[] => {
   const entries = readdirSync(join(gatewayDir, 'segments'), { recursive: true, withFileTypes: true });
   return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
 };
+/** Names of the segments in all bundles. */
+const exportedFiles = (): string[] =>
+  bundles().flatMap((folder) => {
+    const index = readFileSync(join(stick.path, folder, 'bundle.json'), 'utf8');
+    const { segments } = JSON.parse(index) as { segments: { key: string }[] };
+    return segments.map(({ key: name }) => basename(name));
+  });
 const bundles = (): string[] => readdirSync(stick.path).filter((name) => name.startsWith('firn_'));
 
 test('a stick from a gateway that nobody knows is refused with the command that makes it known', async () => {
@@ -82,6 +94,9 @@ test('a stick from a gateway that nobody knows is refused with the command that 
   expect(refused.stderr).toMatch(
     /^firn_demo_gateway-1_\S+: refused: no key is trusted for gateway gateway-1 of tenant demo\n/,
   );
+  expect(await quarantined()).toMatchObject([
+    { gateway: 'gateway-1', number: 1, reason: expect.stringContaining('no key is trusted') },
+  ]);
   expect(refused.stderr).toContain('`firn ship trust --tenant demo --gateway gateway-1 PUBKEY_FILE`');
   const pubkey = join(folder.path, 'gateway.pem');
   writeFileSync(pubkey, (await ship('key', ...gatewayFlags)).stdout);
@@ -112,8 +127,9 @@ test('what is imported beside a cloud that runs is there once, however often it 
 });
 
 test('a receipt of an unknown or forged hand frees nothing; the trusted one frees the disk', async () => {
-  const before = localFiles();
+  const before = exportedFiles();
   expect(before.length).toBeGreaterThan(0);
+  expect(localFiles()).toEqual(expect.arrayContaining(before));
   const unknown = await exportTo(...overHttp());
   expect(unknown.code).toBe(1);
   expect(unknown.stderr).toContain('this gateway trusts no cloud yet');
@@ -181,6 +197,9 @@ test('a damaged bundle is refused and the others on the stick go on; the network
   expect(imported.code).toBe(1);
   expect(imported.stdout).toContain(`${good}: committed`);
   expect(imported.stderr).toContain(`${bad}: refused: it is damaged: segments/000001.parquet`);
+  expect(await quarantined()).toMatchObject([
+    { manifest: bad, reason: expect.stringContaining('it is damaged') },
+  ]);
   await gateway.stop();
   const store = ['--store-kind', 'directory', '--store-path', join(folder.path, 'lake')];
   gateway = await startPart('gateway', [...gatewayFlags, ...store]);

@@ -28,6 +28,8 @@ export interface WalLedgerOptions {
   readonly sealNow: () => Promise<void>;
   /** Makes few large files of many small ones that wait. */
   readonly consolidate?: (filesMin: number) => Promise<void>;
+  /** Called with the time in each receipt: to a gateway without a clock it says how late it is at least. */
+  readonly onReceipt?: (cloudUs: number) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -109,7 +111,11 @@ export function openWalLedger(options: WalLedgerOptions): ExportLedger & Disposa
       logger.error('a damaged segment can not be exported; its rows are lost', { path: segment.path, rows });
       return rows;
     },
-    applyReceipt: (receipt) => recordReceipt({ wal, logger, gateway, backlog }, receipt),
+    applyReceipt: async (receipt) => {
+      const outcome = await recordReceipt({ wal, logger, gateway, backlog }, receipt);
+      options.onReceipt?.(receipt.cloudUs);
+      return outcome;
+    },
     [Symbol.dispose]: () => {
       composer[Symbol.dispose]();
       backlog[Symbol.dispose]();
