@@ -53,7 +53,13 @@ async function start(): Promise<{ kind: string; acceptedMs: number; memoryBytes:
   const began = performance.now();
   await using wal = await openWal({ path, clock: systemClock });
   const logger = createLogger('silent');
-  await using recovery = await startRecovery({ ...identity, wal, dataDir: folder, clock: systemClock, logger });
+  await using recovery = await startRecovery({
+    ...identity,
+    wal,
+    dataDir: folder,
+    clock: systemClock,
+    logger,
+  });
   await wal.append(metricsBatch([[1n, 1n, 1n]]));
   const acceptedMs = performance.now() - began;
   // What goes on in the background gets its time, too.
