@@ -76,7 +76,8 @@ async function loadSeries(connection: DuckDBConnection, { signal, labelsOf }: Se
 
 /** DuckDB says that its memory is full in words only. */
 export function memoryLimit(error: unknown, operation: string, bytesMax: number): unknown {
-  if (error instanceof FirnError || !/^Out of Memory|failed to pin block/i.test(messageOf(error))) return error;
+  if (error instanceof FirnError || !/^Out of Memory|failed to pin block/i.test(messageOf(error)))
+    return error;
   return new FirnError({
     code: 'limit',
     operation,
