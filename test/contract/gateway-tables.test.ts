@@ -27,7 +27,16 @@ import { tableSchemas } from '../../lake/schema/tables.ts';
 import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
 import type { Prune, TableView } from '../../lake/tables.ts';
 import { makeOld } from './old-files.ts';
-import { gapsBatch, logsBatch, type MetricRow, metricsBatch, rollupsBatch, seriesOf } from './rows.ts';
+import {
+  eventsBatch,
+  gapsBatch,
+  logsBatch,
+  type MetricRow,
+  metricsBatch,
+  rollupsBatch,
+  seriesOf,
+  spansBatch,
+} from './rows.ts';
 
 // The tables port of the gateway, against the sealer and the merger that work below it.
 
@@ -137,6 +146,8 @@ async function valuesNow(prune: Prune = {}): Promise<number[]> {
 const oneRow: Readonly<Record<Signal, Batch>> = {
   metrics: metricsBatch([[1n, noonUs, 0n]]),
   logs: logsBatch([[1n, noonUs * 1000n, '', null, null]]),
+  spans: spansBatch([['press', noonUs * 1000n, 5n, null]]),
+  events: eventsBatch([['door', noonUs * 1000n, null]]),
   metrics_1m: rollupsBatch([[1n, noonUs, 0n, 1n]]),
   gaps: gapsBatch([[noonUs, noonUs, 'test', null, null]]),
 };

@@ -9,7 +9,16 @@ import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import { segmentWriterContract } from './parquet.ts';
-import { gapsBatch, logsBatch, type MetricRow, metricsBatch, rollupsBatch, seriesOf } from './rows.ts';
+import {
+  eventsBatch,
+  gapsBatch,
+  logsBatch,
+  type MetricRow,
+  metricsBatch,
+  rollupsBatch,
+  seriesOf,
+  spansBatch,
+} from './rows.ts';
 
 segmentWriterContract('duckdb', () => openDuckdbWriter());
 segmentWriterContract('parquetjs', async () => openParquetjsWriter());
@@ -86,6 +95,14 @@ test.each(signals)(
         [2n, at, 0n, 'device-past', at - 1n],
       ]),
       logs: logsBatch([[1n, at * 1000n, 'a', null, 'info', 'device-future', at + 1n]]),
+      spans: spansBatch([
+        ['b', at * 1000n, 1n, null],
+        ['a', at * 1000n + 1n, 2n, 'x'],
+      ]),
+      events: eventsBatch([
+        ['b', at * 1000n, 'x'],
+        ['a', at * 1000n + 1n, null],
+      ]),
       metrics_1m: rollupsBatch([
         [1n, at, 0x7ff0000000000002n, 3n],
         [2n, at, -(2n ** 63n), 60n],

@@ -1,9 +1,11 @@
 import type {
+  EventsBatch,
   GapsBatch,
   LogsBatch,
   MetricsBatch,
   RollupsBatch,
   SeriesEntry,
+  SpansBatch,
 } from '../../lake/model/batch.ts';
 
 /** `quality` and `device` are null where they are left out. */
@@ -23,6 +25,14 @@ export type LogRow = readonly [
   quality?: string | null,
   device?: bigint | null,
 ];
+/** `optional` stands in every column that may be null. */
+export type SpanRow = readonly [
+  service: string,
+  startNs: bigint,
+  durationNs: bigint,
+  optional: string | null,
+];
+export type EventRow = readonly [name: string, timestampNs: bigint, optional: string | null];
 /** The bits of min, max, sum and last follow from those of one value. */
 export type RollupRow = readonly [series: bigint, timestampUs: bigint, valueBits: bigint, count: bigint];
 export type GapRow = readonly [
@@ -89,6 +99,53 @@ export function logsBatch(rows: readonly LogRow[]): LogsBatch {
       rows.map(([, , , , , quality]) => quality),
       rows.map(([, , , , , , device]) => device),
     ),
+  };
+}
+
+export function spansBatch(rows: readonly SpanRow[]): SpansBatch {
+  const optional = rows.map(([, , , text]) => text);
+  return {
+    signal: 'spans',
+    rows: rows.length,
+    service: rows.map(([service]) => service),
+    startNs: BigInt64Array.from(rows, ([, ns]) => ns),
+    durationNs: BigInt64Array.from(rows, ([, , ns]) => ns),
+    traceId: rows.map(() => 'ab'),
+    spanId: rows.map(() => 'cd'),
+    name: rows.map(() => 'GET'),
+    kind: rows.map(() => 'server'),
+    status: rows.map(() => 'ok'),
+    attributesJson: rows.map(() => '{}'),
+    resourceJson: rows.map(() => '{}'),
+    ...(optional.some((text) => text !== null) && {
+      parentSpanId: optional,
+      statusMessage: optional,
+      traceState: optional,
+      scopeJson: optional,
+      eventsJson: optional,
+      linksJson: optional,
+    }),
+    series: [],
+  };
+}
+
+export function eventsBatch(rows: readonly EventRow[]): EventsBatch {
+  const optional = rows.map(([, , text]) => text);
+  return {
+    signal: 'events',
+    rows: rows.length,
+    name: rows.map(([name]) => name),
+    timestampNs: BigInt64Array.from(rows, ([, ns]) => ns),
+    attributesJson: rows.map(() => '{}'),
+    resourceJson: rows.map(() => '{}'),
+    source: rows.map(() => 'press'),
+    ...(optional.some((text) => text !== null) && {
+      body: optional,
+      severity: optional,
+      traceId: optional,
+      spanId: optional,
+    }),
+    series: [],
   };
 }
 

@@ -90,7 +90,9 @@ function rowsOf(batch: Batch): SimulatedRow[] {
         timestampUs: Number(batch.fromUs[row]),
       }));
     case 'metrics_1m':
-      throw new Error('nothing makes rollups here');
+    case 'spans':
+    case 'events':
+      throw new Error(`nothing makes ${batch.signal} here`);
   }
 }
 
