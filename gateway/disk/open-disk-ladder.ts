@@ -35,7 +35,7 @@ export interface OpenDiskLadderOptions extends DiskLimits, Partial<LadderSetting
 
 export interface OpenDiskLadder extends DiskLadder {
   /** `Wal.append` for what comes from outside: refused with `unavailable` while there is no room. */
-  append(batch: Batch): Promise<void>;
+  append(...batches: readonly Batch[]): Promise<void>;
 }
 
 /** The ladder over the gateway's log and files. Measures once before it resolves, so that a full disk is known at once. */
@@ -81,9 +81,9 @@ export async function openDiskLadder(options: OpenDiskLadderOptions): Promise<Op
   });
   return {
     ...ladder,
-    append: async (batch) => {
-      ladder.guard.admit(bytesOf(batch));
-      await wal.append(batch);
+    append: async (...batches) => {
+      ladder.guard.admit(batches.reduce((sum, batch) => sum + bytesOf(batch), 0));
+      await wal.append(...batches);
     },
     [Symbol.asyncDispose]: async () => {
       await ladder[Symbol.asyncDispose]();

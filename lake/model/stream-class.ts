@@ -7,6 +7,7 @@ export type StreamClass = (typeof streamClasses)[number];
 const classes: Readonly<Record<string, StreamClass>> = {
   metrics: 'metrics',
   metrics_1m: 'metrics',
+  exemplars: 'metrics',
   logs: 'logs',
   spans: 'logs',
   events: 'logs',
@@ -15,7 +16,7 @@ const classes: Readonly<Record<string, StreamClass>> = {
 };
 
 /** Signals that come from outside: what is lost without a trace may have been any of them. */
-export const receivedSignals: readonly Signal[] = ['metrics', 'logs', 'spans', 'events'];
+export const receivedSignals: readonly Signal[] = ['metrics', 'logs', 'exemplars', 'spans', 'events'];
 
 /** The class of a stream that no selector of `classes.alarms` matches. A signal that is not listed is the least. */
 export const classOfSignal = (signal: Signal): StreamClass => classes[signal] ?? 'logs';

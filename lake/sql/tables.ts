@@ -13,6 +13,7 @@ export const columnAliases: Readonly<Record<Signal, Readonly<Record<string, stri
   events: { time: 'timestamp' },
   metrics_1m: { __name__: 'name', time: 'timestamp' },
   gaps: { time: 'timestamp', timeend: 'end_timestamp' },
+  exemplars: { __name__: 'name', time: 'timestamp' },
 };
 
 /** Text columns that hold JSON, and are JSON in SQL. */
@@ -23,6 +24,8 @@ export const jsonColumns: ReadonlySet<string> = new Set([
   'scope',
   'events',
   'links',
+  'histogram',
+  'exemplar_labels',
 ]);
 
 /** What stands in a FROM clause for a table whose rows `from` yields. */

@@ -29,6 +29,7 @@ import type { Prune, TableView } from '../../lake/tables.ts';
 import { makeOld } from './old-files.ts';
 import {
   eventsBatch,
+  exemplarsBatch,
   gapsBatch,
   logsBatch,
   type MetricRow,
@@ -150,6 +151,7 @@ const oneRow: Readonly<Record<Signal, Batch>> = {
   events: eventsBatch([['door', noonUs * 1000n, null]]),
   metrics_1m: rollupsBatch([[1n, noonUs, 0n, 1n]]),
   gaps: gapsBatch([[noonUs, noonUs, 'test', null, null]]),
+  exemplars: exemplarsBatch([[1n, noonUs, 0n, null]]),
 };
 
 test.each(signals)('%s: the columns of the schema, from nothing, tail, files, and both', async (table) => {
@@ -203,11 +205,18 @@ test('a row is the same in the tail, in its segment and after a merge', async ()
   await house.wal.append(logsBatch([[1n, -1n, 'a\0b', null, 'warn']]));
   await house.wal.append(logsBatch([[2n, noonUs * 1000n + 1n, '', '{}', null, 'device-past', 0n]]));
   await house.wal.append(metricsBatch([[1n, noonUs + 1n, 0n, 'device-future', 2n ** 60n]]));
+  await house.wal.append(
+    metricsBatch([
+      [1n, noonUs + 2n, 0x7ff8000000000000n, null, null, '{"schema":0}', noonUs - 9n],
+      [1n, noonUs + 3n, 0x7ff0000000000002n, null, null, '{"schema":1}', null],
+    ]),
+    exemplarsBatch([[1n, noonUs, 0n, 'ab']]),
+  );
   await house.wal.append(rollupsBatch([[1n, noonUs, 0x7ff0000000000002n, 3n]]));
   await house.wal.append(gapsBatch([[noonUs, noonUs + dayUs, 'disk-full', null, 'sda']]));
   await house.wal.append(gapsBatch([[noonUs - 1n, noonUs, 'disk-full', 5n, null]]));
   const inTail = await allRows();
-  expect(inTail.length).toBe(46);
+  expect(inTail.length).toBe(49);
   expect(inTail[0]).toContain(JSON.stringify(seriesOf(1n)).slice(1, -1));
   await house.sealer.sealNow();
   expect(await allRows()).toEqual(inTail);

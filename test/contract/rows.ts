@@ -1,5 +1,6 @@
 import type {
   EventsBatch,
+  ExemplarsBatch,
   GapsBatch,
   LogsBatch,
   MetricsBatch,
@@ -15,6 +16,8 @@ export type MetricRow = readonly [
   valueBits: bigint,
   quality?: string | null,
   device?: bigint | null,
+  histogram?: string | null,
+  startUs?: bigint | null,
 ];
 export type LogRow = readonly [
   stream: bigint,
@@ -35,6 +38,13 @@ export type SpanRow = readonly [
 export type EventRow = readonly [name: string, timestampNs: bigint, optional: string | null];
 /** The bits of min, max, sum and last follow from those of one value. */
 export type RollupRow = readonly [series: bigint, timestampUs: bigint, valueBits: bigint, count: bigint];
+/** The trace's id is the exemplar's label too. */
+export type ExemplarRow = readonly [
+  series: bigint,
+  timestampUs: bigint,
+  valueBits: bigint,
+  trace: string | null,
+];
 export type GapRow = readonly [
   fromUs: bigint,
   toUs: bigint,
@@ -57,14 +67,18 @@ const entriesOf = (rows: readonly (readonly [bigint, ...unknown[]])[]): SeriesEn
 const doubles = (bits: readonly bigint[]): Float64Array => new Float64Array(BigInt64Array.from(bits).buffer);
 
 /** A column is left out when all of it is null, as receivers do. */
+function columnsOf<F extends string, T>(field: F, values: readonly (T | null | undefined)[]) {
+  const some = values.some((value) => value != null);
+  return (some ? { [field]: values.map((value) => value ?? null) } : {}) as {
+    readonly [K in F]?: (T | null)[];
+  };
+}
+
 function qualityOf(
   qualities: readonly (string | null | undefined)[],
   devices: readonly (bigint | null | undefined)[],
 ): Pick<MetricsBatch, 'quality' | 'deviceTimestampUs'> {
-  return {
-    ...(qualities.some((quality) => quality != null) && { quality: qualities.map((value) => value ?? null) }),
-    ...(devices.some((us) => us != null) && { deviceTimestampUs: devices.map((value) => value ?? null) }),
-  };
+  return { ...columnsOf('quality', qualities), ...columnsOf('deviceTimestampUs', devices) };
 }
 
 export function metricsBatch(rows: readonly MetricRow[]): MetricsBatch {
@@ -79,6 +93,14 @@ export function metricsBatch(rows: readonly MetricRow[]): MetricsBatch {
     ...qualityOf(
       rows.map(([, , , quality]) => quality),
       rows.map(([, , , , device]) => device),
+    ),
+    ...columnsOf(
+      'histogram',
+      rows.map((row) => row[5]),
+    ),
+    ...columnsOf(
+      'startTimestampUs',
+      rows.map((row) => row[6]),
     ),
   };
 }
@@ -185,3 +207,22 @@ export function gapsBatch(rows: readonly GapRow[]): GapsBatch {
     series: [],
   };
 }
+
+export function exemplarsBatch(rows: readonly ExemplarRow[]): ExemplarsBatch {
+  return {
+    signal: 'exemplars',
+    rows: rows.length,
+    seriesId: BigInt64Array.from(rows, ([id]) => id),
+    timestampUs: BigInt64Array.from(rows, ([, us]) => us),
+    value: doubles(rows.map(([, , bits]) => bits)),
+    exemplarLabels: rows.map(([, , , trace]) => exemplarLabels(trace)),
+    ...columnsOf(
+      'traceId',
+      rows.map(([, , , trace]) => trace),
+    ),
+    series: entriesOf(rows),
+  };
+}
+
+export const exemplarLabels = (trace: string | null): string =>
+  JSON.stringify(trace === null ? {} : { trace_id: trace });

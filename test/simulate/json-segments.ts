@@ -92,6 +92,7 @@ function rowsOf(batch: Batch): SimulatedRow[] {
     case 'metrics_1m':
     case 'spans':
     case 'events':
+    case 'exemplars':
       throw new Error(`nothing makes ${batch.signal} here`);
   }
 }
