@@ -23,6 +23,7 @@ import { createLogger } from '../../lake/base/log.ts';
 import { type Batch, type Signal, signals } from '../../lake/model/batch.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { hashFile } from '../../lake/parquet/durable-file.ts';
+import { duckdbTypes } from '../../lake/schema/duckdb-types.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
 import type { Prune, TableView } from '../../lake/tables.ts';
@@ -160,13 +161,8 @@ test.each(signals)('%s: the columns of the schema, from nothing, tail, files, an
     const described = await house.connection.runAndReadAll(`DESCRIBE SELECT * FROM ${view.from}`);
     return described.getRows().map(([name, type]) => [name, type]);
   };
-  const duckdbTypes = {
-    long: 'BIGINT',
-    double: 'DOUBLE',
-    string: 'VARCHAR',
-    timestamptz: 'TIMESTAMP WITH TIME ZONE',
-  };
-  const expected = tableSchemas[table].columns.map(({ name, type }) => [name, duckdbTypes[type]]);
+  const fullName = (type: string): string => type.replace('TZ', ' WITH TIME ZONE');
+  const expected = tableSchemas[table].columns.map(({ name, type }) => [name, fullName(duckdbTypes[type])]);
   const append = () => house.wal.append(oneRow[table]);
   expect(await columnTypes()).toEqual(expected);
   await append();
