@@ -20,7 +20,7 @@ import { openWalReader } from '../../gateway/wal/reader.ts';
 import type { Wal } from '../../gateway/wal/wal.ts';
 import { systemClock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
-import { type Batch, type Signal, signals } from '../../lake/model/batch.ts';
+import { signals } from '../../lake/model/batch.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { hashFile } from '../../lake/parquet/durable-file.ts';
 import { duckdbTypes } from '../../lake/schema/duckdb-types.ts';
@@ -29,15 +29,14 @@ import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
 import type { Prune, TableView } from '../../lake/tables.ts';
 import { makeOld } from './old-files.ts';
 import {
-  eventsBatch,
   exemplarsBatch,
   gapsBatch,
   logsBatch,
   type MetricRow,
   metricsBatch,
+  oneRow,
   rollupsBatch,
   seriesOf,
-  spansBatch,
 } from './rows.ts';
 
 // The tables port of the gateway, against the sealer and the merger that work below it.
@@ -145,16 +144,6 @@ async function valuesNow(prune: Prune = {}): Promise<number[]> {
   return valuesIn(view);
 }
 
-const oneRow: Readonly<Record<Signal, Batch>> = {
-  metrics: metricsBatch([[1n, noonUs, 0n]]),
-  logs: logsBatch([[1n, noonUs * 1000n, '', null, null]]),
-  spans: spansBatch([['press', noonUs * 1000n, 5n, null]]),
-  events: eventsBatch([['door', noonUs * 1000n, null]]),
-  metrics_1m: rollupsBatch([[1n, noonUs, 0n, 1n]]),
-  gaps: gapsBatch([[noonUs, noonUs, 'test', null, null]]),
-  exemplars: exemplarsBatch([[1n, noonUs, 0n, null]]),
-};
-
 test.each(signals)('%s: the columns of the schema, from nothing, tail, files, and both', async (table) => {
   const columnTypes = async (): Promise<unknown[]> => {
     await using view = await house.tables.open(table, {});
@@ -163,7 +152,7 @@ test.each(signals)('%s: the columns of the schema, from nothing, tail, files, an
   };
   const fullName = (type: string): string => type.replace('TZ', ' WITH TIME ZONE');
   const expected = tableSchemas[table].columns.map(({ name, type }) => [name, fullName(duckdbTypes[type])]);
-  const append = () => house.wal.append(oneRow[table]);
+  const append = () => house.wal.append(oneRow(noonUs)[table]);
   expect(await columnTypes()).toEqual(expected);
   await append();
   expect(await columnTypes()).toEqual(expected);

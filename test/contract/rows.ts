@@ -1,4 +1,5 @@
 import type {
+  Batch,
   EventsBatch,
   ExemplarsBatch,
   GapsBatch,
@@ -6,6 +7,7 @@ import type {
   MetricsBatch,
   RollupsBatch,
   SeriesEntry,
+  Signal,
   SpansBatch,
 } from '../../lake/model/batch.ts';
 
@@ -226,3 +228,14 @@ export function exemplarsBatch(rows: readonly ExemplarRow[]): ExemplarsBatch {
 
 export const exemplarLabels = (trace: string | null): string =>
   JSON.stringify(trace === null ? {} : { trace_id: trace });
+
+/** A batch of one row of each signal. */
+export const oneRow = (us: bigint): Readonly<Record<Signal, Batch>> => ({
+  metrics: metricsBatch([[1n, us, 0n]]),
+  logs: logsBatch([[1n, us * 1000n, '', null, null]]),
+  spans: spansBatch([['press', us * 1000n, 5n, null]]),
+  events: eventsBatch([['door', us * 1000n, null]]),
+  metrics_1m: rollupsBatch([[1n, us, 0n, 1n]]),
+  gaps: gapsBatch([[us, us, 'test', null, null]]),
+  exemplars: exemplarsBatch([[1n, us, 0n, null]]),
+});
