@@ -70,19 +70,10 @@ const createGeneration = (): Generation => ({
 
 const sizeOf = ({ byBytes, byKey }: Generation): number => byBytes.size + byKey.size;
 
-export function createSeriesCache(options: SeriesCacheOptions): SeriesCache {
-  const {
-    identity,
-    cachedSeriesMax,
-    cachedKeyBytesMax,
-    guard = noGuard,
-    limits = labelLimits,
-  } = { ...seriesCacheDefaults, ...options };
-  let young = createGeneration();
-  let old = createGeneration();
+/** From labels to series: one object a series while it is in no durable batch. */
+function createResolver(pendingMax: number, guard: SeriesGuard) {
   /** Series that are in no durable batch yet; the same object under all of its keys. */
   const pending = new Map<bigint, CachedSeries>();
-
   const resolve = (labels: Labels): CachedSeries => {
     const text = labelsJson(labels);
     const id = seriesId(text);
@@ -90,7 +81,7 @@ export function createSeriesCache(options: SeriesCacheOptions): SeriesCache {
     if (known !== undefined) return known;
     // While nothing becomes durable (a full disk) this map must not grow without bound either. Series that leave it
     // stay pending and go with each of their batches, which does no harm.
-    if (pending.size >= cachedSeriesMax) pending.clear();
+    if (pending.size >= pendingMax) pending.clear();
     const series = {
       idLow: Number(BigInt.asIntN(32, id)),
       idHigh: Number(id >> 32n),
@@ -106,15 +97,35 @@ export function createSeriesCache(options: SeriesCacheOptions): SeriesCache {
     series.turn = guard.turn;
     return series;
   };
-  const resolveNew = (labels: Labels): CachedSeries => {
-    const series = resolve(labels);
-    try {
-      return admitted(series);
-    } catch (error) {
-      pending.delete(series.pending?.id ?? 0n);
-      throw error;
-    }
+  return {
+    resolve,
+    admitted,
+    resolveAdmitted: (labels: Labels): CachedSeries => {
+      const series = resolve(labels);
+      try {
+        return admitted(series);
+      } catch (error) {
+        pending.delete(series.pending?.id ?? 0n);
+        throw error;
+      }
+    },
+    markDurable: (entries: readonly SeriesEntry[]): void => {
+      for (const { id } of entries) {
+        const series = pending.get(id);
+        if (series === undefined) continue;
+        series.pending = undefined;
+        pending.delete(id);
+      }
+    },
   };
+}
+
+export function createSeriesCache(options: SeriesCacheOptions): SeriesCache {
+  const { identity, cachedSeriesMax, cachedKeyBytesMax } = { ...seriesCacheDefaults, ...options };
+  const { guard = noGuard, limits = labelLimits } = options;
+  const { resolve, admitted, resolveAdmitted, markDurable } = createResolver(cachedSeriesMax, guard);
+  let young = createGeneration();
+  let old = createGeneration();
 
   const makeRoom = (keyBytes: number): void => {
     const used = young.byBytes.keyBytes + young.keyCharacters;
@@ -122,7 +133,6 @@ export function createSeriesCache(options: SeriesCacheOptions): SeriesCache {
     old = young;
     young = createGeneration();
   };
-
   const remember = (bytes: Uint8Array, start: number, end: number, series: CachedSeries): CachedSeries => {
     makeRoom(end - start);
     young.byBytesSeries[young.byBytes.insert(bytes, start, end)] = series;
@@ -145,7 +155,7 @@ export function createSeriesCache(options: SeriesCacheOptions): SeriesCache {
     },
     add: (bytes, start, end, labels) => {
       checkLabelLimits(labels, limits);
-      return remember(bytes, start, end, resolveNew(withIdentity(labels, identity)));
+      return remember(bytes, start, end, resolveAdmitted(withIdentity(labels, identity)));
     },
     ofKey: (key, labels, own) => {
       const known = young.byKey.get(key) ?? old.byKey.get(key);
@@ -153,19 +163,12 @@ export function createSeriesCache(options: SeriesCacheOptions): SeriesCache {
         const given = labels();
         checkLabelLimits(given, limits);
         const all = canonicalLabels([...identity, ...given]);
-        return rememberKey(key, own === undefined ? resolveNew(all) : resolve(all));
+        return rememberKey(key, own === undefined ? resolveAdmitted(all) : resolve(all));
       }
       if (own === undefined) admitted(known);
       return young.byKey.has(key) ? known : rememberKey(key, known);
     },
-    markDurable: (entries) => {
-      for (const { id } of entries) {
-        const series = pending.get(id);
-        if (series === undefined) continue;
-        series.pending = undefined;
-        pending.delete(id);
-      }
-    },
+    markDurable,
     get size() {
       return sizeOf(young) + sizeOf(old);
     },

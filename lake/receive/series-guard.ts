@@ -13,7 +13,7 @@ export interface SeriesGuard {
   counts(): SeriesCounts;
 }
 
-export interface SeriesCounts {
+interface SeriesCounts {
   readonly active: number;
   /** Series that became active, and refusals, since the start. */
   readonly admitted: number;

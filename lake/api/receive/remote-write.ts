@@ -29,13 +29,13 @@ export interface RemoteWriteAnswer {
 }
 
 /** A request as any HTTP server has it. */
-export interface RemoteWriteRequest {
+interface RemoteWriteRequest {
   readonly contentType: string | undefined;
   readonly contentEncoding: string | undefined;
   readonly body: Uint8Array | 'too-large' | 'cut-off';
 }
 
-export type RemoteWriteReceiver = (request: RemoteWriteRequest) => Promise<RemoteWriteAnswer>;
+type RemoteWriteReceiver = (request: RemoteWriteRequest) => Promise<RemoteWriteAnswer>;
 
 const retryAfterSeconds = 1;
 
@@ -68,7 +68,7 @@ function* answerHeaders(
   yield ['X-Prometheus-Remote-Write-Exemplars-Written', String(answer.exemplars)];
 }
 
-export function remoteWriteReceiver(options: RemoteWriteOptions): RemoteWriteReceiver {
+function remoteWriteReceiver(options: RemoteWriteOptions): RemoteWriteReceiver {
   const metadata = createMetadataCache();
   return async (request) => {
     const answer = await receive(request, options, metadata);

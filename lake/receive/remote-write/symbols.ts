@@ -21,8 +21,7 @@ const nameBytes = Buffer.from('__name__');
 export function createSymbols(bytes: Uint8Array, decodedBytesMax: number): Symbols {
   /** A few bytes can refer to a long symbol thousands of times. */
   let left = decodedBytesMax;
-  let size = 0;
-  let places = new Int32Array(2048);
+  let [size, places] = [0, new Int32Array(2048)];
   let key = new Uint8Array(1024);
   let nameSymbol = -1;
 
