@@ -6,6 +6,7 @@ import type { Batch } from '../../lake/model/batch.ts';
 import type { GatewayId, TenantId } from '../../lake/model/ids.ts';
 import { writerDefaults } from '../../lake/parquet/segment-writer.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
+import { batchColumnsOf, columnOf } from '../../lake/schema/batch-columns.ts';
 import type { SegmentClaims } from '../seal/segment-claims.ts';
 import type { Wal } from '../wal/wal.ts';
 import { createBallast } from './ballast.ts';
@@ -34,7 +35,7 @@ export interface OpenDiskLadderOptions extends DiskLimits, Partial<LadderSetting
 
 export interface OpenDiskLadder extends DiskLadder {
   /** `Wal.append` for what comes from outside: refused with `unavailable` while there is no room. */
-  append(batch: Batch): Promise<void>;
+  append(...batches: readonly Batch[]): Promise<void>;
 }
 
 /** The ladder over the gateway's log and files. Measures once before it resolves, so that a full disk is known at once. */
@@ -80,9 +81,9 @@ export async function openDiskLadder(options: OpenDiskLadderOptions): Promise<Op
   });
   return {
     ...ladder,
-    append: async (batch) => {
-      ladder.guard.admit(bytesOf(batch));
-      await wal.append(batch);
+    append: async (...batches) => {
+      ladder.guard.admit(batches.reduce((sum, batch) => sum + bytesOf(batch), 0));
+      await wal.append(...batches);
     },
     [Symbol.asyncDispose]: async () => {
       await ladder[Symbol.asyncDispose]();
@@ -95,7 +96,11 @@ export async function openDiskLadder(options: OpenDiskLadderOptions): Promise<Op
 /** About what a batch takes in the log. */
 function bytesOf(batch: Batch): number {
   let bytes = batch.rows * rowBytes;
-  if (batch.signal === 'logs') for (const line of batch.line) bytes += line.length;
+  for (const { name, type } of batchColumnsOf(batch.signal)) {
+    if (type !== 'string') continue;
+    for (const text of (columnOf(batch, name) ?? []) as readonly (string | null)[])
+      bytes += text?.length ?? 0;
+  }
   for (const { labels } of batch.series) bytes += labels.length;
   return bytes;
 }

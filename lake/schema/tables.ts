@@ -48,6 +48,7 @@ function column(
 const siteDoc = 'Site of the gateway that received it';
 const qualityDoc =
   "Why timestamp is not the device's own time: device-past, device-future; NULL for a normal row";
+const histogramDoc = 'The native histogram as JSON, where the row is one (its value is NaN then); else NULL';
 const deviceDoc = 'What the device said the time was, where that was not believable; else NULL';
 
 export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
@@ -70,6 +71,8 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
       column(6, 'site', 'string', true, siteDoc, 'site'),
       column(7, 'quality', 'string', false, qualityDoc),
       column(8, 'device_timestamp', 'timestamptz', false, deviceDoc),
+      column(9, 'histogram', 'string', false, histogramDoc),
+      column(10, 'start_timestamp', 'timestamptz', false, 'Since when it counts, where the sender said so'),
     ],
     seriesColumn: 'series_id',
     sortBy: ['name', 'series_id', 'timestamp'],
@@ -97,6 +100,55 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
     seriesColumn: 'stream_id',
     sortBy: ['stream_id', 'timestamp_ns'],
     boundColumns: ['stream_id', 'timestamp'],
+  },
+  spans: {
+    table: 'spans',
+    doc: 'Spans of traces',
+    columns: [
+      column(1, 'service', 'string', true, 'Service that made the span: service.name of its resource'),
+      column(2, 'timestamp', 'timestamptz', true, 'Start of the span, UTC, microseconds', {
+        nanoseconds: 'start_ns',
+      }),
+      column(3, 'start_ns', 'long', true, 'Exact start of the span, nanoseconds since the Unix epoch'),
+      column(4, 'duration_ns', 'long', true, 'How long it took, nanoseconds'),
+      column(5, 'trace_id', 'string', true, 'Trace it belongs to, hex'),
+      column(6, 'span_id', 'string', true, 'Its own id, hex'),
+      column(7, 'parent_span_id', 'string', false, 'Span that it is a part of, hex; NULL for a root'),
+      column(8, 'name', 'string', true, 'Name of the operation'),
+      column(9, 'kind', 'string', true, 'unspecified, internal, server, client, producer, consumer'),
+      column(10, 'status', 'string', true, 'unset, ok, error'),
+      column(11, 'status_message', 'string', false, 'Why the status is error'),
+      column(12, 'trace_state', 'string', false, 'W3C trace state'),
+      column(13, 'attributes', 'string', true, 'Attributes of the span as sorted JSON'),
+      column(14, 'resource', 'string', true, 'Attributes of its resource as sorted JSON'),
+      column(15, 'scope', 'string', false, 'name, version and attributes of the instrumentation, as JSON'),
+      column(16, 'events', 'string', false, 'What happened within it, as a JSON array'),
+      column(17, 'links', 'string', false, 'Spans that it refers to, as a JSON array'),
+      column(18, 'site', 'string', true, siteDoc, 'site'),
+    ],
+    sortBy: ['service', 'start_ns'],
+    boundColumns: ['service', 'timestamp'],
+  },
+  events: {
+    table: 'events',
+    doc: 'Named events: log records that have an event name',
+    columns: [
+      column(1, 'name', 'string', true, 'Name of the event'),
+      column(2, 'timestamp', 'timestamptz', true, 'When it happened, UTC, microseconds', {
+        nanoseconds: 'timestamp_ns',
+      }),
+      column(3, 'timestamp_ns', 'long', true, 'Exact time, nanoseconds since the Unix epoch'),
+      column(4, 'body', 'string', false, 'Text of the event, or JSON where it has a structure'),
+      column(5, 'attributes', 'string', true, 'Attributes of the event as sorted JSON'),
+      column(6, 'resource', 'string', true, 'Attributes of its resource as sorted JSON'),
+      column(7, 'severity', 'string', false, 'Severity as the source gave it'),
+      column(8, 'source', 'string', true, 'Service that it comes from: service.name of its resource'),
+      column(9, 'trace_id', 'string', false, 'Trace it belongs to, hex'),
+      column(10, 'span_id', 'string', false, 'Span it belongs to, hex'),
+      column(11, 'site', 'string', true, siteDoc, 'site'),
+    ],
+    sortBy: ['name', 'timestamp_ns'],
+    boundColumns: ['name', 'timestamp'],
   },
   metrics_1m: {
     table: 'metrics_1m',
@@ -141,6 +193,31 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
     ],
     sortBy: ['timestamp'],
     boundColumns: ['timestamp'],
+  },
+  exemplars: {
+    table: 'exemplars',
+    doc: 'Single observations of metrics, each with a link to its trace; one that was sent again may be there twice',
+    columns: [
+      column(1, 'name', 'string', true, 'Metric name (the label __name__)', 'series'),
+      column(2, 'series_id', 'long', true, 'xxHash64 of labels: the same series has the same id everywhere'),
+      column(3, 'timestamp', 'timestamptz', true, 'Time of the observation, UTC'),
+      column(4, 'value', 'double', false, 'What was observed'),
+      column(
+        5,
+        'labels',
+        'string',
+        true,
+        'All labels of the series as sorted JSON, __name__ included',
+        'series',
+      ),
+      column(6, 'exemplar_labels', 'string', true, 'Labels of the exemplar itself as sorted JSON'),
+      column(7, 'trace_id', 'string', false, 'Trace that the observation belongs to, hex'),
+      column(8, 'span_id', 'string', false, 'Span that the observation belongs to, hex'),
+      column(9, 'site', 'string', true, siteDoc, 'site'),
+    ],
+    seriesColumn: 'series_id',
+    sortBy: ['name', 'series_id', 'timestamp'],
+    boundColumns: ['name', 'series_id', 'timestamp'],
   },
 };
 

@@ -12,6 +12,11 @@ import type { SegmentFile, SegmentWriter } from '../../lake/parquet/segment-writ
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import {
+  type EventRow,
+  type ExemplarRow,
+  eventsBatch,
+  exemplarLabels,
+  exemplarsBatch,
   type GapRow,
   gapsBatch,
   type LogRow,
@@ -21,7 +26,9 @@ import {
   type RollupRow,
   rollupBits,
   rollupsBatch,
+  type SpanRow,
   seriesOf,
+  spansBatch,
 } from './rows.ts';
 
 // What every SegmentWriter must do. Files are read back with hyparquet, which shares no code with either writer; and
@@ -100,6 +107,26 @@ export function segmentWriterContract(
     );
   });
 
+  test(`${name}: spans come back with every text and null, sorted by service and start`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(spanRows, { maxLength: 3 }), async (batches) => {
+        const files = await write(batches.map(spansBatch), 'spans');
+        expect(await storedIn(files, 'spans')).toEqual(expectedSpans(batches.flat()));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test(`${name}: events come back with every text and null, sorted by name and time`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(eventRows, { maxLength: 3 }), async (batches) => {
+        const files = await write(batches.map(eventsBatch), 'events');
+        expect(await storedIn(files, 'events')).toEqual(expectedEvents(batches.flat()));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
   test(`${name}: rollups come back bit for bit, sorted like metrics`, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(rollupRows, { maxLength: 3 }), async (batches) => {
@@ -120,6 +147,16 @@ export function segmentWriterContract(
     );
   });
 
+  test(`${name}: exemplars come back bit for bit, sorted like metrics`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(exemplarRows, { maxLength: 3 }), async (batches) => {
+        const files = await write(batches.map(exemplarsBatch), 'exemplars');
+        expect(await storedIn(files, 'exemplars')).toEqual(expectedExemplars(batches.flat()));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
   test(`${name}: columns have the names, types and field ids of the schema`, async () => {
     const [metrics] = await writeMetrics([[1n, noon, one]]);
     if (metrics === undefined) throw new Error('no file');
@@ -132,11 +169,14 @@ export function segmentWriterContract(
       ['site', 6, 'BYTE_ARRAY', 'UTF8', undefined],
       ['quality', 7, 'BYTE_ARRAY', 'UTF8', undefined],
       ['device_timestamp', 8, 'INT64', 'TIMESTAMP_MICROS', true],
+      ['histogram', 9, 'BYTE_ARRAY', 'UTF8', undefined],
+      ['start_timestamp', 10, 'INT64', 'TIMESTAMP_MICROS', true],
     ]);
     const others: readonly Batch[] = [
       logsBatch([[1n, noon * 1000n, 'x', null, null]]),
       rollupsBatch([[1n, noon, one, 1n]]),
       gapsBatch([[noon, noon, 'test', null, null]]),
+      exemplarsBatch([[1n, noon, one, null]]),
     ];
     for (const batch of others) {
       const [file] = await write([batch], batch.signal);
@@ -273,9 +313,17 @@ const someDevice = fc.option(
     freq: 1,
   },
 );
+const someHistogram = fc.option(fc.constantFrom('{"schema":0}', '{"schema":3,"count":7}'), { nil: null });
 const metricRows: fc.Arbitrary<MetricRow[]> = fc.oneof(
   fc.array(fc.tuple(someSeries, someTime, someBits), { maxLength: 40 }),
   fc.array(fc.tuple(someSeries, someTime, someBits, someQuality, someDevice), { maxLength: 40 }),
+  fc.array(fc.tuple(someSeries, someTime, someBits, someQuality, someDevice, someHistogram, someDevice), {
+    maxLength: 40,
+  }),
+);
+const exemplarRows: fc.Arbitrary<ExemplarRow[]> = fc.array(
+  fc.tuple(someSeries, someTime, someBits, fc.option(fc.constantFrom('ab', 'cd'), { nil: null })),
+  { maxLength: 40 },
 );
 const rollupRows: fc.Arbitrary<RollupRow[]> = fc.array(
   fc.tuple(someSeries, someTime, someBits, fc.bigInt({ min: 0n, max: 60n })),
@@ -297,6 +345,15 @@ const logRows: fc.Arbitrary<LogRow[]> = fc.array(
   ),
   { maxLength: 40 },
 );
+const someNs = fc.bigInt({ min: -(2n ** 60n), max: 2n ** 60n });
+const spanRows: fc.Arbitrary<SpanRow[]> = fc.array(
+  fc.tuple(someText, someNs, fc.bigInt({ min: 0n, max: 2n ** 62n }), fc.option(someText, { nil: null })),
+  { maxLength: 20 },
+);
+const eventRows: fc.Arbitrary<EventRow[]> = fc.array(
+  fc.tuple(someText, someNs, fc.option(someText, { nil: null })),
+  { maxLength: 20 },
+);
 const gapRows: fc.Arbitrary<GapRow[]> = fc.array(
   fc.tuple(
     someTime,
@@ -309,19 +366,22 @@ const gapRows: fc.Arbitrary<GapRow[]> = fc.array(
 );
 
 function expectedMetrics(rows: readonly MetricRow[]): string[] {
-  const stored = rows.map(([id, us, bits, quality = null, device = null]) => {
+  const stored = rows.map((each) => {
+    const [id, us, bits, quality = null, device = null, histogram = null, startUs = null] = each;
     const labels = seriesOf(id);
     const name = String(JSON.parse(labels).__name__);
     const row = { name, series_id: id, timestamp: us, value: bits, labels, site: 'plant' };
-    return { ...row, quality, device_timestamp: device };
+    return { ...row, quality, device_timestamp: device, histogram, start_timestamp: startUs };
   });
   return byDay('metrics', stored);
 }
 
+const floorUs = (ns: bigint): bigint => (ns - (((ns % 1000n) + 1000n) % 1000n)) / 1000n;
+
 function expectedLogs(rows: readonly LogRow[]): string[] {
   const stored = rows.map(([id, ns, line, attributes, severity, quality = null, device = null]) => ({
     stream_id: id,
-    timestamp: (ns - (((ns % 1000n) + 1000n) % 1000n)) / 1000n,
+    timestamp: floorUs(ns),
     timestamp_ns: ns,
     line,
     labels: seriesOf(id),
@@ -336,6 +396,31 @@ function expectedLogs(rows: readonly LogRow[]): string[] {
   return byDay('logs', stored);
 }
 
+function expectedSpans(rows: readonly SpanRow[]): string[] {
+  const stored = rows.map(([service, ns, duration, text]) => ({
+    ...{
+      service,
+      timestamp: floorUs(ns),
+      start_ns: ns,
+      duration_ns: duration,
+      trace_id: 'ab',
+      span_id: 'cd',
+    },
+    ...{ name: 'GET', kind: 'server', status: 'ok', attributes: '{}', resource: '{}', site: 'plant' },
+    ...{ parent_span_id: text, status_message: text, trace_state: text },
+    ...{ scope: text, events: text, links: text },
+  }));
+  return byDay('spans', stored);
+}
+
+function expectedEvents(rows: readonly EventRow[]): string[] {
+  const stored = rows.map(([name, ns, text]) => ({
+    ...{ name, timestamp: floorUs(ns), timestamp_ns: ns, attributes: '{}', resource: '{}', source: 'press' },
+    ...{ body: text, severity: text, trace_id: text, span_id: text, site: 'plant' },
+  }));
+  return byDay('events', stored);
+}
+
 function expectedRollups(rows: readonly RollupRow[]): string[] {
   const stored = rows.map(([id, us, bits, count]) => {
     const labels = seriesOf(id);
@@ -343,6 +428,18 @@ function expectedRollups(rows: readonly RollupRow[]): string[] {
     return { name, series_id: id, timestamp: us, ...rollupBits(bits), count, labels, site: 'plant' };
   });
   return byDay('metrics_1m', stored);
+}
+
+function expectedExemplars(rows: readonly ExemplarRow[]): string[] {
+  const stored = rows.map(([id, us, bits, trace]) => {
+    const labels = seriesOf(id);
+    const name = String(JSON.parse(labels).__name__);
+    return {
+      ...{ name, series_id: id, timestamp: us, value: bits, labels },
+      ...{ exemplar_labels: exemplarLabels(trace), trace_id: trace, span_id: null, site: 'plant' },
+    };
+  });
+  return byDay('exemplars', stored);
 }
 
 function expectedGaps(rows: readonly GapRow[]): string[] {

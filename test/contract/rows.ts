@@ -1,9 +1,14 @@
 import type {
+  Batch,
+  EventsBatch,
+  ExemplarsBatch,
   GapsBatch,
   LogsBatch,
   MetricsBatch,
   RollupsBatch,
   SeriesEntry,
+  Signal,
+  SpansBatch,
 } from '../../lake/model/batch.ts';
 
 /** `quality` and `device` are null where they are left out. */
@@ -13,6 +18,8 @@ export type MetricRow = readonly [
   valueBits: bigint,
   quality?: string | null,
   device?: bigint | null,
+  histogram?: string | null,
+  startUs?: bigint | null,
 ];
 export type LogRow = readonly [
   stream: bigint,
@@ -23,8 +30,23 @@ export type LogRow = readonly [
   quality?: string | null,
   device?: bigint | null,
 ];
+/** `optional` stands in every column that may be null. */
+export type SpanRow = readonly [
+  service: string,
+  startNs: bigint,
+  durationNs: bigint,
+  optional: string | null,
+];
+export type EventRow = readonly [name: string, timestampNs: bigint, optional: string | null];
 /** The bits of min, max, sum and last follow from those of one value. */
 export type RollupRow = readonly [series: bigint, timestampUs: bigint, valueBits: bigint, count: bigint];
+/** The trace's id is the exemplar's label too. */
+export type ExemplarRow = readonly [
+  series: bigint,
+  timestampUs: bigint,
+  valueBits: bigint,
+  trace: string | null,
+];
 export type GapRow = readonly [
   fromUs: bigint,
   toUs: bigint,
@@ -47,14 +69,18 @@ const entriesOf = (rows: readonly (readonly [bigint, ...unknown[]])[]): SeriesEn
 const doubles = (bits: readonly bigint[]): Float64Array => new Float64Array(BigInt64Array.from(bits).buffer);
 
 /** A column is left out when all of it is null, as receivers do. */
+function columnsOf<F extends string, T>(field: F, values: readonly (T | null | undefined)[]) {
+  const some = values.some((value) => value != null);
+  return (some ? { [field]: values.map((value) => value ?? null) } : {}) as {
+    readonly [K in F]?: (T | null)[];
+  };
+}
+
 function qualityOf(
   qualities: readonly (string | null | undefined)[],
   devices: readonly (bigint | null | undefined)[],
 ): Pick<MetricsBatch, 'quality' | 'deviceTimestampUs'> {
-  return {
-    ...(qualities.some((quality) => quality != null) && { quality: qualities.map((value) => value ?? null) }),
-    ...(devices.some((us) => us != null) && { deviceTimestampUs: devices.map((value) => value ?? null) }),
-  };
+  return { ...columnsOf('quality', qualities), ...columnsOf('deviceTimestampUs', devices) };
 }
 
 export function metricsBatch(rows: readonly MetricRow[]): MetricsBatch {
@@ -69,6 +95,14 @@ export function metricsBatch(rows: readonly MetricRow[]): MetricsBatch {
     ...qualityOf(
       rows.map(([, , , quality]) => quality),
       rows.map(([, , , , device]) => device),
+    ),
+    ...columnsOf(
+      'histogram',
+      rows.map((row) => row[5]),
+    ),
+    ...columnsOf(
+      'startTimestampUs',
+      rows.map((row) => row[6]),
     ),
   };
 }
@@ -89,6 +123,53 @@ export function logsBatch(rows: readonly LogRow[]): LogsBatch {
       rows.map(([, , , , , quality]) => quality),
       rows.map(([, , , , , , device]) => device),
     ),
+  };
+}
+
+export function spansBatch(rows: readonly SpanRow[]): SpansBatch {
+  const optional = rows.map(([, , , text]) => text);
+  return {
+    signal: 'spans',
+    rows: rows.length,
+    service: rows.map(([service]) => service),
+    startNs: BigInt64Array.from(rows, ([, ns]) => ns),
+    durationNs: BigInt64Array.from(rows, ([, , ns]) => ns),
+    traceId: rows.map(() => 'ab'),
+    spanId: rows.map(() => 'cd'),
+    name: rows.map(() => 'GET'),
+    kind: rows.map(() => 'server'),
+    status: rows.map(() => 'ok'),
+    attributesJson: rows.map(() => '{}'),
+    resourceJson: rows.map(() => '{}'),
+    ...(optional.some((text) => text !== null) && {
+      parentSpanId: optional,
+      statusMessage: optional,
+      traceState: optional,
+      scopeJson: optional,
+      eventsJson: optional,
+      linksJson: optional,
+    }),
+    series: [],
+  };
+}
+
+export function eventsBatch(rows: readonly EventRow[]): EventsBatch {
+  const optional = rows.map(([, , text]) => text);
+  return {
+    signal: 'events',
+    rows: rows.length,
+    name: rows.map(([name]) => name),
+    timestampNs: BigInt64Array.from(rows, ([, ns]) => ns),
+    attributesJson: rows.map(() => '{}'),
+    resourceJson: rows.map(() => '{}'),
+    source: rows.map(() => 'press'),
+    ...(optional.some((text) => text !== null) && {
+      body: optional,
+      severity: optional,
+      traceId: optional,
+      spanId: optional,
+    }),
+    series: [],
   };
 }
 
@@ -128,3 +209,33 @@ export function gapsBatch(rows: readonly GapRow[]): GapsBatch {
     series: [],
   };
 }
+
+export function exemplarsBatch(rows: readonly ExemplarRow[]): ExemplarsBatch {
+  return {
+    signal: 'exemplars',
+    rows: rows.length,
+    seriesId: BigInt64Array.from(rows, ([id]) => id),
+    timestampUs: BigInt64Array.from(rows, ([, us]) => us),
+    value: doubles(rows.map(([, , bits]) => bits)),
+    exemplarLabels: rows.map(([, , , trace]) => exemplarLabels(trace)),
+    ...columnsOf(
+      'traceId',
+      rows.map(([, , , trace]) => trace),
+    ),
+    series: entriesOf(rows),
+  };
+}
+
+export const exemplarLabels = (trace: string | null): string =>
+  JSON.stringify(trace === null ? {} : { trace_id: trace });
+
+/** A batch of one row of each signal. */
+export const oneRow = (us: bigint): Readonly<Record<Signal, Batch>> => ({
+  metrics: metricsBatch([[1n, us, 0n]]),
+  logs: logsBatch([[1n, us * 1000n, '', null, null]]),
+  spans: spansBatch([['press', us * 1000n, 5n, null]]),
+  events: eventsBatch([['door', us * 1000n, null]]),
+  metrics_1m: rollupsBatch([[1n, us, 0n, 1n]]),
+  gaps: gapsBatch([[us, us, 'test', null, null]]),
+  exemplars: exemplarsBatch([[1n, us, 0n, null]]),
+});

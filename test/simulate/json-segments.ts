@@ -90,7 +90,10 @@ function rowsOf(batch: Batch): SimulatedRow[] {
         timestampUs: Number(batch.fromUs[row]),
       }));
     case 'metrics_1m':
-      throw new Error('nothing makes rollups here');
+    case 'spans':
+    case 'events':
+    case 'exemplars':
+      throw new Error(`nothing makes ${batch.signal} here`);
   }
 }
 
