@@ -29,71 +29,31 @@ const notAuthorized = 0x87;
 /** Topics whose permission is remembered for each client. */
 const rememberedMax = 1000;
 
+interface AdmissionOptions {
+  readonly limits: AdmissionLimits;
+  readonly persistence: BrokerPersistence;
+  readonly logger: Logger;
+}
+
 /** Who is connected, who they are, and what they may do. */
-export function createAdmission(
-  aedes: Aedes,
-  access: () => Access,
-  {
-    limits,
-    persistence,
-    logger,
-  }: {
-    readonly limits: AdmissionLimits;
-    readonly persistence: BrokerPersistence;
-    readonly logger: Logger;
-  },
-) {
-  const clients = new Map<string, Client>();
-  const wanted = new WeakMap<Client, Wanted>();
-  const identities = new WeakMap<Client, Identity>();
-  const sockets = new WeakMap<object, Socket>();
-  const filters = new WeakMap<Client, Set<string>>();
-  const counts = { connected: 0, connectedMax: 0, denied: 0, refusedLogins: 0 };
-
-  aedes.preConnect = (client, packet, done) => {
-    wanted.set(client, readConnect(packet, limits.keepAliveSecondsMax));
-    done(null, true);
+export function createAdmission(aedes: Aedes, access: () => Access, options: AdmissionOptions) {
+  const state: State = {
+    clients: new Map(),
+    wanted: new WeakMap(),
+    identities: new WeakMap(),
+    sockets: new WeakMap(),
+    filters: new WeakMap(),
+    counts: { connected: 0, connectedMax: 0, denied: 0, refusedLogins: 0 },
   };
-  aedes.authenticate = (client, username, password, done) => {
-    if (clients.size >= limits.connectionsMax && !clients.has(client.id))
-      return done(refusal(connackUnavailable, 'connectionsMax is reached'), false);
-    if (wanted.get(client)?.keepAliveRefused)
-      return done(refusal(connackIdentifierRejected, 'keepAliveSecondsMax is exceeded'), false);
-    const letIn = (identity: Identity | undefined): void => {
-      if (identity) identities.set(client, identity);
-      else counts.refusedLogins++;
-      done(null, identity !== undefined);
-    };
-    access()
-      .authenticate(sockets.get(client.conn), username, password)
-      .then(letIn, (error: unknown) => {
-        logger.error('a password can not be checked', { error });
-        letIn(undefined);
-      });
-  };
-  aedes.on('client', (client) => {
-    clients.set(client.id, client);
-    counts.connected++;
-    counts.connectedMax = Math.max(counts.connectedMax, clients.size);
-    if (wanted.get(client)?.clean) persistence.endSession(client.id);
-    if (!client.clean) persistence.sessionConnected(client.id, client.sessionExpiryInterval);
-  });
-  aedes.on('clientDisconnect', (client) => {
-    if (clients.get(client.id) === client) clients.delete(client.id);
-    if (client.clean) persistence.endSession(client.id);
-    else persistence.sessionAway(client.id, client.sessionExpiryInterval);
-  });
-  aedes.on('sessionExpired', ({ id }) => persistence.endSession(id));
-  aedes.on('unsubscribe', (topics, client) => {
-    for (const topic of topics) filters.get(client)?.delete(topic);
-  });
-
+  const { clients, identities, sockets, filters, counts } = state;
   const permissions = createPermissions(() => access().acl, identities);
+  answerConnects(aedes, access, state, options);
+  followSessions(aedes, state, options);
   aedes.authorizeSubscribe = (client, subscription, done) => {
     const subscribed = filters.get(client) ?? new Set<string>();
     filters.set(client, subscribed);
     const { topic } = subscription;
-    const fits = subscribed.has(topic) || subscribed.size < limits.subscriptionsMax;
+    const fits = subscribed.has(topic) || subscribed.size < options.limits.subscriptionsMax;
     if (fits && permissions.allowsFilter(client, topic)) {
       subscribed.add(topic);
       done(null, subscription);
@@ -128,6 +88,68 @@ export function createAdmission(
       }
     },
   };
+}
+
+interface State {
+  readonly clients: Map<string, Client>;
+  readonly wanted: WeakMap<Client, Wanted>;
+  readonly identities: WeakMap<Client, Identity>;
+  /** By the stream that is a client's connection. */
+  readonly sockets: WeakMap<object, Socket>;
+  readonly filters: WeakMap<Client, Set<string>>;
+  readonly counts: { connected: number; connectedMax: number; denied: number; refusedLogins: number };
+}
+
+function answerConnects(
+  aedes: Aedes,
+  access: () => Access,
+  { clients, wanted, identities, sockets, counts }: State,
+  { limits, logger }: AdmissionOptions,
+): void {
+  aedes.preConnect = (client, packet, done) => {
+    wanted.set(client, readConnect(packet, limits.keepAliveSecondsMax));
+    done(null, true);
+  };
+  aedes.authenticate = (client, username, password, done) => {
+    if (clients.size >= limits.connectionsMax && !clients.has(client.id))
+      return done(refusal(connackUnavailable, 'connectionsMax is reached'), false);
+    if (wanted.get(client)?.keepAliveRefused)
+      return done(refusal(connackIdentifierRejected, 'keepAliveSecondsMax is exceeded'), false);
+    const letIn = (identity: Identity | undefined): void => {
+      if (identity) identities.set(client, identity);
+      else counts.refusedLogins++;
+      done(null, identity !== undefined);
+    };
+    access()
+      .authenticate(sockets.get(client.conn), username, password)
+      .then(letIn, (error: unknown) => {
+        logger.error('a password can not be checked', { error });
+        letIn(undefined);
+      });
+  };
+}
+
+function followSessions(
+  aedes: Aedes,
+  { clients, wanted, filters, counts }: State,
+  { persistence }: AdmissionOptions,
+): void {
+  aedes.on('client', (client) => {
+    clients.set(client.id, client);
+    counts.connected++;
+    counts.connectedMax = Math.max(counts.connectedMax, clients.size);
+    if (wanted.get(client)?.clean) persistence.endSession(client.id);
+    if (!client.clean) persistence.sessionConnected(client.id, client.sessionExpiryInterval);
+  });
+  aedes.on('clientDisconnect', (client) => {
+    if (clients.get(client.id) === client) clients.delete(client.id);
+    if (client.clean) persistence.endSession(client.id);
+    else persistence.sessionAway(client.id, client.sessionExpiryInterval);
+  });
+  aedes.on('sessionExpired', ({ id }) => persistence.endSession(id));
+  aedes.on('unsubscribe', (topics, client) => {
+    for (const topic of topics) filters.get(client)?.delete(topic);
+  });
 }
 
 function readConnect(packet: ConnectPacket, keepAliveSecondsMax: number): Wanted {

@@ -14,7 +14,7 @@ export interface InternalClient extends Client {
 }
 
 /** `done` tells the emitter that it may go on. */
-export type Deliver = (packet: DeliveredPacket, done: () => void) => void;
+type Deliver = (packet: DeliveredPacket, done: () => void) => void;
 
 /** `brokerId` is null for a retained message that a new subscription gets. */
 export type DeliveredPacket = Omit<KeptPacket, 'brokerId'> & {

@@ -9,13 +9,19 @@ export function createRateLimit(clock: Clock, perSecond: number) {
   const clients = new WeakMap<Client, { dueMs: number; last: Promise<void> | undefined }>();
   /** Runs `publish` at once, or later, in the order of calls. */
   return (client: Client | null, publish: () => void): void => {
-    if (perSecond === 0 || client === null) return publish();
+    if (perSecond === 0 || client === null) {
+      publish();
+      return;
+    }
     const state = clients.get(client) ?? { dueMs: 0, last: undefined };
     clients.set(client, state);
     const nowMs = clock.monotonicMs();
     const dueMs = Math.max(state.dueMs, nowMs - burstMs) + 1000 / perSecond;
     state.dueMs = dueMs;
-    if (dueMs <= nowMs && state.last === undefined) return publish();
+    if (dueMs <= nowMs && state.last === undefined) {
+      publish();
+      return;
+    }
     const mine = Promise.resolve(state.last)
       .then(() => (dueMs > clock.monotonicMs() ? clock.sleep(dueMs - clock.monotonicMs()) : undefined))
       .then(() => {

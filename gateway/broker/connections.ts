@@ -16,7 +16,6 @@ export interface ConnectionLimits {
 
 /** Connections above connectionsMax that are kept open long enough to be told so. */
 const surplusConnections = 16;
-const packetTooLarge = 0x95;
 
 /** The connections of all listeners, with their limits and counts. `handle` makes a client of one. */
 export function createConnections(
@@ -50,9 +49,9 @@ export function createConnections(
     // After aedes has set the stream up for reading by hand: `data` then only watches what aedes reads.
     const guard = createPacketGuard(limits.packetBytesMax, () => totals.packetsReceived++);
     stream.on('data', (chunk: Uint8Array) => {
-      if (guard(chunk)) return;
-      if (client.version === 5 && client.connected) client.disconnect({ reasonCode: packetTooLarge });
-      else stream.destroy(new Error('packetBytesMax is exceeded'));
+      // aedes tells MQTT 5 clients why, as soon as it knows the length.
+      if (!guard(chunk) && !(client.version === 5 && client.connected))
+        stream.destroy(new Error('packetBytesMax is exceeded'));
     });
   };
   return {

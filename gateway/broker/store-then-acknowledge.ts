@@ -59,6 +59,7 @@ export function storeThenAcknowledge(options: AcknowledgeOptions): AuthorizePubl
  * MQTT 3.1.1, but answers MQTT 5 clients that the message is refused for good.
  */
 function refuse(client: Client | null, error: Error, done: Done): void {
+  if (client?.version === 5 && client.disconnectReasonCode !== null) return; // it has been told
   if (client?.version === 5)
     client.disconnect({ reasonCode: hasCode(error, 'limit') ? receiveMaximumExceeded : serverBusy });
   else done(error);
@@ -74,7 +75,10 @@ const tooManyInFlight = (): FirnError =>
 function createOrder() {
   let last: Promise<void> | undefined;
   return (waitFor: Promise<void> | undefined, goOn: () => void): void => {
-    if (waitFor === undefined && last === undefined) return goOn();
+    if (waitFor === undefined && last === undefined) {
+      goOn();
+      return;
+    }
     const mine: Promise<void> = Promise.all([last, waitFor]).then(() => {
       if (last === mine) last = undefined;
       goOn();

@@ -1,7 +1,7 @@
 import type { Clock } from '../../lake/base/clock.ts';
 
 /** What the broker counts; names of `$SYS` topics are mosquitto's. */
-export interface SystemCounts {
+interface SystemCounts {
   readonly connected: number;
   readonly connectedMax: number;
   readonly sessions: number;

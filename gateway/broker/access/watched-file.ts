@@ -7,7 +7,7 @@ export interface WatchedFiles<T> extends Disposable {
   readonly current: T;
 }
 
-export const reloadIntervalMs = 2000;
+const reloadIntervalMs = 2000;
 
 /**
  * Reads files now (throws what `read` throws), and again when one of them has changed. What can't be read then is logged,

@@ -72,27 +72,18 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
   const { clock, logger, snapshot, lazyMs = lazyMsDefault, startPort = threadPort } = options;
   const port = startPort({ path: options.path, damagedFolder: options.damagedFolder });
   const closing = new AbortController();
-  let changes = new Map<string, Omit<StoredRecord, 'key'> | undefined>();
+  const changes = createChanges();
   let waiting: (() => void)[] = [];
   let busy: Promise<void> | undefined;
   let lazyTimer: NodeJS.Timeout | undefined;
   let failing = false;
 
-  const take = (): RecordRequest => {
-    const puts: StoredRecord[] = [];
-    const deletes: string[] = [];
-    for (const [key, record] of changes)
-      if (record === undefined) deletes.push(key);
-      else puts.push({ key, ...record });
-    changes = new Map();
-    return { kind: 'commit', puts, deletes };
-  };
   /** Writes until nothing is noted, and nobody waits. */
   const run = async (): Promise<void> => {
-    while (changes.size > 0 || waiting.length > 0) {
+    while (changes.size() > 0 || waiting.length > 0) {
       const released = waiting;
       waiting = [];
-      const reply = changes.size > 0 ? await port.request(take()) : ({ ok: true } as const);
+      const reply = changes.size() > 0 ? await port.request(changes.take()) : ({ ok: true } as const);
       if (!reply.ok) await recover(reply, released);
       for (const release of released) release();
     }
@@ -109,7 +100,7 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
         await clock.sleep(retryMs, closing.signal).catch(() => undefined);
       }
       if (closing.signal.aborted && wait) return;
-      changes = new Map();
+      changes.forget();
       again = await port.request({ kind: 'rebuild', puts: snapshot() });
     }
     failing = false;
@@ -132,7 +123,7 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
       lazyTimer ??= setTimeout(flush, lazyMs);
     },
     durable: () => {
-      if (failing || (changes.size === 0 && busy === undefined)) return Promise.resolve();
+      if (failing || (changes.size() === 0 && busy === undefined)) return Promise.resolve();
       return new Promise((resolve) => {
         waiting.push(resolve);
         // Those who come in one turn share a commit.
@@ -145,6 +136,25 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
       flush();
       await busy;
       await port.close();
+    },
+  };
+}
+
+/** What has been noted and is not on its way. */
+function createChanges() {
+  const changes = new Map<string, Omit<StoredRecord, 'key'> | undefined>();
+  return {
+    size: (): number => changes.size,
+    set: (key: string, record: Omit<StoredRecord, 'key'> | undefined): void => void changes.set(key, record),
+    forget: (): void => changes.clear(),
+    take: (): RecordRequest => {
+      const puts: StoredRecord[] = [];
+      const deletes: string[] = [];
+      for (const [key, record] of changes)
+        if (record === undefined) deletes.push(key);
+        else puts.push({ key, ...record });
+      changes.clear();
+      return { kind: 'commit', puts, deletes };
     },
   };
 }
