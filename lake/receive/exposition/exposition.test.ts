@@ -303,7 +303,7 @@ test('any label set: parse(print(x)) = x', () => {
   fc.assert(
     fc.property(name, labels, fc.double({ noDefaultInfinity: true }), (metric, pairs, value) => {
       const given = Object.entries(pairs).map(([label, text]) => `${print(label)}=${print(text)}`);
-      const line = `{${[print(metric), ...given].join(',')}} ${Number.isNaN(value) ? 'NaN' : value}\n`;
+      const line = `{${[print(metric), ...given].join(',')}} ${Object.is(value, -0) ? '-0' : value}\n`;
       for (const format of ['text', 'openmetrics'] as const) {
         const rows = parse(format === 'text' ? line : `${line}# EOF\n`, format);
         const { __name__: _, ...others } = pairs;
