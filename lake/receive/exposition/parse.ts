@@ -11,7 +11,7 @@ export interface ExpositionSink {
   describe(family: string, field: 'type' | 'help' | 'unit', text: string): void;
 }
 
-export interface ExposedSample {
+interface ExposedSample {
   readonly value: number;
   /** Absent: now. */
   readonly timestampMs: number | undefined;
@@ -166,7 +166,7 @@ function readMetadata(state: State, keyword: string, rest: string): void {
     const help =
       format === 'openmetrics'
         ? unescaped(content)
-        : content.replaceAll(/\\[\\n]/g, (escape) => (escape === '\\n' ? '\n' : '\\'));
+        : content.replaceAll(/\\[\\n]/g, (pair) => (pair === '\\n' ? '\n' : '\\'));
     sink.describe(family, 'help', help);
   } else if (keyword === 'TYPE') {
     if (!types[format].has(content))

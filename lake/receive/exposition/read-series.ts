@@ -115,7 +115,7 @@ function readQuoted(cursor: Cursor): string {
 const escapes: Readonly<Record<string, string>> = { '\\\\': '\\', '\\"': '"', '\\n': '\n' };
 
 export const unescaped = (text: string): string =>
-  text.includes('\\') ? text.replaceAll(/\\[\\"n]/g, (escape) => escapes[escape] ?? escape) : text;
+  text.includes('\\') ? text.replaceAll(/\\[\\"n]/g, (pair) => escapes[pair] ?? pair) : text;
 
 export function skipBlanks(cursor: Cursor): void {
   const { text } = cursor;
