@@ -14,12 +14,17 @@ import {
 } from '../lake/base/settings.ts';
 import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
+import { labelLimits } from '../lake/receive/label-limits.ts';
+import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
 import { parseWindow } from './ship/lanes.ts';
 import { alarmTest } from './wal/alarm-streams.ts';
 
 // The gateway's one config schema. Every field is a flag, a FIRN_GATEWAY_ variable and a field of the config file.
 
 const variablePrefix = 'FIRN_GATEWAY';
+
+const countOrNone = (fallback: number, description: string) =>
+  z.number().int().nonnegative().default(fallback).describe(description);
 
 const mqtt = z.strictObject({
   port: port(1883, 'MQTT over TCP'),
@@ -105,7 +110,7 @@ const classes = z.strictObject({
 const share = (fallback: number, description: string) =>
   z.number().min(0).max(1).default(fallback).describe(`Share of the budget in use at which ${description}`);
 
-const bytesOr = (description: string) => z.number().int().nonnegative().default(0).describe(description);
+const bytesOr = (description: string) => countOrNone(0, description);
 
 const disk = z.strictObject({
   budgetBytes: bytesOr('What the gateway may hold on disk; 0: all that is free, less the reserve'),
@@ -132,6 +137,21 @@ const clock = z.strictObject({
     .nonnegative()
     .default(600_000)
     .describe('How long after its start a gateway that does not know the time waits for it before it seals'),
+});
+
+const limits = z.strictObject({
+  activeSeriesMax: countOrNone(
+    200_000,
+    'Series and log streams with rows in the last 30 to 60 minutes; new ones beyond it are refused; 0: no limit',
+  ),
+  newSeriesPerMinuteMax: countOrNone(
+    100_000,
+    'New series and log streams a minute; more are refused; 0: no limit',
+  ),
+  labelsPerSeriesMax: count(labelLimits.labelsPerSeriesMax, 'Labels of one series or log stream'),
+  labelNameBytesMax: count(labelLimits.labelNameBytesMax, 'Size of a label name'),
+  labelValueBytesMax: count(labelLimits.labelValueBytesMax, 'Size of a label value'),
+  seriesPerRequestMax: count(remoteWriteLimits.seriesPerRequestMax, 'Series in one request'),
 });
 
 const schema = z.strictObject({
@@ -170,6 +190,7 @@ const schema = z.strictObject({
       connectionsMax: count(32, 'SQL clients at once'),
     })
     .prefault({}),
+  limits: limits.prefault({}),
   wal: wal.prefault({}),
   seal: seal.prefault({}),
   ship: ship.prefault({}),

@@ -54,6 +54,28 @@ export function readInt64(cursor: Cursor): number {
   throw malformed('a number has more than 10 bytes');
 }
 
+/** An unsigned 64-bit varint, exactly: a bigint only from 2^53. */
+export function readUint64(cursor: Cursor): number | bigint {
+  const start = cursor.pos;
+  const value = readInt64(cursor);
+  if (value >= 0 && value <= Number.MAX_SAFE_INTEGER) return value;
+  let exact = 0n;
+  for (let at = start; at < cursor.pos; at++)
+    exact |= BigInt((cursor.bytes[at] ?? 0) & 0x7f) << BigInt(7 * (at - start));
+  return BigInt.asUintN(64, exact);
+}
+
+const scratch = new Float64Array(1);
+const scratchBytes = new Uint8Array(scratch.buffer);
+
+/** A fixed64 as a double; of a NaN only that it is one is sure to stay. */
+export function readDouble(cursor: Cursor): number {
+  const at = cursor.pos;
+  skipBytes(cursor, 8);
+  scratchBytes.set(cursor.bytes.subarray(at, at + 8));
+  return scratch[0] ?? 0;
+}
+
 /** Reads the length of a nested message or string and returns where it ends; the cursor stands at its start. */
 export function readEnd(cursor: Cursor): number {
   const first = cursor.pos < cursor.end ? (cursor.bytes[cursor.pos] ?? 0) : 0x80;

@@ -1,7 +1,8 @@
+import { compress } from 'snappyjs';
 import { expect, test, vi } from 'vitest';
 import { type ErrorCode, FirnError } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
-import { writeRequestBody } from '../../receive/remote-write/encode.fixture.ts';
+import { encodeWriteRequestV2, writeRequestBody } from '../../receive/remote-write/encode.fixture.ts';
 import { remoteWriteLimits } from '../../receive/remote-write/limits.ts';
 import { createSeriesCache } from '../../receive/series-cache.ts';
 import { type RemoteWriteAnswer, remoteWriteRoutes } from './remote-write.ts';
@@ -19,11 +20,11 @@ const body = writeRequestBody([
 function setUp(options: { fails?: ErrorCode | 'bug'; bodyBytesMax?: number } = {}) {
   const batches: Batch[] = [];
   const answers: RemoteWriteAnswer[] = [];
-  const append = async (batch: Batch): Promise<void> => {
+  const append = async (...stored: readonly Batch[]): Promise<void> => {
     const { fails } = options;
     if (fails === 'bug') throw new TypeError('bug');
     if (fails) throw new FirnError({ code: fails, operation: 'append', subject: 'test', message: 'not now' });
-    batches.push(batch);
+    batches.push(...stored);
   };
   const bodyBytesMax = options.bodyBytesMax ?? remoteWriteLimits.bodyBytesMax;
   const app = remoteWriteRoutes({
@@ -57,7 +58,60 @@ test('204 after the append; series that are stored do not go along again', async
     [2, 1],
     [2, 0],
   ]);
-  expect(answers).toEqual(Array(2).fill({ status: 204, samples: 2, exemplars: 0, bodyBytes: body.length }));
+  expect(answers).toEqual(
+    Array(2).fill({ status: 204, samples: 2, histograms: 0, exemplars: 0, bodyBytes: body.length }),
+  );
+});
+
+const v2 = { 'content-type': 'application/x-protobuf;proto=io.prometheus.write.v2.Request' };
+
+test('a request with metadata, histograms and exemplars is one append, and metadata is not said again', async () => {
+  const { batches, post } = setUp();
+  const sent = compress(
+    encodeWriteRequestV2([
+      {
+        labels: [['__name__', 'up']],
+        samples: [[1, 1]],
+        histograms: [{ count_int: 0, sum: 0, timestamp: 5 }],
+        exemplars: [{ labels: [['trace_id', 'x']], value: 1, timestampMs: 1 }],
+        metadata: { type: 1, help: 'Up.', unit: '' },
+      },
+    ]),
+  );
+  for (const described of [1, 0]) {
+    const response = await post(Buffer.from(sent), v2);
+    const counts = ['samples', 'histograms', 'exemplars'].map((what) =>
+      response.headers.get(`x-prometheus-remote-write-${what}-written`),
+    );
+    expect([response.status, counts]).toEqual([204, ['1', '1', '1']]);
+    const [metrics, exemplars] = batches.splice(0);
+    expect([metrics?.rows, exemplars?.rows]).toEqual([2, 1]);
+    expect(metrics?.signal === 'metrics' && metrics.metadata).toHaveLength(described);
+  }
+});
+
+test('what could be read is stored before the sender is told what could not', async () => {
+  const { batches, post } = setUp();
+  const bad = [
+    { labels: [['__name__', 'up']] as const, samples: [[1, 1]] as const },
+    { labels: [], samples: [[1, 1]] as const },
+  ];
+  const response = await post(Buffer.from(writeRequestBody(bad)));
+  expect([response.status, await response.text()]).toEqual([400, 'series 2: it has no labels\n']);
+  expect(batches).toMatchObject([{ rows: 1 }]);
+  const failing = setUp({ fails: 'unavailable' });
+  expect((await failing.post(Buffer.from(writeRequestBody(bad)))).status).toBe(503);
+});
+
+test('an answer of an error to 2.0 says that nothing was written', async () => {
+  const response = await setUp({ fails: 'unavailable' }).post(
+    Buffer.from(compress(encodeWriteRequestV2([{ labels: [['__name__', 'up']], samples: [[1, 1]] }]))),
+    v2,
+  );
+  expect([response.status, response.headers.get('x-prometheus-remote-write-samples-written')]).toEqual([
+    503,
+    '0',
+  ]);
 });
 
 test('an empty request is fine and appends nothing', async () => {

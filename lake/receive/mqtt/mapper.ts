@@ -3,6 +3,7 @@ import { canonicalLabels, type Labels } from '../../model/labels.ts';
 import type { LogsBuilder } from '../logs-builder.ts';
 import type { MetricsBuilder } from '../metrics-builder.ts';
 import type { SeriesCache } from '../series-cache.ts';
+import { isSeriesRefusal } from '../series-guard.ts';
 import { type OwnTime, rowTime } from './device-time.ts';
 import { type DeadLetterReason, type PayloadItem, type PayloadLimits, parsePayload } from './payload.ts';
 import { compileTemplates, type TopicMapping, type TopicTemplate } from './templates.ts';
@@ -110,12 +111,22 @@ export function createMqttMapper(options: {
     if (message.topic.startsWith('$SYS/')) return 'ignored';
     const parsed = parsePayload(message.payload, limits);
     if (!parsed.ok) {
-      setAside(message, parsed.reason, logs);
+      const { reason } = parsed;
+      unlessRefused(() => setAside(message, reason, logs));
       return 'dead-letter';
     }
-    for (const item of parsed.items) store(item, message, metrics, logs);
+    for (const item of parsed.items) unlessRefused(() => store(item, message, metrics, logs));
     return parsed.items.length === 0 ? 'ignored' : 'stored';
   };
+}
+
+/** MQTT has no answer for a series too many, and the guard counts it: other values of the message go on. */
+function unlessRefused(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!isSeriesRefusal(error)) throw error;
+  }
 }
 
 function metricLabels(topic: string, mapping: TopicMapping, path: string): Labels {

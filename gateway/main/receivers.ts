@@ -1,0 +1,62 @@
+import type { Hono } from 'hono';
+import { type RemoteWriteOptions, remoteWriteRoutes } from '../../lake/api/receive/remote-write.ts';
+import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
+import type { GatewayConfig } from '../config.ts';
+
+// The receivers that are HTTP: each adds its routes to the application, and counts.
+
+export interface HttpReceivers {
+  /** What they count, for the health metrics and the status page. */
+  counters(): Readonly<Record<string, number>>;
+  receivedBytes(): number;
+}
+
+interface Receiver {
+  readonly counters: Readonly<Record<string, number>>;
+  readonly bytes: number;
+}
+
+export function openHttpReceivers(
+  config: GatewayConfig,
+  to: Pick<RemoteWriteOptions, 'append' | 'cache'>,
+  app: Hono,
+): HttpReceivers {
+  const receivers: readonly (() => Receiver)[] = [remoteWrite(config, to, app)];
+  return {
+    counters: () => Object.assign({}, ...receivers.map((receiver) => receiver().counters)),
+    receivedBytes: () => receivers.reduce((sum, receiver) => sum + receiver().bytes, 0),
+  };
+}
+
+function remoteWrite(
+  { http: { bodyBytesMax }, limits: { seriesPerRequestMax } }: GatewayConfig,
+  to: Pick<RemoteWriteOptions, 'append' | 'cache'>,
+  app: Hono,
+): () => Receiver {
+  const counters = {
+    remote_write_samples_total: 0,
+    remote_write_histograms_total: 0,
+    remote_write_exemplars_total: 0,
+    remote_write_refused_requests_total: 0,
+  };
+  let bytes = 0;
+  const limits = {
+    ...remoteWriteLimits,
+    bodyBytesMax,
+    decodedBytesMax: 2 * bodyBytesMax,
+    seriesPerRequestMax,
+  };
+  const routes = remoteWriteRoutes({
+    ...to,
+    limits,
+    onAnswer: (answer) => {
+      counters.remote_write_samples_total += answer.samples;
+      counters.remote_write_histograms_total += answer.histograms;
+      counters.remote_write_exemplars_total += answer.exemplars;
+      counters.remote_write_refused_requests_total += answer.status === 204 ? 0 : 1;
+      bytes += answer.bodyBytes;
+    },
+  });
+  app.route('/', routes);
+  return () => ({ counters, bytes });
+}
