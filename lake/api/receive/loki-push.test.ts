@@ -7,21 +7,28 @@ import type { Batch } from '../../model/batch.ts';
 import { pushBody } from '../../receive/loki-push/encode.fixture.ts';
 import { lokiPushLimits } from '../../receive/loki-push/limits.ts';
 import { createSeriesCache } from '../../receive/series-cache.ts';
+import { createSeriesGuard } from '../../receive/series-guard.ts';
 import { lokiPushRoutes } from './loki-push.ts';
 
 function setUp(
-  options: { fails?: ErrorCode; bodyBytesMax?: number; serviceNameFrom?: readonly string[] } = {},
+  options: {
+    seriesMax?: number;
+    fails?: ErrorCode;
+    bodyBytesMax?: number;
+    serviceNameFrom?: readonly string[];
+  } = {},
 ) {
   const batches: Batch[] = [];
   const answers: unknown[] = [];
-  const { fails, serviceNameFrom, ...limits } = options;
+  const { fails, serviceNameFrom, seriesMax = 0, ...limits } = options;
+  const guardLimits = { activeSeriesMax: seriesMax, newSeriesPerMinuteMax: 0 };
   const app = lokiPushRoutes({
     append: async (...sent) => {
       if (fails)
         throw new FirnError({ code: fails, operation: 'append', subject: 'test', message: 'not now' });
       batches.push(...sent);
     },
-    cache: createSeriesCache({ identity: [] }),
+    cache: createSeriesCache({ identity: [], guard: createSeriesGuard(guardLimits, () => 0) }),
     limits: { ...lokiPushLimits, ...limits },
     onAnswer: (answer) => answers.push(answer),
     ...(serviceNameFrom && { serviceNameFrom }),
@@ -84,6 +91,19 @@ test.each([
   const { post, batches } = setUp({ bodyBytesMax: body.length > 1500 && body[0] === 0 ? 1000 : 10_000 });
   expect(await post(body, headers)).toMatchObject({ status, text: expect.stringMatching(message) });
   expect(batches).toEqual([]);
+});
+
+test('streams beyond the guard are refused, the others are stored', async () => {
+  const { post, batches } = setUp({ seriesMax: 1 });
+  const pushed = (...apps: string[]): Buffer =>
+    Buffer.from(JSON.stringify({ streams: apps.map((app) => ({ stream: { app }, values: [['1', app]] })) }));
+  expect((await post(pushed('a', 'b'), json)).status).toBe(400);
+  const refused = await post(pushed('c'), json);
+  expect(refused).toMatchObject({
+    status: 429,
+    text: expect.stringMatching(/activeSeriesMax.*1 lines refused/),
+  });
+  expect(batches).toMatchObject([{ line: ['a'] }]);
 });
 
 interface Case {

@@ -28,8 +28,8 @@ interface Answer extends ReceiverAnswer {
 
 /** POST /loki/api/v1/push, as Loki answers it. 204 means on disk. */
 export function lokiPushRoutes(options: LokiPushOptions): Hono {
-  const { cache, limits, serviceNameFrom = serviceNameLabels } = options;
-  const streams = streamSource({ cache, limits, serviceNameFrom });
+  const { cache, serviceNameFrom = serviceNameLabels } = options;
+  const streams = streamSource({ cache, serviceNameFrom });
   const app = new Hono();
   app.post('/loki/api/v1/push', async (context) => {
     const answer = await receive(context.req.raw, options, streams);
@@ -56,10 +56,13 @@ async function receive(request: Request, options: LokiPushOptions, streams: Stre
     const format = lokiPushFormat(request.headers.get('content-type') ?? undefined);
     const encoding = request.headers.get('content-encoding') ?? '';
     const plain = await decoded(body, encoding, limits);
-    const batch = receiveLokiPush(format, plain, streams, limits);
+    const { batch, refusals } = receiveLokiPush(format, plain, streams, limits);
     const error = await appendBatches(options, [batch]);
-    if (error === undefined) return { status: 204, rows: batch.rows, bodyBytes };
-    return refused(!isForLater(error) ? 500 : error.code === 'limit' ? 429 : 503, error.message);
+    if (error) return refused(!isForLater(error) ? 500 : error.code === 'limit' ? 429 : 503, error.message);
+    if (refusals.lines === 0) return { status: 204, rows: batch.rows, bodyBytes };
+    // After a 429 the whole request comes again: never where a part of it is stored.
+    const status = batch.rows === 0 ? 429 : 400;
+    return { ...refused(status, `${refusals.message}: ${refusals.lines} lines refused`), rows: batch.rows };
   } catch (error) {
     if (!(error instanceof FirnError)) throw error;
     const tooLarge = error.code === 'limit' && error.subject.startsWith('decoded');

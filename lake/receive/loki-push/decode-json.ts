@@ -7,12 +7,17 @@ import { lineTooLong, metadataTooLarge, outOfRange } from './decode-protobuf.ts'
 import { invalid, limit } from './errors.ts';
 import type { LokiPushLimits } from './limits.ts';
 import { bareMetadata, lineMetadata } from './metadata.ts';
-import type { Stream, StreamSource } from './streams.ts';
+import { admittedStream, type Refusals, type Stream, type StreamSource } from './streams.ts';
 
 // {"streams":[{"stream":{"app":"press"},"values":[["1700000000000000000","the line",{"user":"7"}]]}]}
 
 /** A whole request; throws FirnError `invalid` or `limit`. */
-export function decodeJsonPush(body: Uint8Array, streams: StreamSource, limits: LokiPushLimits): LogsBatch {
+export function decodeJsonPush(
+  body: Uint8Array,
+  streams: StreamSource,
+  limits: LokiPushLimits,
+  refusals: Refusals,
+): LogsBatch {
   const request = parse(body);
   if (!isObject(request) || !Array.isArray(request.streams))
     throw invalid('the body is not {"streams":[...]}: send a list of streams');
@@ -27,7 +32,11 @@ export function decodeJsonPush(body: Uint8Array, streams: StreamSource, limits: 
     if (values.length === 0) continue;
     const labels = labelsOf(stream.stream, index);
     const key = Buffer.from(labelsJson(labels));
-    const found = streams.of(key, 0, key.length, () => labels);
+    const found = admittedStream(() => streams.of(key, 0, key.length, () => labels), refusals);
+    if (found === undefined) {
+      refusals.lines += values.length;
+      continue;
+    }
     for (const [row, value] of (values as unknown[]).entries())
       readValue(value, `streams[${index}].values[${row}]`, found, builder, limits);
   }

@@ -16,7 +16,7 @@ import { invalid, limit } from './errors.ts';
 import type { LokiPushLimits } from './limits.ts';
 import { bareMetadata, lineMetadata } from './metadata.ts';
 import { parseLabels } from './parse-labels.ts';
-import type { Stream, StreamSource } from './streams.ts';
+import { admittedStream, type Refusals, type Stream, type StreamSource } from './streams.ts';
 
 // logproto.PushRequest (grafana/loki pkg/push/push.proto), walked straight into columns.
 
@@ -39,6 +39,7 @@ export function decodePushRequest(
   body: Uint8Array,
   streams: StreamSource,
   limits: LokiPushLimits,
+  refusals: Refusals,
 ): LogsBatch {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const cursor = { bytes, pos: 0, end: bytes.length };
@@ -54,7 +55,7 @@ export function decodePushRequest(
       throw limit('streamsPerRequestMax', `the request has more than ${limits.streamsPerRequestMax} streams`);
     const end = readEnd(cursor);
     cursor.end = end;
-    readStream(cursor, builder, streams, limits);
+    readStream(cursor, builder, streams, limits, refusals);
     cursor.pos = end;
     cursor.end = bytes.length;
   }
@@ -70,10 +71,11 @@ function readStream(
   builder: LogsBuilder,
   streams: StreamSource,
   limits: LokiPushLimits,
+  refusals: Refusals,
 ): void {
   const { bytes, pos: start, end } = cursor;
   let [labelsStart, labelsEnd] = [0, 0];
-  let entries = false;
+  let entries = 0;
   while (cursor.pos < end) {
     const tag = readTag(cursor);
     if (tag === streamLabels) {
@@ -81,14 +83,17 @@ function readStream(
       labelsStart = cursor.pos;
       cursor.pos = labelsEnd;
     } else {
-      entries ||= tag === streamEntry;
+      entries += Number(tag === streamEntry);
       skipField(cursor, tag);
     }
   }
-  if (!entries) return;
-  const stream = streams.of(bytes, labelsStart, labelsEnd, () =>
-    parseLabels(bytes.toString('utf8', labelsStart, labelsEnd)),
-  );
+  if (entries === 0) return;
+  const labels = () => parseLabels(bytes.toString('utf8', labelsStart, labelsEnd));
+  const stream = admittedStream(() => streams.of(bytes, labelsStart, labelsEnd, labels), refusals);
+  if (stream === undefined) {
+    refusals.lines += entries;
+    return;
+  }
   cursor.pos = start;
   while (cursor.pos < end) {
     const tag = readTag(cursor);

@@ -5,9 +5,6 @@ export interface LokiPushLimits {
   /** Body after decompression; answered with 413. */
   readonly decodedBytesMax: number;
   readonly streamsPerRequestMax: number;
-  readonly labelsPerStreamMax: number;
-  readonly labelNameBytesMax: number;
-  readonly labelValueBytesMax: number;
   readonly lineBytesMax: number;
   /** Names and values of the structured metadata of one line. */
   readonly metadataBytesMax: number;
@@ -17,9 +14,6 @@ export const lokiPushLimits: LokiPushLimits = {
   bodyBytesMax: 32 * 1024 * 1024,
   decodedBytesMax: 64 * 1024 * 1024,
   streamsPerRequestMax: 100_000,
-  labelsPerStreamMax: 128,
-  labelNameBytesMax: 1024,
-  labelValueBytesMax: 16 * 1024,
   lineBytesMax: 1024 * 1024,
   metadataBytesMax: 64 * 1024,
 };

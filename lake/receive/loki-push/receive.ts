@@ -4,7 +4,7 @@ import { decodeJsonPush } from './decode-json.ts';
 import { decodePushRequest } from './decode-protobuf.ts';
 import { invalid } from './errors.ts';
 import type { LokiPushLimits } from './limits.ts';
-import type { StreamSource } from './streams.ts';
+import type { Refusals, StreamSource } from './streams.ts';
 
 export type LokiPushFormat = 'json' | 'snappy';
 
@@ -20,13 +20,22 @@ export function lokiPushFormat(contentType: string | undefined): LokiPushFormat 
   return media.toLowerCase() === 'application/json' ? 'json' : 'snappy';
 }
 
-/** One push request, whole. Throws FirnError `invalid` or `limit`. */
+export interface LokiPush {
+  readonly batch: LogsBatch;
+  readonly refusals: Readonly<Refusals>;
+}
+
+/** One push request, whole but for what the guard refused. Throws FirnError `invalid` or `limit`. */
 export function receiveLokiPush(
   format: LokiPushFormat,
   body: Uint8Array,
   streams: StreamSource,
   limits: LokiPushLimits,
-): LogsBatch {
-  if (format === 'json') return decodeJsonPush(body, streams, limits);
-  return decodePushRequest(decodeSnappy(body, limits.decodedBytesMax), streams, limits);
+): LokiPush {
+  const refusals: Refusals = { lines: 0, message: '' };
+  const batch =
+    format === 'json'
+      ? decodeJsonPush(body, streams, limits, refusals)
+      : decodePushRequest(decodeSnappy(body, limits.decodedBytesMax), streams, limits, refusals);
+  return { batch, refusals };
 }
