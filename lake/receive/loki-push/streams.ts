@@ -9,7 +9,7 @@ export const serviceNameLabels: readonly string[] = [
   ...['service', 'app', 'application', 'app_name', 'name', 'app_kubernetes_io_name', 'container'],
   ...['container_name', 'k8s_container_name', 'component', 'workload', 'job', 'k8s_job_name'],
 ];
-export const unknownService = 'unknown_service';
+const unknownService = 'unknown_service';
 
 export interface Stream {
   readonly series: CachedSeries;
