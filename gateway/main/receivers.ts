@@ -1,9 +1,10 @@
 import type { Hono } from 'hono';
-import { influxRoutes } from '../../lake/api/receive/influx.ts';
+import type { AppendOptions } from '../../lake/api/receive/append.ts';
+import { type InfluxOptions, influxRoutes } from '../../lake/api/receive/influx.ts';
+import { lokiPushRoutes } from '../../lake/api/receive/loki-push.ts';
 import { type RemoteWriteOptions, remoteWriteRoutes } from '../../lake/api/receive/remote-write.ts';
-import type { Clock } from '../../lake/base/clock.ts';
 import { influxLimits } from '../../lake/receive/influx/receive.ts';
-import type { OwnTime } from '../../lake/receive/mqtt/device-time.ts';
+import { lokiPushLimits } from '../../lake/receive/loki-push/limits.ts';
 import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
 import type { GatewayConfig } from '../config.ts';
 
@@ -16,10 +17,7 @@ export interface HttpReceivers {
 }
 
 /** Where they put what they receive, and what they ask. */
-export interface ReceiveInto extends Pick<RemoteWriteOptions, 'append' | 'cache'> {
-  readonly clock: Clock;
-  readonly ownTime: () => OwnTime;
-}
+type ReceiveInto = Pick<InfluxOptions, 'append' | 'cache' | 'clock' | 'ownTime'>;
 
 interface Receiver {
   readonly counters: Readonly<Record<string, number>>;
@@ -27,7 +25,11 @@ interface Receiver {
 }
 
 export function openHttpReceivers(config: GatewayConfig, to: ReceiveInto, app: Hono): HttpReceivers {
-  const receivers: readonly (() => Receiver)[] = [remoteWrite(config, to, app), influx(config, to, app)];
+  const receivers: readonly (() => Receiver)[] = [
+    remoteWrite(config, to, app),
+    lokiPush(config, to, app),
+    influx(config, to, app),
+  ];
   return {
     counters: () => Object.assign({}, ...receivers.map((receiver) => receiver().counters)),
     receivedBytes: () => receivers.reduce((sum, receiver) => sum + receiver().bytes, 0),
@@ -36,7 +38,7 @@ export function openHttpReceivers(config: GatewayConfig, to: ReceiveInto, app: H
 
 function remoteWrite(
   { http: { bodyBytesMax }, limits: { seriesPerRequestMax } }: GatewayConfig,
-  { append, cache }: ReceiveInto,
+  to: Pick<RemoteWriteOptions, 'append' | 'cache'>,
   app: Hono,
 ): () => Receiver {
   const counters = {
@@ -53,13 +55,36 @@ function remoteWrite(
     seriesPerRequestMax,
   };
   const routes = remoteWriteRoutes({
-    ...{ append, cache },
+    ...to,
     limits,
     onAnswer: (answer) => {
       counters.remote_write_samples_total += answer.samples;
       counters.remote_write_histograms_total += answer.histograms;
       counters.remote_write_exemplars_total += answer.exemplars;
       counters.remote_write_refused_requests_total += answer.status === 204 ? 0 : 1;
+      bytes += answer.bodyBytes;
+    },
+  });
+  app.route('/', routes);
+  return () => ({ counters, bytes });
+}
+
+function lokiPush(
+  { http: { bodyBytesMax }, limits: { seriesPerRequestMax } }: GatewayConfig,
+  to: AppendOptions,
+  app: Hono,
+): () => Receiver {
+  const counters = { loki_push_lines_total: 0, loki_push_refused_requests_total: 0 };
+  let bytes = 0;
+  const routes = lokiPushRoutes({
+    ...to,
+    limits: {
+      ...lokiPushLimits,
+      ...{ bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax, streamsPerRequestMax: seriesPerRequestMax },
+    },
+    onAnswer: (answer) => {
+      counters.loki_push_lines_total += answer.rows;
+      counters.loki_push_refused_requests_total += answer.status === 204 ? 0 : 1;
       bytes += answer.bodyBytes;
     },
   });

@@ -2,7 +2,6 @@ import { isUtf8 } from 'node:buffer';
 import { type Context, Hono } from 'hono';
 import type { Clock } from '../../base/clock.ts';
 import { FirnError } from '../../base/errors.ts';
-import type { Batch } from '../../model/batch.ts';
 import { LineError } from '../../receive/influx/parse-line.ts';
 import {
   type InfluxLimits,
@@ -11,14 +10,17 @@ import {
   readInfluxLines,
 } from '../../receive/influx/receive.ts';
 import type { OwnTime } from '../../receive/mqtt/device-time.ts';
-import type { SeriesCache } from '../../receive/series-cache.ts';
+import {
+  type AppendOptions,
+  appendBatches,
+  isForLater,
+  type ReceiverAnswer,
+  retryAfterSeconds,
+} from './append.ts';
 import { decompress } from './decompress.ts';
 import { readBody } from './read-body.ts';
 
-export interface InfluxOptions {
-  /** Resolves when all batches are on disk: all or none. */
-  readonly append: (...batches: readonly Batch[]) => Promise<void>;
-  readonly cache: SeriesCache;
+export interface InfluxOptions extends AppendOptions {
   readonly limits: InfluxLimits;
   readonly clock: Clock;
   readonly ownTime: () => OwnTime;
@@ -26,12 +28,8 @@ export interface InfluxOptions {
   readonly onAnswer?: (answer: InfluxAnswer) => void;
 }
 
-interface InfluxAnswer {
+interface InfluxAnswer extends ReceiverAnswer {
   readonly status: 204 | 400 | 413 | 415 | 500 | 503;
-  /** Samples and log lines stored. */
-  readonly rows: number;
-  /** Size of the body as sent; 0 when it was not read to its end. */
-  readonly bodyBytes: number;
   readonly message?: string;
 }
 
@@ -39,7 +37,6 @@ type Status = InfluxAnswer['status'];
 
 /** What clients ask for before they write; 1.8 is the last that has both interfaces. */
 const version = '1.8.10';
-const retryAfterSeconds = 1;
 /** InfluxDB's words for what happened (its API's error codes). */
 const codes: Readonly<Record<Status, string>> = {
   204: '',
@@ -130,15 +127,8 @@ async function receive(request: Request, v2: boolean, options: InfluxOptions): P
     if (error instanceof FirnError) return refused(statusOf(error), error.message);
     throw error;
   }
-  const batches = [result.metrics, result.logs].filter(({ rows }) => rows > 0);
-  try {
-    if (batches.length > 0) await options.append(...batches);
-  } catch (error) {
-    if (!(error instanceof FirnError)) throw error;
-    const later = error.code === 'limit' || error.code === 'unavailable';
-    return refused(later ? 503 : 500, error.message);
-  }
-  for (const batch of batches) cache.markDurable(batch.series);
+  const error = await appendBatches(options, [result.metrics, result.logs]);
+  if (error !== undefined) return refused(isForLater(error) ? 503 : 500, error.message);
   const rows = result.metrics.rows + result.logs.rows;
   // InfluxDB's own way of refusing series beyond a limit; the rest is stored, so it must not be sent again.
   if (result.refused > 0)
