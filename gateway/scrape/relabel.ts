@@ -15,11 +15,7 @@ export interface RelabelRule {
   readonly replacement: string;
 }
 
-export const relabelActions = [
-  ...['replace', 'keep', 'drop', 'keepequal', 'dropequal', 'hashmod', 'labelmap', 'labeldrop', 'labelkeep'],
-  ...['lowercase', 'uppercase'],
-] as unknown as readonly RelabelAction[];
-export type RelabelAction =
+type RelabelAction =
   | 'replace'
   | 'keep'
   | 'drop'
@@ -44,7 +40,7 @@ export function compileRelabel(rules: readonly RelabelRule[]): Relabel {
 type Regexp = ReturnType<typeof RE2JS.compile>;
 
 /** The whole text has to match. */
-export const compileAnchored = (regex: string): Regexp => RE2JS.compile(regex, RE2JS.DOTALL);
+const compileAnchored = (regex: string): Regexp => RE2JS.compile(regex, RE2JS.DOTALL);
 
 function compileRule(rule: RelabelRule): Relabel {
   const { action, source_labels, separator, target_label: target, replacement } = rule;
