@@ -35,7 +35,7 @@ export async function openDoors(
   stack: AsyncDisposableStack,
 ) {
   const { ids, disk } = storage;
-  const { clock } = gatewayClock;
+  const { clock, ownTime } = gatewayClock;
   const { host } = config.listen;
   const { append } = disk;
   const identity: Labels = [
@@ -47,7 +47,7 @@ export async function openDoors(
     ...{ identity: config.identityLabels ? identity : [], guard, limits: config.limits },
   });
   const app = new Hono();
-  const receivers = openHttpReceivers(config, { append, cache }, app);
+  const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
   const pg = await openQueries(config, clock, logger, storage, app, stack);
   const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
   const counters = () => ({
