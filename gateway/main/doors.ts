@@ -47,7 +47,7 @@ export async function openDoors(
     ...{ identity: config.identityLabels ? identity : [], guard, limits: config.limits },
   });
   const app = new Hono();
-  const receivers = openHttpReceivers(config, { append, cache }, app);
+  const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
   const pg = await openQueries(config, clock, logger, storage, app, stack);
   const onDropped = (receivedUs: number): void => gaps.record(droppedGap(receivedUs));
   const broker = stack.use(

@@ -1,5 +1,10 @@
 import type { Hono } from 'hono';
+import type { AppendOptions } from '../../lake/api/receive/append.ts';
+import { type InfluxOptions, influxRoutes } from '../../lake/api/receive/influx.ts';
+import { lokiPushRoutes } from '../../lake/api/receive/loki-push.ts';
 import { type RemoteWriteOptions, remoteWriteRoutes } from '../../lake/api/receive/remote-write.ts';
+import { influxLimits } from '../../lake/receive/influx/receive.ts';
+import { lokiPushLimits } from '../../lake/receive/loki-push/limits.ts';
 import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
 import type { GatewayConfig } from '../config.ts';
 
@@ -11,17 +16,20 @@ export interface HttpReceivers {
   receivedBytes(): number;
 }
 
+/** Where they put what they receive, and what they ask. */
+type ReceiveInto = Pick<InfluxOptions, 'append' | 'cache' | 'clock' | 'ownTime'>;
+
 interface Receiver {
   readonly counters: Readonly<Record<string, number>>;
   readonly bytes: number;
 }
 
-export function openHttpReceivers(
-  config: GatewayConfig,
-  to: Pick<RemoteWriteOptions, 'append' | 'cache'>,
-  app: Hono,
-): HttpReceivers {
-  const receivers: readonly (() => Receiver)[] = [remoteWrite(config, to, app)];
+export function openHttpReceivers(config: GatewayConfig, to: ReceiveInto, app: Hono): HttpReceivers {
+  const receivers: readonly (() => Receiver)[] = [
+    remoteWrite(config, to, app),
+    lokiPush(config, to, app),
+    influx(config, to, app),
+  ];
   return {
     counters: () => Object.assign({}, ...receivers.map((receiver) => receiver().counters)),
     receivedBytes: () => receivers.reduce((sum, receiver) => sum + receiver().bytes, 0),
@@ -54,6 +62,49 @@ function remoteWrite(
       counters.remote_write_histograms_total += answer.histograms;
       counters.remote_write_exemplars_total += answer.exemplars;
       counters.remote_write_refused_requests_total += answer.status === 204 ? 0 : 1;
+      bytes += answer.bodyBytes;
+    },
+  });
+  app.route('/', routes);
+  return () => ({ counters, bytes });
+}
+
+function lokiPush(
+  { http: { bodyBytesMax }, limits: { seriesPerRequestMax } }: GatewayConfig,
+  to: AppendOptions,
+  app: Hono,
+): () => Receiver {
+  const counters = { loki_push_lines_total: 0, loki_push_refused_requests_total: 0 };
+  let bytes = 0;
+  const routes = lokiPushRoutes({
+    ...to,
+    limits: {
+      ...lokiPushLimits,
+      ...{ bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax, streamsPerRequestMax: seriesPerRequestMax },
+    },
+    onAnswer: (answer) => {
+      counters.loki_push_lines_total += answer.rows;
+      counters.loki_push_refused_requests_total += answer.status === 204 ? 0 : 1;
+      bytes += answer.bodyBytes;
+    },
+  });
+  app.route('/', routes);
+  return () => ({ counters, bytes });
+}
+
+function influx(
+  { http: { bodyBytesMax }, mqtt: { futureMsMax } }: GatewayConfig,
+  to: ReceiveInto,
+  app: Hono,
+): () => Receiver {
+  const counters = { influx_rows_total: 0, influx_refused_requests_total: 0 };
+  let bytes = 0;
+  const routes = influxRoutes({
+    ...to,
+    limits: { ...influxLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax, futureMsMax },
+    onAnswer: (answer) => {
+      counters.influx_rows_total += answer.rows;
+      counters.influx_refused_requests_total += answer.status === 204 ? 0 : 1;
       bytes += answer.bodyBytes;
     },
   });
