@@ -153,7 +153,7 @@ function createCollector(options: PublishStoreOptions, counts: StoreCounts) {
   return {
     map: (topic: string, payload: Uint8Array): void => {
       const before = rows();
-      const outcome = options.mapper({ topic, payload, receivedUs: receiptUs() }, metrics, logs);
+      const outcome = options.mapper.map({ topic, payload, receivedUs: receiptUs() }, metrics, logs);
       counts.received++;
       counts.receivedBytes += payload.length + topic.length;
       if (outcome === 'dead-letter') counts.deadLetters++;
