@@ -8,7 +8,7 @@ import { join } from 'node:path';
 const program = 'openssl';
 export const hasOpenssl = spawnSync(program, ['version']).error === undefined;
 
-export interface Certificate {
+interface Certificate {
   readonly certFile: string;
   readonly keyFile: string;
 }
