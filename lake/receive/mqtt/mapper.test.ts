@@ -164,6 +164,7 @@ test.each<[string, string | Uint8Array]>([
   const text = typeof payload === 'string' ? payload : Buffer.from(payload).toString('base64');
   expect(mapped).toEqual({
     outcome: 'dead-letter',
+    units: [],
     doubts: [],
     metrics: [],
     logs: [
