@@ -1,7 +1,10 @@
 import type { Hono } from 'hono';
+import type { DirectHandler, DirectHandlers } from '../../lake/api/http-server.ts';
 import type { AppendOptions } from '../../lake/api/receive/append.ts';
+import { type InfluxOptions, influxRoutes } from '../../lake/api/receive/influx.ts';
 import { lokiPushRoutes } from '../../lake/api/receive/loki-push.ts';
-import { type RemoteWriteOptions, remoteWriteRoutes } from '../../lake/api/receive/remote-write.ts';
+import { type RemoteWriteOptions, remoteWriteHandler } from '../../lake/api/receive/remote-write.ts';
+import { influxLimits } from '../../lake/receive/influx/receive.ts';
 import { lokiPushLimits } from '../../lake/receive/loki-push/limits.ts';
 import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
 import type { GatewayConfig } from '../config.ts';
@@ -12,21 +15,28 @@ export interface HttpReceivers {
   /** What they count, for the health metrics and the status page. */
   counters(): Readonly<Record<string, number>>;
   receivedBytes(): number;
+  /** What is so frequent that it goes past the application. */
+  readonly direct: DirectHandlers;
 }
+
+/** Where they put what they receive, and what they ask. */
+type ReceiveInto = Pick<InfluxOptions, 'append' | 'cache' | 'clock' | 'ownTime'>;
 
 interface Receiver {
   readonly counters: Readonly<Record<string, number>>;
   readonly bytes: number;
 }
 
-export function openHttpReceivers(
-  config: GatewayConfig,
-  to: Pick<RemoteWriteOptions, 'append' | 'cache'>,
-  app: Hono,
-): HttpReceivers {
-  const receivers: readonly (() => Receiver)[] = [remoteWrite(config, to, app), lokiPush(config, to, app)];
+export function openHttpReceivers(config: GatewayConfig, to: ReceiveInto, app: Hono): HttpReceivers {
+  const written = remoteWrite(config, to);
+  const receivers: readonly (() => Receiver)[] = [
+    written.receiver,
+    lokiPush(config, to, app),
+    influx(config, to, app),
+  ];
   return {
     counters: () => Object.assign({}, ...receivers.map((receiver) => receiver().counters)),
+    direct: { 'POST /api/v1/write': written.handler },
     receivedBytes: () => receivers.reduce((sum, receiver) => sum + receiver().bytes, 0),
   };
 }
@@ -34,8 +44,7 @@ export function openHttpReceivers(
 function remoteWrite(
   { http: { bodyBytesMax }, limits: { seriesPerRequestMax } }: GatewayConfig,
   to: Pick<RemoteWriteOptions, 'append' | 'cache'>,
-  app: Hono,
-): () => Receiver {
+): { readonly receiver: () => Receiver; readonly handler: DirectHandler } {
   const counters = {
     remote_write_samples_total: 0,
     remote_write_histograms_total: 0,
@@ -49,7 +58,7 @@ function remoteWrite(
     decodedBytesMax: 2 * bodyBytesMax,
     seriesPerRequestMax,
   };
-  const routes = remoteWriteRoutes({
+  const handler = remoteWriteHandler({
     ...to,
     limits,
     onAnswer: (answer) => {
@@ -60,8 +69,7 @@ function remoteWrite(
       bytes += answer.bodyBytes;
     },
   });
-  app.route('/', routes);
-  return () => ({ counters, bytes });
+  return { handler, receiver: () => ({ counters, bytes }) };
 }
 
 function lokiPush(
@@ -80,6 +88,26 @@ function lokiPush(
     onAnswer: (answer) => {
       counters.loki_push_lines_total += answer.rows;
       counters.loki_push_refused_requests_total += answer.status === 204 ? 0 : 1;
+      bytes += answer.bodyBytes;
+    },
+  });
+  app.route('/', routes);
+  return () => ({ counters, bytes });
+}
+
+function influx(
+  { http: { bodyBytesMax }, mqtt: { futureMsMax } }: GatewayConfig,
+  to: ReceiveInto,
+  app: Hono,
+): () => Receiver {
+  const counters = { influx_rows_total: 0, influx_refused_requests_total: 0 };
+  let bytes = 0;
+  const routes = influxRoutes({
+    ...to,
+    limits: { ...influxLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax, futureMsMax },
+    onAnswer: (answer) => {
+      counters.influx_rows_total += answer.rows;
+      counters.influx_refused_requests_total += answer.status === 204 ? 0 : 1;
       bytes += answer.bodyBytes;
     },
   });
