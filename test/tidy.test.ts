@@ -40,6 +40,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'gateway/wal': ['lake'],
   'gateway/broker': ['lake'],
   'gateway/health': ['lake'],
+  'gateway/receive': ['lake'],
   'gateway/scrape': ['lake'],
   'gateway/clock': ['lake', 'gateway/wal'],
   'gateway/gaps': ['lake'],

@@ -23,6 +23,7 @@ import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
 import { brokerCounters, openBroker } from './mqtt.ts';
+import { listenForOtlp } from './otlp.ts';
 import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
 import type { Storage } from './storage.ts';
 
@@ -69,6 +70,7 @@ export async function openDoors(
   const { intervalMs } = health;
   stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }));
   const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, receivers.direct));
+  const otlp = await listenForOtlp(config, receivers.otlp, logger, stack);
   return {
     mqtt: broker.port,
     mqttWebSocket: broker.webSocketPort,
@@ -76,6 +78,7 @@ export async function openDoors(
     ...(broker.tlsWebSocketPort !== undefined && { mqttTlsWebSocket: broker.tlsWebSocketPort }),
     gatewayHttp: http.port,
     gatewayPg: pg.port,
+    ...otlp,
   };
 }
 

@@ -46,7 +46,10 @@ export async function startPart(
 ): Promise<Part> {
   const ports =
     name === 'gateway'
-      ? ['mqtt-port', 'mqtt-web-socket-port', 'http-port', 'pgwire-port']
+      ? [
+          ...['mqtt-port', 'mqtt-web-socket-port', 'http-port', 'pgwire-port'],
+          ...['otlp-http-port', 'otlp-grpc-port'],
+        ]
       : ['http-port', 'pgwire-port'];
   const free = ports.filter((flag) => !argv.includes(`--${flag}`)).flatMap((flag) => [`--${flag}`, '0']);
   // A gateway as `firn start` forks it.

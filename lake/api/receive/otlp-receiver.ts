@@ -5,7 +5,12 @@ import { serviceNameLabels } from '../../receive/loki-push/streams.ts';
 import { createMetadataCache } from '../../receive/metadata-cache.ts';
 import { setSeconds } from '../../receive/nanoseconds.ts';
 import type { OtlpLimits } from '../../receive/otlp/limits.ts';
-import { createMetricState, type OtlpFormat, type OtlpSignal, receiveOtlp } from '../../receive/otlp/receive.ts';
+import {
+  createMetricState,
+  type OtlpFormat,
+  type OtlpSignal,
+  receiveOtlp,
+} from '../../receive/otlp/receive.ts';
 import type { Rejected } from '../../receive/otlp/rejected.ts';
 import { type AppendOptions, appendBatches, isForLater } from './append.ts';
 

@@ -3,7 +3,7 @@ import type { EventsBatch, LogsBatch } from '../../model/batch.ts';
 import { type EventRow, eventsBatch } from '../events-builder.ts';
 import { createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
 import { levelOfLine, levelOfSeverity } from '../loki-push/level.ts';
-import { type Int64Halves, isStorableTime } from '../nanoseconds.ts';
+import { type Int64Halves, isUnsignedTime } from '../nanoseconds.ts';
 import { readFixed32, readVarint32 } from '../protobuf.ts';
 import type { CachedSeries, SeriesCache } from '../series-cache.ts';
 import {
@@ -214,7 +214,7 @@ function whyNotRecord(
   time: Int64Halves,
   { lineBytesMax, attributesBytesMax }: OtlpLimits,
 ): string | undefined {
-  if (!isStorableTime(time.high)) return 'a log record whose time is out of range';
+  if (!isUnsignedTime(time.high)) return 'a log record whose time is out of range';
   if (record.attributesBytes > attributesBytesMax)
     return `a log record with more than ${attributesBytesMax} bytes of attributes (attributesBytesMax)`;
   const tooLong = line.length * 3 > lineBytesMax && Buffer.byteLength(line) > lineBytesMax;

@@ -1,9 +1,8 @@
 import { FirnError } from '../../base/errors.ts';
 import type { ExemplarsBatch, MetricsBatch } from '../../model/batch.ts';
-import { whyNotHistogram } from '../../model/native-histogram.ts';
 import { createExemplarsBuilder, type ExemplarsBuilder } from '../exemplars-builder.ts';
 import { createMetricsBuilder, type MetricsBuilder } from '../metrics-builder.ts';
-import { isStorableTime } from '../nanoseconds.ts';
+import { isUnsignedTime } from '../nanoseconds.ts';
 import { readVarint32 } from '../protobuf.ts';
 import type { CachedSeries, SeriesCache } from '../series-cache.ts';
 import type { DeltaSums, Undo } from './delta-sums.ts';
@@ -193,16 +192,15 @@ function takePoint(cursor: BufferCursor, fields: PointFields, metric: Metric, pl
 function whyNotPoint({ shape, family }: Metric): string | undefined {
   const { time, start, bounds, bucketCounts, hasValue } = point;
   if (isZero(time)) return `a point of ${family} has no time`;
-  if (!isStorableTime(time.high) || !isStorableTime(start.high)) return `a time of ${family} is out of range`;
+  if (!isUnsignedTime(time.high) || !isUnsignedTime(start.high)) return `a time of ${family} is out of range`;
   if ((shape === 'gauge' || shape === 'sum') && !hasValue && !hasNoValue())
     return `a point of ${family} has no value`;
   if (shape !== 'histogram' || (bounds.length === 0 && bucketCounts.length <= 1)) return undefined;
   if (bounds.some((bound, index) => index > 0 && !(bound > (bounds[index - 1] ?? 0))))
     return `the bounds of ${family} do not ascend`;
-  const fits = bucketCounts.length === bounds.length + 1 || (bucketCounts.length === 0 && hasNoValue());
-  return fits
-    ? undefined
-    : `${family} has ${bounds.length} bounds, but counts of ${bucketCounts.length} buckets`;
+  // One more than bounds is right; Prometheus takes fewer, too.
+  if (bucketCounts.length <= bounds.length + 1) return undefined;
+  return `${family} has ${bounds.length} bounds, but counts of ${bucketCounts.length} buckets`;
 }
 
 function storePoint(metric: Metric, place: Place): void {
@@ -251,7 +249,8 @@ function storeHistogram(metric: Metric, place: Place): void {
   const bucket = (value: number): CachedSeries =>
     key.series(place.cache, metric, '_bucket', { name: 'le', value });
   let below = 0;
-  const limits = [...bounds, Number.POSITIVE_INFINITY];
+  const counted = bounds.slice(0, hasNoValue() ? bounds.length : bucketCounts.length);
+  const limits = [...counted, Number.POSITIVE_INFINITY];
   const buckets = limits.map((bound, index) => {
     below += bucketCounts[index] ?? 0;
     return [bucket(bound), bound === Number.POSITIVE_INFINITY ? Number(count) : below] as const;
@@ -275,14 +274,8 @@ function storeHistogram(metric: Metric, place: Place): void {
 /** Differences are kept as they are, marked as a gauge: buckets of different widths can not be added up without loss. */
 function storeExponential(metric: Metric, place: Place): void {
   const histogram = nativeHistogramOf(metric.delta ? 'gauge' : 'unknown');
-  const wrong =
-    histogram === undefined
-      ? `scale ${point.scale} is less than -4`
-      : histogram.stale
-        ? undefined
-        : whyNotHistogram(histogram);
-  if (histogram === undefined || wrong !== undefined) {
-    noteRejected(place.rejected, `${metric.family}: ${wrong}`);
+  if (histogram === undefined) {
+    noteRejected(place.rejected, `${metric.family}: scale ${point.scale} is less than -4`);
     return;
   }
   const series = point.key.series(place.cache, metric, '');

@@ -1,5 +1,5 @@
 import type { SpansBatch } from '../../model/batch.ts';
-import { isStorableTime } from '../nanoseconds.ts';
+import { isUnsignedTime } from '../nanoseconds.ts';
 import { readVarint32 } from '../protobuf.ts';
 import { type SpanRow, spansBatch } from '../spans-builder.ts';
 import { objectJson, type Pair, readKeyValue } from './any-value.ts';
@@ -134,7 +134,7 @@ function readLink(cursor: BufferCursor): string {
 function whyNotSpan({ traceId, spanId, start, end }: Span): string | undefined {
   if (traceId.length !== 32) return 'a span without a trace id of 16 bytes that are not all zero';
   if (spanId.length !== 16) return 'a span without a span id of 8 bytes that are not all zero';
-  if (!isStorableTime(start.high) || !isStorableTime(end.high)) return 'a span whose time is out of range';
+  if (!isUnsignedTime(start.high) || !isUnsignedTime(end.high)) return 'a span whose time is out of range';
   return undefined;
 }
 
