@@ -163,3 +163,19 @@ export async function promql(
   const answer = await call(`${base}/api/v1/query?query=${encodeURIComponent(query)}`, key);
   return (await answer.json()) as PromAnswer;
 }
+
+/** A SQL statement; its rows. */
+export async function sql(
+  base: string,
+  text: string,
+  key?: { readonly id: string; readonly secret: string },
+): Promise<unknown[][]> {
+  const answer = await call(`${base}/api/v1/firn/sql`, key, {
+    method: 'POST',
+    body: JSON.stringify({ sql: text }),
+    headers: { 'Content-Type': 'application/json' },
+  });
+  const body = (await answer.json()) as { rows: unknown[][] };
+  if (!answer.ok) throw new Error(JSON.stringify(body));
+  return body.rows;
+}
