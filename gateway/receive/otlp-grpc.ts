@@ -138,25 +138,32 @@ async function readMessage(
   encoding: string,
   limits: OtlpLimits,
 ): Promise<Uint8Array | undefined> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > limits.bodyBytesMax + headerBytes) throw tooLarge(limits);
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    if (error instanceof FirnError) throw error;
-    return undefined;
-  }
-  const all = Buffer.concat(chunks, bytes);
+  const all = await readAll(stream, limits);
+  if (all === undefined) return undefined;
   if (all.length < headerBytes || all.length !== headerBytes + all.readUInt32BE(1))
     throw invalid('invalid', 'the call does not hold one message');
   const message = all.subarray(headerBytes);
   if (all[0] === 0) return message;
   if (encoding === 'gzip' || encoding === 'deflate') return decompress(message, encoding, limits);
   throw invalid('unsupported', `grpc-encoding ${encoding} is not supported: send identity, gzip or deflate`);
+}
+
+/** Not by iteration: a stream that is left in its middle is destroyed, and could not be answered. */
+function readAll(stream: ServerHttp2Stream, limits: OtlpLimits): Promise<Buffer | undefined> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    stream.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes <= limits.bodyBytesMax + headerBytes) chunks.push(chunk);
+      else {
+        stream.pause();
+        reject(tooLarge(limits));
+      }
+    });
+    stream.on('end', () => resolve(Buffer.concat(chunks, bytes)));
+    stream.on('close', () => resolve(undefined));
+  });
 }
 
 const tooLarge = ({ bodyBytesMax }: OtlpLimits) =>
@@ -190,7 +197,7 @@ function finish(stream: ServerHttp2Stream, { code, message, reply, details }: Fi
   };
   if (reply === undefined) {
     stream.respond({ ...headers, ...status }, { endStream: true });
-    stream.resume(); // what is still to come of the call
+    if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR); // what is still to come of the call
     return;
   }
   stream.respond(headers, { waitForTrailers: true });
