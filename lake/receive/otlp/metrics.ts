@@ -321,7 +321,7 @@ function addExemplars(
 ): void {
   for (const exemplar of found) {
     const series = seriesOf(exemplar);
-    if (series) exemplars.append(series, exemplar.timeUs, exemplar.value, exemplar.labels);
+    if (series) exemplars.append(series, exemplar.timeUs ?? timeUs(), exemplar.value, exemplar.labels);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Label } from '../../model/labels.ts';
 import type { HistogramCount } from '../../model/native-histogram.ts';
-import { microsecondsOf } from '../nanoseconds.ts';
+import { isUnsignedTime, microsecondsOf } from '../nanoseconds.ts';
 import { readDouble, readUint64, readVarint32 } from '../protobuf.ts';
 import { type Pair, readKeyValue } from './any-value.ts';
 import { createPointKey } from './metric-series.ts';
@@ -20,7 +20,7 @@ import {
 // The data points of all kinds of metrics, read one after another into one place.
 
 export interface PointExemplar {
-  readonly timeUs: number;
+  readonly timeUs: number | undefined;
   readonly value: number;
   readonly labels: readonly Label[];
 }
@@ -212,5 +212,11 @@ function readExemplar(cursor: BufferCursor): PointExemplar {
   if (spanId !== '') labels.push(['span_id', spanId]);
   const all = [...labels, ...filtered.map(({ key, value: { text } }): Label => [key, text])];
   const characters = all.reduce((sum, [name, text]) => sum + [...name].length + [...text].length, 0);
-  return { timeUs: microsecondsOf(time), value, labels: characters <= exemplarCharactersMax ? all : labels };
+  // One without a time that can be is of the time of its point.
+  const own = !isZero(time) && isUnsignedTime(time.high);
+  return {
+    timeUs: own ? microsecondsOf(time) : undefined,
+    value,
+    labels: characters <= exemplarCharactersMax ? all : labels,
+  };
 }
