@@ -24,7 +24,7 @@ export interface OtlpOptions extends AppendOptions {
   readonly onAnswer?: (answer: OtlpAnswer) => void;
 }
 
-export interface OtlpAnswer {
+interface OtlpAnswer {
   readonly signal: OtlpSignal;
   /** Rows stored, and what was rejected. */
   readonly rows: number;

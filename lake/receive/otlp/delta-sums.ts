@@ -19,7 +19,7 @@ export interface DeltaSums {
   ): Sums | undefined;
 }
 
-export interface Sums {
+interface Sums {
   readonly startUs: number;
   readonly timeUs: number;
   readonly values: readonly number[];

@@ -51,7 +51,7 @@ export interface PointKey {
   series(cache: SeriesCache, metric: MetricIdentity, suffix: string, extra?: ExtraLabel): CachedSeries;
 }
 
-export interface ExtraLabel {
+interface ExtraLabel {
   readonly name: 'le' | 'quantile';
   readonly value: number;
 }
@@ -155,7 +155,7 @@ export function targetInfoLabels(resource: Resource): Label[] | undefined {
 }
 
 /** As Go prints a float without an exponent. */
-export function floatText(value: number): string {
+function floatText(value: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? '+Inf' : '-Inf';
   const [, sign = '', whole = '', fraction = '', exponent] =
     /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(String(value)) ?? [];

@@ -61,7 +61,7 @@ export function samples({ batches }: { readonly batches: readonly Batch[] }): st
   });
 }
 
-export const press = { attributes: [text('service.name', 'press')] };
+const press = { attributes: [text('service.name', 'press')] };
 export const metricsOf = (...metrics: object[]) => ({
   resourceMetrics: [{ resource: press, scopeMetrics: [{ metrics }] }],
 });
