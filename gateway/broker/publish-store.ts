@@ -21,7 +21,7 @@ export interface PublishStore extends AsyncDisposable {
 }
 
 /** `old`: a retained message that a subscription began with; without a time of its own it makes no rows. */
-export type MessageAge = 'old' | undefined;
+type MessageAge = 'old' | undefined;
 type StoreCallback = (error?: Error) => void;
 export type AppendBatch = (batch: Batch) => Promise<void>;
 

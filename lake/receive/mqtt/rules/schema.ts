@@ -54,7 +54,7 @@ export const ruleSchema = z.strictObject({
   empty: z.enum(['dead-letter', 'ignore']).default('dead-letter'),
 });
 
-export const presetNames = [
+const presetNames = [
   'tasmota',
   'zigbee2mqtt',
   'shelly',
