@@ -71,7 +71,7 @@ export async function openDoors(
   ];
   const { intervalMs } = health;
   stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }));
-  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
+  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, receivers.direct));
   return {
     mqtt: broker.port,
     mqttWebSocket: broker.webSocketPort,

@@ -1,8 +1,9 @@
 import type { Hono } from 'hono';
+import type { DirectHandler, DirectHandlers } from '../../lake/api/http-server.ts';
 import type { AppendOptions } from '../../lake/api/receive/append.ts';
 import { type InfluxOptions, influxRoutes } from '../../lake/api/receive/influx.ts';
 import { lokiPushRoutes } from '../../lake/api/receive/loki-push.ts';
-import { type RemoteWriteOptions, remoteWriteRoutes } from '../../lake/api/receive/remote-write.ts';
+import { type RemoteWriteOptions, remoteWriteHandler } from '../../lake/api/receive/remote-write.ts';
 import { influxLimits } from '../../lake/receive/influx/receive.ts';
 import { lokiPushLimits } from '../../lake/receive/loki-push/limits.ts';
 import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
@@ -14,6 +15,8 @@ export interface HttpReceivers {
   /** What they count, for the health metrics and the status page. */
   counters(): Readonly<Record<string, number>>;
   receivedBytes(): number;
+  /** What is so frequent that it goes past the application. */
+  readonly direct: DirectHandlers;
 }
 
 /** Where they put what they receive, and what they ask. */
@@ -25,13 +28,15 @@ interface Receiver {
 }
 
 export function openHttpReceivers(config: GatewayConfig, to: ReceiveInto, app: Hono): HttpReceivers {
+  const written = remoteWrite(config, to);
   const receivers: readonly (() => Receiver)[] = [
-    remoteWrite(config, to, app),
+    written.receiver,
     lokiPush(config, to, app),
     influx(config, to, app),
   ];
   return {
     counters: () => Object.assign({}, ...receivers.map((receiver) => receiver().counters)),
+    direct: { 'POST /api/v1/write': written.handler },
     receivedBytes: () => receivers.reduce((sum, receiver) => sum + receiver().bytes, 0),
   };
 }
@@ -39,8 +44,7 @@ export function openHttpReceivers(config: GatewayConfig, to: ReceiveInto, app: H
 function remoteWrite(
   { http: { bodyBytesMax }, limits: { seriesPerRequestMax } }: GatewayConfig,
   to: Pick<RemoteWriteOptions, 'append' | 'cache'>,
-  app: Hono,
-): () => Receiver {
+): { readonly receiver: () => Receiver; readonly handler: DirectHandler } {
   const counters = {
     remote_write_samples_total: 0,
     remote_write_histograms_total: 0,
@@ -54,7 +58,7 @@ function remoteWrite(
     decodedBytesMax: 2 * bodyBytesMax,
     seriesPerRequestMax,
   };
-  const routes = remoteWriteRoutes({
+  const handler = remoteWriteHandler({
     ...to,
     limits,
     onAnswer: (answer) => {
@@ -65,8 +69,7 @@ function remoteWrite(
       bytes += answer.bodyBytes;
     },
   });
-  app.route('/', routes);
-  return () => ({ counters, bytes });
+  return { handler, receiver: () => ({ counters, bytes }) };
 }
 
 function lokiPush(

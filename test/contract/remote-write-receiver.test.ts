@@ -1,8 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Hono } from 'hono';
 import { compress } from 'snappyjs';
 import { describe, expect, test } from 'vitest';
-import { remoteWriteRoutes } from '../../lake/api/receive/remote-write.ts';
+import { startHttpServer } from '../../lake/api/http-server.ts';
+import { remoteWriteHandler } from '../../lake/api/receive/remote-write.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import { parseHistogramText } from '../../lake/model/native-histogram.ts';
 import {
@@ -183,12 +185,16 @@ function readCases<Case>(path: string): Case[] {
 /** `rows`: samples, histograms and exemplars that were stored. */
 async function post(body: Uint8Array, headers: Record<string, string>) {
   const batches: Batch[] = [];
-  const app = remoteWriteRoutes({
+  const handler = remoteWriteHandler({
     append: async (...stored) => void batches.push(...stored),
     cache: createSeriesCache({ identity: [] }),
     limits: remoteWriteLimits,
   });
-  const answer = await app.request('/api/v1/write', { method: 'POST', body: Buffer.from(body), headers });
+  const address = { host: '127.0.0.1', port: 0 };
+  await using server = await startHttpServer(new Hono(), address, { 'POST /api/v1/write': handler });
+  const url = `http://127.0.0.1:${server.port}/api/v1/write`;
+  const answer = await fetch(url, { method: 'POST', body: Buffer.from(body), headers });
+  await answer.arrayBuffer();
   const rows = [0, 0, 0];
   for (const batch of batches) {
     const histograms = batch.signal === 'metrics' ? (batch.histogram ?? []) : [];

@@ -1,11 +1,17 @@
-import { Hono } from 'hono';
+import type { OutgoingHttpHeaders } from 'node:http';
 import { FirnError } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
 import { createMetadataCache, type MetadataCache } from '../../receive/metadata-cache.ts';
 import type { RemoteWriteLimits } from '../../receive/remote-write/limits.ts';
-import { bodyTooLarge, messageOfType, receiveRemoteWrite } from '../../receive/remote-write/receive.ts';
+import {
+  bodyTooLarge,
+  messageOfType,
+  type RemoteWriteHeaders,
+  receiveRemoteWrite,
+} from '../../receive/remote-write/receive.ts';
 import type { SeriesCache } from '../../receive/series-cache.ts';
-import { readBody } from './read-body.ts';
+import type { DirectHandler } from '../http-server.ts';
+import { readMessage } from './read-message.ts';
 
 export interface RemoteWriteOptions {
   /** Resolves when the batches are on disk, all of them or none. */
@@ -28,57 +34,41 @@ export interface RemoteWriteAnswer {
   readonly message?: string;
 }
 
-/** A request as any HTTP server has it. */
-interface RemoteWriteRequest {
-  readonly contentType: string | undefined;
-  readonly contentEncoding: string | undefined;
-  readonly body: Uint8Array | 'too-large' | 'cut-off';
-}
-
-type RemoteWriteReceiver = (request: RemoteWriteRequest) => Promise<RemoteWriteAnswer>;
-
 const retryAfterSeconds = 1;
+/** How long a sender whose request is not read to its end may take to read the answer. */
+const lingerMs = 1000;
 
 /** POST /api/v1/write: Prometheus remote write 1.0 and 2.0. 204 means on disk. */
-export function remoteWriteRoutes(options: RemoteWriteOptions): Hono {
-  const app = new Hono();
-  const receive = remoteWriteReceiver(options);
-  app.post('/api/v1/write', async (context) => {
-    const { headers } = context.req.raw;
-    const contentType = headers.get('content-type') ?? undefined;
-    const contentEncoding = headers.get('content-encoding') ?? undefined;
-    const body = await readBody(context.req.raw, options.limits.bodyBytesMax);
-    const answer = await receive({ contentType, contentEncoding, body });
-    for (const [name, value] of answerHeaders(answer, contentType)) context.header(name, value);
-    if (answer.status === 204) return context.body(null, 204);
-    return context.text(`${answer.message}\n`, answer.status);
-  });
-  return app;
-}
-
-/** A sender of 2.0 takes an answer without the counts for one of a receiver that only knows 1.0. */
-function* answerHeaders(
-  answer: RemoteWriteAnswer,
-  contentType: string | undefined,
-): Generator<readonly [string, string]> {
-  if (answer.status === 503) yield ['Retry-After', String(retryAfterSeconds)];
-  if (messageOfType(contentType).version !== 2) return;
-  yield ['X-Prometheus-Remote-Write-Samples-Written', String(answer.samples)];
-  yield ['X-Prometheus-Remote-Write-Histograms-Written', String(answer.histograms)];
-  yield ['X-Prometheus-Remote-Write-Exemplars-Written', String(answer.exemplars)];
-}
-
-function remoteWriteReceiver(options: RemoteWriteOptions): RemoteWriteReceiver {
+export function remoteWriteHandler(options: RemoteWriteOptions): DirectHandler {
   const metadata = createMetadataCache();
-  return async (request) => {
-    const answer = await receive(request, options, metadata);
+  return async (request, response) => {
+    const { 'content-type': contentType, 'content-encoding': contentEncoding } = request.headers;
+    const body = await readMessage(request, options.limits.bodyBytesMax);
+    const answer = await receive({ contentType, contentEncoding }, body, options, metadata);
     options.onAnswer?.(answer);
-    return answer;
+    const headers = headersOf(answer, contentType);
+    if (answer.status === 204) response.writeHead(204, headers).end();
+    else response.writeHead(answer.status, headers).end(`${answer.message}\n`);
+    if (body === 'too-large') setTimeout(() => request.destroy(), lingerMs).unref();
   };
 }
 
+function headersOf(answer: RemoteWriteAnswer, contentType: string | undefined): OutgoingHttpHeaders {
+  const headers: OutgoingHttpHeaders = {};
+  if (answer.status !== 204) headers['Content-Type'] = 'text/plain; charset=UTF-8';
+  if (answer.status === 413) headers.Connection = 'close';
+  if (answer.status === 503) headers['Retry-After'] = String(retryAfterSeconds);
+  // A sender of 2.0 takes an answer without the counts for one of a receiver that only knows 1.0.
+  if (messageOfType(contentType).version !== 2) return headers;
+  headers['X-Prometheus-Remote-Write-Samples-Written'] = String(answer.samples);
+  headers['X-Prometheus-Remote-Write-Histograms-Written'] = String(answer.histograms);
+  headers['X-Prometheus-Remote-Write-Exemplars-Written'] = String(answer.exemplars);
+  return headers;
+}
+
 async function receive(
-  { contentType, contentEncoding, body }: RemoteWriteRequest,
+  headers: RemoteWriteHeaders,
+  body: Uint8Array | 'too-large' | 'cut-off',
   { cache, limits, append }: RemoteWriteOptions,
   described: MetadataCache,
 ): Promise<RemoteWriteAnswer> {
@@ -88,7 +78,7 @@ async function receive(
   });
   if (body === 'too-large') return refused(413, bodyTooLarge(limits.bodyBytesMax));
   if (body === 'cut-off') return refused(400, 'the body ends too early');
-  const result = receiveRemoteWrite({ contentType, contentEncoding }, body, { cache, limits });
+  const result = receiveRemoteWrite(headers, body, { cache, limits });
   if (!result.ok) return refused(result.status, result.message);
   const { exemplars, histograms, refusal } = result;
   const metrics = { ...result.metrics, metadata: described.news(result.metrics.metadata) };

@@ -77,18 +77,22 @@ function readSeries(cursor: Cursor, draft: WriteDraft): void {
   let labelsEnd = -1;
   let together = true;
   // First only where things are: labels may, legally, stand after or between the samples.
-  while (cursor.pos < end) {
-    const fieldStart = cursor.pos;
+  for (let pos = start; pos < end; ) {
+    const fieldStart = pos;
     const tag = bytes[fieldStart] ?? 0;
     const length = bytes[fieldStart + 1] ?? 0x80;
     // Nearly every field is a short message with a number below 16.
-    if ((tag & 0x87) === wireLength && tag > 7 && length < 0x80 && fieldStart + 2 + length <= end)
-      cursor.pos = fieldStart + 2 + length;
-    else skipField(cursor, readTag(cursor));
+    if (length < 0x80 && (tag & 0x87) === wireLength && tag > 7 && fieldStart + 2 + length <= end)
+      pos = fieldStart + 2 + length;
+    else {
+      cursor.pos = fieldStart;
+      skipField(cursor, readTag(cursor));
+      pos = cursor.pos;
+    }
     if (tag !== seriesLabels) continue;
     if (labelsStart < 0) labelsStart = fieldStart;
     else if (labelsEnd !== fieldStart) together = false;
-    labelsEnd = cursor.pos;
+    labelsEnd = pos;
   }
   let found: CachedSeries;
   try {
