@@ -24,6 +24,7 @@ import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
 import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
+import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
 
 /** Everything that listens, and what it counts. Returns the ports. */
@@ -53,8 +54,10 @@ export async function openDoors(
   const broker = stack.use(
     await startBroker({ ...config.mqtt, host, append, cache, clock, logger, ownTime, onDropped }),
   );
+  const scraping = await openScraping(config, gatewayClock, logger, { append, cache, gaps }, app, stack);
   const counters = () => ({
     ...countersOf(storage, broker, receivers, guard),
+    ...scraping.counters(),
     clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
   });
   app.get('/api/v1/firn/status', (c) =>
@@ -64,7 +67,8 @@ export async function openDoors(
   app.get('/ready', (c) => c.text('ready\n'));
   const { dataDir, health } = config;
   const { cardTotalBytesWritten } = config.disk;
-  const receivedBytes = (): number => broker.counters().receivedBytes + receivers.receivedBytes();
+  const receivedBytes = (): number =>
+    broker.counters().receivedBytes + receivers.receivedBytes() + scraping.receivedBytes();
   const probes = [
     ...systemProbes(dataDir),
     cardProbe({ dataDir, clock, receivedBytes, cardTotalBytesWritten }),

@@ -189,6 +189,11 @@ export function loadScrapeConfig(path: string): ScrapeConfigFile {
   } catch (error) {
     throw refused(path, [messageOf(error)], 'name the file with scrape.configFile');
   }
+  return loadScrapeConfigText(content, path);
+}
+
+/** The same of the content of the file at `path`. */
+export function loadScrapeConfigText(content: string, path: string): ScrapeConfigFile {
   const document = parseDocument(content);
   const [broken] = document.errors;
   if (broken) throw refused(path, [`it is not YAML: ${broken.message.split('\n')[0]}`]);
