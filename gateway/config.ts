@@ -5,6 +5,7 @@ import {
   absolutePath,
   checkedBy,
   count,
+  isLoopback,
   limit,
   listenSettings,
   logLevelSetting,
@@ -16,6 +17,7 @@ import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { labelLimits } from '../lake/receive/label-limits.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
+import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
 import { parseWindow } from './ship/lanes.ts';
 import { alarmTest } from './wal/alarm-streams.ts';
 
@@ -27,10 +29,7 @@ const countOrNone = (fallback: number, description: string) =>
   z.number().int().nonnegative().default(fallback).describe(description);
 
 const mqtt = z.strictObject({
-  port: port(1883, 'MQTT over TCP'),
-  webSocketPort: port(8083, 'MQTT over WebSocket'),
-  connectionsMax: count(1000, 'MQTT clients connected at once'),
-  payloadBytesMax: count(MEBIBYTE, 'Size of one MQTT payload'),
+  ...brokerSettings,
   futureMsMax: count(
     3_600_000,
     "A device's time that is so much later than the receipt is kept as device_timestamp, not believed",
@@ -163,7 +162,7 @@ const limits = z.strictObject({
   seriesPerRequestMax: count(remoteWriteLimits.seriesPerRequestMax, 'Series in one request'),
 });
 
-const schema = z.strictObject({
+const settings = z.strictObject({
   tenant: z
     .string()
     .superRefine(checkedBy(tenantId))
@@ -221,6 +220,11 @@ const schema = z.strictObject({
   health: z.strictObject({ intervalMs: count(15_000, 'How often the gateway measures itself') }).prefault({}),
 });
 
+const schema = settings.superRefine(({ mqtt: broker, listen }, context) => {
+  const wrong = wrongBrokerSettings(broker, { open: listen.open, isLoopback });
+  if (wrong) context.addIssue({ code: 'custom', path: ['mqtt', ...wrong[0].split('.')], message: wrong[1] });
+});
+
 export type GatewayConfig = z.infer<typeof schema>;
 
 export const gatewaySettings = settingsOf(schema, variablePrefix);
@@ -236,5 +240,16 @@ export function loadGatewayConfig(
     dataDir: absolutePath(config.dataDir),
     scrape: { ...config.scrape, configFile: absolutePath(config.scrape.configFile) },
     store: { ...config.store, path: absolutePath(config.store.path) },
+    mqtt: {
+      ...config.mqtt,
+      usersFile: absolutePath(config.mqtt.usersFile),
+      aclFile: absolutePath(config.mqtt.aclFile),
+      tls: {
+        ...config.mqtt.tls,
+        certFile: absolutePath(config.mqtt.tls.certFile),
+        keyFile: absolutePath(config.mqtt.tls.keyFile),
+        caFile: absolutePath(config.mqtt.tls.caFile),
+      },
+    },
   };
 }

@@ -20,9 +20,16 @@ export function main(argv: readonly string[]): Promise<number> {
 
 async function startGateway(config: GatewayConfig): Promise<Service> {
   checkFolder(config.dataDir, '--data-dir');
+  const { mqtt } = config;
+  await checkPorts(mqtt.host || config.listen.host, {
+    '--mqtt-port': mqtt.port,
+    '--mqtt-web-socket-port': mqtt.webSocketPort,
+    ...(mqtt.tls.certFile !== '' && {
+      '--mqtt-tls-port': mqtt.tls.port,
+      '--mqtt-tls-web-socket-port': mqtt.tls.webSocketPort,
+    }),
+  });
   await checkPorts(config.listen.host, {
-    '--mqtt-port': config.mqtt.port,
-    '--mqtt-web-socket-port': config.mqtt.webSocketPort,
     '--http-port': config.http.port,
     '--pgwire-port': config.pgwire.port,
   });
@@ -56,7 +63,14 @@ async function keepOpen(config: GatewayConfig, logger: Logger): Promise<Service>
   const { ready } = gateway;
   const samePorts: GatewayConfig = {
     ...config,
-    mqtt: { ...config.mqtt, port: ready.mqtt, webSocketPort: ready.mqttWebSocket },
+    mqtt: {
+      ...{ ...config.mqtt, port: ready.mqtt, webSocketPort: ready.mqttWebSocket },
+      tls: {
+        ...config.mqtt.tls,
+        port: ready.mqttTls ?? config.mqtt.tls.port,
+        webSocketPort: ready.mqttTlsWebSocket ?? config.mqtt.tls.webSocketPort,
+      },
+    },
     http: { ...config.http, port: ready.gatewayHttp },
     pgwire: { ...config.pgwire, port: ready.gatewayPg },
   };

@@ -48,7 +48,12 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'gateway/ship': ['lake', 'gateway/wal', 'gateway/seal/segment-claims.ts'],
   'gateway/tables': ['lake', 'gateway/wal'],
   'gateway/folder-lock.ts': ['lake/base'],
-  'gateway/config.ts': ['lake', 'gateway/wal/alarm-streams.ts', 'gateway/ship/lanes.ts'],
+  'gateway/config.ts': [
+    'lake',
+    'gateway/wal/alarm-streams.ts',
+    'gateway/ship/lanes.ts',
+    'gateway/broker/settings.ts',
+  ],
   'gateway/main': ['lake', 'gateway'],
   'gateway/commands': ['lake', 'gateway'],
   'gateway/main.ts': ['lake', 'gateway', 'provisioning/contract.ts'],

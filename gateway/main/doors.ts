@@ -7,7 +7,6 @@ import { sqlRoutes } from '../../lake/api/sql/routes.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
-import type { Gap } from '../../lake/model/gap.ts';
 import type { Labels } from '../../lake/model/labels.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
@@ -15,7 +14,7 @@ import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
-import { type Broker, startBroker } from '../broker/broker.ts';
+import type { Broker } from '../broker/broker.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import { cardProbe } from '../health/card.ts';
@@ -23,6 +22,7 @@ import { startHealth } from '../health/health.ts';
 import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
+import { brokerCounters, openBroker } from './mqtt.ts';
 import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
 import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
@@ -35,7 +35,7 @@ export async function openDoors(
   storage: Storage,
   stack: AsyncDisposableStack,
 ) {
-  const { ids, disk, gaps } = storage;
+  const { ids, disk } = storage;
   const { clock, ownTime } = gatewayClock;
   const { host } = config.listen;
   const { append } = disk;
@@ -50,11 +50,15 @@ export async function openDoors(
   const app = new Hono();
   const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
   const pg = await openQueries(config, clock, logger, storage, app, stack);
-  const onDropped = (receivedUs: number): void => gaps.record(droppedGap(receivedUs));
-  const broker = stack.use(
-    await startBroker({ ...config.mqtt, host, append, cache, clock, logger, ownTime, onDropped }),
+  const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
+  const scraping = await openScraping(
+    config,
+    gatewayClock,
+    logger,
+    { append, cache, gaps: storage.gaps },
+    app,
+    stack,
   );
-  const scraping = await openScraping(config, gatewayClock, logger, { append, cache, gaps }, app, stack);
   const counters = () => ({
     ...countersOf(storage, broker, receivers, guard),
     ...scraping.counters(),
@@ -79,16 +83,12 @@ export async function openDoors(
   return {
     mqtt: broker.port,
     mqttWebSocket: broker.webSocketPort,
+    ...(broker.tlsPort !== undefined && { mqttTls: broker.tlsPort }),
+    ...(broker.tlsWebSocketPort !== undefined && { mqttTlsWebSocket: broker.tlsWebSocketPort }),
     gatewayHttp: http.port,
     gatewayPg: pg.port,
   };
 }
-
-/** MQTT messages with QoS 0, for which there was no room; of one moment. */
-const droppedGap = (receivedUs: number): Gap => ({
-  ...{ signal: 'metrics', class: 'metrics', kind: 'gap', reason: 'mqtt-dropped', rows: null },
-  ...{ fromUs: receivedUs, toUs: receivedUs, detail: 'QoS 0 messages for which there was no room' },
-});
 
 /** What the parts say of themselves. */
 function statusOf({ wal, recovery, sealer, shipper, disk }: Storage, gatewayClock: GatewayClock) {
@@ -154,13 +154,9 @@ function countersOf(
   receivers: HttpReceivers,
   guard: SeriesGuard,
 ): Record<string, number> {
-  const mqtt = broker.counters();
   const series = guard.counts();
   return {
-    mqtt_clients: mqtt.clients,
-    mqtt_received_messages_total: mqtt.received,
-    mqtt_dead_letters_total: mqtt.deadLetters,
-    mqtt_dropped_messages_total: mqtt.dropped,
+    ...brokerCounters(broker),
     ...receivers.counters(),
     series_active: series.active,
     series_new_total: series.admitted,

@@ -9,7 +9,7 @@ import type { ScrapeConfig } from './config-file.ts';
 import { inFolder } from './file-discovery.ts';
 import type { Target } from './targets.ts';
 
-export interface Fetched {
+interface Fetched {
   readonly body: Buffer;
   readonly format: ExpositionFormat;
 }

@@ -52,7 +52,7 @@ export interface ScrapeLoop {
   stop(): Promise<void>;
 }
 
-export interface TargetStatus {
+interface TargetStatus {
   readonly health: 'up' | 'down' | 'unknown';
   readonly lastError: string;
   /** Wall clock; undefined before the first. */

@@ -18,7 +18,7 @@ export interface ScrapedRow {
   readonly exemplar: ScrapedExemplar | undefined;
 }
 
-export interface ScrapedExemplar {
+interface ScrapedExemplar {
   readonly labels: Labels;
   readonly value: number;
   readonly timestampMs: number;

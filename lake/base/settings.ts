@@ -45,7 +45,7 @@ export const querySettings = (memoryMebibytes: number) =>
     })
     .prefault({});
 
-const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$)/.test(host);
+export const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$)/.test(host);
 
 /** Turns a parser that throws into a check, so that an id's own error text becomes the setting's. */
 export const checkedBy = (parse: (text: string) => unknown) => (text: string, context: z.RefinementCtx) => {

@@ -15,7 +15,7 @@ import { remoteWriteBodies, runRemoteWriteLoad } from './remote-write-load.ts';
 
 // The same load on several programs in turn: how fast, and what it costs. Whole processes, figures from /proc.
 
-export interface Subject {
+interface Subject {
   readonly name: string;
   readonly pid: number;
   readonly port: number;
