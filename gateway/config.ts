@@ -17,6 +17,7 @@ import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { labelLimits } from '../lake/receive/label-limits.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
+import { bridgesSetting } from './bridge/settings.ts';
 import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
 import { parseWindow } from './ship/lanes.ts';
 import { alarmTest } from './wal/alarm-streams.ts';
@@ -30,6 +31,7 @@ const countOrNone = (fallback: number, description: string) =>
 
 const mqtt = z.strictObject({
   ...brokerSettings,
+  bridges: bridgesSetting,
   futureMsMax: count(
     3_600_000,
     "A device's time that is so much later than the receipt is kept as device_timestamp, not believed",
@@ -244,6 +246,13 @@ export function loadGatewayConfig(
       ...config.mqtt,
       usersFile: absolutePath(config.mqtt.usersFile),
       aclFile: absolutePath(config.mqtt.aclFile),
+      bridges: config.mqtt.bridges.map((bridge) => ({
+        ...bridge,
+        passwordFile: absolutePath(bridge.passwordFile),
+        caFile: absolutePath(bridge.caFile),
+        certFile: absolutePath(bridge.certFile),
+        keyFile: absolutePath(bridge.keyFile),
+      })),
       tls: {
         ...config.mqtt.tls,
         certFile: absolutePath(config.mqtt.tls.certFile),

@@ -14,7 +14,6 @@ import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
-import type { Broker } from '../broker/broker.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import { cardProbe } from '../health/card.ts';
@@ -22,7 +21,7 @@ import { startHealth } from '../health/health.ts';
 import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
-import { brokerCounters, openBroker } from './mqtt.ts';
+import { brokerCounters, openBridges, openBroker } from './mqtt.ts';
 import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
 import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
@@ -51,21 +50,19 @@ export async function openDoors(
   const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
   const pg = await openQueries(config, clock, logger, storage, app, stack);
   const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
-  const scraping = await openScraping(
-    config,
-    gatewayClock,
-    logger,
-    { append, cache, gaps: storage.gaps },
-    app,
-    stack,
-  );
+  const bridges = openBridges(config, gatewayClock, logger, broker, stack);
+  const scraping = await openScraping(config, gatewayClock, logger, storage, cache, app, stack);
   const counters = () => ({
-    ...countersOf(storage, broker, receivers, guard),
+    ...countersOf(storage, receivers, guard),
+    ...brokerCounters(broker, bridges),
     ...scraping.counters(),
     clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
   });
   app.get('/api/v1/firn/status', (c) =>
-    c.json({ ...ids, counters: counters(), ...statusOf(storage, gatewayClock) }),
+    c.json({
+      ...{ ...ids, counters: counters(), ...statusOf(storage, gatewayClock) },
+      bridges: bridges.map(({ status }) => status),
+    }),
   );
   app.route('/', await openExport(config, gatewayClock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
@@ -150,13 +147,11 @@ async function openQueries(
 /** The gateway's own counts, as health metrics and for the status page. */
 function countersOf(
   { sealer, shipper, disk }: Storage,
-  broker: Broker,
   receivers: HttpReceivers,
   guard: SeriesGuard,
 ): Record<string, number> {
   const series = guard.counts();
   return {
-    ...brokerCounters(broker),
     ...receivers.counters(),
     series_active: series.active,
     series_new_total: series.admitted,

@@ -1,20 +1,21 @@
 import type { Hono } from 'hono';
 import type { Logger } from '../../lake/base/log.ts';
 import type { Gap } from '../../lake/model/gap.ts';
+import type { SeriesCache } from '../../lake/receive/series-cache.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
-import type { GapLog } from '../gaps/gap-log.ts';
 import { targetRoutes } from '../scrape/routes.ts';
-import type { LoopOptions } from '../scrape/scrape-loop.ts';
 import { startScraper } from '../scrape/scraper.ts';
 import type { HttpReceivers } from './receivers.ts';
+import type { Storage } from './storage.ts';
 
 /** Scrapes what `scrape.configFile` says, and tells of it in /api/v1/targets. */
 export async function openScraping(
   { scrape, limits, identityLabels }: GatewayConfig,
   { clock, ownTime }: GatewayClock,
   logger: Logger,
-  to: Pick<LoopOptions, 'append' | 'cache'> & { readonly gaps: GapLog },
+  { disk: { append }, gaps }: Storage,
+  cache: SeriesCache,
   app: Hono,
   stack: AsyncDisposableStack,
 ): Promise<Pick<HttpReceivers, 'counters' | 'receivedBytes'>> {
@@ -22,7 +23,6 @@ export async function openScraping(
     app.route('/', targetRoutes(undefined));
     return { counters: () => ({}), receivedBytes: () => 0 };
   }
-  const { append, cache, gaps } = to;
   const scraper = stack.use(
     await startScraper({
       ...{ ...scrape, append, cache, limits, clock, ownTime },
