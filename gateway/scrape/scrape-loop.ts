@@ -81,7 +81,6 @@ export function startScrapeLoop(
   const memory = createScrapeMemory(target, options);
   const names = reports.map((name) => reportJson(name, target));
   const stopping = new AbortController();
-  const phaseMs = phaseOf(target.key, target.intervalMs);
   let reported = false;
   let status: TargetStatus = { health: 'unknown', lastError: '', lastScrapeMs: undefined, lastDurationMs: 0 };
 
@@ -118,19 +117,7 @@ export function startScrapeLoop(
     };
   };
 
-  const run = async (): Promise<void> => {
-    let scheduledMs: number | undefined;
-    while (!stopping.signal.aborted) {
-      scheduledMs = nextScrapeMs(clock.nowMs(), scheduledMs, target.intervalMs, phaseMs);
-      const waitMs = Math.max(0, scheduledMs - clock.nowMs());
-      const awake = await clock.sleep(waitMs, stopping.signal).then(
-        () => true,
-        () => false,
-      );
-      if (awake) await scrape(scrapeTimestampMs(scheduledMs, clock.nowMs(), target.intervalMs));
-    }
-  };
-  const running = run().catch((error: unknown) => {
+  const running = runOnSchedule(target, clock, stopping.signal, scrape).catch((error: unknown) => {
     options.logger.error('a target is not scraped any more', { url: target.url, error: messageOf(error) });
     status = { ...status, health: 'down', lastError: messageOf(error) };
   });
@@ -151,6 +138,24 @@ export function startScrapeLoop(
       await store(rows, [], atMs, options, target.intervalMs, new AbortController().signal);
     },
   };
+}
+
+async function runOnSchedule(
+  { key, intervalMs }: Target,
+  clock: Clock,
+  stopping: AbortSignal,
+  scrape: (atMs: number) => Promise<void>,
+): Promise<void> {
+  const phaseMs = phaseOf(key, intervalMs);
+  let scheduledMs: number | undefined;
+  while (!stopping.aborted) {
+    scheduledMs = nextScrapeMs(clock.nowMs(), scheduledMs, intervalMs, phaseMs);
+    const awake = await clock.sleep(Math.max(0, scheduledMs - clock.nowMs()), stopping).then(
+      () => true,
+      () => false,
+    );
+    if (awake) await scrape(scrapeTimestampMs(scheduledMs, clock.nowMs(), intervalMs));
+  }
 }
 
 interface Taken {

@@ -58,28 +58,15 @@ type Row = { readonly known: Known; readonly sample: ExposedSample; readonly tim
 /** The sum of names and values; more is not stored (OpenMetrics 1.0, exemplars). */
 const exemplarCharactersMax = 128;
 
-export function createScrapeMemory(
-  target: Target,
-  gateway: Pick<SeriesNaming, 'identityNames' | 'limits'>,
-): ScrapeMemory {
+type Gateway = Pick<SeriesNaming, 'identityNames' | 'limits'>;
+
+export function createScrapeMemory(target: Target, gateway: Gateway): ScrapeMemory {
   const { config } = target;
-  const naming = { ...gateway, target, relabel: compileRelabel(config.metric_relabel_configs) };
-  /** By their text in the exposition; null: dropped. */
-  const byText = new Map<string, Known | null>();
-  const byJson = new Map<string, Known>();
-  const described = new Map<string, string>();
+  const table = createSeriesTable(target, gateway);
+  const news = createDescriptions();
+  const tracksTimes = !config.honor_timestamps || config.track_timestamps_staleness;
   let live = new Set<Known>();
   let turn = 0;
-
-  const learn = (series: string, format: ExpositionFormat, type: string): Known | null => {
-    const named = nameSeries(series, format, type, naming);
-    const fresh = named && { ...named, seen: 0, seenAtMs: 0, exemplar: '' };
-    const known = fresh && (byJson.get(fresh.json) ?? fresh);
-    if (known) byJson.set(known.json, known);
-    // A copy: a slice would keep the whole exposition in memory.
-    byText.set(Buffer.from(series).toString(), known ?? null);
-    return known ?? null;
-  };
 
   const read: ScrapeMemory['read'] = (text, format, atMs) => {
     turn++;
@@ -90,8 +77,7 @@ export function createScrapeMemory(
     parseExposition(text, format, {
       sample: (series, sample, type) => {
         samplesScraped++;
-        const before = byText.get(series);
-        const known = before === undefined ? learn(series, format, type) : before;
+        const known = table.find(series, format, type);
         if (known === null) return;
         kept++;
         if (config.sample_limit > 0 && kept > config.sample_limit) throw overLimit(config.sample_limit);
@@ -108,36 +94,19 @@ export function createScrapeMemory(
       },
     });
     const before = live;
-    live = new Set();
-    for (const { known, sample } of rows)
-      if (sample.timestampMs === undefined || !config.honor_timestamps || config.track_timestamps_staleness)
-        live.add(known);
+    live = new Set(
+      rows.filter(({ sample }) => sample.timestampMs === undefined || tracksTimes).map(({ known }) => known),
+    );
     const gone = [...before].filter(({ seen }) => seen !== turn);
-    const seriesAdded = [...live].filter((known) => !before.has(known)).length;
-    forget(rows.length);
+    table.forget(turn, rows.length);
     return {
       rows: [...rowsOf(rows), ...gone.map(({ json }) => staleRow(json, atMs))],
-      metadata: news(families),
+      metadata: [...families.values()].filter(news),
       samplesScraped,
       samplesAfterRelabelling: kept,
-      seriesAdded,
+      seriesAdded: [...live].filter((known) => !before.has(known)).length,
     };
   };
-
-  /** Series come and go: what this scrape did not have is forgotten when it is half of all. */
-  const forget = (now: number): void => {
-    if (byJson.size <= 2 * now + 100 && byText.size <= 4 * now + 1000) return;
-    for (const [text, known] of byText) if (known?.seen !== turn) byText.delete(text);
-    for (const [json, known] of byJson) if (known.seen !== turn) byJson.delete(json);
-  };
-
-  const news = (families: ReadonlyMap<string, MetricMetadata>): MetricMetadata[] =>
-    [...families.values()].filter((family) => {
-      const words = JSON.stringify(family);
-      if (described.get(family.name) === words) return false;
-      described.set(family.name, words);
-      return true;
-    });
 
   return {
     read,
@@ -149,6 +118,44 @@ export function createScrapeMemory(
     get live() {
       return live.size;
     },
+  };
+}
+
+/** How the series of a target are called, by their text in the exposition; null: relabelling drops it. */
+function createSeriesTable(target: Target, gateway: Gateway) {
+  const naming = { ...gateway, target, relabel: compileRelabel(target.config.metric_relabel_configs) };
+  const byText = new Map<string, Known | null>();
+  const byJson = new Map<string, Known>();
+  const learn = (series: string, format: ExpositionFormat, type: string): Known | null => {
+    const named = nameSeries(series, format, type, naming);
+    const known = named && (byJson.get(named.json) ?? { ...named, seen: 0, seenAtMs: 0, exemplar: '' });
+    if (known) byJson.set(known.json, known);
+    // A copy: a slice would keep the whole exposition in memory.
+    byText.set(Buffer.from(series).toString(), known ?? null);
+    return known ?? null;
+  };
+  return {
+    find: (series: string, format: ExpositionFormat, type: string): Known | null => {
+      const known = byText.get(series);
+      return known === undefined ? learn(series, format, type) : known;
+    },
+    /** Series come and go: what this scrape did not have is forgotten when it is half of all. */
+    forget: (turn: number, now: number): void => {
+      if (byJson.size <= 2 * now + 100 && byText.size <= 4 * now + 1000) return;
+      for (const [text, known] of byText) if (known?.seen !== turn) byText.delete(text);
+      for (const [json, known] of byJson) if (known.seen !== turn) byJson.delete(json);
+    },
+  };
+}
+
+/** Whether a description is another one than it was the last time. */
+function createDescriptions(): (family: MetricMetadata) => boolean {
+  const known = new Map<string, string>();
+  return (family) => {
+    const words = JSON.stringify(family);
+    if (known.get(family.name) === words) return false;
+    known.set(family.name, words);
+    return true;
   };
 }
 

@@ -31,9 +31,10 @@ export interface ScraperOptions extends Omit<LoopOptions, 'counts'> {
 interface Job {
   readonly config: ScrapeConfig;
   readonly fetcher: Fetcher;
-  readonly loops: Map<string, ScrapeLoop>;
-  found: TargetsOfJob;
-  blocked: string | undefined;
+  readonly loops: ReadonlyMap<string, ScrapeLoop>;
+  readonly found: TargetsOfJob;
+  /** Why none of its targets must be scraped. */
+  readonly state: { blocked: string | undefined };
 }
 
 interface Loaded extends ScrapeConfigFile {
@@ -66,8 +67,15 @@ export async function startScraper(options: ScraperOptions): Promise<Scraper> {
   const problems = (): string[] => [
     ...(configProblem === undefined ? [] : [configProblem]),
     ...loaded.discovery.problems.values(),
-    ...[...jobs.values()].flatMap(({ found, blocked }) => [...found.problems, ...(blocked ? [blocked] : [])]),
+    ...[...jobs.values()].flatMap(({ found, state }) => [
+      ...found.problems,
+      ...(state.blocked ? [state.blocked] : []),
+    ]),
   ];
+  const next = (config: ScrapeConfig, before: Job | undefined): Job => {
+    const found = targetsOf(config, [...config.static_configs, ...loaded.discovery.read(config)]);
+    return nextJob(config, found, before, loaded.folder, { ...options, counts });
+  };
   const sync = async (): Promise<void> => {
     const before = jobs;
     jobs = new Map(
@@ -85,21 +93,6 @@ export async function startScraper(options: ScraperOptions): Promise<Scraper> {
     if (words !== '' && words !== said)
       logger.warn('something is wrong with what is to be scraped', { words });
     said = words;
-  };
-  /** Targets that stay the same go on as they are. */
-  const syncJob = (config: ScrapeConfig, before: Job | undefined): Job => {
-    const same = before !== undefined && fingerprintOf(before.config) === fingerprintOf(config);
-    const found = targetsOf(config, [...config.static_configs, ...loaded.discovery.read(config)]);
-    const fetcher = same ? before.fetcher : createFetcher(config, loaded.folder, options.bodyBytesMax);
-    const job: Job = { config, fetcher, loops: new Map(), found, blocked: undefined };
-    if (config.target_limit > 0 && found.targets.length > config.target_limit)
-      job.blocked = `target_limit exceeded: job ${config.job_name} has ${found.targets.length} targets, at most ${config.target_limit} are allowed`;
-    for (const target of found.targets) {
-      const loop = same ? before.loops.get(target.key) : undefined;
-      const blocked = (): string | undefined => jobs.get(config.job_name)?.blocked;
-      job.loops.set(target.key, loop ?? startScrapeLoop(target, fetcher, blocked, { ...options, counts }));
-    }
-    return job;
   };
   const run = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
@@ -127,6 +120,30 @@ export async function startScraper(options: ScraperOptions): Promise<Scraper> {
       for (const { fetcher } of jobs.values()) fetcher[Symbol.dispose]();
     },
   };
+}
+
+/** Targets that stay the same go on as they are. */
+function nextJob(
+  config: ScrapeConfig,
+  found: TargetsOfJob,
+  before: Job | undefined,
+  folder: string,
+  options: ScraperOptions & Pick<LoopOptions, 'counts'>,
+): Job {
+  const same = before !== undefined && fingerprintOf(before.config) === fingerprintOf(config);
+  const fetcher = same ? before.fetcher : createFetcher(config, folder, options.bodyBytesMax);
+  const { target_limit, job_name } = config;
+  const tooMany = target_limit > 0 && found.targets.length > target_limit;
+  const state = same ? before.state : { blocked: undefined };
+  state.blocked = tooMany
+    ? `target_limit exceeded: job ${job_name} has ${found.targets.length} targets, at most ${target_limit} are allowed`
+    : undefined;
+  const loops = new Map<string, ScrapeLoop>();
+  for (const target of found.targets) {
+    const loop = same ? before.loops.get(target.key) : undefined;
+    loops.set(target.key, loop ?? startScrapeLoop(target, fetcher, () => state.blocked, options));
+  }
+  return { config, fetcher, loops, found, state };
 }
 
 function load(path: string): Loaded {
