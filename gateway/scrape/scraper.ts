@@ -79,7 +79,7 @@ export async function startScraper(options: ScraperOptions): Promise<Scraper> {
   const sync = async (): Promise<void> => {
     const before = jobs;
     jobs = new Map(
-      loaded.configs.map((config) => [config.job_name, syncJob(config, before.get(config.job_name))]),
+      loaded.configs.map((config) => [config.job_name, next(config, before.get(config.job_name))]),
     );
     const ended = [...before].flatMap(([name, job]) => {
       const now = jobs.get(name);
