@@ -45,7 +45,7 @@ interface Loaded extends ScrapeConfigFile {
 /** Throws FirnError `invalid` when the file is wrong at the start; later a wrong one is not taken, and said. */
 export async function startScraper(options: ScraperOptions): Promise<Scraper> {
   const { configFile, clock, logger, refreshMs } = options;
-  const counts: ScrapeCounts = { scrapes: 0, failures: 0, rows: 0, refusedRows: 0, droppedRows: 0, bytes: 0 };
+  const counts = noCounts();
   const stopping = new AbortController();
   let loaded = load(configFile);
   let configProblem: string | undefined;
@@ -114,9 +114,8 @@ export async function startScraper(options: ScraperOptions): Promise<Scraper> {
     [Symbol.asyncDispose]: async () => {
       stopping.abort();
       await running;
-      await Promise.all(
-        [...jobs.values()].flatMap(({ loops }) => [...loops.values()].map((loop) => loop.stop())),
-      );
+      const loops = [...jobs.values()].flatMap((job) => [...job.loops.values()]);
+      await Promise.all(loops.map((loop) => loop.stop()));
       for (const { fetcher } of jobs.values()) fetcher[Symbol.dispose]();
     },
   };
@@ -145,6 +144,10 @@ function nextJob(
   }
   return { config, fetcher, loops, found, state };
 }
+
+const noCounts = (): ScrapeCounts => ({
+  ...{ scrapes: 0, failures: 0, rows: 0, refusedRows: 0, droppedRows: 0, bytes: 0 },
+});
 
 function load(path: string): Loaded {
   const version = versionOf(path);
