@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import type { Clock } from '../../lake/base/clock.ts';
 import { messageOf } from '../../lake/base/errors.ts';
 import { loadScrapeConfig, type ScrapeConfig, type ScrapeConfigFile } from './config-file.ts';
 import { createFetcher, type Fetcher } from './fetch.ts';
@@ -94,16 +95,11 @@ export async function startScraper(options: ScraperOptions): Promise<Scraper> {
       logger.warn('something is wrong with what is to be scraped', { words });
     said = words;
   };
-  const run = async (): Promise<void> => {
-    while (!stopping.signal.aborted) {
-      await clock.sleep(refreshMs, stopping.signal).catch(() => undefined);
-      if (stopping.signal.aborted) return;
-      reload();
-      await sync();
-    }
-  };
   await sync();
-  const running = run();
+  const running = every(refreshMs, clock, stopping.signal, () => {
+    reload();
+    return sync();
+  });
   return {
     counts,
     problems,
@@ -119,6 +115,18 @@ export async function startScraper(options: ScraperOptions): Promise<Scraper> {
       for (const { fetcher } of jobs.values()) fetcher[Symbol.dispose]();
     },
   };
+}
+
+async function every(
+  ms: number,
+  clock: Clock,
+  stopping: AbortSignal,
+  step: () => Promise<void>,
+): Promise<void> {
+  while (!stopping.aborted) {
+    await clock.sleep(ms, stopping).catch(() => undefined);
+    if (!stopping.aborted) await step();
+  }
 }
 
 /** Targets that stay the same go on as they are. */
