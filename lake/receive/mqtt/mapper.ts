@@ -67,43 +67,7 @@ export function createMqttMapper(options: {
   const { cache, ownTime = () => rightTime, rules = [] } = options;
   const limits = { ...mqttLimits, ...options.limits };
   const byRules = createRuleMapper({ rules, cache, limits, ownTime });
-  const match = compileTemplates(options.templates);
-  const mappings = new Map<string, TopicMapping>();
-  const mappingOf = (topic: string): TopicMapping => {
-    const known = mappings.get(topic);
-    if (known !== undefined) return known;
-    if (mappings.size >= limits.topicsCachedMax) mappings.clear();
-    const mapping = match(topic);
-    mappings.set(topic, mapping);
-    return mapping;
-  };
-  // The topic's length keeps topic and path apart in the key.
-  const keyOf = (kind: 'm' | 'l' | 'd', topic: string, path: string): string =>
-    `${kind}${topic.length} ${topic}${path}`;
-
-  const store = (
-    item: PayloadItem,
-    message: MqttMessage,
-    metrics: MetricsBuilder,
-    logs: LogsBuilder,
-  ): void => {
-    const { topic } = message;
-    const futureUsMax = limits.futureMsMax * 1000;
-    const { timestampUs, doubt } = rowTime(item.timestampUs, message.receivedUs, ownTime(), futureUsMax);
-    if (item.kind === 'value') {
-      const series = cache.ofKey(keyOf('m', topic, item.path), () =>
-        metricLabels(topic, mappingOf(topic), item.path),
-      );
-      metrics.append(series, timestampUs, item.value, doubt);
-    } else {
-      const stream = cache.ofKey(keyOf('l', topic, ''), () =>
-        canonicalLabels([['source', 'mqtt'], ...mappingOf(topic).labels, ['topic', topic]]),
-      );
-      const record = { timestampNs: BigInt(timestampUs) * 1000n, line: item.line };
-      logs.append(stream, doubt === undefined ? record : { ...record, doubt });
-    }
-  };
-
+  const store = createStore(cache, options.templates, limits, ownTime);
   const setAside = (
     { topic, payload, receivedUs }: MqttMessage,
     reason: DeadLetterReason,
@@ -141,6 +105,46 @@ export function createMqttMapper(options: {
     return items.length === 0 ? 'ignored' : 'stored';
   };
   return { map, ruleOf: (topic) => byRules.readerOf(topic)?.rule };
+}
+
+// The topic's length keeps topic and path apart in the key.
+const keyOf = (kind: 'm' | 'l' | 'd', topic: string, path: string): string =>
+  `${kind}${topic.length} ${topic}${path}`;
+
+/** Puts one item of a message into columns, by the templates. */
+function createStore(
+  cache: SeriesCache,
+  templates: readonly TopicTemplate[],
+  limits: MqttLimits,
+  ownTime: () => OwnTime,
+) {
+  const match = compileTemplates(templates);
+  const mappings = new Map<string, TopicMapping>();
+  const mappingOf = (topic: string): TopicMapping => {
+    const known = mappings.get(topic);
+    if (known !== undefined) return known;
+    if (mappings.size >= limits.topicsCachedMax) mappings.clear();
+    const mapping = match(topic);
+    mappings.set(topic, mapping);
+    return mapping;
+  };
+  return (item: PayloadItem, message: MqttMessage, metrics: MetricsBuilder, logs: LogsBuilder): void => {
+    const { topic } = message;
+    const futureUsMax = limits.futureMsMax * 1000;
+    const { timestampUs, doubt } = rowTime(item.timestampUs, message.receivedUs, ownTime(), futureUsMax);
+    if (item.kind === 'value') {
+      const series = cache.ofKey(keyOf('m', topic, item.path), () =>
+        metricLabels(topic, mappingOf(topic), item.path),
+      );
+      metrics.append(series, timestampUs, item.value, doubt);
+    } else {
+      const stream = cache.ofKey(keyOf('l', topic, ''), () =>
+        canonicalLabels([['source', 'mqtt'], ...mappingOf(topic).labels, ['topic', topic]]),
+      );
+      const record = { timestampNs: BigInt(timestampUs) * 1000n, line: item.line };
+      logs.append(stream, doubt === undefined ? record : { ...record, doubt });
+    }
+  };
 }
 
 function metricLabels(topic: string, mapping: TopicMapping, path: string): Labels {
