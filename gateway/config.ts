@@ -48,6 +48,16 @@ const mqtt = z.strictObject({
     .describe('Topic templates, for example [{"topic":"{site}/{line}/{sensor}"}]'),
 });
 
+const otlp = z.strictObject({
+  listen: z
+    .boolean()
+    .default(true)
+    .describe("Listen on OTLP's own ports too; HTTP takes it on http.port in any case"),
+  httpPort: port(4318, 'OTLP over HTTP'),
+  grpcPort: port(4317, 'OTLP over gRPC'),
+  connectionsMax: count(256, 'gRPC connections at once'),
+});
+
 const wal = z.strictObject({
   commitIntervalMs: z
     .number()
@@ -181,7 +191,7 @@ const settings = z.strictObject({
   mqtt: mqtt.prefault({}),
   http: z
     .strictObject({
-      port: port(8480, 'HTTP: remote write in, PromQL and SQL out'),
+      port: port(8480, 'HTTP: remote write, Loki push and OTLP in, PromQL and SQL out'),
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
     })
     .prefault({}),
@@ -191,6 +201,7 @@ const settings = z.strictObject({
       connectionsMax: count(32, 'SQL clients at once'),
     })
     .prefault({}),
+  otlp: otlp.prefault({}),
   limits: limits.prefault({}),
   wal: wal.prefault({}),
   seal: seal.prefault({}),

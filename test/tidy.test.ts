@@ -41,6 +41,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'gateway/broker': ['lake'],
   'gateway/bridge': ['lake'],
   'gateway/health': ['lake'],
+  'gateway/receive': ['lake'],
   'gateway/scrape': ['lake'],
   'gateway/clock': ['lake', 'gateway/wal'],
   'gateway/gaps': ['lake'],

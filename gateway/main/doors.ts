@@ -22,6 +22,7 @@ import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
 import { brokerCounters, openBridges, openBroker } from './mqtt.ts';
+import { listenForOtlp } from './otlp.ts';
 import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
 import type { Storage } from './storage.ts';
 
@@ -73,6 +74,7 @@ export async function openDoors(
   const { intervalMs } = health;
   stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }));
   const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, receivers.direct));
+  const otlp = await listenForOtlp(config, receivers.otlp, logger, stack);
   return {
     mqtt: broker.port,
     mqttWebSocket: broker.webSocketPort,
@@ -80,6 +82,7 @@ export async function openDoors(
     ...(broker.tlsWebSocketPort !== undefined && { mqttTlsWebSocket: broker.tlsWebSocketPort }),
     gatewayHttp: http.port,
     gatewayPg: pg.port,
+    ...otlp,
   };
 }
 
