@@ -58,6 +58,15 @@ const otlp = z.strictObject({
   connectionsMax: count(256, 'gRPC connections at once'),
 });
 
+const scrape = z.strictObject({
+  configFile: z
+    .string()
+    .default('')
+    .describe('File like prometheus.yml whose scrape_configs are scraped; firn scrape check looks at it'),
+  bodyBytesMax: count(32 * MEBIBYTE, 'Size of one exposition, decompressed; body_size_limit may be less'),
+  refreshMs: count(5000, 'How often that file and target files are looked at for changes'),
+});
+
 const wal = z.strictObject({
   commitIntervalMs: z
     .number()
@@ -203,6 +212,7 @@ const settings = z.strictObject({
     .prefault({}),
   otlp: otlp.prefault({}),
   limits: limits.prefault({}),
+  scrape: scrape.prefault({}),
   wal: wal.prefault({}),
   seal: seal.prefault({}),
   ship: ship.prefault({}),
@@ -241,6 +251,7 @@ export function loadGatewayConfig(
   return {
     ...config,
     dataDir: absolutePath(config.dataDir),
+    scrape: { ...config.scrape, configFile: absolutePath(config.scrape.configFile) },
     store: { ...config.store, path: absolutePath(config.store.path) },
     mqtt: {
       ...config.mqtt,
