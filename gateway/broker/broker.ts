@@ -193,6 +193,7 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
   aedes.authorizePublish = (client, packet, done) => {
     if (packet.topic.startsWith('$SYS/')) done(new Error('topics below $SYS/ belong to the broker'));
     else if (!admission.mayPublish(client, packet.topic)) done(new Error(`${packet.topic} is not allowed`));
+    else if (limits.messagesPerSecondMax === 0) publish(client, packet, done);
     else inTurn(client, () => publish(client, packet, done));
   };
   aedes.authorizeForward = (client, packet) => (mayDeliver(client, packet) ? packet : null);
