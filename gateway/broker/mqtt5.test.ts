@@ -215,6 +215,7 @@ test('a will waits for its delay, and is stored with its properties', async () =
   await connect5(broker, { ...options, clientId: 'back' });
   await until(() => seen.length === 1);
   expect(seen[0]).toMatchObject({ topic: 'lost/1', properties: { userProperties: { why: 'gone' } } });
+  expect(seen[0]?.properties).not.toHaveProperty('willDelayInterval');
   expect(log.values()).toEqual([1]);
   const asked = await connect5(broker, { clientId: 'asked', will: will('3', 0) });
   await asked.endAsync(false, { reasonCode: 4 }); // disconnect with will
