@@ -34,7 +34,7 @@ export interface OpenDiskLadderOptions extends DiskLimits, Partial<LadderSetting
 
 export interface OpenDiskLadder extends DiskLadder {
   /** `Wal.append` for what comes from outside: refused with `unavailable` while there is no room. */
-  append(batch: Batch): Promise<void>;
+  append(...batches: readonly Batch[]): Promise<void>;
 }
 
 /** The ladder over the gateway's log and files. Measures once before it resolves, so that a full disk is known at once. */
@@ -80,9 +80,9 @@ export async function openDiskLadder(options: OpenDiskLadderOptions): Promise<Op
   });
   return {
     ...ladder,
-    append: async (batch) => {
-      ladder.guard.admit(bytesOf(batch));
-      await wal.append(batch);
+    append: async (...batches) => {
+      ladder.guard.admit(batches.reduce((sum, batch) => sum + bytesOf(batch), 0));
+      await wal.append(...batches);
     },
     [Symbol.asyncDispose]: async () => {
       await ladder[Symbol.asyncDispose]();
@@ -95,12 +95,17 @@ export async function openDiskLadder(options: OpenDiskLadderOptions): Promise<Op
 /** About what a batch takes in the log. */
 function bytesOf(batch: Batch): number {
   let bytes = batch.rows * rowBytes;
-  if (batch.signal === 'logs') for (const line of batch.line) bytes += line.length;
+  for (const text of longTexts(batch)) bytes += text?.length ?? 0;
   for (const { labels } of batch.series) bytes += labels.length;
   return bytes;
 }
 
 const rowBytes = 32;
+
+function longTexts(batch: Batch): readonly (string | null)[] {
+  if (batch.signal === 'logs') return batch.line;
+  return (batch.signal === 'metrics' ? batch.histogram : undefined) ?? [];
+}
 
 function taken(paths: readonly string[]): FirnError {
   return new FirnError({

@@ -83,9 +83,7 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   return {
     start: { kind: started.kind, reasons: started.reasons },
     state: () => ({ epoch: Number(meta.get('epoch')), lastSeq }),
-    append: (requests) => {
-      write(() => undefined, requests);
-    },
+    append: (requests) => write(() => undefined, requests),
     run: (command) => {
       switch (command.kind) {
         case 'commitSeal':

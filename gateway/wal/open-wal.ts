@@ -78,11 +78,13 @@ export async function openWal(options: WalOptions): Promise<Wal> {
     return { kind: 'append', signal, rows, receivedUs, monoUs: monotonicUs(), payload, series, metadata };
   };
 
-  const append = async (batch: Batch): Promise<void> => {
-    const message = messageOfBatch(batch);
-    const bytes = message.payload.byteLength + textBytes(message.series.map(({ labels }) => labels));
+  const append = async (...batches: readonly Batch[]): Promise<void> => {
+    const [message, ...also] = batches.map(messageOfBatch);
+    if (message === undefined) return;
+    const bytes = [message, ...also].reduce((sum, each) => sum + bytesOf(each), 0);
     if (writer.queuedBytes() + bytes > walQueueBytesMax) throw queueFull(walQueueBytesMax);
-    await writer.request(message, bytes, [message.payload.buffer as ArrayBuffer]);
+    const payloads = [message, ...also].map(({ payload }) => payload.buffer as ArrayBuffer);
+    await writer.request(also.length === 0 ? message : { ...message, also }, bytes, payloads);
   };
 
   return {
@@ -141,8 +143,8 @@ function ownBytes(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
     : new Uint8Array(bytes);
 }
 
-const textBytes = (texts: readonly string[]): number =>
-  texts.reduce((sum, text) => sum + text.length * 2 + 32, 0);
+const bytesOf = ({ payload, series }: AppendMessage): number =>
+  series.reduce((sum, { labels }) => sum + labels.length * 2 + 32, payload.byteLength);
 
 function queueFull(limit: number): FirnError {
   return new FirnError({

@@ -38,7 +38,11 @@ export interface AppendMessage {
   readonly metadata: readonly MetricMetadata[];
 }
 
-export type AppendRequest = AppendMessage & { readonly id: number };
+export type AppendRequest = AppendMessage & {
+  readonly id: number;
+  /** What is stored with it or not at all. */
+  readonly also?: readonly AppendMessage[];
+};
 
 type Gaps = readonly AppendMessage[];
 

@@ -51,7 +51,7 @@ export function openWalServer(
     attempt(
       'append to WAL',
       appends.map(({ id }) => id),
-      () => void database.append(appends),
+      () => void database.append(appends.flatMap((request) => [request, ...(request.also ?? [])])),
     );
   };
   /** Answered when it is done: the caller ends the thread then. */
@@ -67,8 +67,10 @@ export function openWalServer(
   };
   const collect = (request: AppendRequest): void => {
     group.push(request);
-    groupBytes += request.payload.byteLength;
-    groupRows += request.rows;
+    for (const { payload, rows } of [request, ...(request.also ?? [])]) {
+      groupBytes += payload.byteLength;
+      groupRows += rows;
+    }
     if (groupBytes >= options.commitBytesMax || groupRows >= options.commitRowsMax) commitGroup();
     else if (options.commitIntervalMs > 0) timer ??= setTimeout(commitGroup, options.commitIntervalMs);
   };

@@ -13,9 +13,10 @@ export interface Wal extends AsyncDisposable {
   readonly path: string;
   /**
    * Resolves when the rows are on disk (group commit: waits at most the commit interval). Rejects with FirnError
-   * `limit` when the queue in front of the writer is full, `unavailable` when the disk refuses. All or nothing.
+   * `limit` when the queue in front of the writer is full, `unavailable` when the disk refuses. All or nothing, also of
+   * several batches.
    */
-  append(batch: Batch): Promise<void>;
+  append(...batches: readonly Batch[]): Promise<void>;
   /** Waits until what was appended before is on disk, and returns the seq of the newest batch (0: none). */
   flush(): Promise<number>;
   /** Called after each commit, with the newest seq. Returns the function that unsubscribes. */

@@ -1,5 +1,5 @@
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
-import type { AppendMessage, WalCommand, WalReply, WalRequest, WalState } from './wal-messages.ts';
+import type { AppendRequest, WalCommand, WalReply, WalRequest, WalState } from './wal-messages.ts';
 
 /** What carries messages to the side that owns wal.db: a worker thread, or in-thread-port.ts. */
 export interface WalPort {
@@ -14,7 +14,7 @@ export interface WalPort {
 export interface Writer {
   /** Resolves when the request is done, with what it returns. `bytes` count as queued until then. */
   request(
-    message: AppendMessage | WalCommand,
+    message: Omit<AppendRequest, 'id'> | WalCommand,
     bytes: number,
     transfer?: readonly ArrayBuffer[],
   ): Promise<Done>;

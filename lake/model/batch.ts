@@ -2,9 +2,16 @@ import type { Gap } from './gap.ts';
 import type { StreamClass } from './stream-class.ts';
 
 /** Columnar rows in memory: plain typed arrays, one entry a row, as receivers make them and the WAL keeps them. */
-export type Batch = MetricsBatch | LogsBatch | RollupsBatch | GapsBatch;
+export type Batch = MetricsBatch | LogsBatch | RollupsBatch | GapsBatch | ExemplarsBatch;
 export type Signal = Batch['signal'];
-export const signals = ['metrics', 'logs', 'metrics_1m', 'gaps'] as const satisfies readonly Signal[];
+/** A new one goes to the end: the places are part of ids that SQL clients see. */
+export const signals = [
+  'metrics',
+  'logs',
+  'metrics_1m',
+  'gaps',
+  'exemplars',
+] as const satisfies readonly Signal[];
 
 /** The labels behind an id; `labels` is canonical JSON text (model/labels.ts), `id` its series id (model/series-id.ts). */
 export interface SeriesEntry {
@@ -29,6 +36,10 @@ export interface MetricsBatch extends RowQuality {
   readonly timestampUs: BigInt64Array;
   /** `rows` values; NaN payloads (staleness markers) are kept bit for bit, so copy by array, never by text. */
   readonly value: Float64Array;
+  /** A row that is a native histogram (model/native-histogram.ts, as text) has NaN as its value; null for a number. */
+  readonly histogram?: readonly (string | null)[];
+  /** Since when a counter or histogram counts, microseconds since the Unix epoch; null where the sender did not say. */
+  readonly startTimestampUs?: readonly (bigint | null)[];
   /** An entry for every id in `seriesId` that is not known to be stored already; more do no harm. */
   readonly series: readonly SeriesEntry[];
   /** What the source said about metrics, by metric family name; often empty. */
@@ -81,6 +92,21 @@ export interface GapsBatch {
   readonly series: readonly [];
 }
 
+/** Single observations that stand for many, each with a link to its trace. Sent again, one may be there twice. */
+export interface ExemplarsBatch {
+  readonly signal: 'exemplars';
+  readonly rows: number;
+  readonly seriesId: BigInt64Array;
+  /** Times of the observations, microseconds since the Unix epoch. */
+  readonly timestampUs: BigInt64Array;
+  readonly value: Float64Array;
+  /** Canonical JSON text of the exemplar's own labels, trace and span included. */
+  readonly exemplarLabels: readonly string[];
+  readonly traceId?: readonly (string | null)[];
+  readonly spanId?: readonly (string | null)[];
+  readonly series: readonly SeriesEntry[];
+}
+
 /** One column of a batch: 64-bit integers, doubles, or, where there are nulls, plain arrays. */
 export type BatchColumn =
   | BigInt64Array
@@ -98,6 +124,8 @@ export const batchFields: { readonly [S in Signal]: Fields<Extract<Batch, { sign
     value: 'value',
     quality: 'quality',
     device_timestamp: 'deviceTimestampUs',
+    histogram: 'histogram',
+    start_timestamp: 'startTimestampUs',
   },
   logs: {
     stream_id: 'streamId',
@@ -129,6 +157,14 @@ export const batchFields: { readonly [S in Signal]: Fields<Extract<Batch, { sign
     rows: 'rowsMissing',
     detail: 'detail',
     gateway: 'gateway',
+  },
+  exemplars: {
+    series_id: 'seriesId',
+    timestamp: 'timestampUs',
+    value: 'value',
+    exemplar_labels: 'exemplarLabels',
+    trace_id: 'traceId',
+    span_id: 'spanId',
   },
 };
 

@@ -209,6 +209,24 @@ test('what a device said about its time is kept with the sample', async () => {
   ]);
 });
 
+test('native histograms stay as they are, beside the samples of their minute', async () => {
+  const rows: MetricRow[] = [
+    [1n, noon, bitsOf(1)],
+    [1n, noon + 1n, plainNan, null, null, '{"schema":0}', 7n],
+    [1n, noon + 2n, bitsOf(2)],
+    [2n, noon + 3n, stale, null, null, '{"schema":1}'],
+  ];
+  const rolled = await rollUp([await write(rows)]);
+  expect(
+    await select('SELECT series_id, value, histogram, epoch_us(start_timestamp)', rolled?.samples.path ?? ''),
+  ).toEqual([
+    [1n, Number.NaN, '{"schema":0}', 7n],
+    [1n, 2, null, null],
+    [2n, Number.NaN, '{"schema":1}', null],
+  ]);
+  expect(await select('SELECT series_id, count, last', rolled?.minutes.path ?? '')).toEqual([[1n, 2n, 2]]);
+});
+
 test('files of the other writer are rolled up too', async () => {
   await using other = await openParquetjsWriter({});
   const rows = Array.from(

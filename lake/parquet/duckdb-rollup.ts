@@ -14,7 +14,7 @@ import type { SegmentFile } from './segment-writer.ts';
 // Staleness markers are no samples: they count nowhere. A marker stays where it ends its minute, beside the last real
 // sample, so that a series still ends where it ended; one that is followed by samples in its minute goes.
 // Other NaNs are samples: they count, min and max pass over them like min_over_time (NaN when there is nothing else),
-// and they make the sum NaN like sum_over_time.
+// and they make the sum NaN like sum_over_time. Native histograms are not rolled up: they stay, all of them.
 
 export interface RollupRequest {
   /** Segments of the table metrics, of one day, the oldest first. */
@@ -88,17 +88,19 @@ async function summarizeMinutes(
       min(value) FILTER (NOT isnan(value)) AS low, max(value) FILTER (NOT isnan(value)) AS high,
       sum(value) FILTER (NOT ${isStale}) AS sum, count(*) FILTER (NOT ${isStale}) AS count,
       max_by(value, ${place}) FILTER (NOT ${isStale}) AS last
-    FROM samples GROUP BY series_id, minute`);
+    FROM samples WHERE histogram IS NULL GROUP BY series_id, minute`);
   const result = await connection.runAndReadAll(`SELECT (SELECT count(*) FROM samples),
-    count(last_sample_place) + count(*) FILTER (last_place IS DISTINCT FROM last_sample_place),
+    count(last_sample_place) + count(*) FILTER (last_place IS DISTINCT FROM last_sample_place)
+      + (SELECT count(histogram) FROM samples),
     count(last_sample_place) FROM minutes`);
   const [found, kept, minutes] = (result.getRows()[0] ?? []).map(Number);
   return { found: found ?? 0, kept: kept ?? 0, minutes: minutes ?? 0 };
 }
 
 const keptSql = `SELECT samples.* FROM samples
-  JOIN minutes ON samples.series_id = minutes.series_id AND ${floorDivide('samples."timestamp"', minuteUs)} = minute
-  WHERE (samples."timestamp"::HUGEINT * 4294967296 + samples.rowid) IN (last_place, last_sample_place)
+  LEFT JOIN minutes ON samples.series_id = minutes.series_id AND ${floorDivide('samples."timestamp"', minuteUs)} = minute
+  WHERE histogram IS NOT NULL
+    OR (samples."timestamp"::HUGEINT * 4294967296 + samples.rowid) IN (last_place, last_sample_place)
   ORDER BY samples.rowid`;
 
 const minutesSql = `SELECT series_id, minute * ${minuteUs} AS "timestamp", coalesce(low, 'nan') AS min,

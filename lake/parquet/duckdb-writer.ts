@@ -74,9 +74,10 @@ async function loadSeries(connection: DuckDBConnection, { signal, labelsOf }: Se
   appender.append(columns, series.length);
 }
 
-/** DuckDB says "Out of Memory" in words only. */
+/** DuckDB says that its memory is full in words only. */
 export function memoryLimit(error: unknown, operation: string, bytesMax: number): unknown {
-  if (error instanceof FirnError || !/^Out of Memory/i.test(messageOf(error))) return error;
+  if (error instanceof FirnError || !/^Out of Memory|failed to pin block/i.test(messageOf(error)))
+    return error;
   return new FirnError({
     code: 'limit',
     operation,

@@ -1,6 +1,8 @@
 import { writeInt64 } from '../base/int64.ts';
 import type { MetricMetadata, MetricsBatch, SeriesEntry } from '../model/batch.ts';
+import { histogramText, type NativeHistogram } from '../model/native-histogram.ts';
 import type { CachedSeries } from './series-cache.ts';
+import { createSparseColumn } from './sparse-column.ts';
 import { createDoubtColumns, type TimeDoubt } from './time-doubt.ts';
 
 /** Grows the columns of a metrics batch row by row. */
@@ -9,12 +11,24 @@ export interface MetricsBuilder {
   append(series: CachedSeries, timestampUs: number, value: number, doubt?: TimeDoubt): void;
   /** The value as the two halves of its IEEE 754 bits, so that NaN payloads stay as they are. */
   appendBits(series: CachedSeries, timestampUs: number, low: number, high: number): void;
+  /** A row that is a native histogram, which passed `whyNotHistogram`. */
+  appendHistogram(
+    series: CachedSeries,
+    timestampUs: number,
+    histogram: NativeHistogram,
+    doubt?: TimeDoubt,
+  ): void;
+  /** Says of the row that was appended last since when it counts. */
+  countsSince(startTimestampUs: number): void;
   describe(metadata: MetricMetadata): void;
   /** The batch; the builder is empty afterwards. */
   finish(): MetricsBatch;
 }
 
 const rowsFirst = 1024;
+/** High halves of NaNs: Prometheus' staleness marker, whose low half is 2, and the usual one. */
+const staleHigh = 0x7ff00000;
+const nanHigh = 0x7ff80000;
 
 export function createMetricsBuilder(): MetricsBuilder {
   let rows = 0;
@@ -22,6 +36,8 @@ export function createMetricsBuilder(): MetricsBuilder {
   let entries = new Map<bigint, SeriesEntry>();
   let metadata: MetricMetadata[] = [];
   const doubts = createDoubtColumns();
+  const histograms = createSparseColumn<string>();
+  const starts = createSparseColumn<bigint>();
 
   const appendKey = (series: CachedSeries, timestampUs: number): void => {
     if (rows === columns.seriesId.length) columns = doubled(columns);
@@ -29,6 +45,12 @@ export function createMetricsBuilder(): MetricsBuilder {
     columns.seriesHalves[2 * rows] = series.idLow;
     columns.seriesHalves[2 * rows + 1] = series.idHigh;
     writeInt64(columns.timestampHalves, rows, timestampUs);
+  };
+  const appendBits: MetricsBuilder['appendBits'] = (series, timestampUs, low, high) => {
+    appendKey(series, timestampUs);
+    columns.valueHalves[2 * rows] = low;
+    columns.valueHalves[2 * rows + 1] = high;
+    rows++;
   };
 
   return {
@@ -40,14 +62,17 @@ export function createMetricsBuilder(): MetricsBuilder {
       if (doubt !== undefined) doubts.add(rows, doubt);
       columns.value[rows++] = value;
     },
-    appendBits: (series, timestampUs, low, high) => {
-      appendKey(series, timestampUs);
-      columns.valueHalves[2 * rows] = low;
-      columns.valueHalves[2 * rows + 1] = high;
-      rows++;
+    appendBits,
+    appendHistogram: (series, timestampUs, histogram, doubt) => {
+      histograms.add(rows, histogramText(histogram));
+      if (doubt !== undefined) doubts.add(rows, doubt);
+      appendBits(series, timestampUs, histogram.stale ? 2 : 0, histogram.stale ? staleHigh : nanHigh);
     },
+    countsSince: (startTimestampUs) => starts.add(rows - 1, BigInt(startTimestampUs)),
     describe: (entry) => void metadata.push(entry),
     finish: () => {
+      const histogram = histograms.finish(rows);
+      const startTimestampUs = starts.finish(rows);
       const batch: MetricsBatch = {
         signal: 'metrics',
         rows,
@@ -57,6 +82,8 @@ export function createMetricsBuilder(): MetricsBuilder {
         series: [...entries.values()],
         metadata,
         ...doubts.finish(rows),
+        ...(histogram && { histogram }),
+        ...(startTimestampUs && { startTimestampUs }),
       };
       rows = 0;
       columns = createColumns(rowsFirst);

@@ -22,7 +22,8 @@ function tablesOf(from: string): Tables & { readonly pruned: Prune[] } {
     pruned,
     open: async (_table, prune) => {
       pruned.push(prune);
-      return { from, filesConsidered: 0, filesPruned: 0, [Symbol.asyncDispose]: async () => undefined };
+      const view = from.includes('histogram') ? from : `(SELECT *, NULL::VARCHAR AS histogram FROM ${from})`;
+      return { from: view, filesConsidered: 0, filesPruned: 0, [Symbol.asyncDispose]: async () => undefined };
     },
     metricMetadata: async () => [],
   };
@@ -173,6 +174,19 @@ test('more label entries than labelEntriesMax are an error, unless fewer were as
   });
   expect(await scan.labelNames({ matcherSets: [], limit: 1 }, signal)).toHaveLength(2);
   expect(await scan.labelValues('job', { matcherSets: [], limit: 0 }, signal)).toHaveLength(2);
+});
+
+test('native histograms are no samples, but their series are there', async () => {
+  await using engine = await openTestEngine();
+  const from = `(SELECT *, CASE WHEN value = 2 THEN '{}' END AS histogram FROM ${rowsSql([
+    [up, 1_000_000, '1.0'],
+    [up, 2_000_000, '2.0'],
+    [down, 1_000_000, '2.0'],
+  ])})`;
+  const scan = seriesScan({ tables: tablesOf(from), engine });
+  const found = await scan.select({ ...everything, matchers: matchersOf('{job!=""}') }, signal);
+  expect(textOf(found)).toEqual([`${labelsJson(up)} 1 @ 1000`]);
+  expect(await scan.series({ matcherSets: [], limit: 0 }, signal)).toEqual([down, up]);
 });
 
 test('an aborted signal ends a running statement', async () => {

@@ -142,9 +142,10 @@ async function readSeries(
   { samplesMax, seriesMax }: Selection,
   signal: AbortSignal,
 ): Promise<readonly SeriesData[]> {
+  // Native histograms are not evaluated yet: what is read is numbers.
   // The limit keeps DuckDB from collecting more than may be used; the order is made in inOrder, where it costs less.
   const sql = `SELECT any_value(labels), list(epoch_ms(timestamp)::DOUBLE), list(value::DOUBLE)
-    FROM (SELECT series_id, labels, timestamp, value FROM ${rows} LIMIT ${samplesMax + 1}) GROUP BY series_id`;
+    FROM (SELECT series_id, labels, timestamp, value FROM ${rows} AND histogram IS NULL LIMIT ${samplesMax + 1}) GROUP BY series_id`;
   const result = await connection.stream(sql);
   const found: SeriesData[] = [];
   let samples = 0;

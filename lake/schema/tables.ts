@@ -48,6 +48,7 @@ function column(
 const siteDoc = 'Site of the gateway that received it';
 const qualityDoc =
   "Why timestamp is not the device's own time: device-past, device-future; NULL for a normal row";
+const histogramDoc = 'The native histogram as JSON, where the row is one (its value is NaN then); else NULL';
 const deviceDoc = 'What the device said the time was, where that was not believable; else NULL';
 
 export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
@@ -70,6 +71,8 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
       column(6, 'site', 'string', true, siteDoc, 'site'),
       column(7, 'quality', 'string', false, qualityDoc),
       column(8, 'device_timestamp', 'timestamptz', false, deviceDoc),
+      column(9, 'histogram', 'string', false, histogramDoc),
+      column(10, 'start_timestamp', 'timestamptz', false, 'Since when it counts, where the sender said so'),
     ],
     seriesColumn: 'series_id',
     sortBy: ['name', 'series_id', 'timestamp'],
@@ -141,6 +144,31 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
     ],
     sortBy: ['timestamp'],
     boundColumns: ['timestamp'],
+  },
+  exemplars: {
+    table: 'exemplars',
+    doc: 'Single observations of metrics, each with a link to its trace; one that was sent again may be there twice',
+    columns: [
+      column(1, 'name', 'string', true, 'Metric name (the label __name__)', 'series'),
+      column(2, 'series_id', 'long', true, 'xxHash64 of labels: the same series has the same id everywhere'),
+      column(3, 'timestamp', 'timestamptz', true, 'Time of the observation, UTC'),
+      column(4, 'value', 'double', false, 'What was observed'),
+      column(
+        5,
+        'labels',
+        'string',
+        true,
+        'All labels of the series as sorted JSON, __name__ included',
+        'series',
+      ),
+      column(6, 'exemplar_labels', 'string', true, 'Labels of the exemplar itself as sorted JSON'),
+      column(7, 'trace_id', 'string', false, 'Trace that the observation belongs to, hex'),
+      column(8, 'span_id', 'string', false, 'Span that the observation belongs to, hex'),
+      column(9, 'site', 'string', true, siteDoc, 'site'),
+    ],
+    seriesColumn: 'series_id',
+    sortBy: ['name', 'series_id', 'timestamp'],
+    boundColumns: ['name', 'series_id', 'timestamp'],
   },
 };
 

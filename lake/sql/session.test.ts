@@ -24,7 +24,8 @@ const rows: Readonly<Record<Signal, string>> = {
   metrics: `(SELECT CASE WHEN i % 3 = 0 THEN 'up' ELSE 'http_requests_total' END AS name, i AS series_id,
     make_timestamptz(${nowUs} - i * 600000000) AS timestamp, CAST(i AS DOUBLE) AS value,
     ${sqlText(labels)} AS labels, 'plant' AS site, CASE WHEN i = 7 THEN 'device-past' END AS quality,
-    CASE WHEN i = 7 THEN make_timestamptz(0) END AS device_timestamp FROM range(20) t(i))`,
+    CASE WHEN i = 7 THEN make_timestamptz(0) END AS device_timestamp, NULL::VARCHAR AS histogram,
+    NULL::TIMESTAMPTZ AS start_timestamp FROM range(20) t(i))`,
   logs: `(SELECT 1::BIGINT AS stream_id, make_timestamptz(${nowUs} - i * 600000000) AS timestamp, i AS timestamp_ns,
     'line ' || i AS line, ${sqlText(labels)} AS labels, NULL::VARCHAR AS attributes, 'info' AS severity,
     NULL::VARCHAR AS trace_id, NULL::VARCHAR AS span_id, 'plant' AS site, NULL::VARCHAR AS quality,
@@ -35,6 +36,9 @@ const rows: Readonly<Record<Signal, string>> = {
   gaps: `(SELECT make_timestamptz(${nowUs} - 3600000000) AS timestamp, make_timestamptz(${nowUs}) AS end_timestamp,
     'metrics' AS signal, 'metrics' AS class, 'gap' AS kind, 'disk-full' AS reason, 120::BIGINT AS rows,
     NULL::VARCHAR AS detail, 'gw-1' AS gateway, 'plant' AS site)`,
+  exemplars: `(SELECT 'up' AS name, 1::BIGINT AS series_id, make_timestamptz(${nowUs}) AS timestamp, 1.5::DOUBLE AS value,
+    ${sqlText(labels)} AS labels, '{"trace_id":"ab"}' AS exemplar_labels, 'ab' AS trace_id, NULL::VARCHAR AS span_id,
+    'plant' AS site)`,
 };
 
 let folder: string;
@@ -133,6 +137,8 @@ test('a star gives each column once', async () => {
     'site',
     'quality',
     'device_timestamp',
+    'histogram',
+    'start_timestamp',
   ]);
 });
 
@@ -156,12 +162,16 @@ test('gaps and rollups are tables like the others, whatever their columns are ca
     ),
   ).toEqual([[1n]]);
   expect(
+    await run(`SELECT value, exemplar_labels->>'trace_id' = trace_id FROM exemplars WHERE __name__ = 'up'`),
+  ).toEqual([[1.5, true]]);
+  expect(
     await run(`SELECT table_name, (SELECT count(*) FROM information_schema.columns c WHERE c.table_name = t.table_name)
       FROM information_schema.tables t WHERE table_schema = 'public' ORDER BY 1`),
   ).toEqual([
+    ['exemplars', 11n],
     ['gaps', 12n],
     ['logs', 14n],
-    ['metrics', 10n],
+    ['metrics', 12n],
     ['metrics_1m', 12n],
   ]);
   expect(
@@ -171,7 +181,9 @@ test('gaps and rollups are tables like the others, whatever their columns are ca
     [true, 'How many rows are missing; NULL where it is not known'],
     [true, 'How many samples the minute had'],
   ]);
-  expect((await errorOf('SELECT * FROM gap')).hint).toBe('the tables are metrics, logs, metrics_1m, gaps');
+  expect((await errorOf('SELECT * FROM gap')).hint).toBe(
+    'the tables are metrics, logs, metrics_1m, gaps, exemplars',
+  );
 });
 
 test.each([

@@ -11,10 +11,16 @@ export const columnAliases: Readonly<Record<Signal, Readonly<Record<string, stri
   logs: { time: 'timestamp', message: 'line' },
   metrics_1m: { __name__: 'name', time: 'timestamp' },
   gaps: { time: 'timestamp', timeend: 'end_timestamp' },
+  exemplars: { __name__: 'name', time: 'timestamp' },
 };
 
 /** Text columns that hold JSON, and are JSON in SQL. */
-export const jsonColumns: ReadonlySet<string> = new Set(['labels', 'attributes']);
+export const jsonColumns: ReadonlySet<string> = new Set([
+  'labels',
+  'attributes',
+  'histogram',
+  'exemplar_labels',
+]);
 
 /** What stands in a FROM clause for a table whose rows `from` yields. */
 export function tableSql(table: Signal, from: string): string {

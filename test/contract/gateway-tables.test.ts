@@ -23,11 +23,20 @@ import { createLogger } from '../../lake/base/log.ts';
 import { type Batch, type Signal, signals } from '../../lake/model/batch.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { hashFile } from '../../lake/parquet/durable-file.ts';
+import { duckdbTypes } from '../../lake/schema/duckdb-types.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
 import type { Prune, TableView } from '../../lake/tables.ts';
 import { makeOld } from './old-files.ts';
-import { gapsBatch, logsBatch, type MetricRow, metricsBatch, rollupsBatch, seriesOf } from './rows.ts';
+import {
+  exemplarsBatch,
+  gapsBatch,
+  logsBatch,
+  type MetricRow,
+  metricsBatch,
+  rollupsBatch,
+  seriesOf,
+} from './rows.ts';
 
 // The tables port of the gateway, against the sealer and the merger that work below it.
 
@@ -139,6 +148,7 @@ const oneRow: Readonly<Record<Signal, Batch>> = {
   logs: logsBatch([[1n, noonUs * 1000n, '', null, null]]),
   metrics_1m: rollupsBatch([[1n, noonUs, 0n, 1n]]),
   gaps: gapsBatch([[noonUs, noonUs, 'test', null, null]]),
+  exemplars: exemplarsBatch([[1n, noonUs, 0n, null]]),
 };
 
 test.each(signals)('%s: the columns of the schema, from nothing, tail, files, and both', async (table) => {
@@ -147,13 +157,8 @@ test.each(signals)('%s: the columns of the schema, from nothing, tail, files, an
     const described = await house.connection.runAndReadAll(`DESCRIBE SELECT * FROM ${view.from}`);
     return described.getRows().map(([name, type]) => [name, type]);
   };
-  const duckdbTypes = {
-    long: 'BIGINT',
-    double: 'DOUBLE',
-    string: 'VARCHAR',
-    timestamptz: 'TIMESTAMP WITH TIME ZONE',
-  };
-  const expected = tableSchemas[table].columns.map(({ name, type }) => [name, duckdbTypes[type]]);
+  const fullName = (type: string): string => type.replace('TZ', ' WITH TIME ZONE');
+  const expected = tableSchemas[table].columns.map(({ name, type }) => [name, fullName(duckdbTypes[type])]);
   const append = () => house.wal.append(oneRow[table]);
   expect(await columnTypes()).toEqual(expected);
   await append();
@@ -192,11 +197,18 @@ test('a row is the same in the tail, in its segment and after a merge', async ()
   await house.wal.append(logsBatch([[1n, -1n, 'a\0b', null, 'warn']]));
   await house.wal.append(logsBatch([[2n, noonUs * 1000n + 1n, '', '{}', null, 'device-past', 0n]]));
   await house.wal.append(metricsBatch([[1n, noonUs + 1n, 0n, 'device-future', 2n ** 60n]]));
+  await house.wal.append(
+    metricsBatch([
+      [1n, noonUs + 2n, 0x7ff8000000000000n, null, null, '{"schema":0}', noonUs - 9n],
+      [1n, noonUs + 3n, 0x7ff0000000000002n, null, null, '{"schema":1}', null],
+    ]),
+    exemplarsBatch([[1n, noonUs, 0n, 'ab']]),
+  );
   await house.wal.append(rollupsBatch([[1n, noonUs, 0x7ff0000000000002n, 3n]]));
   await house.wal.append(gapsBatch([[noonUs, noonUs + dayUs, 'disk-full', null, 'sda']]));
   await house.wal.append(gapsBatch([[noonUs - 1n, noonUs, 'disk-full', 5n, null]]));
   const inTail = await allRows();
-  expect(inTail.length).toBe(46);
+  expect(inTail.length).toBe(49);
   expect(inTail[0]).toContain(JSON.stringify(seriesOf(1n)).slice(1, -1));
   await house.sealer.sealNow();
   expect(await allRows()).toEqual(inTail);

@@ -4,9 +4,14 @@ import type { SegmentWriter } from '../../lake/parquet/segment-writer.ts';
 import { type TableSchema, tableSchemas } from '../../lake/schema/tables.ts';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 
-// Files and tables as versions of Firn before `quality` and `device_timestamp` made them.
+// Files and tables as versions of Firn before the columns below made them.
 
-const laterColumns: ReadonlySet<string> = new Set(['quality', 'device_timestamp']);
+const laterColumns: ReadonlySet<string> = new Set([
+  'quality',
+  'device_timestamp',
+  'histogram',
+  'start_timestamp',
+]);
 
 export function oldSchema(schema: TableSchema): TableSchema {
   return { ...schema, columns: schema.columns.filter(({ name }) => !laterColumns.has(name)) };

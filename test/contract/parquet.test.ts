@@ -9,7 +9,15 @@ import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import { segmentWriterContract } from './parquet.ts';
-import { gapsBatch, logsBatch, type MetricRow, metricsBatch, rollupsBatch, seriesOf } from './rows.ts';
+import {
+  exemplarsBatch,
+  gapsBatch,
+  logsBatch,
+  type MetricRow,
+  metricsBatch,
+  rollupsBatch,
+  seriesOf,
+} from './rows.ts';
 
 segmentWriterContract('duckdb', () => openDuckdbWriter());
 segmentWriterContract('parquetjs', async () => openParquetjsWriter());
@@ -53,6 +61,8 @@ test('DuckDB reads files of both writers as one table, and prunes by their stati
       ['site', 'VARCHAR'],
       ['quality', 'VARCHAR'],
       ['device_timestamp', 'TIMESTAMP WITH TIME ZONE'],
+      ['histogram', 'VARCHAR'],
+      ['start_timestamp', 'TIMESTAMP WITH TIME ZONE'],
     ]);
     const found = await connection.runAndReadAll(
       `SELECT series_id, epoch_us(timestamp), value FROM ${from} WHERE series_id IN (1, -2) ORDER BY 1`,
@@ -84,6 +94,7 @@ test.each(signals)(
       metrics: metricsBatch([
         [1n, at, 0x7ff0000000000002n],
         [2n, at, 0n, 'device-past', at - 1n],
+        [2n, at + 1n, 0x7ff8000000000000n, null, null, '{}', at - 5n],
       ]),
       logs: logsBatch([[1n, at * 1000n, 'a', null, 'info', 'device-future', at + 1n]]),
       metrics_1m: rollupsBatch([
@@ -93,6 +104,10 @@ test.each(signals)(
       gaps: gapsBatch([
         [at, at + 60n, 'b', null, null],
         [at - 1n, at, 'a', 5n, 'sda'],
+      ]),
+      exemplars: exemplarsBatch([
+        [1n, at, 0x7ff0000000000002n, 'ab'],
+        [2n, at, 0n, null],
       ]),
     });
     const paths: string[] = [];

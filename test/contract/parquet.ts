@@ -12,6 +12,9 @@ import type { SegmentFile, SegmentWriter } from '../../lake/parquet/segment-writ
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import {
+  type ExemplarRow,
+  exemplarLabels,
+  exemplarsBatch,
   type GapRow,
   gapsBatch,
   type LogRow,
@@ -120,6 +123,16 @@ export function segmentWriterContract(
     );
   });
 
+  test(`${name}: exemplars come back bit for bit, sorted like metrics`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(exemplarRows, { maxLength: 3 }), async (batches) => {
+        const files = await write(batches.map(exemplarsBatch), 'exemplars');
+        expect(await storedIn(files, 'exemplars')).toEqual(expectedExemplars(batches.flat()));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
   test(`${name}: columns have the names, types and field ids of the schema`, async () => {
     const [metrics] = await writeMetrics([[1n, noon, one]]);
     if (metrics === undefined) throw new Error('no file');
@@ -132,11 +145,14 @@ export function segmentWriterContract(
       ['site', 6, 'BYTE_ARRAY', 'UTF8', undefined],
       ['quality', 7, 'BYTE_ARRAY', 'UTF8', undefined],
       ['device_timestamp', 8, 'INT64', 'TIMESTAMP_MICROS', true],
+      ['histogram', 9, 'BYTE_ARRAY', 'UTF8', undefined],
+      ['start_timestamp', 10, 'INT64', 'TIMESTAMP_MICROS', true],
     ]);
     const others: readonly Batch[] = [
       logsBatch([[1n, noon * 1000n, 'x', null, null]]),
       rollupsBatch([[1n, noon, one, 1n]]),
       gapsBatch([[noon, noon, 'test', null, null]]),
+      exemplarsBatch([[1n, noon, one, null]]),
     ];
     for (const batch of others) {
       const [file] = await write([batch], batch.signal);
@@ -273,9 +289,17 @@ const someDevice = fc.option(
     freq: 1,
   },
 );
+const someHistogram = fc.option(fc.constantFrom('{"schema":0}', '{"schema":3,"count":7}'), { nil: null });
 const metricRows: fc.Arbitrary<MetricRow[]> = fc.oneof(
   fc.array(fc.tuple(someSeries, someTime, someBits), { maxLength: 40 }),
   fc.array(fc.tuple(someSeries, someTime, someBits, someQuality, someDevice), { maxLength: 40 }),
+  fc.array(fc.tuple(someSeries, someTime, someBits, someQuality, someDevice, someHistogram, someDevice), {
+    maxLength: 40,
+  }),
+);
+const exemplarRows: fc.Arbitrary<ExemplarRow[]> = fc.array(
+  fc.tuple(someSeries, someTime, someBits, fc.option(fc.constantFrom('ab', 'cd'), { nil: null })),
+  { maxLength: 40 },
 );
 const rollupRows: fc.Arbitrary<RollupRow[]> = fc.array(
   fc.tuple(someSeries, someTime, someBits, fc.bigInt({ min: 0n, max: 60n })),
@@ -309,11 +333,12 @@ const gapRows: fc.Arbitrary<GapRow[]> = fc.array(
 );
 
 function expectedMetrics(rows: readonly MetricRow[]): string[] {
-  const stored = rows.map(([id, us, bits, quality = null, device = null]) => {
+  const stored = rows.map((each) => {
+    const [id, us, bits, quality = null, device = null, histogram = null, startUs = null] = each;
     const labels = seriesOf(id);
     const name = String(JSON.parse(labels).__name__);
     const row = { name, series_id: id, timestamp: us, value: bits, labels, site: 'plant' };
-    return { ...row, quality, device_timestamp: device };
+    return { ...row, quality, device_timestamp: device, histogram, start_timestamp: startUs };
   });
   return byDay('metrics', stored);
 }
@@ -343,6 +368,18 @@ function expectedRollups(rows: readonly RollupRow[]): string[] {
     return { name, series_id: id, timestamp: us, ...rollupBits(bits), count, labels, site: 'plant' };
   });
   return byDay('metrics_1m', stored);
+}
+
+function expectedExemplars(rows: readonly ExemplarRow[]): string[] {
+  const stored = rows.map(([id, us, bits, trace]) => {
+    const labels = seriesOf(id);
+    const name = String(JSON.parse(labels).__name__);
+    return {
+      ...{ name, series_id: id, timestamp: us, value: bits, labels },
+      ...{ exemplar_labels: exemplarLabels(trace), trace_id: trace, span_id: null, site: 'plant' },
+    };
+  });
+  return byDay('exemplars', stored);
 }
 
 function expectedGaps(rows: readonly GapRow[]): string[] {

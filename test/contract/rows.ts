@@ -1,4 +1,5 @@
 import type {
+  ExemplarsBatch,
   GapsBatch,
   LogsBatch,
   MetricsBatch,
@@ -13,6 +14,8 @@ export type MetricRow = readonly [
   valueBits: bigint,
   quality?: string | null,
   device?: bigint | null,
+  histogram?: string | null,
+  startUs?: bigint | null,
 ];
 export type LogRow = readonly [
   stream: bigint,
@@ -25,6 +28,13 @@ export type LogRow = readonly [
 ];
 /** The bits of min, max, sum and last follow from those of one value. */
 export type RollupRow = readonly [series: bigint, timestampUs: bigint, valueBits: bigint, count: bigint];
+/** The trace's id is the exemplar's label too. */
+export type ExemplarRow = readonly [
+  series: bigint,
+  timestampUs: bigint,
+  valueBits: bigint,
+  trace: string | null,
+];
 export type GapRow = readonly [
   fromUs: bigint,
   toUs: bigint,
@@ -47,14 +57,18 @@ const entriesOf = (rows: readonly (readonly [bigint, ...unknown[]])[]): SeriesEn
 const doubles = (bits: readonly bigint[]): Float64Array => new Float64Array(BigInt64Array.from(bits).buffer);
 
 /** A column is left out when all of it is null, as receivers do. */
+function columnsOf<F extends string, T>(field: F, values: readonly (T | null | undefined)[]) {
+  const some = values.some((value) => value != null);
+  return (some ? { [field]: values.map((value) => value ?? null) } : {}) as {
+    readonly [K in F]?: (T | null)[];
+  };
+}
+
 function qualityOf(
   qualities: readonly (string | null | undefined)[],
   devices: readonly (bigint | null | undefined)[],
 ): Pick<MetricsBatch, 'quality' | 'deviceTimestampUs'> {
-  return {
-    ...(qualities.some((quality) => quality != null) && { quality: qualities.map((value) => value ?? null) }),
-    ...(devices.some((us) => us != null) && { deviceTimestampUs: devices.map((value) => value ?? null) }),
-  };
+  return { ...columnsOf('quality', qualities), ...columnsOf('deviceTimestampUs', devices) };
 }
 
 export function metricsBatch(rows: readonly MetricRow[]): MetricsBatch {
@@ -69,6 +83,14 @@ export function metricsBatch(rows: readonly MetricRow[]): MetricsBatch {
     ...qualityOf(
       rows.map(([, , , quality]) => quality),
       rows.map(([, , , , device]) => device),
+    ),
+    ...columnsOf(
+      'histogram',
+      rows.map((row) => row[5]),
+    ),
+    ...columnsOf(
+      'startTimestampUs',
+      rows.map((row) => row[6]),
     ),
   };
 }
@@ -128,3 +150,22 @@ export function gapsBatch(rows: readonly GapRow[]): GapsBatch {
     series: [],
   };
 }
+
+export function exemplarsBatch(rows: readonly ExemplarRow[]): ExemplarsBatch {
+  return {
+    signal: 'exemplars',
+    rows: rows.length,
+    seriesId: BigInt64Array.from(rows, ([id]) => id),
+    timestampUs: BigInt64Array.from(rows, ([, us]) => us),
+    value: doubles(rows.map(([, , bits]) => bits)),
+    exemplarLabels: rows.map(([, , , trace]) => exemplarLabels(trace)),
+    ...columnsOf(
+      'traceId',
+      rows.map(([, , , trace]) => trace),
+    ),
+    series: entriesOf(rows),
+  };
+}
+
+export const exemplarLabels = (trace: string | null): string =>
+  JSON.stringify(trace === null ? {} : { trace_id: trace });

@@ -11,8 +11,8 @@ export const brokenVariants: Readonly<Record<string, Variant>> = {
   'rows that are acknowledged before they are committed': {
     wal: (wal, { world, life }) => ({
       ...wal,
-      append: async (batch) => {
-        const later = world.request(life, 'late', false, () => undefined).then(() => wal.append(batch));
+      append: async (...batches) => {
+        const later = world.request(life, 'late', false, () => undefined).then(() => wal.append(...batches));
         later.catch(() => undefined);
       },
     }),

@@ -90,7 +90,8 @@ function rowsOf(batch: Batch): SimulatedRow[] {
         timestampUs: Number(batch.fromUs[row]),
       }));
     case 'metrics_1m':
-      throw new Error('nothing makes rollups here');
+    case 'exemplars':
+      throw new Error(`nothing makes ${batch.signal} here`);
   }
 }
 
