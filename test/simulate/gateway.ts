@@ -18,7 +18,7 @@ import type { Batch } from '../../lake/model/batch.ts';
 import { gatewayId, siteId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { tenant } from '../contract/lake-fixtures.ts';
-import { jsonSegmentWriter } from './json-segments.ts';
+import { jsonSegmentWriter, openJsonContents } from './json-segments.ts';
 import { dropRequests, type Life, type World } from './world.ts';
 
 // A gateway process: Firn's own log, sealer and shipper, with the simulation's clock, disk, threads and network.
@@ -75,6 +75,14 @@ export async function startGateway(options: GatewayOptions): Promise<SimulatedGa
   const reach = crashPoint(life, options.crash);
   const ids = { tenant, site: siteId('plant'), gateway: gatewayId(life.name.replace(/#.*$/, '')) };
   let port: MortalPort | undefined;
+  // A gateway whose log is damaged ends, and starts again: see keepOpen in gateway/main.ts.
+  let condemned: Promise<void> | undefined;
+  const condemn = (): void => {
+    condemned ??= opened.condemn().then(() => {
+      life.dead = true;
+    });
+    condemned.catch(() => undefined);
+  };
   const opened = await openWal({
     path: join(dataDir, 'wal.db'),
     clock,
@@ -82,6 +90,7 @@ export async function startGateway(options: GatewayOptions): Promise<SimulatedGa
     commitIntervalMs: 0,
     databaseBytesMax: options.databaseBytesMax,
     alarmSelectors: ['{alarm="yes"}'],
+    onDamage: condemn,
     startPort: (workerOptions) => {
       port = mortalPort(life, workerOptions, reach);
       return port;
@@ -89,13 +98,14 @@ export async function startGateway(options: GatewayOptions): Promise<SimulatedGa
   });
   const wal = parts.wal?.(opened, { world, life }) ?? opened;
   const shared = { ...ids, wal, dataDir, clock, logger, reach, random: world.random };
-  const recovery = await startRecovery(shared);
+  const recovery = await startRecovery({ ...shared, openContents: openJsonContents });
   const sealer = await startSealer({
     ...shared,
     writer: 'parquetjs',
     sealIntervalMs: 400,
     sealCheckMs: 200,
     sealRowsMax: 12,
+    onDamage: condemn,
     openThread: ({ walPath, identity }) => sealThread(options, walPath, identity, reach),
   });
   const shippers = Array.from({ length: options.shippers }, () =>
