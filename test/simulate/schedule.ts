@@ -172,6 +172,7 @@ async function start(run: Run, calm = false): Promise<void> {
     databaseBytesMax: calm ? 0 : setting.databaseBytesMax,
     shippers: setting.shippers,
   });
+  if (run.gateway === undefined) count(run, 'gateway died in its start');
 }
 
 function killCloud(run: Run): void {
@@ -236,30 +237,41 @@ async function heal(run: Run): Promise<boolean> {
   weather.outage = false;
   weather.faultShare = 0;
   run.offsetMs = 0;
-  if (run.gateway) await run.gateway.kill();
-  run.gateway = undefined;
-  await world.settle();
-  await start(run, true);
-  send(run); // as every gateway measures itself now and then
+  for (let life = 0; life < healingLivesMax; life++) {
+    await run.gateway?.kill();
+    run.gateway = undefined;
+    await world.settle();
+    await start(run, true);
+    send(run); // as every gateway measures itself now and then
+    const end = await rest(run);
+    if (end !== 'died') return end === 'rested';
+    // Damage that lay somewhere in the log turns up when that is read.
+    if (run.damages === 0) throw new Error(`seed ${world.seed}: it died although all is calm`);
+  }
+  return false;
+}
+
+const healingLivesMax = 4;
+
+/** Waits until everything is sealed, shipped and known to be committed. */
+async function rest(run: Run): Promise<'rested' | 'died' | 'restless'> {
+  const { world, gateway } = run;
   const log = new Database(join(run.folder, 'gw-1', 'wal.db'), { readonly: true });
   try {
     const left = log.prepare<[], number>(leftSql).pluck();
     for (let step = 0; step < restStepsMax; step++) {
       await world.settle();
-      if (isDead(run)) throw new Error(`seed ${world.seed}: it died although all is calm`);
+      if (gateway?.life.dead) return 'died';
       const one = world.pick(world.pending);
       if (one) await world.release(one);
-      else if (left.get() === 0) return true;
+      else if (gateway?.recovered() && left.get() === 0) return 'rested';
       else passTime(run);
     }
-    return false;
+    return 'restless';
   } finally {
     log.close();
   }
 }
 
-/** What is not yet sealed, shipped and known to be committed. */
 const leftSql = `SELECT (SELECT count(*) FROM batch) +
   (SELECT count(*) FROM segment WHERE committed = 0 AND refused IS NULL)`;
-
-const isDead = ({ gateway }: Run): boolean => gateway?.life.dead === true;
