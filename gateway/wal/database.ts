@@ -3,6 +3,7 @@ import { FirnError } from '../../lake/base/errors.ts';
 import type { ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import { alarmTest } from './alarm-streams.ts';
 import { batchCrc } from './batch-crc.ts';
+import { type GapTail, gapTailOf } from './gap-tail.ts';
 import { createMarkKeeper } from './recovery/mark-keeper.ts';
 import { restoreStatements } from './recovery/restore-statements.ts';
 import type { RestoredPart } from './recovery/restored-part.ts';
@@ -58,10 +59,11 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   const meta = metaOf(db);
   let lastSeq = Math.max(Number(meta.get('sealed_seq')), numberOf(db, 'SELECT max(seq) FROM batch'));
   const boots = bootsOf(db, options);
-  const insertRows = prepareAppend(db, options, () => boots.current);
+  const gapTail = gapTailOf(meta);
+  const insertRows = prepareAppend(db, options, () => boots.current, gapTail);
   const keepMark = createMarkKeeper(
     started.mark,
-    { meta: meta.get, oldestReceivedUs: oldestOf(db) },
+    { meta: meta.get, toldSinceUs: sinceOf(db, gapTail) },
     options.nowUs,
   );
   const restored = restoreStatements(db, meta, (seq, series) => insertRows(seq, series));
@@ -133,9 +135,10 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   };
 }
 
-function oldestOf(db: Database.Database): () => number | undefined {
+/** The earliest time that something in the tail was received at, or tells of. */
+function sinceOf(db: Database.Database, gapTail: GapTail): () => number {
   const oldest = db.prepare<[], number>('SELECT received_us FROM batch ORDER BY seq LIMIT 1').pluck();
-  return () => oldest.get();
+  return () => Math.min(oldest.get() ?? Number.POSITIVE_INFINITY, gapTail.sinceUs());
 }
 
 /** A damaged page gave a batch a place that was never given: what comes to stand there would count as sealed. */
@@ -163,6 +166,7 @@ function prepareAppend(
   db: Database.Database,
   { alarmSelectors }: WorkerOptions,
   boot: () => number,
+  gapTail: GapTail,
 ): InsertBatch {
   const insertBatch = db.prepare(
     `INSERT INTO batch (seq, signal, rows, received_us, mono_us, boot, crc, payload)
@@ -172,13 +176,15 @@ function prepareAppend(
   const insertSeries = db.prepare('INSERT INTO series (id, labels, alarm) VALUES (?, ?, ?)');
   const upsertMetadata = db.prepare(metadataSql);
   const isAlarm = alarmTest(alarmSelectors);
-  return (seq, { signal, rows, receivedUs, monoUs, payload, series, metadata }) => {
+  return (seq, message) => {
+    const { signal, rows, receivedUs, monoUs, payload, series, metadata } = message;
     for (const { id, labels } of series)
       if (knownSeries.get(id) === undefined) insertSeries.run(id, labels, Number(isAlarm(labels)));
     for (const entry of metadata) upsertMetadata.run(entry);
     if (rows === 0) return seq - 1;
     const batch = { seq, signal, rows, receivedUs, monoUs, boot: boot(), payload };
     insertBatch.run({ ...batch, crc: batchCrc(batch) });
+    if (signal === 'gaps') gapTail.add(seq, message);
     return seq;
   };
 }

@@ -14,8 +14,8 @@ export interface MarkKeeper {
 export interface MarkSource {
   /** A value of the table meta. */
   meta(key: string): string | undefined;
-  /** When the oldest batch was received that is not sealed; undefined: there is none. */
-  oldestReceivedUs(): number | undefined;
+  /** The earliest time that something unsealed was received at, or tells of; Infinity: there is nothing. */
+  toldSinceUs(): number;
 }
 
 export function createMarkKeeper(mark: WalMarkFile, source: MarkSource, nowUs: number): MarkKeeper {
@@ -36,7 +36,7 @@ export function createMarkKeeper(mark: WalMarkFile, source: MarkSource, nowUs: n
     mark.writeNote(progress);
   };
   const writeNow = (lastSeq: number, open: boolean): void => {
-    unsealedSinceUs = Math.min(newestUs, source.oldestReceivedUs() ?? newestUs);
+    unsealedSinceUs = Math.min(newestUs, source.toldSinceUs());
     write(progressOf(lastSeq), open);
   };
   return {
