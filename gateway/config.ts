@@ -57,12 +57,12 @@ const wal = z.strictObject({
 
 const seal = z.strictObject({
   intervalMs: count(2000, 'Age of the oldest row at which the WAL tail becomes segments'),
-  rowsMax: count(250_000, 'Rows of one seal'),
+  rowsMax: count(125_000, 'Rows of one seal'),
   writer: z
     .enum(['duckdb', 'parquetjs'])
     .default('duckdb')
     .describe('Parquet writer; parquetjs needs no DuckDB binary'),
-  mergeRowsMax: count(500_000, 'Rows of one file that others are merged into'),
+  mergeRowsMax: count(250_000, 'Rows of one file that others are merged into'),
   mergeMemoryBytesMax: count(48 * MEBIBYTE, 'Memory for merging files, beyond it merging spills to the disk'),
   localRetentionHours: z
     .number()
