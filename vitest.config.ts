@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 // `unit` is what `npm test` runs: parts of Firn, sometimes with a short-lived process or a client that is installed.
 // `system` starts Firn as a user does, with real clients and servers where they are installed. `simulate` runs whole
-// sites in one process, by seeds.
+// sites in one process, by seeds; `fuzz` gives decoders changed payloads.
 export default defineConfig({
   test: {
     projects: [
@@ -25,6 +25,13 @@ export default defineConfig({
           testTimeout: 240_000,
           hookTimeout: 120_000,
           fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'fuzz',
+          include: ['test/fuzz/**/*.test.ts'],
+          testTimeout: 300_000,
         },
       },
       {

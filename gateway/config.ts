@@ -5,6 +5,7 @@ import {
   absolutePath,
   checkedBy,
   count,
+  isLoopback,
   limit,
   listenSettings,
   logLevelSetting,
@@ -14,6 +15,12 @@ import {
 } from '../lake/base/settings.ts';
 import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
+import { labelLimits } from '../lake/receive/label-limits.ts';
+import { mqttLimits } from '../lake/receive/mqtt/mapper.ts';
+import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
+import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
+import { bridgesSetting } from './bridge/settings.ts';
+import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
 import { parseWindow } from './ship/lanes.ts';
 import { alarmTest } from './wal/alarm-streams.ts';
 
@@ -21,11 +28,12 @@ import { alarmTest } from './wal/alarm-streams.ts';
 
 const variablePrefix = 'FIRN_GATEWAY';
 
+const countOrNone = (fallback: number, description: string) =>
+  z.number().int().nonnegative().default(fallback).describe(description);
+
 const mqtt = z.strictObject({
-  port: port(1883, 'MQTT over TCP'),
-  webSocketPort: port(8083, 'MQTT over WebSocket'),
-  connectionsMax: count(1000, 'MQTT clients connected at once'),
-  payloadBytesMax: count(MEBIBYTE, 'Size of one MQTT payload'),
+  ...brokerSettings,
+  bridges: bridgesSetting,
   futureMsMax: count(
     3_600_000,
     "A device's time that is so much later than the receipt is kept as device_timestamp, not believed",
@@ -40,6 +48,34 @@ const mqtt = z.strictObject({
     )
     .default([])
     .describe('Topic templates, for example [{"topic":"{site}/{line}/{sensor}"}]'),
+  rulesFile: z
+    .string()
+    .default('')
+    .describe('YAML or JSON file of mapping rules; firn mqtt dry-run shows what they would make'),
+  rules: z
+    .array(z.unknown())
+    .superRefine(checkedBy((rules: readonly unknown[]) => compileRules(rules, mqttLimits)))
+    .default([])
+    .describe('Mapping rules, asked before those of rulesFile, for example [{"preset":"tasmota"}]'),
+});
+
+const otlp = z.strictObject({
+  listen: z
+    .boolean()
+    .default(true)
+    .describe("Listen on OTLP's own ports too; HTTP takes it on http.port in any case"),
+  httpPort: port(4318, 'OTLP over HTTP'),
+  grpcPort: port(4317, 'OTLP over gRPC'),
+  connectionsMax: count(256, 'gRPC connections at once'),
+});
+
+const scrape = z.strictObject({
+  configFile: z
+    .string()
+    .default('')
+    .describe('File like prometheus.yml whose scrape_configs are scraped; firn scrape check looks at it'),
+  bodyBytesMax: count(32 * MEBIBYTE, 'Size of one exposition, decompressed; body_size_limit may be less'),
+  refreshMs: count(5000, 'How often that file and target files are looked at for changes'),
 });
 
 const wal = z.strictObject({
@@ -105,7 +141,7 @@ const classes = z.strictObject({
 const share = (fallback: number, description: string) =>
   z.number().min(0).max(1).default(fallback).describe(`Share of the budget in use at which ${description}`);
 
-const bytesOr = (description: string) => z.number().int().nonnegative().default(0).describe(description);
+const bytesOr = (description: string) => countOrNone(0, description);
 
 const disk = z.strictObject({
   budgetBytes: bytesOr('What the gateway may hold on disk; 0: all that is free, less the reserve'),
@@ -134,7 +170,22 @@ const clock = z.strictObject({
     .describe('How long after its start a gateway that does not know the time waits for it before it seals'),
 });
 
-const schema = z.strictObject({
+const limits = z.strictObject({
+  activeSeriesMax: countOrNone(
+    200_000,
+    'Series and log streams with rows in the last 30 to 60 minutes; new ones beyond it are refused; 0: no limit',
+  ),
+  newSeriesPerMinuteMax: countOrNone(
+    100_000,
+    'New series and log streams a minute; more are refused; 0: no limit',
+  ),
+  labelsPerSeriesMax: count(labelLimits.labelsPerSeriesMax, 'Labels of one series or log stream'),
+  labelNameBytesMax: count(labelLimits.labelNameBytesMax, 'Size of a label name'),
+  labelValueBytesMax: count(labelLimits.labelValueBytesMax, 'Size of a label value'),
+  seriesPerRequestMax: count(remoteWriteLimits.seriesPerRequestMax, 'Series in one request'),
+});
+
+const settings = z.strictObject({
   tenant: z
     .string()
     .superRefine(checkedBy(tenantId))
@@ -160,7 +211,7 @@ const schema = z.strictObject({
   mqtt: mqtt.prefault({}),
   http: z
     .strictObject({
-      port: port(8480, 'HTTP: remote write in, PromQL and SQL out'),
+      port: port(8480, 'HTTP: remote write, Loki push and OTLP in, PromQL and SQL out'),
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
     })
     .prefault({}),
@@ -170,6 +221,9 @@ const schema = z.strictObject({
       connectionsMax: count(32, 'SQL clients at once'),
     })
     .prefault({}),
+  otlp: otlp.prefault({}),
+  limits: limits.prefault({}),
+  scrape: scrape.prefault({}),
   wal: wal.prefault({}),
   seal: seal.prefault({}),
   ship: ship.prefault({}),
@@ -190,6 +244,11 @@ const schema = z.strictObject({
   health: z.strictObject({ intervalMs: count(15_000, 'How often the gateway measures itself') }).prefault({}),
 });
 
+const schema = settings.superRefine(({ mqtt: broker, listen }, context) => {
+  const wrong = wrongBrokerSettings(broker, { open: listen.open, isLoopback });
+  if (wrong) context.addIssue({ code: 'custom', path: ['mqtt', ...wrong[0].split('.')], message: wrong[1] });
+});
+
 export type GatewayConfig = z.infer<typeof schema>;
 
 export const gatewaySettings = settingsOf(schema, variablePrefix);
@@ -203,6 +262,26 @@ export function loadGatewayConfig(
   return {
     ...config,
     dataDir: absolutePath(config.dataDir),
+    scrape: { ...config.scrape, configFile: absolutePath(config.scrape.configFile) },
     store: { ...config.store, path: absolutePath(config.store.path) },
+    mqtt: {
+      ...config.mqtt,
+      usersFile: absolutePath(config.mqtt.usersFile),
+      aclFile: absolutePath(config.mqtt.aclFile),
+      rulesFile: absolutePath(config.mqtt.rulesFile),
+      bridges: config.mqtt.bridges.map((bridge) => ({
+        ...bridge,
+        passwordFile: absolutePath(bridge.passwordFile),
+        caFile: absolutePath(bridge.caFile),
+        certFile: absolutePath(bridge.certFile),
+        keyFile: absolutePath(bridge.keyFile),
+      })),
+      tls: {
+        ...config.mqtt.tls,
+        certFile: absolutePath(config.mqtt.tls.certFile),
+        keyFile: absolutePath(config.mqtt.tls.keyFile),
+        caFile: absolutePath(config.mqtt.tls.caFile),
+      },
+    },
   };
 }

@@ -20,10 +20,21 @@ export function main(argv: readonly string[]): Promise<number> {
 
 async function startGateway(config: GatewayConfig): Promise<Service> {
   checkFolder(config.dataDir, '--data-dir');
+  const { mqtt } = config;
+  await checkPorts(mqtt.host || config.listen.host, {
+    '--mqtt-port': mqtt.port,
+    '--mqtt-web-socket-port': mqtt.webSocketPort,
+    ...(mqtt.tls.certFile !== '' && {
+      '--mqtt-tls-port': mqtt.tls.port,
+      '--mqtt-tls-web-socket-port': mqtt.tls.webSocketPort,
+    }),
+  });
   await checkPorts(config.listen.host, {
-    '--mqtt-port': config.mqtt.port,
-    '--mqtt-web-socket-port': config.mqtt.webSocketPort,
     '--http-port': config.http.port,
+    ...(config.otlp.listen && {
+      '--otlp-http-port': config.otlp.httpPort,
+      '--otlp-grpc-port': config.otlp.grpcPort,
+    }),
     '--pgwire-port': config.pgwire.port,
   });
   const logger = createLogger(config.logLevel).with({ part: 'gateway' });
@@ -56,8 +67,20 @@ async function keepOpen(config: GatewayConfig, logger: Logger): Promise<Service>
   const { ready } = gateway;
   const samePorts: GatewayConfig = {
     ...config,
-    mqtt: { ...config.mqtt, port: ready.mqtt, webSocketPort: ready.mqttWebSocket },
+    mqtt: {
+      ...{ ...config.mqtt, port: ready.mqtt, webSocketPort: ready.mqttWebSocket },
+      tls: {
+        ...config.mqtt.tls,
+        port: ready.mqttTls ?? config.mqtt.tls.port,
+        webSocketPort: ready.mqttTlsWebSocket ?? config.mqtt.tls.webSocketPort,
+      },
+    },
     http: { ...config.http, port: ready.gatewayHttp },
+    otlp: {
+      ...config.otlp,
+      httpPort: ready.otlpHttp ?? config.otlp.httpPort,
+      grpcPort: ready.otlpGrpc ?? config.otlp.grpcPort,
+    },
     pgwire: { ...config.pgwire, port: ready.gatewayPg },
   };
   return {

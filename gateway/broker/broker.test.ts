@@ -2,75 +2,14 @@ import { execFile, spawnSync } from 'node:child_process';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
-import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
-import { afterEach, expect, test } from 'vitest';
+import mqtt, { type IClientOptions } from 'mqtt';
+import { expect, test } from 'vitest';
 import { systemClock } from '../../lake/base/clock.ts';
 import { FirnError } from '../../lake/base/errors.ts';
 import { createLogger } from '../../lake/base/log.ts';
-import type { Batch } from '../../lake/model/batch.ts';
-import { createSeriesCache } from '../../lake/receive/series-cache.ts';
-import { type Broker, type BrokerOptions, startBroker } from './broker.ts';
+import { connect, host, opened, start, until, urlOf } from './broker.fixture.ts';
+import type { Broker } from './broker.ts';
 
-const host = '127.0.0.1';
-const opened: (() => Promise<unknown> | unknown)[] = [];
-afterEach(async () => {
-  for (const close of opened.reverse()) await close();
-  opened.length = 0;
-});
-
-/** A log that keeps batches in memory and can be held up. */
-function createMemoryLog() {
-  const batches: Batch[] = [];
-  const labels = new Map<bigint, Record<string, string>>();
-  const log = {
-    batches,
-    /** Awaited before each append; may throw. */
-    gate: async (): Promise<void> => undefined,
-    append: async (batch: Batch): Promise<void> => {
-      await log.gate();
-      batches.push(batch);
-      for (const { id, labels: text } of batch.series) labels.set(id, JSON.parse(text));
-    },
-    values: (): number[] => batches.flatMap((batch) => (batch.signal === 'metrics' ? [...batch.value] : [])),
-    lines: (): string[] => batches.flatMap((batch) => (batch.signal === 'logs' ? batch.line : [])),
-    names: (): (string | undefined)[] =>
-      batches.flatMap((batch) =>
-        batch.signal === 'metrics' ? [...batch.seriesId].map((id) => labels.get(id)?.__name__) : [],
-      ),
-  };
-  return log;
-}
-
-type MemoryLog = ReturnType<typeof createMemoryLog>;
-
-async function start(options: Partial<BrokerOptions> = {}): Promise<{ broker: Broker; log: MemoryLog }> {
-  const log = createMemoryLog();
-  const broker = await startBroker({
-    host,
-    port: 0,
-    webSocketPort: 0,
-    append: log.append,
-    cache: createSeriesCache({ identity: [] }),
-    templates: [],
-    clock: systemClock,
-    logger: createLogger('silent'),
-    ...options,
-  });
-  opened.push(() => broker[Symbol.asyncDispose]());
-  return { broker, log };
-}
-
-async function connect(url: string, options: IClientOptions = {}): Promise<MqttClient> {
-  const client = await mqtt.connectAsync(url, { reconnectPeriod: 0, ...options });
-  client.on('error', () => undefined);
-  opened.push(() => client.endAsync(true));
-  return client;
-}
-
-const urlOf = (broker: Broker): string => `mqtt://${host}:${broker.port}`;
-const until = async (condition: () => boolean): Promise<void> => {
-  await expect.poll(condition, { timeout: 5000, interval: 5 }).toBe(true);
-};
 const unavailable = (): FirnError =>
   new FirnError({ code: 'unavailable', operation: 'append', subject: 'test', message: 'disk full' });
 
@@ -278,16 +217,6 @@ test('the packet id of a lost clean session is another message in the next one',
   expect(log.values()).toEqual([1, 2]);
 });
 
-test('a v5 CONNECT is refused with code 1, at which clients fall back to 3.1.1', async () => {
-  const { broker } = await start();
-  const five = mqtt.connectAsync(urlOf(broker), { protocolVersion: 5, reconnectPeriod: 0 }, false);
-  await expect(five).rejects.toMatchObject({ code: 1 });
-  const { socket, received } = await raw(broker);
-  socket.write(Buffer.from('101000044d5154540502003c000003616263', 'hex'));
-  await until(() => received() !== '');
-  expect(received()).toBe('20020001');
-});
-
 test('beyond connectionsMax CONNACK says server unavailable; a taken-over session does not count', async () => {
   const { broker } = await start({ connectionsMax: 1 });
   const first = await connect(urlOf(broker), { clientId: 'one' });
@@ -380,17 +309,6 @@ test('bytes that are not MQTT close their connection and nothing else', async ()
   expect(log.values().at(-1)).toBe(42);
 });
 
-test('authenticate decides who gets in', async () => {
-  const { broker } = await start({
-    authenticate: (username, password) => username === 'sensor' && password === 'secret',
-  });
-  await connect(urlOf(broker), { username: 'sensor', password: 'secret' });
-  for (const password of ['wrong', undefined]) {
-    const options = { username: 'sensor', reconnectPeriod: 0, ...(password && { password }) };
-    await expect(mqtt.connectAsync(urlOf(broker), options, false)).rejects.toMatchObject({ code: 5 });
-  }
-});
-
 test('a busy port is named, and nothing stays open', async () => {
   const busy = createServer();
   await new Promise<void>((resolve) => busy.listen(0, host, resolve));
@@ -419,7 +337,7 @@ test('closing stores what is on its way, and acknowledges nothing that is not', 
 
 const mosquittoPub = 'mosquitto_pub';
 const mosquitto = spawnSync(mosquittoPub, ['--help']).error === undefined;
-test.skipIf(!mosquitto)('mosquitto_pub: every QoS; v5 is refused (skipped: not installed)', async () => {
+test.skipIf(!mosquitto)('mosquitto_pub: every QoS (skipped: not installed)', async () => {
   const { broker, log } = await start();
   const publish = async (...args: string[]): Promise<string> => {
     const to = ['-h', host, '-p', String(broker.port), '-t', 'a/b', ...args];
@@ -429,5 +347,4 @@ test.skipIf(!mosquitto)('mosquitto_pub: every QoS; v5 is refused (skipped: not i
   for (const qos of ['0', '1', '2']) expect(await publish('-m', qos, '-q', qos)).toBe('');
   await until(() => log.values().length === 3);
   expect(log.values().sort()).toEqual([0, 1, 2]);
-  await expect(publish('-m', '5', '-V', '5')).rejects.toThrow(/Unsupported Protocol Version/);
 });

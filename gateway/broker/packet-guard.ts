@@ -1,9 +1,12 @@
 /**
  * Watches the MQTT fixed headers in a byte stream (type, then the remaining length as a varint of up to 4 bytes) and
  * says whether all packets so far are at most `packetBytesMax` long. The parser behind it would collect up to 256 MB
- * before it looks at a packet.
+ * before it looks at a packet. `onPacket` is called for each fixed header.
  */
-export function createPacketGuard(packetBytesMax: number): (chunk: Uint8Array) => boolean {
+export function createPacketGuard(
+  packetBytesMax: number,
+  onPacket: () => void = () => undefined,
+): (chunk: Uint8Array) => boolean {
   /** Bytes of the packet's body that are still to come. */
   let remaining = 0;
   /** Bytes of the fixed header seen: 0, or 1 and more when inside of the length. */
@@ -28,6 +31,7 @@ export function createPacketGuard(packetBytesMax: number): (chunk: Uint8Array) =
       if (byte < 0x80) {
         remaining = length;
         header = 0;
+        onPacket();
       } else if (header > 4) return false;
     }
     return true;

@@ -6,6 +6,7 @@ import type { Batch } from '../../lake/model/batch.ts';
 import type { GatewayId, TenantId } from '../../lake/model/ids.ts';
 import { writerDefaults } from '../../lake/parquet/segment-writer.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
+import { batchColumnsOf, columnOf } from '../../lake/schema/batch-columns.ts';
 import type { SegmentClaims } from '../seal/segment-claims.ts';
 import type { Wal } from '../wal/wal.ts';
 import { createBallast } from './ballast.ts';
@@ -95,17 +96,16 @@ export async function openDiskLadder(options: OpenDiskLadderOptions): Promise<Op
 /** About what a batch takes in the log. */
 function bytesOf(batch: Batch): number {
   let bytes = batch.rows * rowBytes;
-  for (const text of longTexts(batch)) bytes += text?.length ?? 0;
+  for (const { name, type } of batchColumnsOf(batch.signal)) {
+    if (type !== 'string') continue;
+    for (const text of (columnOf(batch, name) ?? []) as readonly (string | null)[])
+      bytes += text?.length ?? 0;
+  }
   for (const { labels } of batch.series) bytes += labels.length;
   return bytes;
 }
 
 const rowBytes = 32;
-
-function longTexts(batch: Batch): readonly (string | null)[] {
-  if (batch.signal === 'logs') return batch.line;
-  return (batch.signal === 'metrics' ? batch.histogram : undefined) ?? [];
-}
 
 function taken(paths: readonly string[]): FirnError {
   return new FirnError({

@@ -79,9 +79,8 @@ function createMeasure(options: HealthOptions, described: Set<string>): () => Pr
       if (!Number.isFinite(value) || value < 0) continue;
       const metric = `${prefix}${name}`;
       const pairs = Object.entries(labels ?? {});
-      const series = cache.ofKey(`health ${metric} ${JSON.stringify(pairs)}`, () =>
-        canonicalLabels([...pairs, ['__name__', metric]]),
-      );
+      const key = `health ${metric} ${JSON.stringify(pairs)}`;
+      const series = cache.ofKey(key, () => canonicalLabels([...pairs, ['__name__', metric]]), 'own');
       builder.append(series, timestampUs, value);
       if (described.has(metric)) continue;
       described.add(metric);

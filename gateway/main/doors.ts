@@ -3,20 +3,17 @@ import { buildInfo } from '../../lake/api/build-info.ts';
 import { completenessRoutes } from '../../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../../lake/api/http-server.ts';
 import { prometheusRoutes } from '../../lake/api/prometheus/routes.ts';
-import { type RemoteWriteOptions, remoteWriteRoutes } from '../../lake/api/receive/remote-write.ts';
 import { sqlRoutes } from '../../lake/api/sql/routes.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
-import type { Gap } from '../../lake/model/gap.ts';
 import type { Labels } from '../../lake/model/labels.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
 import type { ReadRange } from '../../lake/promql/read-range.ts';
-import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
+import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
-import { type Broker, startBroker } from '../broker/broker.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import { cardProbe } from '../health/card.ts';
@@ -24,6 +21,10 @@ import { startHealth } from '../health/health.ts';
 import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
+import { brokerCounters, openBridges, openBroker } from './mqtt.ts';
+import { listenForOtlp } from './otlp.ts';
+import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
+import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
 
 /** Everything that listens, and what it counts. Returns the ports. */
@@ -34,7 +35,7 @@ export async function openDoors(
   storage: Storage,
   stack: AsyncDisposableStack,
 ) {
-  const { ids, disk, gaps } = storage;
+  const { ids, disk } = storage;
   const { clock, ownTime } = gatewayClock;
   const { host } = config.listen;
   const { append } = disk;
@@ -42,47 +43,52 @@ export async function openDoors(
     ['gateway', ids.gateway],
     ['site', ids.site],
   ];
-  const cache = createSeriesCache({ identity: config.identityLabels ? identity : [] });
-  const written = { samples: 0, refused: 0, bytes: 0 };
+  const guard = createSeriesGuard(config.limits, clock.monotonicMs);
+  const cache = createSeriesCache({
+    ...{ identity: config.identityLabels ? identity : [], guard, limits: config.limits },
+  });
   const app = new Hono();
-  app.route('/', remoteWrite(config, { append, cache }, written));
+  const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
   const pg = await openQueries(config, clock, logger, storage, app, stack);
-  const onDropped = (receivedUs: number): void => gaps.record(droppedGap(receivedUs));
-  const broker = stack.use(
-    await startBroker({ ...config.mqtt, host, append, cache, clock, logger, ownTime, onDropped }),
-  );
+  const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
+  const bridges = openBridges(config, gatewayClock, logger, broker, stack);
+  const scraping = await openScraping(config, gatewayClock, logger, storage, cache, app, stack);
   const counters = () => ({
-    ...countersOf(storage, broker, written),
+    ...countersOf(storage, receivers, guard),
+    ...brokerCounters(broker, bridges),
+    ...scraping.counters(),
     clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
   });
   app.get('/api/v1/firn/status', (c) =>
-    c.json({ ...ids, counters: counters(), ...statusOf(storage, gatewayClock) }),
+    c.json({
+      ...{ ...ids, counters: counters(), ...statusOf(storage, gatewayClock) },
+      bridges: bridges.map(({ status }) => status),
+    }),
   );
   app.route('/', await openExport(config, gatewayClock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
   const { dataDir, health } = config;
   const { cardTotalBytesWritten } = config.disk;
-  const receivedBytes = (): number => broker.counters().receivedBytes + written.bytes;
+  const receivedBytes = (): number =>
+    broker.counters().receivedBytes + receivers.receivedBytes() + scraping.receivedBytes();
   const probes = [
     ...systemProbes(dataDir),
     cardProbe({ dataDir, clock, receivedBytes, cardTotalBytesWritten }),
   ];
   const { intervalMs } = health;
   stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }));
-  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
+  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, receivers.direct));
+  const otlp = await listenForOtlp(config, receivers.otlp, logger, stack);
   return {
     mqtt: broker.port,
     mqttWebSocket: broker.webSocketPort,
+    ...(broker.tlsPort !== undefined && { mqttTls: broker.tlsPort }),
+    ...(broker.tlsWebSocketPort !== undefined && { mqttTlsWebSocket: broker.tlsWebSocketPort }),
     gatewayHttp: http.port,
     gatewayPg: pg.port,
+    ...otlp,
   };
 }
-
-/** MQTT messages with QoS 0, for which there was no room; of one moment. */
-const droppedGap = (receivedUs: number): Gap => ({
-  ...{ signal: 'metrics', class: 'metrics', kind: 'gap', reason: 'mqtt-dropped', rows: null },
-  ...{ fromUs: receivedUs, toUs: receivedUs, detail: 'QoS 0 messages for which there was no room' },
-});
 
 /** What the parts say of themselves. */
 function statusOf({ wal, recovery, sealer, shipper, disk }: Storage, gatewayClock: GatewayClock) {
@@ -93,28 +99,6 @@ function statusOf({ wal, recovery, sealer, shipper, disk }: Storage, gatewayCloc
     sealer: sealer.status,
     shipper: shipper?.status ?? null,
   };
-}
-
-interface Written {
-  samples: number;
-  refused: number;
-  bytes: number;
-}
-
-function remoteWrite(
-  { http: { bodyBytesMax } }: GatewayConfig,
-  to: Pick<RemoteWriteOptions, 'append' | 'cache'>,
-  written: Written,
-): Hono {
-  return remoteWriteRoutes({
-    ...to,
-    limits: { ...remoteWriteLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax },
-    onAnswer: (answer) => {
-      written.samples += answer.samples;
-      written.bytes += answer.bodyBytes;
-      written.refused += answer.status === 204 ? 0 : 1;
-    },
-  });
 }
 
 /** Everything that was received is here at once. */
@@ -166,17 +150,15 @@ async function openQueries(
 /** The gateway's own counts, as health metrics and for the status page. */
 function countersOf(
   { sealer, shipper, disk }: Storage,
-  broker: Broker,
-  written: Written,
+  receivers: HttpReceivers,
+  guard: SeriesGuard,
 ): Record<string, number> {
-  const mqtt = broker.counters();
+  const series = guard.counts();
   return {
-    mqtt_clients: mqtt.clients,
-    mqtt_received_messages_total: mqtt.received,
-    mqtt_dead_letters_total: mqtt.deadLetters,
-    mqtt_dropped_messages_total: mqtt.dropped,
-    remote_write_samples_total: written.samples,
-    remote_write_refused_requests_total: written.refused,
+    ...receivers.counters(),
+    series_active: series.active,
+    series_new_total: series.admitted,
+    series_refused_total: series.refused,
     sealed_rows_total: sealer.status.rows,
     skipped_rows_total: sealer.status.skippedRows,
     disk_budget_bytes: disk.status.pressure?.budgetBytes ?? 0,

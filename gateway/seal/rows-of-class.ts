@@ -1,4 +1,5 @@
 import type { Batch } from '../../lake/model/batch.ts';
+import { classOfSignal } from '../../lake/model/stream-class.ts';
 import { seriesIdsOf } from '../../lake/schema/batch-columns.ts';
 
 /**
@@ -7,7 +8,7 @@ import { seriesIdsOf } from '../../lake/schema/batch-columns.ts';
  */
 export function rowsOfClass(batch: Batch, alarmIds: ReadonlySet<bigint>, alarms: boolean): Batch | undefined {
   const ids = seriesIdsOf(batch);
-  if (ids === undefined) return alarms ? batch : undefined; // gaps
+  if (ids === undefined) return alarms === (classOfSignal(batch.signal) === 'alarms') ? batch : undefined;
   const rows: number[] = [];
   for (let row = 0; row < batch.rows; row++) if (alarmIds.has(ids[row] ?? 0n) === alarms) rows.push(row);
   if (rows.length === batch.rows) return batch;

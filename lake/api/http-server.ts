@@ -1,11 +1,20 @@
 import { once } from 'node:events';
-import type { Server } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createAdaptorServer } from '@hono/node-server';
+import { getRequestListener } from '@hono/node-server';
 
 export interface HttpServer extends AsyncDisposable {
   readonly port: number;
 }
+
+/**
+ * Answers a request without the Request and Response of the web, which cost more than taking in a body of columns. What
+ * it throws is answered with 500.
+ */
+export type DirectHandler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+/** By method and path, as in `POST /api/v1/write`. */
+export type DirectHandlers = Readonly<Record<string, DirectHandler>>;
 
 /** How long running requests may take to end when the server closes. */
 const closeMsMax = 5000;
@@ -14,8 +23,17 @@ const closeMsMax = 5000;
 export async function startHttpServer(
   app: { fetch(request: Request): Response | Promise<Response> },
   address: { readonly host: string; readonly port: number },
+  direct: DirectHandlers = {},
 ): Promise<HttpServer> {
-  const server = createAdaptorServer({ fetch: app.fetch }) as Server;
+  const handlers = new Map(Object.entries(direct));
+  const serveApp = getRequestListener(app.fetch);
+  const server = createServer((request, response) => {
+    const { method = '', url = '' } = request;
+    const query = url.indexOf('?');
+    const handler = handlers.get(`${method} ${query < 0 ? url : url.slice(0, query)}`);
+    if (handler === undefined) void serveApp(request, response);
+    else handler(request, response).catch((error: unknown) => fail(response, error));
+  });
   server.listen({ host: address.host, port: address.port });
   await once(server, 'listening');
   return {
@@ -29,4 +47,11 @@ export async function startHttpServer(
       clearTimeout(timer);
     },
   };
+}
+
+/** As the application does it with an error that nobody expected. */
+function fail(response: ServerResponse, error: unknown): void {
+  console.error(error);
+  if (!response.headersSent) response.writeHead(500, { 'Content-Type': 'text/plain' });
+  response.end('Internal Server Error');
 }

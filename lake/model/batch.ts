@@ -2,7 +2,14 @@ import type { Gap } from './gap.ts';
 import type { StreamClass } from './stream-class.ts';
 
 /** Columnar rows in memory: plain typed arrays, one entry a row, as receivers make them and the WAL keeps them. */
-export type Batch = MetricsBatch | LogsBatch | RollupsBatch | GapsBatch | ExemplarsBatch;
+export type Batch =
+  | MetricsBatch
+  | LogsBatch
+  | RollupsBatch
+  | GapsBatch
+  | ExemplarsBatch
+  | SpansBatch
+  | EventsBatch;
 export type Signal = Batch['signal'];
 /** A new one goes to the end: the places are part of ids that SQL clients see. */
 export const signals = [
@@ -11,6 +18,8 @@ export const signals = [
   'metrics_1m',
   'gaps',
   'exemplars',
+  'spans',
+  'events',
 ] as const satisfies readonly Signal[];
 
 /** The labels behind an id; `labels` is canonical JSON text (model/labels.ts), `id` its series id (model/series-id.ts). */
@@ -59,6 +68,48 @@ export interface LogsBatch extends RowQuality {
   readonly traceId: readonly (string | null)[];
   readonly spanId: readonly (string | null)[];
   readonly series: readonly SeriesEntry[];
+}
+
+/** Columns named ...Json are JSON text: objects with sorted keys, or arrays. Spans belong to no series. */
+export interface SpansBatch {
+  readonly signal: 'spans';
+  readonly rows: number;
+  /** Exact start, nanoseconds since the Unix epoch. */
+  readonly startNs: BigInt64Array;
+  readonly durationNs: BigInt64Array;
+  readonly service: readonly string[];
+  /** Ids are lower-case hex. */
+  readonly traceId: readonly string[];
+  readonly spanId: readonly string[];
+  readonly parentSpanId?: readonly (string | null)[];
+  readonly name: readonly string[];
+  readonly kind: readonly string[];
+  readonly status: readonly string[];
+  readonly statusMessage?: readonly (string | null)[];
+  readonly traceState?: readonly (string | null)[];
+  readonly attributesJson: readonly string[];
+  readonly resourceJson: readonly string[];
+  readonly scopeJson?: readonly (string | null)[];
+  readonly eventsJson?: readonly (string | null)[];
+  readonly linksJson?: readonly (string | null)[];
+  readonly series: readonly [];
+}
+
+/** Named events: what happened, as columns. They belong to no series. */
+export interface EventsBatch {
+  readonly signal: 'events';
+  readonly rows: number;
+  /** Exact time, nanoseconds since the Unix epoch. */
+  readonly timestampNs: BigInt64Array;
+  readonly name: readonly string[];
+  readonly body?: readonly (string | null)[];
+  readonly attributesJson: readonly string[];
+  readonly resourceJson: readonly string[];
+  readonly severity?: readonly (string | null)[];
+  readonly source: readonly string[];
+  readonly traceId?: readonly (string | null)[];
+  readonly spanId?: readonly (string | null)[];
+  readonly series: readonly [];
 }
 
 /** One minute of one series a row. */
@@ -137,6 +188,35 @@ export const batchFields: { readonly [S in Signal]: Fields<Extract<Batch, { sign
     span_id: 'spanId',
     quality: 'quality',
     device_timestamp: 'deviceTimestampUs',
+  },
+  spans: {
+    service: 'service',
+    start_ns: 'startNs',
+    duration_ns: 'durationNs',
+    trace_id: 'traceId',
+    span_id: 'spanId',
+    parent_span_id: 'parentSpanId',
+    name: 'name',
+    kind: 'kind',
+    status: 'status',
+    status_message: 'statusMessage',
+    trace_state: 'traceState',
+    attributes: 'attributesJson',
+    resource: 'resourceJson',
+    scope: 'scopeJson',
+    events: 'eventsJson',
+    links: 'linksJson',
+  },
+  events: {
+    name: 'name',
+    timestamp_ns: 'timestampNs',
+    body: 'body',
+    attributes: 'attributesJson',
+    resource: 'resourceJson',
+    severity: 'severity',
+    source: 'source',
+    trace_id: 'traceId',
+    span_id: 'spanId',
   },
   metrics_1m: {
     series_id: 'seriesId',

@@ -34,7 +34,7 @@ export interface HistogramBuckets {
 const resetHints = ['unknown', 'yes', 'no', 'gauge'] as const;
 export type ResetHint = (typeof resetHints)[number];
 
-export const customBucketsSchema = -53;
+const customBucketsSchema = -53;
 export const noBuckets: HistogramBuckets = { spans: [], counts: [] };
 
 /** More buckets than any sender makes; spans may say more than they hold bytes. */

@@ -12,7 +12,7 @@ export interface Cursor {
 export const wireVarint = 0;
 export const wireFixed64 = 1;
 export const wireLength = 2;
-const wireFixed32 = 5;
+export const wireFixed32 = 5;
 
 /** Field number and wire type: `tag >>> 3` and `tag & 7`. */
 export function readTag(cursor: Cursor): number {
@@ -54,6 +54,28 @@ export function readInt64(cursor: Cursor): number {
   throw malformed('a number has more than 10 bytes');
 }
 
+/** An unsigned 64-bit varint, exactly: a bigint only from 2^53. */
+export function readUint64(cursor: Cursor): number | bigint {
+  const start = cursor.pos;
+  const value = readInt64(cursor);
+  if (value >= 0 && value <= Number.MAX_SAFE_INTEGER) return value;
+  let exact = 0n;
+  for (let at = start; at < cursor.pos; at++)
+    exact |= BigInt((cursor.bytes[at] ?? 0) & 0x7f) << BigInt(7 * (at - start));
+  return BigInt.asUintN(64, exact);
+}
+
+const scratch = new Float64Array(1);
+const scratchBytes = new Uint8Array(scratch.buffer);
+
+/** A fixed64 as a double; of a NaN only that it is one is sure to stay. */
+export function readDouble(cursor: Cursor): number {
+  const at = cursor.pos;
+  skipBytes(cursor, 8);
+  scratchBytes.set(cursor.bytes.subarray(at, at + 8));
+  return scratch[0] ?? 0;
+}
+
 /** Reads the length of a nested message or string and returns where it ends; the cursor stands at its start. */
 export function readEnd(cursor: Cursor): number {
   const first = cursor.pos < cursor.end ? (cursor.bytes[cursor.pos] ?? 0) : 0x80;
@@ -61,6 +83,18 @@ export function readEnd(cursor: Cursor): number {
   const length = first < 0x80 ? first : readInt64(cursor);
   if (length < 0 || length > cursor.end - cursor.pos) throw malformed('a field is longer than its message');
   return cursor.pos + length;
+}
+
+/** Little-endian, as a number of 32 bits with a sign. */
+export function readFixed32(cursor: Cursor): number {
+  const { bytes, pos } = cursor;
+  skipBytes(cursor, 4);
+  return (
+    (bytes[pos] ?? 0) |
+    ((bytes[pos + 1] ?? 0) << 8) |
+    ((bytes[pos + 2] ?? 0) << 16) |
+    ((bytes[pos + 3] ?? 0) << 24)
+  );
 }
 
 /** Steps over a field that is not of interest. */

@@ -1,51 +1,72 @@
 import { FirnError } from '../base/errors.ts';
 
 // Snappy's block format (google/snappy format_description.txt), decoding only. Our own because it stands on the hot
-// path of every remote write, and because a decoder that does not check that the output is filled exactly would let
-// damaged input through as zeros.
+// path of every remote write: the native library costs more here, because it gives a new buffer each time, whose pages the
+// system must clear. And because a decoder that does not check that the output is filled exactly would let damaged input
+// through as zeros.
 
 /** Size that a block says it has when decoded. Throws FirnError `invalid` when there is no size at its start. */
 export function snappyDecodedBytes(block: Uint8Array): number {
   return readPreamble(block).size;
 }
 
-/** Decodes one block. Throws FirnError `limit` before decoding when it is larger than `decodedBytesMax`, or `invalid`. */
+/** Copies go four bytes at a time, and may write so many beyond their end. */
+const slack = 4;
+/** Larger outputs are not kept for the next block. */
+const keptBytesMax = 4 * 1024 * 1024;
+let kept = new Uint8Array(64 * 1024);
+
+function outputOf(size: number): Uint8Array {
+  if (size + slack <= kept.length) return kept;
+  const output = new Uint8Array(Math.max(size + slack, Math.min(2 * size, keptBytesMax)));
+  if (output.length <= keptBytesMax + slack) kept = output;
+  return output;
+}
+
+/**
+ * Decodes one block; what it returns is good until the next call. Throws FirnError `limit` before decoding when it is
+ * larger than `decodedBytesMax`, or `invalid`.
+ */
 export function decodeSnappy(block: Uint8Array, decodedBytesMax: number): Uint8Array {
   const { size, start } = readPreamble(block);
   if (size > decodedBytesMax) throw tooLarge(size, decodedBytesMax);
   // No element makes more than 64 bytes from 3: refuse a size that this block can't have before taking the memory.
   if (size > block.length * 32) throw damaged();
-  const output = new Uint8Array(size);
-  let from = start;
-  let to = 0;
-  while (from < block.length) {
-    const tag = byteAt(block, from++);
+  const output = outputOf(size);
+  const from = new DataView(block.buffer, block.byteOffset, block.byteLength);
+  const to = new DataView(output.buffer);
+  const end = block.length;
+  let read = start;
+  let written = 0;
+  while (read < end) {
+    const tag = byteAt(block, read++);
     if ((tag & 3) === 0) {
       let length = (tag >>> 2) + 1;
       if (length > 60) {
         const extra = length - 60;
-        if (from + extra > block.length) throw damaged();
-        length = readUint(block, from, extra) + 1;
-        from += extra;
+        if (read + extra > end) throw damaged();
+        length = readUint(block, read, extra) + 1;
+        read += extra;
       }
-      if (from + length > block.length || to + length > size) throw damaged();
-      copyLiteral(block, from, output, to, length);
-      from += length;
-      to += length;
+      if (read + length > end || written + length > size) throw damaged();
+      if (length > 64) output.set(block.subarray(read, read + length), written);
+      else copyLiteral(from, read, to, written, length);
+      read += length;
+      written += length;
       continue;
     }
     const offsetBytes = (tag & 3) === 3 ? 4 : tag & 3;
-    if (from + offsetBytes > block.length) throw damaged();
+    if (read + offsetBytes > end) throw damaged();
     const short = (tag & 3) === 1;
     const length = short ? ((tag >>> 2) & 7) + 4 : (tag >>> 2) + 1;
-    const offset = short ? ((tag >>> 5) << 8) | byteAt(block, from) : readUint(block, from, offsetBytes);
-    from += offsetBytes;
-    if (offset === 0 || offset > to || to + length > size) throw damaged();
-    copyBack(output, to, offset, length);
-    to += length;
+    const offset = short ? ((tag >>> 5) << 8) | byteAt(block, read) : readUint(block, read, offsetBytes);
+    read += offsetBytes;
+    if (offset === 0 || offset > written || written + length > size) throw damaged();
+    copyBack(to, written, offset, length);
+    written += length;
   }
-  if (to !== size) throw damaged();
-  return output;
+  if (written !== size) throw damaged();
+  return output.subarray(0, size);
 }
 
 function readPreamble(block: Uint8Array): { size: number; start: number } {
@@ -70,14 +91,22 @@ function readUint(bytes: Uint8Array, start: number, length: number): number {
   return value >>> 0;
 }
 
-function copyLiteral(source: Uint8Array, from: number, output: Uint8Array, to: number, length: number): void {
-  if (length > 48) output.set(source.subarray(from, from + length), to);
-  else for (let index = 0; index < length; index++) output[to + index] = source[from + index] ?? 0;
+function copyLiteral(from: DataView, read: number, to: DataView, written: number, length: number): void {
+  let index = 0;
+  const wholeMax = Math.min(length, from.byteLength - read - slack + 1);
+  for (; index < wholeMax; index += 4)
+    to.setUint32(written + index, from.getUint32(read + index, true), true);
+  for (; index < length; index++) to.setUint8(written + index, from.getUint8(read + index));
 }
 
 /** The ranges may overlap: then what was just written repeats. */
-function copyBack(output: Uint8Array, to: number, offset: number, length: number): void {
-  for (let index = to; index < to + length; index++) output[index] = output[index - offset] ?? 0;
+function copyBack(to: DataView, written: number, offset: number, length: number): void {
+  const read = written - offset;
+  if (offset < 4)
+    for (let index = 0; index < length; index++) to.setUint8(written + index, to.getUint8(read + index));
+  else
+    for (let index = 0; index < length; index += 4)
+      to.setUint32(written + index, to.getUint32(read + index, true), true);
 }
 
 function damaged(): FirnError {

@@ -30,6 +30,14 @@ const rows: Readonly<Record<Signal, string>> = {
     'line ' || i AS line, ${sqlText(labels)} AS labels, NULL::VARCHAR AS attributes, 'info' AS severity,
     NULL::VARCHAR AS trace_id, NULL::VARCHAR AS span_id, 'plant' AS site, NULL::VARCHAR AS quality,
     NULL::TIMESTAMPTZ AS device_timestamp FROM range(3) t(i))`,
+  spans: `(SELECT 'press' AS service, make_timestamptz(${nowUs} - i * 1000000) AS timestamp, i AS start_ns,
+    1000::BIGINT AS duration_ns, 'ab' AS trace_id, 'c' || i AS span_id, NULL::VARCHAR AS parent_span_id, 'GET' AS name,
+    'server' AS kind, 'ok' AS status, NULL::VARCHAR AS status_message, NULL::VARCHAR AS trace_state,
+    '{"http.status":200}' AS attributes, '{}' AS resource, NULL::VARCHAR AS scope, '[{"name":"retry"}]' AS events,
+    NULL::VARCHAR AS links, 'plant' AS site FROM range(2) t(i))`,
+  events: `(SELECT 'door' AS name, make_timestamptz(${nowUs}) AS timestamp, 1::BIGINT AS timestamp_ns, 'open' AS body,
+    '{}' AS attributes, '{}' AS resource, NULL::VARCHAR AS severity, 'press' AS source, NULL::VARCHAR AS trace_id,
+    NULL::VARCHAR AS span_id, 'plant' AS site)`,
   metrics_1m: `(SELECT 'up' AS name, i AS series_id, make_timestamptz(${nowUs} - i * 60000000) AS timestamp,
     1.5::DOUBLE AS min, 3.5::DOUBLE AS max, 5::DOUBLE AS sum, 2::BIGINT AS count, 3.5::DOUBLE AS last,
     ${sqlText(labels)} AS labels, 'plant' AS site FROM range(2) t(i))`,
@@ -142,6 +150,14 @@ test('a star gives each column once', async () => {
   ]);
 });
 
+test('spans and events are tables, and what they hold as JSON is JSON', async () => {
+  expect(
+    await run(`SELECT service, duration_ns / 1000, attributes->'http.status', events->0->>'name', time = timestamp
+      FROM spans WHERE span_id = 'c1'`),
+  ).toEqual([['press', 1, '200', 'retry', true]]);
+  expect(await run(`SELECT name, body FROM events WHERE source = 'press'`)).toEqual([['door', 'open']]);
+});
+
 test('gaps and rollups are tables like the others, whatever their columns are called', async () => {
   expect(
     await run(`SELECT signal, class, kind, reason, rows, detail, gateway, timeend - time = interval '1 hour'
@@ -168,11 +184,13 @@ test('gaps and rollups are tables like the others, whatever their columns are ca
     await run(`SELECT table_name, (SELECT count(*) FROM information_schema.columns c WHERE c.table_name = t.table_name)
       FROM information_schema.tables t WHERE table_schema = 'public' ORDER BY 1`),
   ).toEqual([
+    ['events', 12n],
     ['exemplars', 11n],
     ['gaps', 12n],
     ['logs', 14n],
     ['metrics', 12n],
     ['metrics_1m', 12n],
+    ['spans', 19n],
   ]);
   expect(
     await run(`SELECT obj_description(c.oid, 'pg_class') <> '', col_description(c.oid, 7) FROM pg_class c
@@ -182,7 +200,7 @@ test('gaps and rollups are tables like the others, whatever their columns are ca
     [true, 'How many samples the minute had'],
   ]);
   expect((await errorOf('SELECT * FROM gap')).hint).toBe(
-    'the tables are metrics, logs, metrics_1m, gaps, exemplars',
+    'the tables are metrics, logs, metrics_1m, gaps, exemplars, spans, events',
   );
 });
 

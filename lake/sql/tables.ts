@@ -9,6 +9,8 @@ import { tableSchemas } from '../schema/tables.ts';
 export const columnAliases: Readonly<Record<Signal, Readonly<Record<string, string>>>> = {
   metrics: { __name__: 'name', time: 'timestamp' },
   logs: { time: 'timestamp', message: 'line' },
+  spans: { time: 'timestamp' },
+  events: { time: 'timestamp' },
   metrics_1m: { __name__: 'name', time: 'timestamp' },
   gaps: { time: 'timestamp', timeend: 'end_timestamp' },
   exemplars: { __name__: 'name', time: 'timestamp' },
@@ -18,6 +20,10 @@ export const columnAliases: Readonly<Record<Signal, Readonly<Record<string, stri
 export const jsonColumns: ReadonlySet<string> = new Set([
   'labels',
   'attributes',
+  'resource',
+  'scope',
+  'events',
+  'links',
   'histogram',
   'exemplar_labels',
 ]);

@@ -5,6 +5,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly st
     card: () => import('./card.ts'),
     path: () => import('./path.ts'),
     outage: () => import('./outage.ts'),
+    receive: () => import('./receive.ts'),
   };
 
 const [name = '', ...argv] = process.argv.slice(2);

@@ -20,7 +20,7 @@ import { openWalReader } from '../../gateway/wal/reader.ts';
 import type { Wal } from '../../gateway/wal/wal.ts';
 import { systemClock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
-import { type Batch, type Signal, signals } from '../../lake/model/batch.ts';
+import { signals } from '../../lake/model/batch.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { hashFile } from '../../lake/parquet/durable-file.ts';
 import { duckdbTypes } from '../../lake/schema/duckdb-types.ts';
@@ -34,6 +34,7 @@ import {
   logsBatch,
   type MetricRow,
   metricsBatch,
+  oneRow,
   rollupsBatch,
   seriesOf,
 } from './rows.ts';
@@ -143,14 +144,6 @@ async function valuesNow(prune: Prune = {}): Promise<number[]> {
   return valuesIn(view);
 }
 
-const oneRow: Readonly<Record<Signal, Batch>> = {
-  metrics: metricsBatch([[1n, noonUs, 0n]]),
-  logs: logsBatch([[1n, noonUs * 1000n, '', null, null]]),
-  metrics_1m: rollupsBatch([[1n, noonUs, 0n, 1n]]),
-  gaps: gapsBatch([[noonUs, noonUs, 'test', null, null]]),
-  exemplars: exemplarsBatch([[1n, noonUs, 0n, null]]),
-};
-
 test.each(signals)('%s: the columns of the schema, from nothing, tail, files, and both', async (table) => {
   const columnTypes = async (): Promise<unknown[]> => {
     await using view = await house.tables.open(table, {});
@@ -159,7 +152,7 @@ test.each(signals)('%s: the columns of the schema, from nothing, tail, files, an
   };
   const fullName = (type: string): string => type.replace('TZ', ' WITH TIME ZONE');
   const expected = tableSchemas[table].columns.map(({ name, type }) => [name, fullName(duckdbTypes[type])]);
-  const append = () => house.wal.append(oneRow[table]);
+  const append = () => house.wal.append(oneRow(noonUs)[table]);
   expect(await columnTypes()).toEqual(expected);
   await append();
   expect(await columnTypes()).toEqual(expected);

@@ -10,6 +10,7 @@ import { tableSchemas } from '../../lake/schema/tables.ts';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import { segmentWriterContract } from './parquet.ts';
 import {
+  eventsBatch,
   exemplarsBatch,
   gapsBatch,
   logsBatch,
@@ -17,6 +18,7 @@ import {
   metricsBatch,
   rollupsBatch,
   seriesOf,
+  spansBatch,
 } from './rows.ts';
 
 segmentWriterContract('duckdb', () => openDuckdbWriter());
@@ -97,6 +99,14 @@ test.each(signals)(
         [2n, at + 1n, 0x7ff8000000000000n, null, null, '{}', at - 5n],
       ]),
       logs: logsBatch([[1n, at * 1000n, 'a', null, 'info', 'device-future', at + 1n]]),
+      spans: spansBatch([
+        ['b', at * 1000n, 1n, null],
+        ['a', at * 1000n + 1n, 2n, 'x'],
+      ]),
+      events: eventsBatch([
+        ['b', at * 1000n, 'x'],
+        ['a', at * 1000n + 1n, null],
+      ]),
       metrics_1m: rollupsBatch([
         [1n, at, 0x7ff0000000000002n, 3n],
         [2n, at, -(2n ** 63n), 60n],

@@ -12,7 +12,9 @@ import type { SegmentFile, SegmentWriter } from '../../lake/parquet/segment-writ
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import {
+  type EventRow,
   type ExemplarRow,
+  eventsBatch,
   exemplarLabels,
   exemplarsBatch,
   type GapRow,
@@ -24,7 +26,9 @@ import {
   type RollupRow,
   rollupBits,
   rollupsBatch,
+  type SpanRow,
   seriesOf,
+  spansBatch,
 } from './rows.ts';
 
 // What every SegmentWriter must do. Files are read back with hyparquet, which shares no code with either writer; and
@@ -100,6 +104,26 @@ export function segmentWriterContract(
         expect(await storedIn(files, 'logs')).toEqual(expectedLogs(batches.flat()));
       }),
       { numRuns: 60 },
+    );
+  });
+
+  test(`${name}: spans come back with every text and null, sorted by service and start`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(spanRows, { maxLength: 3 }), async (batches) => {
+        const files = await write(batches.map(spansBatch), 'spans');
+        expect(await storedIn(files, 'spans')).toEqual(expectedSpans(batches.flat()));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test(`${name}: events come back with every text and null, sorted by name and time`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(eventRows, { maxLength: 3 }), async (batches) => {
+        const files = await write(batches.map(eventsBatch), 'events');
+        expect(await storedIn(files, 'events')).toEqual(expectedEvents(batches.flat()));
+      }),
+      { numRuns: 40 },
     );
   });
 
@@ -321,6 +345,15 @@ const logRows: fc.Arbitrary<LogRow[]> = fc.array(
   ),
   { maxLength: 40 },
 );
+const someNs = fc.bigInt({ min: -(2n ** 60n), max: 2n ** 60n });
+const spanRows: fc.Arbitrary<SpanRow[]> = fc.array(
+  fc.tuple(someText, someNs, fc.bigInt({ min: 0n, max: 2n ** 62n }), fc.option(someText, { nil: null })),
+  { maxLength: 20 },
+);
+const eventRows: fc.Arbitrary<EventRow[]> = fc.array(
+  fc.tuple(someText, someNs, fc.option(someText, { nil: null })),
+  { maxLength: 20 },
+);
 const gapRows: fc.Arbitrary<GapRow[]> = fc.array(
   fc.tuple(
     someTime,
@@ -343,10 +376,12 @@ function expectedMetrics(rows: readonly MetricRow[]): string[] {
   return byDay('metrics', stored);
 }
 
+const floorUs = (ns: bigint): bigint => (ns - (((ns % 1000n) + 1000n) % 1000n)) / 1000n;
+
 function expectedLogs(rows: readonly LogRow[]): string[] {
   const stored = rows.map(([id, ns, line, attributes, severity, quality = null, device = null]) => ({
     stream_id: id,
-    timestamp: (ns - (((ns % 1000n) + 1000n) % 1000n)) / 1000n,
+    timestamp: floorUs(ns),
     timestamp_ns: ns,
     line,
     labels: seriesOf(id),
@@ -359,6 +394,31 @@ function expectedLogs(rows: readonly LogRow[]): string[] {
     device_timestamp: device,
   }));
   return byDay('logs', stored);
+}
+
+function expectedSpans(rows: readonly SpanRow[]): string[] {
+  const stored = rows.map(([service, ns, duration, text]) => ({
+    ...{
+      service,
+      timestamp: floorUs(ns),
+      start_ns: ns,
+      duration_ns: duration,
+      trace_id: 'ab',
+      span_id: 'cd',
+    },
+    ...{ name: 'GET', kind: 'server', status: 'ok', attributes: '{}', resource: '{}', site: 'plant' },
+    ...{ parent_span_id: text, status_message: text, trace_state: text },
+    ...{ scope: text, events: text, links: text },
+  }));
+  return byDay('spans', stored);
+}
+
+function expectedEvents(rows: readonly EventRow[]): string[] {
+  const stored = rows.map(([name, ns, text]) => ({
+    ...{ name, timestamp: floorUs(ns), timestamp_ns: ns, attributes: '{}', resource: '{}', source: 'press' },
+    ...{ body: text, severity: text, trace_id: text, span_id: text, site: 'plant' },
+  }));
+  return byDay('events', stored);
 }
 
 function expectedRollups(rows: readonly RollupRow[]): string[] {

@@ -1,10 +1,14 @@
 import type {
+  Batch,
+  EventsBatch,
   ExemplarsBatch,
   GapsBatch,
   LogsBatch,
   MetricsBatch,
   RollupsBatch,
   SeriesEntry,
+  Signal,
+  SpansBatch,
 } from '../../lake/model/batch.ts';
 
 /** `quality` and `device` are null where they are left out. */
@@ -26,6 +30,14 @@ export type LogRow = readonly [
   quality?: string | null,
   device?: bigint | null,
 ];
+/** `optional` stands in every column that may be null. */
+export type SpanRow = readonly [
+  service: string,
+  startNs: bigint,
+  durationNs: bigint,
+  optional: string | null,
+];
+export type EventRow = readonly [name: string, timestampNs: bigint, optional: string | null];
 /** The bits of min, max, sum and last follow from those of one value. */
 export type RollupRow = readonly [series: bigint, timestampUs: bigint, valueBits: bigint, count: bigint];
 /** The trace's id is the exemplar's label too. */
@@ -114,6 +126,53 @@ export function logsBatch(rows: readonly LogRow[]): LogsBatch {
   };
 }
 
+export function spansBatch(rows: readonly SpanRow[]): SpansBatch {
+  const optional = rows.map(([, , , text]) => text);
+  return {
+    signal: 'spans',
+    rows: rows.length,
+    service: rows.map(([service]) => service),
+    startNs: BigInt64Array.from(rows, ([, ns]) => ns),
+    durationNs: BigInt64Array.from(rows, ([, , ns]) => ns),
+    traceId: rows.map(() => 'ab'),
+    spanId: rows.map(() => 'cd'),
+    name: rows.map(() => 'GET'),
+    kind: rows.map(() => 'server'),
+    status: rows.map(() => 'ok'),
+    attributesJson: rows.map(() => '{}'),
+    resourceJson: rows.map(() => '{}'),
+    ...(optional.some((text) => text !== null) && {
+      parentSpanId: optional,
+      statusMessage: optional,
+      traceState: optional,
+      scopeJson: optional,
+      eventsJson: optional,
+      linksJson: optional,
+    }),
+    series: [],
+  };
+}
+
+export function eventsBatch(rows: readonly EventRow[]): EventsBatch {
+  const optional = rows.map(([, , text]) => text);
+  return {
+    signal: 'events',
+    rows: rows.length,
+    name: rows.map(([name]) => name),
+    timestampNs: BigInt64Array.from(rows, ([, ns]) => ns),
+    attributesJson: rows.map(() => '{}'),
+    resourceJson: rows.map(() => '{}'),
+    source: rows.map(() => 'press'),
+    ...(optional.some((text) => text !== null) && {
+      body: optional,
+      severity: optional,
+      traceId: optional,
+      spanId: optional,
+    }),
+    series: [],
+  };
+}
+
 /** What a rollup row's doubles are, as bits. */
 export const rollupBits = (bits: bigint) => ({ min: bits, max: bits ^ 1n, sum: bits ^ 2n, last: bits ^ 3n });
 
@@ -169,3 +228,14 @@ export function exemplarsBatch(rows: readonly ExemplarRow[]): ExemplarsBatch {
 
 export const exemplarLabels = (trace: string | null): string =>
   JSON.stringify(trace === null ? {} : { trace_id: trace });
+
+/** A batch of one row of each signal. */
+export const oneRow = (us: bigint): Readonly<Record<Signal, Batch>> => ({
+  metrics: metricsBatch([[1n, us, 0n]]),
+  logs: logsBatch([[1n, us * 1000n, '', null, null]]),
+  spans: spansBatch([['press', us * 1000n, 5n, null]]),
+  events: eventsBatch([['door', us * 1000n, null]]),
+  metrics_1m: rollupsBatch([[1n, us, 0n, 1n]]),
+  gaps: gapsBatch([[us, us, 'test', null, null]]),
+  exemplars: exemplarsBatch([[1n, us, 0n, null]]),
+});

@@ -107,6 +107,8 @@ function rowsOf(batch: Batch): SimulatedRow[] {
         timestampUs: Number(batch.fromUs[row]),
       }));
     case 'metrics_1m':
+    case 'spans':
+    case 'events':
     case 'exemplars':
       throw new Error(`nothing makes ${batch.signal} here`);
   }

@@ -1,14 +1,21 @@
-import { Hono } from 'hono';
+import type { OutgoingHttpHeaders } from 'node:http';
 import { FirnError } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
+import { createMetadataCache, type MetadataCache } from '../../receive/metadata-cache.ts';
 import type { RemoteWriteLimits } from '../../receive/remote-write/limits.ts';
-import { bodyTooLarge, receiveRemoteWrite } from '../../receive/remote-write/receive.ts';
+import {
+  bodyTooLarge,
+  messageOfType,
+  type RemoteWriteHeaders,
+  receiveRemoteWrite,
+} from '../../receive/remote-write/receive.ts';
 import type { SeriesCache } from '../../receive/series-cache.ts';
-import { readBody } from './read-body.ts';
+import type { DirectHandler } from '../http-server.ts';
+import { readMessage } from './read-message.ts';
 
 export interface RemoteWriteOptions {
-  /** Resolves when the batch is on disk. */
-  readonly append: (batch: Batch) => Promise<void>;
+  /** Resolves when the batches are on disk, all of them or none. */
+  readonly append: (...batches: readonly Batch[]) => Promise<void>;
   readonly cache: SeriesCache;
   readonly limits: RemoteWriteLimits;
   /** Told about each answer, for counting. */
@@ -16,55 +23,79 @@ export interface RemoteWriteOptions {
 }
 
 export interface RemoteWriteAnswer {
-  readonly status: 204 | 400 | 413 | 415 | 500 | 503;
-  /** Samples stored; exemplars that came along and were not kept. */
+  readonly status: 204 | 400 | 413 | 415 | 429 | 500 | 503;
+  /** What is stored: samples without histograms. */
   readonly samples: number;
+  readonly histograms: number;
   readonly exemplars: number;
   /** Size of the body as sent; 0 when it was not read to its end. */
   readonly bodyBytes: number;
-  /** Why it was refused, for the sender. */
+  /** Why something was refused, for the sender. */
   readonly message?: string;
 }
 
 const retryAfterSeconds = 1;
+/** How long a sender whose request is not read to its end may take to read the answer. */
+const lingerMs = 1000;
 
-/** POST /api/v1/write: Prometheus remote write 1.0. 204 means on disk. */
-export function remoteWriteRoutes(options: RemoteWriteOptions): Hono {
-  const app = new Hono();
-  app.post('/api/v1/write', async (context) => {
-    const answer = await receive(context.req.raw, options);
+/** POST /api/v1/write: Prometheus remote write 1.0 and 2.0. 204 means on disk. */
+export function remoteWriteHandler(options: RemoteWriteOptions): DirectHandler {
+  const metadata = createMetadataCache();
+  return async (request, response) => {
+    const { 'content-type': contentType, 'content-encoding': contentEncoding } = request.headers;
+    const body = await readMessage(request, options.limits.bodyBytesMax);
+    const answer = await receive({ contentType, contentEncoding }, body, options, metadata);
     options.onAnswer?.(answer);
-    if (answer.status === 204) return context.body(null, 204);
-    if (answer.status === 503) context.header('Retry-After', String(retryAfterSeconds));
-    return context.text(`${answer.message}\n`, answer.status);
-  });
-  return app;
+    const headers = headersOf(answer, contentType);
+    if (answer.status === 204) response.writeHead(204, headers).end();
+    else response.writeHead(answer.status, headers).end(`${answer.message}\n`);
+    if (body === 'too-large') setTimeout(() => request.destroy(), lingerMs).unref();
+  };
 }
 
-async function receive(request: Request, options: RemoteWriteOptions): Promise<RemoteWriteAnswer> {
-  const { cache, limits } = options;
-  const body = await readBody(request, limits.bodyBytesMax);
+function headersOf(answer: RemoteWriteAnswer, contentType: string | undefined): OutgoingHttpHeaders {
+  const headers: OutgoingHttpHeaders = {};
+  if (answer.status !== 204) headers['Content-Type'] = 'text/plain; charset=UTF-8';
+  if (answer.status === 413) headers.Connection = 'close';
+  if (answer.status === 503) headers['Retry-After'] = String(retryAfterSeconds);
+  // A sender of 2.0 takes an answer without the counts for one of a receiver that only knows 1.0.
+  if (messageOfType(contentType).version !== 2) return headers;
+  headers['X-Prometheus-Remote-Write-Samples-Written'] = String(answer.samples);
+  headers['X-Prometheus-Remote-Write-Histograms-Written'] = String(answer.histograms);
+  headers['X-Prometheus-Remote-Write-Exemplars-Written'] = String(answer.exemplars);
+  return headers;
+}
+
+async function receive(
+  headers: RemoteWriteHeaders,
+  body: Uint8Array | 'too-large' | 'cut-off',
+  { cache, limits, append }: RemoteWriteOptions,
+  described: MetadataCache,
+): Promise<RemoteWriteAnswer> {
   const bodyBytes = typeof body === 'string' ? 0 : body.byteLength;
   const refused = (status: 400 | 413 | 415 | 500 | 503, message: string): RemoteWriteAnswer => ({
-    ...{ status, message, samples: 0, exemplars: 0, bodyBytes },
+    ...{ status, message, samples: 0, histograms: 0, exemplars: 0, bodyBytes },
   });
   if (body === 'too-large') return refused(413, bodyTooLarge(limits.bodyBytesMax));
   if (body === 'cut-off') return refused(400, 'the body ends too early');
-  const headers = {
-    contentType: request.headers.get('content-type') ?? undefined,
-    contentEncoding: request.headers.get('content-encoding') ?? undefined,
-  };
   const result = receiveRemoteWrite(headers, body, { cache, limits });
   if (!result.ok) return refused(result.status, result.message);
-  const { batch, exemplars } = result;
+  const { exemplars, histograms, refusal } = result;
+  const metrics = { ...result.metrics, metadata: described.news(result.metrics.metadata) };
+  const batches: Batch[] = [];
+  if (metrics.rows > 0 || metrics.metadata.length > 0) batches.push(metrics);
+  if (exemplars.rows > 0) batches.push(exemplars);
   try {
-    if (batch.rows > 0 || batch.metadata.length > 0) await options.append(batch);
+    if (batches.length > 0) await append(...batches);
   } catch (error) {
     if (!(error instanceof FirnError)) throw error;
     // Also when the queue is full: 503 and not 429, which Prometheus by default answers by dropping the samples.
     const later = error.code === 'limit' || error.code === 'unavailable';
     return refused(later ? 503 : 500, error.message);
   }
-  cache.markDurable(batch.series);
-  return { status: 204, samples: batch.rows, exemplars, bodyBytes };
+  cache.markDurable(metrics.series);
+  cache.markDurable(exemplars.series);
+  described.markDurable(metrics.metadata);
+  const written = { samples: metrics.rows - histograms, histograms, exemplars: exemplars.rows, bodyBytes };
+  return refusal === undefined ? { status: 204, ...written } : { ...refusal, ...written };
 }

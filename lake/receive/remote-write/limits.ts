@@ -5,16 +5,18 @@ export interface RemoteWriteLimits {
   /** Body after decompression; answered with 413. */
   readonly decodedBytesMax: number;
   readonly seriesPerRequestMax: number;
-  readonly labelsPerSeriesMax: number;
-  readonly labelNameBytesMax: number;
-  readonly labelValueBytesMax: number;
+  /** Samples, histograms and exemplars: an empty one has two bytes on the wire, but takes a row. */
+  readonly rowsPerRequestMax: number;
+  readonly metadataPerRequestMax: number;
+  /** Of 2.0's table. */
+  readonly symbolsPerRequestMax: number;
 }
 
 export const remoteWriteLimits: RemoteWriteLimits = {
   bodyBytesMax: 32 * 1024 * 1024,
   decodedBytesMax: 64 * 1024 * 1024,
   seriesPerRequestMax: 200_000,
-  labelsPerSeriesMax: 128,
-  labelNameBytesMax: 1024,
-  labelValueBytesMax: 16 * 1024,
+  rowsPerRequestMax: 2_000_000,
+  metadataPerRequestMax: 100_000,
+  symbolsPerRequestMax: 1_000_000,
 };

@@ -1,0 +1,102 @@
+import { messageOf } from '../../base/errors.ts';
+import type { LogsBatch } from '../../model/batch.ts';
+import { type Label, labelsJson } from '../../model/labels.ts';
+import { createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
+import { isStorableTime, setDigits } from '../nanoseconds.ts';
+import { lineTooLong, metadataTooLarge, outOfRange } from './decode-protobuf.ts';
+import { invalid, limit } from './errors.ts';
+import type { LokiPushLimits } from './limits.ts';
+import { bareMetadata, lineMetadata } from './metadata.ts';
+import { admittedStream, type Refusals, type Stream, type StreamSource } from './streams.ts';
+
+// {"streams":[{"stream":{"app":"press"},"values":[["1700000000000000000","the line",{"user":"7"}]]}]}
+
+/** A whole request; throws FirnError `invalid` or `limit`. */
+export function decodeJsonPush(
+  body: Uint8Array,
+  streams: StreamSource,
+  limits: LokiPushLimits,
+  refusals: Refusals,
+): LogsBatch {
+  const request = parse(body);
+  if (!isObject(request) || !Array.isArray(request.streams))
+    throw invalid('the body is not {"streams":[...]}: send a list of streams');
+  if (request.streams.length > limits.streamsPerRequestMax)
+    throw limit('streamsPerRequestMax', `the request has more than ${limits.streamsPerRequestMax} streams`);
+  const builder = createLogsBuilder();
+  for (const [index, stream] of (request.streams as unknown[]).entries()) {
+    if (!isObject(stream) || !isObject(stream.stream))
+      throw invalid(`streams[${index}].stream is not an object of labels`);
+    const values = stream.values ?? [];
+    if (!Array.isArray(values)) throw invalid(`streams[${index}].values is not a list`);
+    if (values.length === 0) continue;
+    const labels = labelsOf(stream.stream, index);
+    const key = Buffer.from(labelsJson(labels));
+    const found = admittedStream(() => streams.of(key, 0, key.length, () => labels), refusals);
+    if (found === undefined) {
+      refusals.lines += values.length;
+      continue;
+    }
+    for (const [row, value] of (values as unknown[]).entries())
+      readValue(value, `streams[${index}].values[${row}]`, found, builder, limits);
+  }
+  return builder.finish();
+}
+
+function parse(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'));
+  } catch (error) {
+    throw invalid(`the body is not valid JSON: ${messageOf(error)}`);
+  }
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Loki takes numbers as they are written. */
+function labelsOf(stream: JsonObject, index: number): Label[] {
+  return Object.entries(stream).map(([name, value]): Label => {
+    if (typeof value === 'string') return [name, value];
+    if (typeof value === 'number') return [name, String(value)];
+    throw invalid(`streams[${index}].stream: the value of label ${JSON.stringify(name)} is not a string`);
+  });
+}
+
+const time = { low: 0, high: 0 };
+
+function readValue(
+  value: unknown,
+  place: string,
+  stream: Stream,
+  builder: LogsBuilder,
+  limits: LokiPushLimits,
+): void {
+  if (!Array.isArray(value)) throw invalid(`${place} is not ["<nanoseconds>", "<line>"]`);
+  const [timestamp, line, metadata] = value as readonly unknown[];
+  const digits = typeof timestamp === 'number' ? String(timestamp) : timestamp;
+  if (typeof digits !== 'string' || !setDigits(time, digits))
+    throw invalid(`${place}[0] is not a string of nanoseconds since 1970`);
+  if (!isStorableTime(time.high)) throw outOfRange(digits.slice(0, -9));
+  if (typeof line !== 'string') throw invalid(`${place}[1], the line, is not a string`);
+  // A character has at most three bytes for each of its units: only long lines have to be counted.
+  if (line.length * 3 > limits.lineBytesMax && Buffer.byteLength(line) > limits.lineBytesMax)
+    throw lineTooLong(Buffer.byteLength(line), limits);
+  const pairs = metadata === undefined ? [] : pairsOf(metadata, place, limits);
+  const { attributes, severity, traceId, spanId } =
+    pairs.length === 0 ? bareMetadata(line, stream.level) : lineMetadata(pairs, line, stream.level);
+  builder.appendRow(stream.series, time, line, attributes, severity, traceId, spanId);
+}
+
+function pairsOf(metadata: unknown, place: string, limits: LokiPushLimits): Label[] {
+  if (!isObject(metadata)) throw invalid(`${place}[2], the structured metadata, is not an object`);
+  let bytes = 0;
+  const pairs = Object.entries(metadata).map(([name, value]): Label => {
+    if (typeof value !== 'string') throw invalid(`${place}[2].${name.slice(0, 100)} is not a string`);
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
+    return [name, value];
+  });
+  if (bytes > limits.metadataBytesMax) throw metadataTooLarge(bytes, limits);
+  return pairs;
+}

@@ -1,0 +1,41 @@
+import type { LogsBatch } from '../../model/batch.ts';
+import { decodeSnappy } from '../snappy.ts';
+import { decodeJsonPush } from './decode-json.ts';
+import { decodePushRequest } from './decode-protobuf.ts';
+import { invalid } from './errors.ts';
+import type { LokiPushLimits } from './limits.ts';
+import type { Refusals, StreamSource } from './streams.ts';
+
+export type LokiPushFormat = 'json' | 'snappy';
+
+/**
+ * The format that a content type means: JSON where it says so, else protobuf in a snappy block, as Loki does. Throws
+ * FirnError `invalid` for a header that is none.
+ */
+export function lokiPushFormat(contentType: string | undefined): LokiPushFormat {
+  const [media = '', ...parameters] = (contentType ?? '').split(';').map((part) => part.trim());
+  const damaged = parameters.find((parameter) => !/^[^\s=]+=("[^"]*"|[^\s"]+)$/.test(parameter));
+  if (damaged !== undefined)
+    throw invalid(`content type ${JSON.stringify(contentType)}: invalid media parameter`);
+  return media.toLowerCase() === 'application/json' ? 'json' : 'snappy';
+}
+
+export interface LokiPush {
+  readonly batch: LogsBatch;
+  readonly refusals: Readonly<Refusals>;
+}
+
+/** One push request, whole but for what the guard refused. Throws FirnError `invalid` or `limit`. */
+export function receiveLokiPush(
+  format: LokiPushFormat,
+  body: Uint8Array,
+  streams: StreamSource,
+  limits: LokiPushLimits,
+): LokiPush {
+  const refusals: Refusals = { lines: 0, message: '' };
+  const batch =
+    format === 'json'
+      ? decodeJsonPush(body, streams, limits, refusals)
+      : decodePushRequest(decodeSnappy(body, limits.decodedBytesMax), streams, limits, refusals);
+  return { batch, refusals };
+}
