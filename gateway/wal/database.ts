@@ -4,7 +4,7 @@ import type { ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import { alarmTest } from './alarm-streams.ts';
 import { batchCrc } from './batch-crc.ts';
 import { type GapTail, gapTailOf } from './gap-tail.ts';
-import { createMarkKeeper } from './recovery/mark-keeper.ts';
+import { createMarkKeeper, type MarkSource } from './recovery/mark-keeper.ts';
 import { restoreStatements } from './recovery/restore-statements.ts';
 import type { RestoredPart } from './recovery/restored-part.ts';
 import { type FirstState, type StartedLog, startLog } from './recovery/start-log.ts';
@@ -61,11 +61,7 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   const boots = bootsOf(db, options);
   const gapTail = gapTailOf(meta);
   const insertRows = prepareAppend(db, options, () => boots.current, gapTail);
-  const keepMark = createMarkKeeper(
-    started.mark,
-    { meta: meta.get, toldSinceUs: sinceOf(db, gapTail) },
-    options.nowUs,
-  );
+  const keepMark = createMarkKeeper(started.mark, markSource(db, meta, gapTail), options.nowUs);
   const restored = restoreStatements(db, meta, (seq, series) => insertRows(seq, series));
   /** One transaction of `write`, of what recovery brings back, and of the rows that belong to it. */
   const write = <T>(work: () => T, messages: readonly AppendMessage[] = [], part?: RestoredPart): T => {
@@ -93,10 +89,8 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
     run: (command) => {
       switch (command.kind) {
         case 'commitSeal':
-          write(() => {
-            segments.commitSeal(command.seal);
-            if (command.seal.toSeq > lastSeq) throw beyondEnd(options.path, command.seal.toSeq, lastSeq);
-          }, command.gaps);
+          if (command.seal.toSeq > lastSeq) throw beyondEnd(options.path, command.seal.toSeq, lastSeq);
+          write(() => segments.commitSeal(command.seal), command.gaps);
           returnFreePages(db);
           return undefined;
         case 'setClock':
@@ -135,10 +129,10 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   };
 }
 
-/** The earliest time that something in the tail was received at, or tells of. */
-function sinceOf(db: Database.Database, gapTail: GapTail): () => number {
+function markSource(db: Database.Database, meta: Meta, gapTail: GapTail): MarkSource {
   const oldest = db.prepare<[], number>('SELECT received_us FROM batch ORDER BY seq LIMIT 1').pluck();
-  return () => Math.min(oldest.get() ?? Number.POSITIVE_INFINITY, gapTail.sinceUs());
+  const toldSinceUs = (): number => Math.min(oldest.get() ?? Number.POSITIVE_INFINITY, gapTail.sinceUs());
+  return { meta: meta.get, toldSinceUs };
 }
 
 /** A damaged page gave a batch a place that was never given: what comes to stand there would count as sealed. */
