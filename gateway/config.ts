@@ -16,6 +16,8 @@ import {
 import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { labelLimits } from '../lake/receive/label-limits.ts';
+import { mqttLimits } from '../lake/receive/mqtt/mapper.ts';
+import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
 import { formatOf } from '../lake/receive/syslog/time.ts';
 import { bridgesSetting } from './bridge/settings.ts';
@@ -47,6 +49,15 @@ const mqtt = z.strictObject({
     )
     .default([])
     .describe('Topic templates, for example [{"topic":"{site}/{line}/{sensor}"}]'),
+  rulesFile: z
+    .string()
+    .default('')
+    .describe('YAML or JSON file of mapping rules; firn mqtt dry-run shows what they would make'),
+  rules: z
+    .array(z.unknown())
+    .superRefine(checkedBy((rules: readonly unknown[]) => compileRules(rules, mqttLimits)))
+    .default([])
+    .describe('Mapping rules, asked before those of rulesFile, for example [{"preset":"tasmota"}]'),
 });
 
 const otlp = z.strictObject({
@@ -272,6 +283,7 @@ export function loadGatewayConfig(
       ...config.mqtt,
       usersFile: absolutePath(config.mqtt.usersFile),
       aclFile: absolutePath(config.mqtt.aclFile),
+      rulesFile: absolutePath(config.mqtt.rulesFile),
       bridges: config.mqtt.bridges.map((bridge) => ({
         ...bridge,
         passwordFile: absolutePath(bridge.passwordFile),
