@@ -19,6 +19,7 @@ import { labelLimits } from '../lake/receive/label-limits.ts';
 import { mqttLimits } from '../lake/receive/mqtt/mapper.ts';
 import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
+import { formatOf } from '../lake/receive/syslog/time.ts';
 import { bridgesSetting } from './bridge/settings.ts';
 import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
 import { parseWindow } from './ship/lanes.ts';
@@ -67,6 +68,19 @@ const otlp = z.strictObject({
   httpPort: port(4318, 'OTLP over HTTP'),
   grpcPort: port(4317, 'OTLP over gRPC'),
   connectionsMax: count(256, 'gRPC connections at once'),
+});
+
+const syslog = z.strictObject({
+  listen: z.boolean().default(false).describe('Listen for syslog, over UDP and TCP'),
+  port: port(1514, 'Syslog over UDP and over TCP'),
+  timeZone: z
+    .string()
+    .superRefine(checkedBy(formatOf))
+    .default('UTC')
+    .describe('Zone of times that say none, for example Europe/Berlin'),
+  messageBytesMax: count(64 * 1024, 'Size of one syslog message; of a longer one the start is kept'),
+  connectionsMax: count(256, 'Syslog senders over TCP at once'),
+  udpQueueBytesMax: count(8 * MEBIBYTE, 'Syslog over UDP that waits for the disk; more is lost, and counted'),
 });
 
 const scrape = z.strictObject({
@@ -224,6 +238,7 @@ const settings = z.strictObject({
   otlp: otlp.prefault({}),
   limits: limits.prefault({}),
   scrape: scrape.prefault({}),
+  syslog: syslog.prefault({}),
   wal: wal.prefault({}),
   seal: seal.prefault({}),
   ship: ship.prefault({}),
