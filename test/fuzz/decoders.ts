@@ -23,11 +23,11 @@ import {
 } from '../../lake/receive/remote-write/encode.fixture.ts';
 import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
 import { receiveRemoteWrite } from '../../lake/receive/remote-write/receive.ts';
+import { createSeriesCache } from '../../lake/receive/series-cache.ts';
+import { decodeSnappy } from '../../lake/receive/snappy.ts';
 import { noBirthStore } from '../../lake/receive/sparkplug/edge-nodes.ts';
 import { sparkplugHost, sparkplugLimits } from '../../lake/receive/sparkplug/host.ts';
 import { rebirthCommand } from '../../lake/receive/sparkplug/payload.ts';
-import { createSeriesCache } from '../../lake/receive/series-cache.ts';
-import { decodeSnappy } from '../../lake/receive/snappy.ts';
 import { sharedFolder } from '../harness/programs.ts';
 import { checkBatch } from './check-batch.ts';
 import { logDecoders } from './log-decoders.ts';
