@@ -148,7 +148,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     await close();
     throw error;
   }
-  core.sparkplug?.online(aedes);
+  await core.sparkplug?.online(aedes);
   const counters = (): BrokerCounters => core.counters();
   systemTopics = startSystemTopics({
     ...{ clock: options.clock, intervalMs: options.systemTopicsMs ?? 0, version: options.version ?? '' },

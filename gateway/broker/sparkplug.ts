@@ -21,7 +21,7 @@ export interface SparkplugSettings {
 export interface Sparkplug extends Disposable {
   readonly rule: TopicRule;
   /** To be called when the broker listens. */
-  online(aedes: Aedes): void;
+  online(aedes: Aedes): Promise<void>;
   /** Publishes that the host goes; to be called before the broker closes. */
   offline(): Promise<void>;
   readonly counts: { rebirths: number };
@@ -59,10 +59,10 @@ export function openSparkplug(
   });
   return {
     ...{ rule, counts },
-    online: (aedes) => {
+    online: async (aedes) => {
       broker = aedes;
       if (hostId === '') return;
-      void publishState(true);
+      await publishState(true);
       // Someone else says that this host is offline: it is not.
       aedes.on('publish', ({ topic }, client) => {
         if (client === null || topic !== stateTopic) return;
