@@ -64,8 +64,8 @@ export function lazyEngine(options: EngineOptions): Engine {
 /** What a statement has freed goes back to the system, of which DuckDB else keeps a hundred megabytes and more. */
 const frugal = {
   allocator_background_threads: 'true',
-  allocator_flush_threshold: '1MiB',
-  allocator_bulk_deallocation_flush_threshold: '1MiB',
+  allocator_flush_threshold: '32MiB',
+  allocator_bulk_deallocation_flush_threshold: '64MiB',
 } as const;
 
 /**
