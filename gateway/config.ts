@@ -17,6 +17,7 @@ import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { labelLimits } from '../lake/receive/label-limits.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
+import { bridgesSetting } from './bridge/settings.ts';
 import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
 import { parseWindow } from './ship/lanes.ts';
 import { alarmTest } from './wal/alarm-streams.ts';
@@ -30,6 +31,7 @@ const countOrNone = (fallback: number, description: string) =>
 
 const mqtt = z.strictObject({
   ...brokerSettings,
+  bridges: bridgesSetting,
   futureMsMax: count(
     3_600_000,
     "A device's time that is so much later than the receipt is kept as device_timestamp, not believed",
@@ -44,6 +46,16 @@ const mqtt = z.strictObject({
     )
     .default([])
     .describe('Topic templates, for example [{"topic":"{site}/{line}/{sensor}"}]'),
+});
+
+const otlp = z.strictObject({
+  listen: z
+    .boolean()
+    .default(true)
+    .describe("Listen on OTLP's own ports too; HTTP takes it on http.port in any case"),
+  httpPort: port(4318, 'OTLP over HTTP'),
+  grpcPort: port(4317, 'OTLP over gRPC'),
+  connectionsMax: count(256, 'gRPC connections at once'),
 });
 
 const wal = z.strictObject({
@@ -180,7 +192,7 @@ const settings = z.strictObject({
   mqtt: mqtt.prefault({}),
   http: z
     .strictObject({
-      port: port(8480, 'HTTP: remote write in, PromQL and SQL out'),
+      port: port(8480, 'HTTP: remote write, Loki push and OTLP in, PromQL and SQL out'),
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
     })
     .prefault({}),
@@ -190,6 +202,7 @@ const settings = z.strictObject({
       connectionsMax: count(32, 'SQL clients at once'),
     })
     .prefault({}),
+  otlp: otlp.prefault({}),
   limits: limits.prefault({}),
   wal: wal.prefault({}),
   seal: seal.prefault({}),
@@ -234,6 +247,13 @@ export function loadGatewayConfig(
       ...config.mqtt,
       usersFile: absolutePath(config.mqtt.usersFile),
       aclFile: absolutePath(config.mqtt.aclFile),
+      bridges: config.mqtt.bridges.map((bridge) => ({
+        ...bridge,
+        passwordFile: absolutePath(bridge.passwordFile),
+        caFile: absolutePath(bridge.caFile),
+        certFile: absolutePath(bridge.certFile),
+        keyFile: absolutePath(bridge.keyFile),
+      })),
       tls: {
         ...config.mqtt.tls,
         certFile: absolutePath(config.mqtt.tls.certFile),

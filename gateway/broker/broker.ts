@@ -35,6 +35,8 @@ export interface Broker extends AsyncDisposable {
   /** Undefined without certificates. */
   readonly tlsPort: number | undefined;
   readonly tlsWebSocketPort: number | undefined;
+  /** For messages that come some other way, such as over a bridge: they are stored like published ones. */
+  readonly store: Pick<PublishStore, 'store' | 'storeUnacknowledged'>;
   counters(): BrokerCounters;
 }
 
@@ -143,6 +145,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const [tcp, webSocket, tlsTcp, tlsWebSocket] = listeners.map(({ port }) => port);
   return {
     ...{ port: tcp ?? 0, webSocketPort: webSocket ?? 0, tlsPort: tlsTcp, tlsWebSocketPort: tlsWebSocket },
+    store,
     counters,
     [Symbol.asyncDispose]: close,
   };

@@ -22,6 +22,7 @@ import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { decodeSnappy } from '../../lake/receive/snappy.ts';
 import { sharedFolder } from '../harness/programs.ts';
 import { checkBatch } from './check-batch.ts';
+import { logDecoders } from './log-decoders.ts';
 
 /** A decoder of bytes from outside. */
 export interface FuzzedDecoder {
@@ -186,4 +187,5 @@ export const decoders: readonly FuzzedDecoder[] = [
   exposition('text'),
   exposition('openmetrics'),
   mqtt,
+  ...logDecoders,
 ];
