@@ -16,6 +16,8 @@ import {
 import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { labelLimits } from '../lake/receive/label-limits.ts';
+import { mqttLimits } from '../lake/receive/mqtt/mapper.ts';
+import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
 import { bridgesSetting } from './bridge/settings.ts';
 import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
@@ -46,6 +48,15 @@ const mqtt = z.strictObject({
     )
     .default([])
     .describe('Topic templates, for example [{"topic":"{site}/{line}/{sensor}"}]'),
+  rulesFile: z
+    .string()
+    .default('')
+    .describe('YAML or JSON file of mapping rules; firn mqtt dry-run shows what they would make'),
+  rules: z
+    .array(z.unknown())
+    .superRefine(checkedBy((rules: readonly unknown[]) => compileRules(rules, mqttLimits)))
+    .default([])
+    .describe('Mapping rules, asked before those of rulesFile, for example [{"preset":"tasmota"}]'),
 });
 
 const otlp = z.strictObject({
@@ -56,6 +67,15 @@ const otlp = z.strictObject({
   httpPort: port(4318, 'OTLP over HTTP'),
   grpcPort: port(4317, 'OTLP over gRPC'),
   connectionsMax: count(256, 'gRPC connections at once'),
+});
+
+const scrape = z.strictObject({
+  configFile: z
+    .string()
+    .default('')
+    .describe('File like prometheus.yml whose scrape_configs are scraped; firn scrape check looks at it'),
+  bodyBytesMax: count(32 * MEBIBYTE, 'Size of one exposition, decompressed; body_size_limit may be less'),
+  refreshMs: count(5000, 'How often that file and target files are looked at for changes'),
 });
 
 const wal = z.strictObject({
@@ -204,6 +224,7 @@ const settings = z.strictObject({
     .prefault({}),
   otlp: otlp.prefault({}),
   limits: limits.prefault({}),
+  scrape: scrape.prefault({}),
   wal: wal.prefault({}),
   seal: seal.prefault({}),
   ship: ship.prefault({}),
@@ -242,11 +263,13 @@ export function loadGatewayConfig(
   return {
     ...config,
     dataDir: absolutePath(config.dataDir),
+    scrape: { ...config.scrape, configFile: absolutePath(config.scrape.configFile) },
     store: { ...config.store, path: absolutePath(config.store.path) },
     mqtt: {
       ...config.mqtt,
       usersFile: absolutePath(config.mqtt.usersFile),
       aclFile: absolutePath(config.mqtt.aclFile),
+      rulesFile: absolutePath(config.mqtt.rulesFile),
       bridges: config.mqtt.bridges.map((bridge) => ({
         ...bridge,
         passwordFile: absolutePath(bridge.passwordFile),

@@ -24,6 +24,7 @@ import { openExport } from './export.ts';
 import { brokerCounters, openBridges, openBroker } from './mqtt.ts';
 import { listenForOtlp } from './otlp.ts';
 import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
+import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
 
 /** Everything that listens, and what it counts. Returns the ports. */
@@ -51,9 +52,11 @@ export async function openDoors(
   const pg = await openQueries(config, clock, logger, storage, app, stack);
   const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
   const bridges = openBridges(config, gatewayClock, logger, broker, stack);
+  const scraping = await openScraping(config, gatewayClock, logger, storage, cache, app, stack);
   const counters = () => ({
     ...countersOf(storage, receivers, guard),
     ...brokerCounters(broker, bridges),
+    ...scraping.counters(),
     clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
   });
   app.get('/api/v1/firn/status', (c) =>
@@ -66,7 +69,8 @@ export async function openDoors(
   app.get('/ready', (c) => c.text('ready\n'));
   const { dataDir, health } = config;
   const { cardTotalBytesWritten } = config.disk;
-  const receivedBytes = (): number => broker.counters().receivedBytes + receivers.receivedBytes();
+  const receivedBytes = (): number =>
+    broker.counters().receivedBytes + receivers.receivedBytes() + scraping.receivedBytes();
   const probes = [
     ...systemProbes(dataDir),
     cardProbe({ dataDir, clock, receivedBytes, cardTotalBytesWritten }),
