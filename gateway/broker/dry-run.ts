@@ -134,6 +134,7 @@ const timeText = (us: bigint): string => new Date(Number(us / 1000n)).toISOStrin
 
 export function printDryRun(report: DryRunReport): string {
   const lines = [`${report.messages} messages would make ${report.series} series and log streams`];
+  const idle = report.rules.filter(({ messages }) => messages === 0).map(({ rule }) => rule);
   for (const {
     rule,
     messages,
@@ -145,6 +146,7 @@ export function printDryRun(report: DryRunReport): string {
     labels,
     samples,
   } of report.rules) {
+    if (messages === 0) continue;
     lines.push('', `${rule}: ${messages} messages on ${topics} topics, ${rows} rows, ${series} series`);
     if (ignored > 0) lines.push(`  ${ignored} messages make no rows`);
     for (const [reason, count] of Object.entries(deadLetters))
@@ -153,6 +155,7 @@ export function printDryRun(report: DryRunReport): string {
       lines.push(`  values: ${labels.map(([name, count]) => `${name} ${count}`).join(', ')}`);
     lines.push(...samples.map((sample) => `  ${sample}`));
   }
+  if (idle.length > 0) lines.push('', 'no messages came for:', ...idle.map((rule) => `  ${rule}`));
   if (report.unmatched.length > 0) {
     lines.push('', `${report.unmatched.length} topics match no rule:`);
     lines.push(...report.unmatched.slice(0, 20).map((topic) => `  ${topic}`));
