@@ -59,7 +59,11 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   let lastSeq = Math.max(Number(meta.get('sealed_seq')), numberOf(db, 'SELECT max(seq) FROM batch'));
   const boots = bootsOf(db, options);
   const insertRows = prepareAppend(db, options, () => boots.current);
-  const keepMark = createMarkKeeper(started.mark, meta, options.nowUs);
+  const keepMark = createMarkKeeper(
+    started.mark,
+    { meta: meta.get, oldestReceivedUs: oldestOf(db) },
+    options.nowUs,
+  );
   const restored = restoreStatements(db, meta, (seq, series) => insertRows(seq, series));
   /** One transaction of `write`, of what recovery brings back, and of the rows that belong to it. */
   const write = <T>(work: () => T, messages: readonly AppendMessage[] = [], part?: RestoredPart): T => {
@@ -127,6 +131,11 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
       db.close();
     },
   };
+}
+
+function oldestOf(db: Database.Database): () => number | undefined {
+  const oldest = db.prepare<[], number>('SELECT received_us FROM batch ORDER BY seq LIMIT 1').pluck();
+  return () => oldest.get();
 }
 
 /** A damaged page gave a batch a place that was never given: what comes to stand there would count as sealed. */
