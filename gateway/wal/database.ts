@@ -1,11 +1,14 @@
+import { dirname } from 'node:path';
 import type Database from 'better-sqlite3';
 import { FirnError } from '../../lake/base/errors.ts';
 import type { ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import { alarmTest } from './alarm-streams.ts';
 import { batchCrc } from './batch-crc.ts';
+import { jobFolder } from './recovery/damaged-folder.ts';
 import { createMarkKeeper } from './recovery/mark-keeper.ts';
-import { restoreStatements } from './recovery/restore-statements.ts';
+import { isOfSignal, restoreStatements } from './recovery/restore-statements.ts';
 import type { RestoredPart } from './recovery/restored-part.ts';
+import { appendPlaces } from './recovery/restored-places.ts';
 import { type FirstState, type StartedLog, startLog } from './recovery/start-log.ts';
 import { walFormat, walPragmas, walSchemaSql } from './schema.ts';
 import { type SegmentStatements, segmentStatements } from './segment-statements.ts';
@@ -72,6 +75,8 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
       // Only a commit moves the counter: what is rolled back gives its places back.
       const before = part === undefined ? lastSeq : restored(part, lastSeq);
       const newestSeq = messages.reduce((seq, message) => insertRows(seq + 1, message), before);
+      const sinceUs = heldSince(messages, part);
+      if (sinceUs !== undefined) keepMark.hold(newestSeq, sinceUs);
       reach('wal.before-commit');
       return { value, newestSeq };
     })();
@@ -116,10 +121,15 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
           return void write(() => segments.saveUpload(command.path, command.state));
         case 'markUploaded':
           return void write(() => segments.markUploaded(command.paths));
-        case 'restore':
+        case 'restore': {
+          const first = lastSeq + 1;
           write(() => undefined, command.gaps, command.part);
-          if ((command.part.batches ?? []).length > 0) write(() => boots.renew());
-          return undefined;
+          const { job, batches = [] } = command.part;
+          if (batches.length === 0) return undefined;
+          const seqs = batches.filter(isOfSignal).map(({ seq }) => seq);
+          appendPlaces(jobFolder(dirname(options.path), job), { epoch: Number(meta.get('epoch')), first, seqs });
+          return void write(() => boots.renew());
+        }
         case 'condemn':
           return void keepMark.condemn();
         default:
@@ -131,6 +141,17 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
       db.close();
     },
   };
+}
+
+/** Since when what is written tells of something, where that may be before what stands before it was received. */
+function heldSince(messages: readonly AppendMessage[], part: RestoredPart | undefined): number | undefined {
+  let since: number | undefined;
+  const hold = (us: number): void => {
+    since = Math.min(us, since ?? us);
+  };
+  for (const { sinceUs } of messages) if (sinceUs !== undefined) hold(sinceUs);
+  for (const { receivedUs } of part?.batches ?? []) hold(receivedUs);
+  return since;
 }
 
 function oldestOf(db: Database.Database): () => number | undefined {
