@@ -127,7 +127,11 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
           const { job, batches = [] } = command.part;
           if (batches.length === 0) return undefined;
           const seqs = batches.filter(isOfSignal).map(({ seq }) => seq);
-          appendPlaces(jobFolder(dirname(options.path), job), { epoch: Number(meta.get('epoch')), first, seqs });
+          appendPlaces(jobFolder(dirname(options.path), job), {
+            epoch: Number(meta.get('epoch')),
+            first,
+            seqs,
+          });
           return void write(() => boots.renew());
         }
         case 'condemn':

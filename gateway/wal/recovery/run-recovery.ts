@@ -231,7 +231,8 @@ function settleRunningLog({ jobs, reader, wal }: Work): void {
   const from = aside[0]?.epoch;
   if (from === undefined) return;
   const sealedSeq = reader.sealedSeq();
-  for (const { folder } of aside) settlePlaces(folder, { from, to: wal.epoch }, (place) => place <= sealedSeq);
+  for (const { folder } of aside)
+    settlePlaces(folder, { from, to: wal.epoch }, (place) => place <= sealedSeq);
 }
 
 // --- the old log

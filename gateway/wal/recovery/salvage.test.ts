@@ -121,7 +121,12 @@ function salvage(
   afterSeq = 0,
   cursor = 0,
 ): { batches: SalvagedBatch[]; result: Salvaged } {
-  const options = { wanted: (seq: number) => seq > afterSeq, cursor, sealedInRange: undefined, isStored: () => false };
+  const options = {
+    wanted: (seq: number) => seq > afterSeq,
+    cursor,
+    sealedInRange: undefined,
+    isStored: () => false,
+  };
   const { steps, result } = drain(salvageBatches(files, options));
   return { batches: steps.flatMap(({ batches }) => batches), result };
 }

@@ -143,7 +143,10 @@ function parseSlot(bytes: Uint8Array): Slot | undefined {
   const open = (slot.flags & flagOpen) !== 0;
   const condemned = (slot.flags & flagCondemned) !== 0;
   const mixed = (slot.flags & flagMixed) !== 0;
-  return { count: slot.count, mark: { ...slot.progress, open, condemned, mixed, unsealedSinceUs: slot.last } };
+  return {
+    count: slot.count,
+    mark: { ...slot.progress, open, condemned, mixed, unsealedSinceUs: slot.last },
+  };
 }
 
 function parseNote(bytes: Uint8Array, bootId: string): WalNote | undefined {
