@@ -24,7 +24,7 @@ export interface WalMark extends WalProgress {
   readonly open: boolean;
   /** The database was found damaged while it ran: the next start must not use it. */
   readonly condemned: boolean;
-  /** When the oldest batch was received that was not sealed then; when there was none, the time of the write. */
+  /** The earliest time that something unsealed was received at, or (gaps) tells of; when there was nothing, that of the write. */
   readonly unsealedSinceUs: number;
   /** Batches that recovery brought back, or rows of gaps, are not sealed: they tell of times before those of their neighbours. */
   readonly mixed: boolean;
