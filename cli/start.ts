@@ -20,6 +20,8 @@ const schema = z.strictObject({
   mqttWebSocketPort: port(8083, 'Gateway: MQTT over WebSocket'),
   gatewayHttpPort: port(8480, 'Gateway: HTTP'),
   gatewayPgPort: port(5434, 'Gateway: PostgreSQL protocol'),
+  gatewayOtlpHttpPort: port(4318, 'Gateway: OTLP over HTTP'),
+  gatewayOtlpGrpcPort: port(4317, 'Gateway: OTLP over gRPC'),
   cloudHttpPort: port(8490, 'Cloud: HTTP'),
   cloudPgPort: port(5433, 'Cloud: PostgreSQL protocol'),
   logLevel: logLevelSetting,
@@ -61,6 +63,8 @@ const portsOf = (config: StartConfig): Record<string, number> => ({
   '--mqtt-web-socket-port': config.mqttWebSocketPort,
   '--gateway-http-port': config.gatewayHttpPort,
   '--gateway-pg-port': config.gatewayPgPort,
+  '--gateway-otlp-http-port': config.gatewayOtlpHttpPort,
+  '--gateway-otlp-grpc-port': config.gatewayOtlpGrpcPort,
   '--cloud-http-port': config.cloudHttpPort,
   '--cloud-pg-port': config.cloudPgPort,
 });
@@ -87,6 +91,8 @@ async function runAll(
     ...[...store, '--data-dir', join(dataDir, 'gateway'), '--listen-host', host],
     ...['--mqtt-port', `${config.mqttPort}`, '--mqtt-web-socket-port', `${config.mqttWebSocketPort}`],
     ...['--http-port', `${config.gatewayHttpPort}`, '--pgwire-port', `${config.gatewayPgPort}`],
+    ...['--otlp-http-port', `${config.gatewayOtlpHttpPort}`],
+    ...['--otlp-grpc-port', `${config.gatewayOtlpGrpcPort}`],
   ]);
   const ended = Promise.race(children.map(endOf));
   const parts = await Promise.race([Promise.all([cloud, gateway]), ended, stop]);

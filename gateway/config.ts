@@ -16,7 +16,10 @@ import {
 import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { labelLimits } from '../lake/receive/label-limits.ts';
+import { mqttLimits } from '../lake/receive/mqtt/mapper.ts';
+import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
+import { bridgesSetting } from './bridge/settings.ts';
 import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
 import { parseWindow } from './ship/lanes.ts';
 import { alarmTest } from './wal/alarm-streams.ts';
@@ -30,6 +33,7 @@ const countOrNone = (fallback: number, description: string) =>
 
 const mqtt = z.strictObject({
   ...brokerSettings,
+  bridges: bridgesSetting,
   futureMsMax: count(
     3_600_000,
     "A device's time that is so much later than the receipt is kept as device_timestamp, not believed",
@@ -44,6 +48,34 @@ const mqtt = z.strictObject({
     )
     .default([])
     .describe('Topic templates, for example [{"topic":"{site}/{line}/{sensor}"}]'),
+  rulesFile: z
+    .string()
+    .default('')
+    .describe('YAML or JSON file of mapping rules; firn mqtt dry-run shows what they would make'),
+  rules: z
+    .array(z.unknown())
+    .superRefine(checkedBy((rules: readonly unknown[]) => compileRules(rules, mqttLimits)))
+    .default([])
+    .describe('Mapping rules, asked before those of rulesFile, for example [{"preset":"tasmota"}]'),
+});
+
+const otlp = z.strictObject({
+  listen: z
+    .boolean()
+    .default(true)
+    .describe("Listen on OTLP's own ports too; HTTP takes it on http.port in any case"),
+  httpPort: port(4318, 'OTLP over HTTP'),
+  grpcPort: port(4317, 'OTLP over gRPC'),
+  connectionsMax: count(256, 'gRPC connections at once'),
+});
+
+const scrape = z.strictObject({
+  configFile: z
+    .string()
+    .default('')
+    .describe('File like prometheus.yml whose scrape_configs are scraped; firn scrape check looks at it'),
+  bodyBytesMax: count(32 * MEBIBYTE, 'Size of one exposition, decompressed; body_size_limit may be less'),
+  refreshMs: count(5000, 'How often that file and target files are looked at for changes'),
 });
 
 const wal = z.strictObject({
@@ -179,7 +211,7 @@ const settings = z.strictObject({
   mqtt: mqtt.prefault({}),
   http: z
     .strictObject({
-      port: port(8480, 'HTTP: remote write in, PromQL and SQL out'),
+      port: port(8480, 'HTTP: remote write, Loki push and OTLP in, PromQL and SQL out'),
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
     })
     .prefault({}),
@@ -189,7 +221,9 @@ const settings = z.strictObject({
       connectionsMax: count(32, 'SQL clients at once'),
     })
     .prefault({}),
+  otlp: otlp.prefault({}),
   limits: limits.prefault({}),
+  scrape: scrape.prefault({}),
   wal: wal.prefault({}),
   seal: seal.prefault({}),
   ship: ship.prefault({}),
@@ -228,11 +262,20 @@ export function loadGatewayConfig(
   return {
     ...config,
     dataDir: absolutePath(config.dataDir),
+    scrape: { ...config.scrape, configFile: absolutePath(config.scrape.configFile) },
     store: { ...config.store, path: absolutePath(config.store.path) },
     mqtt: {
       ...config.mqtt,
       usersFile: absolutePath(config.mqtt.usersFile),
       aclFile: absolutePath(config.mqtt.aclFile),
+      rulesFile: absolutePath(config.mqtt.rulesFile),
+      bridges: config.mqtt.bridges.map((bridge) => ({
+        ...bridge,
+        passwordFile: absolutePath(bridge.passwordFile),
+        caFile: absolutePath(bridge.caFile),
+        certFile: absolutePath(bridge.certFile),
+        keyFile: absolutePath(bridge.keyFile),
+      })),
       tls: {
         ...config.mqtt.tls,
         certFile: absolutePath(config.mqtt.tls.certFile),

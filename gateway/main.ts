@@ -31,6 +31,10 @@ async function startGateway(config: GatewayConfig): Promise<Service> {
   });
   await checkPorts(config.listen.host, {
     '--http-port': config.http.port,
+    ...(config.otlp.listen && {
+      '--otlp-http-port': config.otlp.httpPort,
+      '--otlp-grpc-port': config.otlp.grpcPort,
+    }),
     '--pgwire-port': config.pgwire.port,
   });
   const logger = createLogger(config.logLevel).with({ part: 'gateway' });
@@ -72,6 +76,11 @@ async function keepOpen(config: GatewayConfig, logger: Logger): Promise<Service>
       },
     },
     http: { ...config.http, port: ready.gatewayHttp },
+    otlp: {
+      ...config.otlp,
+      httpPort: ready.otlpHttp ?? config.otlp.httpPort,
+      grpcPort: ready.otlpGrpc ?? config.otlp.grpcPort,
+    },
     pgwire: { ...config.pgwire, port: ready.gatewayPg },
   };
   return {

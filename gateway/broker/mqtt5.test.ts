@@ -144,6 +144,22 @@ test('a session with an expiry comes back, and one without does not', async () =
   expect(broker.counters()).toMatchObject({ sessions: 0, waiting: 0 });
 });
 
+test('what waited for a session is delivered also when that ends with the connection', async () => {
+  const { broker } = await start();
+  const first = await connect5(broker, { clientId: 'w', properties: { sessionExpiryInterval: 60 } });
+  await first.subscribeAsync('w/#', { qos: 2 });
+  await first.endAsync();
+  const publisher = await connect5(broker);
+  for (const qos of [1, 2] as const) await publisher.publishAsync('w/1', String(qos), { qos });
+  const options: IClientOptions = { protocolVersion: 5, clientId: 'w', clean: false, reconnectPeriod: 0 };
+  const back = mqtt.connect(urlOf(broker), options);
+  const seen = seenBy(back);
+  await until(() => seen.length === 2);
+  await back.endAsync();
+  await until(() => broker.counters().sessions === 0);
+  expect(broker.counters().waiting).toBe(0);
+});
+
 test('an expired message is not delivered, another one with what is left of its life', async () => {
   const { broker } = await start();
   const away: IClientOptions = { clientId: 'away', clean: false, properties: { sessionExpiryInterval: 60 } };

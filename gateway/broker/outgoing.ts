@@ -70,17 +70,27 @@ function attach(
   windowOf: (client: Client) => Window,
 ): void {
   const { limits, persistence, mayDeliver, onSent, onDrop } = options;
-  const deliver0 = client.deliver0;
-  const nothing = (): void => undefined;
+  const isNews = createNews(client);
+  let draining = false;
+  /** Calls `done` when more may be written: of retained messages for a new subscription all are to arrive. */
+  const send = (packet: KeptPacket, paced: (() => void) | undefined): void => {
+    onSent(packet.payload.length);
+    const more = write(client, packet);
+    if (!more && !client.closed && (paced || !draining)) {
+      draining = true; // aedes closes a client that takes nothing for a minute
+      client.waitForDrain(() => {
+        draining = false;
+        paced?.();
+      });
+    } else if (paced) setImmediate(paced);
+  };
   client.deliver0 = (packet, done) => {
-    // A retained message for a new subscription waits for its turn, so that all of them arrive.
-    if (packet.brokerId === null) return deliver0(packet, done);
-    setImmediate(done);
-    if (client.conn.writableLength > limits.outgoingBytesMax) onDrop();
-    else {
-      onSent(packet.payload.length);
-      deliver0(packet, nothing);
-    }
+    const paced = packet.brokerId === null ? done : undefined;
+    const wanted = isNews(packet) && mayDeliver(client, packet);
+    if (!wanted || !paced) setImmediate(done);
+    if (!wanted) return;
+    if (!paced && client.conn.writableLength > limits.outgoingBytesMax) onDrop();
+    else send({ ...(packet as KeptPacket), qos: 0, dup: false }, paced);
   };
   let lastId = Math.floor(Math.random() * 65_535);
   const nextId = (window: Window): number => {
@@ -88,44 +98,50 @@ function attach(
     while (window.has(lastId));
     return lastId;
   };
-  const send = async (packet: KeptPacket, kept: boolean): Promise<boolean> => {
-    const window = windowOf(client);
-    const messageId = nextId(window);
-    const sent: KeptPacket = { ...packet, dup: false, messageId };
-    if (packet.qos === 2) sent.qos = grantedQos(client, packet.topic);
-    window.taken(messageId);
-    if (kept) await persistence.outgoingUpdate(client, sent);
-    onSent(packet.payload.length);
-    return write(client, sent);
-  };
   client.deliverQoS = (packet, done) => {
-    if (packet.qos === 0) return client.deliver0(packet, done);
-    const retained = packet.brokerId === null;
-    if (!isNews(client, packet) || !mayDeliver(client, packet)) {
-      if (!client.clean && !retained) void persistence.outgoingClearMessageId(client, packet as KeptPacket);
-      setImmediate(done);
+    if (packet.qos === 0) {
+      client.deliver0(packet, done);
       return;
     }
-    if (!retained) setImmediate(done);
-    const ready = async (): Promise<void> => {
-      const more = await send(packet as KeptPacket, !client.clean && !retained);
-      if (retained && !more && !client.closed) client.waitForDrain(done);
-      else if (retained) setImmediate(done);
+    const paced = packet.brokerId === null ? done : undefined;
+    const kept = !client.clean && !paced;
+    const wanted = isNews(packet) && mayDeliver(client, packet);
+    if (!wanted || !paced) setImmediate(done);
+    if (!wanted) return;
+    const window = windowOf(client);
+    const enter = async (): Promise<void> => {
+      const messageId = nextId(window);
+      const sent: KeptPacket = { ...(packet as KeptPacket), dup: false, messageId };
+      if (packet.qos === 2) sent.qos = grantedQos(client, packet.topic);
+      window.taken(messageId);
+      if (kept) await persistence.outgoingUpdate(client, sent);
+      send(sent, paced);
     };
-    windowOf(client).enter(() => void ready(), retained);
+    window.enter(() => void enter(), paced !== undefined);
   };
 }
 
-/** Not sent by itself (no local), and not delivered yet for another of its subscriptions. */
-function isNews(
-  client: InternalClient,
-  { nl, clientId, brokerId, brokerCounter = 0 }: DeliveredPacket,
-): boolean {
-  if (nl && clientId === client.id) return false;
-  if (brokerId === null) return true;
-  if ((client.duplicates[brokerId] ?? 0) >= brokerCounter) return false;
-  client.duplicates[brokerId] = brokerCounter;
-  return true;
+/** So many of the newest messages of a client are told from repetitions. */
+const newsMax = 1000;
+
+/**
+ * False for what a client has sent itself (no local), and for a message that was delivered for another of its
+ * subscriptions. aedes takes the numbers of messages for growing; but one that waits for the disk is overtaken by others.
+ */
+function createNews(client: InternalClient) {
+  let newest = new Set<number>();
+  let older = new Set<number>();
+  return ({ nl, clientId, brokerId, brokerCounter = 0 }: DeliveredPacket): boolean => {
+    if (nl && clientId === client.id) return false; // what is queued of it ends with the session
+    if (brokerId === null) return true;
+    if (newest.has(brokerCounter) || older.has(brokerCounter)) return false;
+    newest.add(brokerCounter);
+    if (newest.size >= newsMax) {
+      older = newest;
+      newest = new Set();
+    }
+    return true;
+  };
 }
 
 /** The highest of the subscriptions that match [MQTT-3.3.5-1]. */

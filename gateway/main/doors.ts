@@ -14,7 +14,6 @@ import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
-import type { Broker } from '../broker/broker.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import { cardProbe } from '../health/card.ts';
@@ -22,8 +21,10 @@ import { startHealth } from '../health/health.ts';
 import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
-import { brokerCounters, openBroker } from './mqtt.ts';
+import { brokerCounters, openBridges, openBroker } from './mqtt.ts';
+import { listenForOtlp } from './otlp.ts';
 import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
+import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
 
 /** Everything that listens, and what it counts. Returns the ports. */
@@ -50,18 +51,26 @@ export async function openDoors(
   const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
   const pg = await openQueries(config, clock, logger, storage, app, stack);
   const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
+  const bridges = openBridges(config, gatewayClock, logger, broker, stack);
+  const scraping = await openScraping(config, gatewayClock, logger, storage, cache, app, stack);
   const counters = () => ({
-    ...countersOf(storage, broker, receivers, guard),
+    ...countersOf(storage, receivers, guard),
+    ...brokerCounters(broker, bridges),
+    ...scraping.counters(),
     clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
   });
   app.get('/api/v1/firn/status', (c) =>
-    c.json({ ...ids, counters: counters(), ...statusOf(storage, gatewayClock) }),
+    c.json({
+      ...{ ...ids, counters: counters(), ...statusOf(storage, gatewayClock) },
+      bridges: bridges.map(({ status }) => status),
+    }),
   );
   app.route('/', await openExport(config, gatewayClock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
   const { dataDir, health } = config;
   const { cardTotalBytesWritten } = config.disk;
-  const receivedBytes = (): number => broker.counters().receivedBytes + receivers.receivedBytes();
+  const receivedBytes = (): number =>
+    broker.counters().receivedBytes + receivers.receivedBytes() + scraping.receivedBytes();
   const probes = [
     ...systemProbes(dataDir),
     cardProbe({ dataDir, clock, receivedBytes, cardTotalBytesWritten }),
@@ -69,6 +78,7 @@ export async function openDoors(
   const { intervalMs } = health;
   stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }));
   const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, receivers.direct));
+  const otlp = await listenForOtlp(config, receivers.otlp, logger, stack);
   return {
     mqtt: broker.port,
     mqttWebSocket: broker.webSocketPort,
@@ -76,6 +86,7 @@ export async function openDoors(
     ...(broker.tlsWebSocketPort !== undefined && { mqttTlsWebSocket: broker.tlsWebSocketPort }),
     gatewayHttp: http.port,
     gatewayPg: pg.port,
+    ...otlp,
   };
 }
 
@@ -139,13 +150,11 @@ async function openQueries(
 /** The gateway's own counts, as health metrics and for the status page. */
 function countersOf(
   { sealer, shipper, disk }: Storage,
-  broker: Broker,
   receivers: HttpReceivers,
   guard: SeriesGuard,
 ): Record<string, number> {
   const series = guard.counts();
   return {
-    ...brokerCounters(broker),
     ...receivers.counters(),
     series_active: series.active,
     series_new_total: series.admitted,

@@ -2,7 +2,9 @@ import { firnVersion } from '../../lake/api/build-info.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { Gap } from '../../lake/model/gap.ts';
 import type { SeriesCache } from '../../lake/receive/series-cache.ts';
+import { type Bridge, startBridge } from '../bridge/bridge.ts';
 import { type Broker, startBroker } from '../broker/broker.ts';
+import { openRules } from '../broker/rules-file.ts';
 import { letsAnonymousIn } from '../broker/settings.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
@@ -16,10 +18,11 @@ export async function openBroker(
   { disk, gaps }: Pick<Storage, 'disk' | 'gaps'>,
   cache: SeriesCache,
 ): Promise<Broker> {
-  const { tls, usersFile, aclFile, host, persistence, ...mqtt } = config.mqtt;
+  const { tls, usersFile, aclFile, host, persistence, rules, rulesFile, ...mqtt } = config.mqtt;
   return startBroker({
     ...mqtt,
     ...{ append: disk.append, cache, clock, logger, ownTime, version: firnVersion },
+    rules: openRules(rules, rulesFile),
     host: host || config.listen.host,
     ...(tls.certFile !== '' && { tls }),
     ...(persistence && { dataDir: config.dataDir }),
@@ -31,6 +34,24 @@ export async function openBroker(
   });
 }
 
+/** Bridges to external brokers; a closed broker takes nothing of theirs, so they are closed before it. */
+export function openBridges(
+  { mqtt: { bridges }, gateway }: GatewayConfig,
+  { clock }: GatewayClock,
+  logger: Logger,
+  broker: Broker,
+  stack: AsyncDisposableStack,
+): readonly Bridge[] {
+  return bridges.map((settings) =>
+    stack.use(
+      startBridge({
+        ...{ settings, store: broker.store, clock, logger },
+        defaultClientId: `firn-${gateway}-${settings.name}`,
+      }),
+    ),
+  );
+}
+
 /** MQTT messages with QoS 0, for which there was no room; of one moment. */
 const droppedGap = (receivedUs: number): Gap => ({
   ...{ signal: 'metrics', class: 'metrics', kind: 'gap', reason: 'mqtt-dropped', rows: null },
@@ -38,7 +59,7 @@ const droppedGap = (receivedUs: number): Gap => ({
 });
 
 /** What the broker counts, as health metrics and for the status page. */
-export function brokerCounters(broker: Broker): Record<string, number> {
+export function brokerCounters(broker: Broker, bridges: readonly Bridge[]): Record<string, number> {
   const counts = broker.counters();
   return {
     mqtt_clients: counts.clients,
@@ -54,5 +75,8 @@ export function brokerCounters(broker: Broker): Record<string, number> {
     mqtt_retained_messages: counts.retained,
     mqtt_waiting_messages: counts.waiting,
     mqtt_persistence_failing: counts.persistenceFailing ? 1 : 0,
+    mqtt_bridges: bridges.length,
+    mqtt_bridges_connected: bridges.filter(({ status }) => status.connected).length,
+    mqtt_bridge_received_messages_total: bridges.reduce((sum, { status }) => sum + status.received, 0),
   };
 }

@@ -3,9 +3,12 @@ import type { DirectHandler, DirectHandlers } from '../../lake/api/http-server.t
 import type { AppendOptions } from '../../lake/api/receive/append.ts';
 import { type InfluxOptions, influxRoutes } from '../../lake/api/receive/influx.ts';
 import { lokiPushRoutes } from '../../lake/api/receive/loki-push.ts';
+import { otlpRoutes } from '../../lake/api/receive/otlp.ts';
+import { type OtlpOptions, type OtlpReceiver, otlpReceiver } from '../../lake/api/receive/otlp-receiver.ts';
 import { type RemoteWriteOptions, remoteWriteHandler } from '../../lake/api/receive/remote-write.ts';
 import { influxLimits } from '../../lake/receive/influx/receive.ts';
 import { lokiPushLimits } from '../../lake/receive/loki-push/limits.ts';
+import { type OtlpLimits, otlpLimits } from '../../lake/receive/otlp/limits.ts';
 import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
 import type { GatewayConfig } from '../config.ts';
 
@@ -17,6 +20,14 @@ export interface HttpReceivers {
   receivedBytes(): number;
   /** What is so frequent that it goes past the application. */
   readonly direct: DirectHandlers;
+  /** OTLP for ports of its own. */
+  readonly otlp: OtlpDoor;
+}
+
+export interface OtlpDoor {
+  readonly receive: OtlpReceiver;
+  readonly routes: Hono;
+  readonly limits: OtlpLimits;
 }
 
 /** Where they put what they receive, and what they ask. */
@@ -29,12 +40,15 @@ interface Receiver {
 
 export function openHttpReceivers(config: GatewayConfig, to: ReceiveInto, app: Hono): HttpReceivers {
   const written = remoteWrite(config, to);
+  const received = otlp(config, to, app);
   const receivers: readonly (() => Receiver)[] = [
     written.receiver,
     lokiPush(config, to, app),
     influx(config, to, app),
+    received.receiver,
   ];
   return {
+    otlp: received.door,
     counters: () => Object.assign({}, ...receivers.map((receiver) => receiver().counters)),
     direct: { 'POST /api/v1/write': written.handler },
     receivedBytes: () => receivers.reduce((sum, receiver) => sum + receiver().bytes, 0),
@@ -113,4 +127,27 @@ function influx(
   });
   app.route('/', routes);
   return () => ({ counters, bytes });
+}
+
+function otlp(
+  { http: { bodyBytesMax } }: GatewayConfig,
+  to: Pick<OtlpOptions, 'append' | 'cache' | 'clock'>,
+  app: Hono,
+): { readonly receiver: () => Receiver; readonly door: OtlpDoor } {
+  const counters = { otlp_rows_total: 0, otlp_rejected_rows_total: 0, otlp_refused_requests_total: 0 };
+  let bytes = 0;
+  const limits = { ...otlpLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax };
+  const receive = otlpReceiver({
+    ...to,
+    limits,
+    onAnswer: (answer) => {
+      counters.otlp_rows_total += answer.rows;
+      counters.otlp_rejected_rows_total += answer.rejected;
+      counters.otlp_refused_requests_total += Number(answer.refused);
+      bytes += answer.bodyBytes;
+    },
+  });
+  const routes = otlpRoutes(receive, limits);
+  app.route('/', routes);
+  return { door: { receive, routes, limits }, receiver: () => ({ counters, bytes }) };
 }

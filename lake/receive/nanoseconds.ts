@@ -30,6 +30,9 @@ export function setDigits(to: Int64Halves, digits: string): boolean {
 /** Whether tables can hold a time, by its high half: 1684 to 2242, a little less than 64 bits can say. */
 export const isStorableTime = (high: number): boolean => high < 2_000_000_000 && high > -2_000_000_000;
 
+/** The same for protocols whose times are unsigned. */
+export const isUnsignedTime = (high: number): boolean => high >= 0 && isStorableTime(high);
+
 /** Rounded down to microseconds; exact for times that are storable. */
 export function microsecondsOf({ low, high }: Int64Halves): number {
   // In two steps, because the whole has more digits than a number.

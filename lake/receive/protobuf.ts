@@ -12,7 +12,7 @@ export interface Cursor {
 export const wireVarint = 0;
 export const wireFixed64 = 1;
 export const wireLength = 2;
-const wireFixed32 = 5;
+export const wireFixed32 = 5;
 
 /** Field number and wire type: `tag >>> 3` and `tag & 7`. */
 export function readTag(cursor: Cursor): number {
@@ -83,6 +83,18 @@ export function readEnd(cursor: Cursor): number {
   const length = first < 0x80 ? first : readInt64(cursor);
   if (length < 0 || length > cursor.end - cursor.pos) throw malformed('a field is longer than its message');
   return cursor.pos + length;
+}
+
+/** Little-endian, as a number of 32 bits with a sign. */
+export function readFixed32(cursor: Cursor): number {
+  const { bytes, pos } = cursor;
+  skipBytes(cursor, 4);
+  return (
+    (bytes[pos] ?? 0) |
+    ((bytes[pos + 1] ?? 0) << 8) |
+    ((bytes[pos + 2] ?? 0) << 16) |
+    ((bytes[pos + 3] ?? 0) << 24)
+  );
 }
 
 /** Steps over a field that is not of interest. */

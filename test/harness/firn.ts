@@ -46,7 +46,10 @@ export async function startPart(
 ): Promise<Part> {
   const ports =
     name === 'gateway'
-      ? ['mqtt-port', 'mqtt-web-socket-port', 'http-port', 'pgwire-port']
+      ? [
+          ...['mqtt-port', 'mqtt-web-socket-port', 'http-port', 'pgwire-port'],
+          ...['otlp-http-port', 'otlp-grpc-port'],
+        ]
       : ['http-port', 'pgwire-port'];
   const free = ports.filter((flag) => !argv.includes(`--${flag}`)).flatMap((flag) => [`--${flag}`, '0']);
   // A gateway as `firn start` forks it.
@@ -159,4 +162,20 @@ export async function promql(
 ): Promise<PromAnswer> {
   const answer = await call(`${base}/api/v1/query?query=${encodeURIComponent(query)}`, key);
   return (await answer.json()) as PromAnswer;
+}
+
+/** A SQL statement; its rows. */
+export async function sql(
+  base: string,
+  text: string,
+  key?: { readonly id: string; readonly secret: string },
+): Promise<unknown[][]> {
+  const answer = await call(`${base}/api/v1/firn/sql`, key, {
+    method: 'POST',
+    body: JSON.stringify({ sql: text }),
+    headers: { 'Content-Type': 'application/json' },
+  });
+  const body = (await answer.json()) as { rows: unknown[][] };
+  if (!answer.ok) throw new Error(JSON.stringify(body));
+  return body.rows;
 }

@@ -28,7 +28,10 @@ afterAll(() => {
 });
 
 const data = (): string[] => ['--data-dir', join(folder.path, 'data')];
-const ports = ['--mqtt-web-socket-port', '0', '--http-port', '0', '--pgwire-port', '0'];
+const ports = [
+  ...['--mqtt-web-socket-port', '0', '--http-port', '0', '--pgwire-port', '0'],
+  ...['--otlp-http-port', '0', '--otlp-grpc-port', '0'],
+];
 
 test.each([
   [

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { icebirdRead } from '../contract/lake-readers.ts';
-import { call, type Part, promql, readKey, run, startPart, temporaryFolder } from '../harness/firn.ts';
+import { call, type Part, promql, readKey, run, sql, startPart, temporaryFolder } from '../harness/firn.ts';
 import { waitFor } from '../harness/process.ts';
 import { findProgram } from '../harness/programs.ts';
 
@@ -118,17 +118,6 @@ describe('a reading that is published', () => {
     expect(lines.filter(([, stream]) => stream === 'dead-letter')).toHaveLength(2);
   });
 });
-
-async function sql(base: string, text: string, who?: typeof key): Promise<unknown[][]> {
-  const answer = await call(`${base}/api/v1/firn/sql`, who, {
-    method: 'POST',
-    body: JSON.stringify({ sql: text }),
-    headers: { 'Content-Type': 'application/json' },
-  });
-  const body = (await answer.json()) as { rows: unknown[][] };
-  if (!answer.ok) throw new Error(JSON.stringify(body));
-  return body.rows;
-}
 
 describe('the keys of tenants', () => {
   test.each([

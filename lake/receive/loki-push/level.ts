@@ -2,7 +2,7 @@
 // from what the line says.
 
 /** In order of preference. */
-const levelNames = [
+export const levelNames = [
   ...['level', 'LEVEL', 'Level', 'log.level', 'severity', 'SEVERITY', 'Severity', 'SeverityText'],
   ...['lvl', 'LVL', 'Lvl', 'severity_text', 'Severity_Text', 'SEVERITY_TEXT'],
 ];

@@ -1,0 +1,21 @@
+/** Limits of one OTLP request. */
+export interface OtlpLimits {
+  /** Body as sent; HTTP answers with 413, gRPC with RESOURCE_EXHAUSTED. */
+  readonly bodyBytesMax: number;
+  /** Body after decompression. */
+  readonly decodedBytesMax: number;
+  /** A log record whose body is larger is rejected alone. */
+  readonly lineBytesMax: number;
+  /** A log record with more than that in its attributes is rejected alone. */
+  readonly attributesBytesMax: number;
+  /** Series of delta temporality whose sums are kept; the one that is idle for longest begins again from zero. */
+  readonly deltaSeriesMax: number;
+}
+
+export const otlpLimits: OtlpLimits = {
+  bodyBytesMax: 32 * 1024 * 1024,
+  decodedBytesMax: 64 * 1024 * 1024,
+  lineBytesMax: 1024 * 1024,
+  attributesBytesMax: 256 * 1024,
+  deltaSeriesMax: 50_000,
+};

@@ -1,0 +1,257 @@
+import { FirnError } from '../../base/errors.ts';
+import type { EventsBatch, LogsBatch } from '../../model/batch.ts';
+import { type EventRow, eventsBatch } from '../events-builder.ts';
+import { createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
+import { levelOfLine, levelOfSeverity } from '../loki-push/level.ts';
+import { type Int64Halves, isUnsignedTime } from '../nanoseconds.ts';
+import { readFixed32, readVarint32 } from '../protobuf.ts';
+import type { CachedSeries, SeriesCache } from '../series-cache.ts';
+import {
+  type AnyValue,
+  labelName,
+  labelPairs,
+  objectJson,
+  type Pair,
+  readAnyValue,
+  readKeyValue,
+} from './any-value.ts';
+import type { OtlpLimits } from './limits.ts';
+import { addPart, metadataJson, metadataParts, type Parts, pushPart } from './log-metadata.ts';
+import { noteRejected, type Rejected } from './rejected.ts';
+import { type Resource, readResource, readScope, type Scope, serviceOf } from './resource.ts';
+import {
+  type BufferCursor,
+  bigintOf,
+  cursorOf,
+  eachField,
+  eachMessage,
+  fixed32Tag,
+  fixed64Tag,
+  isZero,
+  messageTag,
+  readFixed64,
+  readId,
+  readText,
+  varintTag,
+  within,
+} from './wire.ts';
+
+// opentelemetry.proto.logs.v1 as Loki takes it: some attributes of the resource are the labels of the stream, everything
+// else is structured metadata of the line. A record with an event name is a row of `events` as well.
+
+/** Attributes of the resource that become labels: Loki's default_resource_attributes_as_index_labels. */
+const indexAttributes = new Set([
+  ...['service.name', 'service.namespace', 'service.instance.id', 'deployment.environment'],
+  ...['deployment.environment.name', 'cloud.region', 'cloud.availability_zone', 'k8s.cluster.name'],
+  ...['k8s.namespace.name', 'k8s.pod.name', 'k8s.container.name', 'container.name'],
+  ...['k8s.replicaset.name', 'k8s.deployment.name', 'k8s.statefulset.name', 'k8s.daemonset.name'],
+  ...['k8s.cronjob.name', 'k8s.job.name'],
+]);
+
+export interface LogsContext {
+  readonly cache: SeriesCache;
+  readonly limits: OtlpLimits;
+  /** Labels that name the service, where the resource has no service.name; the first that it has. */
+  readonly serviceNameFrom: readonly string[];
+  readonly rejected: Rejected;
+  /** For records without a time. */
+  readonly nowNs: Int64Halves;
+}
+
+/** An ExportLogsServiceRequest. Throws FirnError `invalid` when it is not one; wrong records are rejected alone. */
+export function decodeLogs(
+  body: Uint8Array,
+  context: LogsContext,
+): { readonly logs: LogsBatch; readonly events: EventsBatch } {
+  const cursor = cursorOf(body);
+  const builder = createLogsBuilder();
+  const events: EventRow[] = [];
+  eachMessage(cursor, 1, () => {
+    const resource = readResource(cursor);
+    const stream = streamOf(resource, cursor, context);
+    if (stream === undefined) return;
+    const others = resource.attributes.filter(({ key }) => !indexAttributes.has(key));
+    eachMessage(cursor, 2, () => {
+      const base = metadataParts([...others, ...scopePairs(readScope(cursor))]);
+      const place: Place = { resource, stream, base, builder, events, context };
+      eachMessage(cursor, 2, () => readRecord(cursor, place));
+    });
+  });
+  return { logs: builder.finish(), events: eventsBatch(events) };
+}
+
+interface Place {
+  readonly resource: Resource;
+  readonly stream: CachedSeries;
+  /** What all lines have from their resource and scope. */
+  readonly base: Parts;
+  readonly builder: LogsBuilder;
+  readonly events: EventRow[];
+  readonly context: LogsContext;
+}
+
+const keyPrefix = Buffer.from('L');
+
+function streamOf(resource: Resource, cursor: BufferCursor, context: LogsContext): CachedSeries | undefined {
+  const { cache, serviceNameFrom, rejected } = context;
+  const key = Buffer.concat([keyPrefix, resource.bytes]);
+  try {
+    return (
+      cache.find(key, 0, key.length) ?? cache.add(key, 0, key.length, streamLabels(resource, serviceNameFrom))
+    );
+  } catch (error) {
+    // One stream too many, or with too many labels: the others go on.
+    if (!(error instanceof FirnError) || error.code !== 'limit') throw error;
+    let records = 0;
+    eachMessage(cursor, 2, () => eachMessage(cursor, 2, () => void records++));
+    noteRejected(rejected, error.message, records);
+    return undefined;
+  }
+}
+
+function streamLabels(resource: Resource, serviceNameFrom: readonly string[]): [string, string][] {
+  const labels = new Map<string, string>();
+  for (const pair of resource.attributes)
+    if (indexAttributes.has(pair.key)) for (const [name, value] of labelPairs(pair)) labels.set(name, value);
+  if (!labels.get('service_name')) {
+    const from = serviceNameFrom.find((name) => labels.get(name));
+    labels.set('service_name', (from && labels.get(from)) || 'unknown_service');
+  }
+  return [...labels];
+}
+
+const textPair = (key: string, text: string): Pair => ({ key, value: { kind: 'string', text, json: '' } });
+
+function scopePairs({ name, version, attributes, droppedAttributes }: Scope): Pair[] {
+  return [
+    ...attributes,
+    ...(name === '' ? [] : [textPair('scope_name', name)]),
+    ...(version === '' ? [] : [textPair('scope_version', version)]),
+    ...(droppedAttributes === 0
+      ? []
+      : [textPair('scope_dropped_attributes_count', String(droppedAttributes))]),
+  ];
+}
+
+const timeTag = fixed64Tag(1);
+const severityNumberTag = varintTag(2);
+const severityTextTag = messageTag(3);
+const bodyTag = messageTag(5);
+const attributesTag = messageTag(6);
+const droppedTag = varintTag(7);
+const flagsTag = fixed32Tag(8);
+const traceTag = messageTag(9);
+const spanTag = messageTag(10);
+const observedTag = fixed64Tag(11);
+const eventNameTag = messageTag(12);
+
+/** One record at a time: what was read last. */
+const record = {
+  time: { low: 0, high: 0 },
+  observed: { low: 0, high: 0 },
+  ...{ severityNumber: 0, severityText: '', dropped: 0, flags: 0, traceId: '', spanId: '', eventName: '' },
+  body: undefined as AnyValue | undefined,
+  attributes: [] as Pair[],
+  attributesBytes: 0,
+};
+
+function clearRecord(): void {
+  record.time.low = record.time.high = record.observed.low = record.observed.high = 0;
+  record.severityNumber = record.dropped = record.flags = record.attributesBytes = 0;
+  record.severityText = record.traceId = record.spanId = record.eventName = '';
+  record.body = undefined;
+  record.attributes = [];
+}
+
+function visitRecord(cursor: BufferCursor, tag: number): boolean {
+  if (tag === timeTag) return readFixed64(cursor, record.time);
+  if (tag === observedTag) return readFixed64(cursor, record.observed);
+  if (tag === severityNumberTag) record.severityNumber = readVarint32(cursor);
+  else if (tag === severityTextTag) record.severityText = readText(cursor);
+  else if (tag === bodyTag)
+    return within(cursor, () => {
+      record.body = readAnyValue(cursor);
+    });
+  else if (tag === attributesTag)
+    return within(cursor, () => {
+      record.attributesBytes += cursor.end - cursor.pos;
+      record.attributes.push(readKeyValue(cursor));
+    });
+  else if (tag === droppedTag) record.dropped = readVarint32(cursor);
+  else if (tag === flagsTag) record.flags = readFixed32(cursor) >>> 0;
+  else if (tag === traceTag) record.traceId = readId(cursor);
+  else if (tag === spanTag) record.spanId = readId(cursor);
+  else if (tag === eventNameTag) record.eventName = readText(cursor);
+  else return false;
+  return true;
+}
+
+function readRecord(cursor: BufferCursor, place: Place): void {
+  const { context, builder, stream } = place;
+  clearRecord();
+  eachField(cursor, (tag) => visitRecord(cursor, tag));
+  const line = record.body?.text ?? '';
+  const time = isZero(record.time)
+    ? isZero(record.observed)
+      ? context.nowNs
+      : record.observed
+    : record.time;
+  const wrong = whyNotRecord(line, time, context.limits);
+  if (wrong !== undefined) {
+    noteRejected(context.rejected, wrong);
+    return;
+  }
+  const { severityText, severityNumber } = record;
+  const severity = severityText || (severityNumber === 0 ? '' : levelOfSeverity(severityNumber)) || null;
+  const traceId = record.traceId || null;
+  const spanId = record.spanId || null;
+  builder.appendRow(stream, time, line, metadataOf(line, place.base), severity, traceId, spanId);
+  if (record.eventName !== '') place.events.push(eventOf(place.resource, time, severity));
+}
+
+function whyNotRecord(
+  line: string,
+  time: Int64Halves,
+  { lineBytesMax, attributesBytesMax }: OtlpLimits,
+): string | undefined {
+  if (!isUnsignedTime(time.high)) return 'a log record whose time is out of range';
+  if (record.attributesBytes > attributesBytesMax)
+    return `a log record with more than ${attributesBytesMax} bytes of attributes (attributesBytesMax)`;
+  const tooLong = line.length * 3 > lineBytesMax && Buffer.byteLength(line) > lineBytesMax;
+  return tooLong ? `a log record with more than ${lineBytesMax} bytes of text (lineBytesMax)` : undefined;
+}
+
+/** Structured metadata of the record as canonical JSON. The record's own stands before that of its scope and resource. */
+function metadataOf(line: string, base: Parts): string {
+  const parts: Parts = { names: [], values: [], level: base.level, levelRank: base.levelRank };
+  for (const pair of record.attributes)
+    if (pair.value.kind === 'map') for (const [name, value] of labelPairs(pair)) addPart(parts, name, value);
+    else addPart(parts, labelName(pair.key), pair.value.text);
+  const { severityNumber, severityText, dropped, flags, traceId, spanId, eventName } = record;
+  if (!isZero(record.time) && !isZero(record.observed))
+    pushPart(parts, 'observed_timestamp', String(BigInt.asUintN(64, bigintOf(record.observed))));
+  if (severityNumber !== 0) pushPart(parts, 'severity_number', String(severityNumber));
+  if (severityText !== '') addPart(parts, 'severity_text', severityText);
+  if (dropped !== 0) pushPart(parts, 'dropped_attributes_count', String(dropped));
+  if (flags !== 0) pushPart(parts, 'flags', String(flags));
+  if (traceId !== '') pushPart(parts, 'trace_id', traceId);
+  if (spanId !== '') pushPart(parts, 'span_id', spanId);
+  if (eventName !== '') pushPart(parts, 'event_name', eventName);
+  const level = parts.level ?? (severityNumber === 0 ? levelOfLine(line) : levelOfSeverity(severityNumber));
+  return metadataJson(parts, base, level);
+}
+
+function eventOf(resource: Resource, time: Int64Halves, severity: string | null): EventRow {
+  const { body, attributes, eventName, traceId, spanId } = record;
+  return {
+    timestampNs: bigintOf(time),
+    name: eventName,
+    body: body === undefined || body.kind === 'none' ? null : body.text,
+    attributesJson: objectJson(attributes),
+    resourceJson: objectJson(resource.attributes),
+    severity,
+    source: serviceOf(resource),
+    traceId: traceId || null,
+    spanId: spanId || null,
+  };
+}
