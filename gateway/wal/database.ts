@@ -62,11 +62,8 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   let lastSeq = Math.max(Number(meta.get('sealed_seq')), numberOf(db, 'SELECT max(seq) FROM batch'));
   const boots = bootsOf(db, options);
   const insertRows = prepareAppend(db, options, () => boots.current);
-  const keepMark = createMarkKeeper(
-    started.mark,
-    { meta: meta.get, oldestReceivedUs: oldestOf(db) },
-    options.nowUs,
-  );
+  const source = { meta: meta.get, oldestReceivedUs: oldestOf(db) };
+  const keepMark = createMarkKeeper(started.mark, source, options.nowUs);
   const restored = restoreStatements(db, meta, (seq, series) => insertRows(seq, series));
   /** One transaction of `write`, of what recovery brings back, and of the rows that belong to it. */
   const write = <T>(work: () => T, messages: readonly AppendMessage[] = [], part?: RestoredPart): T => {
@@ -75,8 +72,7 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
       // Only a commit moves the counter: what is rolled back gives its places back.
       const before = part === undefined ? lastSeq : restored(part, lastSeq);
       const newestSeq = messages.reduce((seq, message) => insertRows(seq + 1, message), before);
-      const sinceUs = heldSince(messages, part);
-      if (sinceUs !== undefined) keepMark.hold(newestSeq, sinceUs);
+      keepMark.hold(newestSeq, heldSince(messages, part));
       reach('wal.before-commit');
       return { value, newestSeq };
     })();
@@ -107,32 +103,23 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
         case 'compose':
           return write(() => shipments.compose(command.plan));
         case 'amendShipment':
-          return void write(() => shipments.amend(command.number, command.without), command.gaps);
+        case 'applyReceipt':
+          return void write(() => changeShipments(shipments, command), command.gaps);
         case 'markShipped':
           return void write(() => shipments.markShipped(command.number, command.shippedUs, command.spent));
-        case 'applyReceipt':
-          return void write(() => shipments.applyReceipt(command.receipt), command.gaps);
         case 'beginEpoch':
           return void write(() => shipments.beginEpoch(command.epoch));
         case 'replaceSegments':
         case 'removeSegments':
           return void write(() => changeSegments(segments, command), command.gaps);
         case 'saveUpload':
-          return void write(() => segments.saveUpload(command.path, command.state));
         case 'markUploaded':
-          return void write(() => segments.markUploaded(command.paths));
+          return void write(() => noteUpload(segments, command));
         case 'restore': {
           const first = lastSeq + 1;
           write(() => undefined, command.gaps, command.part);
-          const { job, batches = [] } = command.part;
-          if (batches.length === 0) return undefined;
-          const seqs = batches.filter(isOfSignal).map(({ seq }) => seq);
-          appendPlaces(jobFolder(dirname(options.path), job), {
-            epoch: Number(meta.get('epoch')),
-            first,
-            seqs,
-          });
-          return void write(() => boots.renew());
+          const places = { epoch: Number(meta.get('epoch')), first };
+          return notePlaces(options.path, command.part, places) ? write(boots.renew) : undefined;
         }
         case 'condemn':
           return void keepMark.condemn();
@@ -147,14 +134,18 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   };
 }
 
-/** Since when what is written tells of something, where that may be before what stands before it was received. */
-function heldSince(messages: readonly AppendMessage[], part: RestoredPart | undefined): number | undefined {
-  let since: number | undefined;
-  const hold = (us: number): void => {
-    since = Math.min(us, since ?? us);
-  };
-  for (const { sinceUs } of messages) if (sinceUs !== undefined) hold(sinceUs);
-  for (const { receivedUs } of part?.batches ?? []) hold(receivedUs);
+/** Before the next command, which may be the seal of what was restored. False: no batches were. */
+function notePlaces(path: string, part: RestoredPart, places: { epoch: number; first: number }): boolean {
+  const seqs = (part.batches ?? []).filter(isOfSignal).map(({ seq }) => seq);
+  if (seqs.length > 0) appendPlaces(jobFolder(dirname(path), part.job), { ...places, seqs });
+  return seqs.length > 0;
+}
+
+/** Since when what is written tells of something, where that may be before what stands before it was received; Infinity: it does not. */
+function heldSince(messages: readonly AppendMessage[], part: RestoredPart | undefined): number {
+  let since = Number.POSITIVE_INFINITY;
+  for (const { sinceUs } of messages) since = Math.min(since, sinceUs ?? since);
+  for (const { receivedUs } of part?.batches ?? []) since = Math.min(since, receivedUs);
   return since;
 }
 
@@ -171,6 +162,22 @@ function beyondEnd(path: string, toSeq: number, lastSeq: number): FirnError {
     subject: path,
     message: `a seal up to batch ${toSeq} of a log that ends with batch ${lastSeq}`,
   });
+}
+
+function changeShipments(
+  shipments: ReturnType<typeof shipmentStatements>,
+  command: WalCommand & { kind: 'amendShipment' | 'applyReceipt' },
+): void {
+  if (command.kind === 'amendShipment') shipments.amend(command.number, command.without);
+  else shipments.applyReceipt(command.receipt);
+}
+
+function noteUpload(
+  segments: SegmentStatements,
+  command: WalCommand & { kind: 'saveUpload' | 'markUploaded' },
+): void {
+  if (command.kind === 'saveUpload') segments.saveUpload(command.path, command.state);
+  else segments.markUploaded(command.paths);
 }
 
 function changeSegments(

@@ -5,7 +5,7 @@ export interface MarkKeeper {
   open(lastSeq: number): void;
   /** After a commit; `receivedUs` of its newest batch (0: none). */
   committed(lastSeq: number, receivedUs: number): void;
-  /** Before the commit of what tells of times since `sinceUs` and stands at places up to `uptoSeq`: see `WalMark.mixed`. */
+  /** Before the commit of what tells of times since `sinceUs` and stands at places up to `uptoSeq` (Infinity: of none): see `WalMark.mixed`. */
   hold(uptoSeq: number, sinceUs: number): void;
   condemn(): void;
   /** Before the database is closed: from then on its -wal may go at any time. */
@@ -59,6 +59,7 @@ export function createMarkKeeper(mark: WalMarkFile, source: MarkSource, nowUs: n
       else writeNow(lastSeq, true);
     },
     hold: (uptoSeq, sinceUs) => {
+      if (sinceUs === Number.POSITIVE_INFINITY) return;
       heldUpto = Math.max(heldUpto, uptoSeq);
       if (mixed && sinceUs >= unsealedSinceUs) return;
       mixed = true;
