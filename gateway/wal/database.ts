@@ -96,8 +96,7 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
             segments.commitSeal(command.seal);
             if (command.seal.toSeq > lastSeq) throw beyondEnd(options.path, command.seal.toSeq, lastSeq);
           }, command.gaps);
-          returnFreePages(db);
-          return undefined;
+          return void returnFreePages(db);
         case 'setClock':
           return void write(() => boots.set(command.clock, command.offsetUs));
         case 'compose':
@@ -111,15 +110,14 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
           return void write(() => shipments.beginEpoch(command.epoch));
         case 'replaceSegments':
         case 'removeSegments':
-          return void write(() => changeSegments(segments, command), command.gaps);
         case 'saveUpload':
         case 'markUploaded':
-          return void write(() => noteUpload(segments, command));
+          return void write(() => changeSegments(segments, command), 'gaps' in command ? command.gaps : []);
         case 'restore': {
           const first = lastSeq + 1;
           write(() => undefined, command.gaps, command.part);
           const places = { epoch: Number(meta.get('epoch')), first };
-          return notePlaces(options.path, command.part, places) ? write(boots.renew) : undefined;
+          return void (notePlaces(options.path, command.part, places) && write(boots.renew));
         }
         case 'condemn':
           return void keepMark.condemn();
@@ -172,20 +170,14 @@ function changeShipments(
   else shipments.applyReceipt(command.receipt);
 }
 
-function noteUpload(
-  segments: SegmentStatements,
-  command: WalCommand & { kind: 'saveUpload' | 'markUploaded' },
-): void {
-  if (command.kind === 'saveUpload') segments.saveUpload(command.path, command.state);
-  else segments.markUploaded(command.paths);
-}
-
 function changeSegments(
   segments: SegmentStatements,
-  command: WalCommand & { kind: 'replaceSegments' | 'removeSegments' },
+  command: WalCommand & { kind: 'replaceSegments' | 'removeSegments' | 'saveUpload' | 'markUploaded' },
 ): void {
   if (command.kind === 'removeSegments') segments.remove(command.paths);
-  else segments.replace(command.removed, command.added);
+  else if (command.kind === 'replaceSegments') segments.replace(command.removed, command.added);
+  else if (command.kind === 'saveUpload') segments.saveUpload(command.path, command.state);
+  else segments.markUploaded(command.paths);
 }
 
 /** Stores a message, its rows as batch `seq`; returns the newest seq, the one before when there are no rows. */
