@@ -19,6 +19,7 @@ import { labelLimits } from '../lake/receive/label-limits.ts';
 import { mqttLimits } from '../lake/receive/mqtt/mapper.ts';
 import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
+import { formatOf } from '../lake/receive/syslog/time.ts';
 import { bridgesSetting } from './bridge/settings.ts';
 import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
 import { parseWindow } from './ship/lanes.ts';
@@ -69,6 +70,19 @@ const otlp = z.strictObject({
   connectionsMax: count(256, 'gRPC connections at once'),
 });
 
+const syslog = z.strictObject({
+  listen: z.boolean().default(false).describe('Listen for syslog, over UDP and TCP'),
+  port: port(1514, 'Syslog over UDP and over TCP'),
+  timeZone: z
+    .string()
+    .superRefine(checkedBy(formatOf))
+    .default('UTC')
+    .describe('Zone of times that say none, for example Europe/Berlin'),
+  messageBytesMax: count(64 * 1024, 'Size of one syslog message; of a longer one the start is kept'),
+  connectionsMax: count(256, 'Syslog senders over TCP at once'),
+  udpQueueBytesMax: count(8 * MEBIBYTE, 'Syslog over UDP that waits for the disk; more is lost, and counted'),
+});
+
 const scrape = z.strictObject({
   configFile: z
     .string()
@@ -93,12 +107,12 @@ const wal = z.strictObject({
 
 const seal = z.strictObject({
   intervalMs: count(2000, 'Age of the oldest row at which the WAL tail becomes segments'),
-  rowsMax: count(250_000, 'Rows of one seal'),
+  rowsMax: count(125_000, 'Rows of one seal'),
   writer: z
     .enum(['duckdb', 'parquetjs'])
     .default('duckdb')
     .describe('Parquet writer; parquetjs needs no DuckDB binary'),
-  mergeRowsMax: count(500_000, 'Rows of one file that others are merged into'),
+  mergeRowsMax: count(250_000, 'Rows of one file that others are merged into'),
   mergeMemoryBytesMax: count(48 * MEBIBYTE, 'Memory for merging files, beyond it merging spills to the disk'),
   localRetentionHours: z
     .number()
@@ -224,6 +238,7 @@ const settings = z.strictObject({
   otlp: otlp.prefault({}),
   limits: limits.prefault({}),
   scrape: scrape.prefault({}),
+  syslog: syslog.prefault({}),
   wal: wal.prefault({}),
   seal: seal.prefault({}),
   ship: ship.prefault({}),

@@ -196,8 +196,10 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
   const publish = storeThenAcknowledge({ ...limits, aedes, store, persistence });
   const inTurn = createRateLimit(clock, limits.messagesPerSecondMax);
   aedes.authorizePublish = (client, packet, done) => {
+    withoutWillDelay(packet);
     if (packet.topic.startsWith('$SYS/')) done(new Error('topics below $SYS/ belong to the broker'));
     else if (!admission.mayPublish(client, packet.topic)) done(new Error(`${packet.topic} is not allowed`));
+    else if (limits.messagesPerSecondMax === 0) publish(client, packet, done);
     else inTurn(client, () => publish(client, packet, done));
   };
   aedes.authorizeForward = (client, packet) => (mayDeliver(client, packet) ? packet : null);
@@ -275,6 +277,13 @@ function publishOwn(aedes: Aedes, topic: string, payload: string): void {
     dup: false,
   } as const;
   aedes.publish(packet, () => undefined);
+}
+
+/** A will is published like any message, where its delay is no property [MQTT-3.3.2]. */
+function withoutWillDelay(packet: { properties?: object }): void {
+  if (packet.properties === undefined || !('willDelayInterval' in packet.properties)) return;
+  const { willDelayInterval: _, ...properties } = packet.properties;
+  packet.properties = properties;
 }
 
 function logErrors(aedes: Aedes, logger: Logger): void {

@@ -26,6 +26,7 @@ import { listenForOtlp } from './otlp.ts';
 import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
 import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
+import { openSyslog } from './syslog.ts';
 
 /** Everything that listens, and what it counts. Returns the ports. */
 export async function openDoors(
@@ -53,10 +54,12 @@ export async function openDoors(
   const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
   const bridges = openBridges(config, gatewayClock, logger, broker, stack);
   const scraping = await openScraping(config, gatewayClock, logger, storage, cache, app, stack);
+  const syslog = await openSyslog(config, gatewayClock, logger, storage, cache, stack);
   const counters = () => ({
     ...countersOf(storage, receivers, guard),
     ...brokerCounters(broker, bridges),
     ...scraping.counters(),
+    ...syslog.counters(),
     clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
   });
   app.get('/api/v1/firn/status', (c) =>
@@ -70,7 +73,10 @@ export async function openDoors(
   const { dataDir, health } = config;
   const { cardTotalBytesWritten } = config.disk;
   const receivedBytes = (): number =>
-    broker.counters().receivedBytes + receivers.receivedBytes() + scraping.receivedBytes();
+    broker.counters().receivedBytes +
+    receivers.receivedBytes() +
+    scraping.receivedBytes() +
+    syslog.receivedBytes();
   const probes = [
     ...systemProbes(dataDir),
     cardProbe({ dataDir, clock, receivedBytes, cardTotalBytesWritten }),
@@ -86,6 +92,7 @@ export async function openDoors(
     ...(broker.tlsWebSocketPort !== undefined && { mqttTlsWebSocket: broker.tlsWebSocketPort }),
     gatewayHttp: http.port,
     gatewayPg: pg.port,
+    ...syslog.ports,
     ...otlp,
   };
 }

@@ -92,10 +92,8 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
     run: (command) => {
       switch (command.kind) {
         case 'commitSeal':
-          write(() => {
-            segments.commitSeal(command.seal);
-            if (command.seal.toSeq > lastSeq) throw beyondEnd(options.path, command.seal.toSeq, lastSeq);
-          }, command.gaps);
+          if (command.seal.toSeq > lastSeq) throw beyondEnd(options.path, command.seal.toSeq, lastSeq);
+          write(() => segments.commitSeal(command.seal), command.gaps);
           return void returnFreePages(db);
         case 'setClock':
           return void write(() => boots.set(command.clock, command.offsetUs));
