@@ -15,7 +15,7 @@ export default defineConfig({
             'test/tidy.test.ts',
             'test/lockfile.test.ts',
           ],
-          testTimeout: 30_000,
+          testTimeout: 120_000,
         },
       },
       {

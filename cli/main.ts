@@ -18,6 +18,7 @@ const commands: Readonly<Record<string, Command>> = {
   gateway: { summary: 'Run a gateway alone', load: () => import('../gateway/main.ts') },
   cloud: { summary: 'Run the cloud alone', load: () => import('../cloud/main.ts') },
   mqtt: { summary: 'Manage the users of the MQTT broker', load: () => import('./mqtt.ts') },
+  scrape: { summary: 'Check what a gateway is to scrape', load: () => import('./scrape.ts') },
   ship: { summary: 'Carry data and receipts on a USB stick', load: () => import('./ship.ts') },
 };
 

@@ -16,7 +16,10 @@ import {
 import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { labelLimits } from '../lake/receive/label-limits.ts';
+import { mqttLimits } from '../lake/receive/mqtt/mapper.ts';
+import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
+import { formatOf } from '../lake/receive/syslog/time.ts';
 import { bridgesSetting } from './bridge/settings.ts';
 import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
 import { parseWindow } from './ship/lanes.ts';
@@ -46,6 +49,15 @@ const mqtt = z.strictObject({
     )
     .default([])
     .describe('Topic templates, for example [{"topic":"{site}/{line}/{sensor}"}]'),
+  rulesFile: z
+    .string()
+    .default('')
+    .describe('YAML or JSON file of mapping rules; firn mqtt dry-run shows what they would make'),
+  rules: z
+    .array(z.unknown())
+    .superRefine(checkedBy((rules: readonly unknown[]) => compileRules(rules, mqttLimits)))
+    .default([])
+    .describe('Mapping rules, asked before those of rulesFile, for example [{"preset":"tasmota"}]'),
 });
 
 const otlp = z.strictObject({
@@ -56,6 +68,28 @@ const otlp = z.strictObject({
   httpPort: port(4318, 'OTLP over HTTP'),
   grpcPort: port(4317, 'OTLP over gRPC'),
   connectionsMax: count(256, 'gRPC connections at once'),
+});
+
+const syslog = z.strictObject({
+  listen: z.boolean().default(false).describe('Listen for syslog, over UDP and TCP'),
+  port: port(1514, 'Syslog over UDP and over TCP'),
+  timeZone: z
+    .string()
+    .superRefine(checkedBy(formatOf))
+    .default('UTC')
+    .describe('Zone of times that say none, for example Europe/Berlin'),
+  messageBytesMax: count(64 * 1024, 'Size of one syslog message; of a longer one the start is kept'),
+  connectionsMax: count(256, 'Syslog senders over TCP at once'),
+  udpQueueBytesMax: count(8 * MEBIBYTE, 'Syslog over UDP that waits for the disk; more is lost, and counted'),
+});
+
+const scrape = z.strictObject({
+  configFile: z
+    .string()
+    .default('')
+    .describe('File like prometheus.yml whose scrape_configs are scraped; firn scrape check looks at it'),
+  bodyBytesMax: count(32 * MEBIBYTE, 'Size of one exposition, decompressed; body_size_limit may be less'),
+  refreshMs: count(5000, 'How often that file and target files are looked at for changes'),
 });
 
 const wal = z.strictObject({
@@ -73,12 +107,12 @@ const wal = z.strictObject({
 
 const seal = z.strictObject({
   intervalMs: count(2000, 'Age of the oldest row at which the WAL tail becomes segments'),
-  rowsMax: count(250_000, 'Rows of one seal'),
+  rowsMax: count(125_000, 'Rows of one seal'),
   writer: z
     .enum(['duckdb', 'parquetjs'])
     .default('duckdb')
     .describe('Parquet writer; parquetjs needs no DuckDB binary'),
-  mergeRowsMax: count(500_000, 'Rows of one file that others are merged into'),
+  mergeRowsMax: count(250_000, 'Rows of one file that others are merged into'),
   mergeMemoryBytesMax: count(48 * MEBIBYTE, 'Memory for merging files, beyond it merging spills to the disk'),
   localRetentionHours: z
     .number()
@@ -91,7 +125,7 @@ const ship = z.strictObject({
   retryMinMs: count(1000, 'First wait after a failed upload'),
   retryMaxMs: count(
     60_000,
-    'Longest wait after failed uploads; 5 s while the store can not be reached at all',
+    'Longest wait after failed uploads; 3 s while the store can not be reached at all',
   ),
   newestMs: count(60_000, 'What was sealed so lately is shipped before older data'),
   bytesPerSecondMax: limit('Bytes a second on the way to the store'),
@@ -203,6 +237,8 @@ const settings = z.strictObject({
     .prefault({}),
   otlp: otlp.prefault({}),
   limits: limits.prefault({}),
+  scrape: scrape.prefault({}),
+  syslog: syslog.prefault({}),
   wal: wal.prefault({}),
   seal: seal.prefault({}),
   ship: ship.prefault({}),
@@ -241,11 +277,13 @@ export function loadGatewayConfig(
   return {
     ...config,
     dataDir: absolutePath(config.dataDir),
+    scrape: { ...config.scrape, configFile: absolutePath(config.scrape.configFile) },
     store: { ...config.store, path: absolutePath(config.store.path) },
     mqtt: {
       ...config.mqtt,
       usersFile: absolutePath(config.mqtt.usersFile),
       aclFile: absolutePath(config.mqtt.aclFile),
+      rulesFile: absolutePath(config.mqtt.rulesFile),
       bridges: config.mqtt.bridges.map((bridge) => ({
         ...bridge,
         passwordFile: absolutePath(bridge.passwordFile),

@@ -60,11 +60,11 @@ function memoryStore() {
   let gate: Promise<Error | undefined> = Promise.resolve(undefined);
   let last = Promise.resolve();
   const store: BridgeStore = {
-    store: (topic, payload, done) => {
+    store: (topic, payload, done, age) => {
       const waitFor = gate;
       last = last.then(async () => {
         const error = await waitFor;
-        if (!error) seen.push(`${topic} ${Buffer.from(payload)}`);
+        if (!error) seen.push(`${age === undefined ? '' : 'old '}${topic} ${Buffer.from(payload)}`);
         done(error);
       });
     },
@@ -117,9 +117,9 @@ test.skipIf(!mosquitto).each(['3.1.1', '5'] as const)(
     await until(() => bridge.status.retained === 1);
     for (const qos of [0, 1, 2] as const) await client.publishAsync('plant/t', String(qos), { qos });
     await client.publishAsync('office/t', '9', { qos: 1 });
-    await until(() => seen.length === 3);
-    expect(seen.sort()).toEqual(['site/t 0', 'site/t 1', 'site/t 2']);
-    expect(bridge.status).toMatchObject({ connected: true, received: 4, stored: 2, refused: 0 });
+    await until(() => seen.length === 4);
+    expect(seen.sort()).toEqual(['old site/old retained', 'site/t 0', 'site/t 1', 'site/t 2']);
+    expect(bridge.status).toMatchObject({ connected: true, received: 4, stored: 3, refused: 0 });
   },
 );
 

@@ -9,8 +9,8 @@ import type { BridgeSettings } from './settings.ts';
 
 /** Where a bridge's messages go. `done` is called when it is on disk, in the order of calls; with an error if it is not. */
 export interface BridgeStore {
-  store(topic: string, payload: Uint8Array, done: (error?: Error) => void): void;
-  storeUnacknowledged(topic: string, payload: Uint8Array): void;
+  store(topic: string, payload: Uint8Array, done: (error?: Error) => void, age?: 'old'): void;
+  storeUnacknowledged(topic: string, payload: Uint8Array, age?: 'old'): void;
 }
 
 interface BridgeStatus {
@@ -23,7 +23,7 @@ interface BridgeStatus {
   received: number;
   /** On disk, of those with QoS 1. */
   stored: number;
-  /** Retained messages that came with a subscription: they are not new, and not stored. */
+  /** Retained messages that came with a subscription: stored only when they say their time. */
   retained: number;
   /** Not stored; the broker sends them again. */
   refused: number;
@@ -146,20 +146,20 @@ function receive(client: MqttClient, { settings, store }: BridgeOptions, status:
     // The library would acknowledge it now, and hold up all others until then: for it, it is one without.
     (packet as IPublishPacket).qos = 0;
     status.received++;
-    if (retain) {
-      status.retained++;
-      if (qos > 0 && messageId !== undefined) acknowledge(stream, messageId);
-    } else if (qos === 0 || messageId === undefined) store.storeUnacknowledged(topic, bytes);
-    else
-      store.store(topic, bytes, (error) => {
-        if (error) {
-          status.refused++;
-          stream.destroy(); // it is sent again over the next connection
-        } else {
-          status.stored++;
-          acknowledge(stream, messageId);
-        }
-      });
+    // A retained message came with the subscription: nobody knows how old it is.
+    const age = retain ? 'old' : undefined;
+    if (retain) status.retained++;
+    if (qos === 0 || messageId === undefined) return store.storeUnacknowledged(topic, bytes, age);
+    const done = (error?: Error): void => {
+      if (error) {
+        status.refused++;
+        stream.destroy(); // it is sent again over the next connection
+      } else {
+        status.stored++;
+        acknowledge(stream, messageId);
+      }
+    };
+    store.store(topic, bytes, done, age);
   });
 }
 

@@ -1,20 +1,13 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import mqtt, { type IClientOptions } from 'mqtt';
 import { expect, test } from 'vitest';
 import { formatUsers, hashPassword } from './access/password-file.ts';
-import { connect, host, opened, start, until, urlOf } from './broker.fixture.ts';
+import { connect, host, opened, start, temporaryFolder, until, urlOf } from './broker.fixture.ts';
 import { createAuthority, hasOpenssl } from './certificates.fixture.ts';
 
 // Who gets in, and what they may do.
-
-function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'firn-access-'));
-  opened.push(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 async function usersAndRules(users: Record<string, string>, acl?: string) {
   const folder = temporaryFolder();

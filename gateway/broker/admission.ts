@@ -4,6 +4,7 @@ import type { Aedes, AuthenticateError, Client } from 'aedes';
 import type { Logger } from '../../lake/base/log.ts';
 import type { Access, Identity } from './access/access.ts';
 import type { Acl } from './access/acl-file.ts';
+import type { InternalClient } from './aedes-internals.ts';
 import type { BrokerPersistence } from './persistence/broker-persistence.ts';
 
 export interface AdmissionLimits {
@@ -111,6 +112,9 @@ function answerConnects(
     done(null, true);
   };
   aedes.authenticate = (client, username, password, done) => {
+    // MQTT 5: a session that goes on but is to end with this connection. aedes would take it for a new one, and throw
+    // away what waits for it.
+    if (client.version === 5 && wanted.get(client)?.clean === false) (client as InternalClient).clean = false;
     if (clients.size >= limits.connectionsMax && !clients.has(client.id))
       return done(refusal(connackUnavailable, 'connectionsMax is reached'), false);
     if (wanted.get(client)?.keepAliveRefused)
@@ -143,7 +147,7 @@ function followSessions(
   });
   aedes.on('clientDisconnect', (client) => {
     if (clients.get(client.id) === client) clients.delete(client.id);
-    if (client.clean) persistence.endSession(client.id);
+    if (client.clean || client.sessionExpiryInterval === 0) persistence.endSession(client.id);
     else persistence.sessionAway(client.id, client.sessionExpiryInterval);
   });
   aedes.on('sessionExpired', ({ id }) => persistence.endSession(id));

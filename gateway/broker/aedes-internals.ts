@@ -5,6 +5,7 @@ import type { KeptPacket } from './persistence/packet-record.ts';
 // through for these names.
 
 export interface InternalClient extends Client {
+  clean: boolean;
   subscriptions: Record<string, { readonly qos: 0 | 1 | 2 }>;
   /** The newest message of each broker that was delivered: one that matches two subscriptions is sent once. */
   duplicates: Record<string, number>;

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { afterEach, expect } from 'vitest';
 import { systemClock } from '../../lake/base/clock.ts';
@@ -70,3 +73,9 @@ export const urlOf = (broker: Broker): string => `mqtt://${host}:${broker.port}`
 export const until = async (condition: () => boolean): Promise<void> => {
   await expect.poll(condition, { timeout: 5000, interval: 5 }).toBe(true);
 };
+
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'firn-broker-'));
+  opened.push(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}

@@ -5,6 +5,7 @@ import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { OwnTime } from '../../lake/receive/mqtt/device-time.ts';
 import { createMqttMapper } from '../../lake/receive/mqtt/mapper.ts';
+import type { TopicRule } from '../../lake/receive/mqtt/rules/reading.ts';
 import type { TopicTemplate } from '../../lake/receive/mqtt/templates.ts';
 import type { SeriesCache } from '../../lake/receive/series-cache.ts';
 import { type Access, type AccessOptions, openAccess } from './access/access.ts';
@@ -16,6 +17,7 @@ import { type BrokerLimits, brokerLimits } from './limits.ts';
 import { type Listener, listenTcp, listenWebSocket } from './listeners.ts';
 import { createOutgoing } from './outgoing.ts';
 import { type BrokerPersistence, openBrokerPersistence } from './persistence/broker-persistence.ts';
+import type { KeptPacket } from './persistence/packet-record.ts';
 import { type AppendBatch, createPublishStore, type PublishStore } from './publish-store.ts';
 import { storeThenAcknowledge } from './store-then-acknowledge.ts';
 import { startSystemTopics } from './system-topics.ts';
@@ -70,6 +72,8 @@ export interface BrokerOptions extends Partial<BrokerLimits> {
   readonly append: AppendBatch;
   readonly cache: SeriesCache;
   readonly templates: readonly TopicTemplate[];
+  /** Mapping rules, asked before the templates. */
+  readonly rules?: readonly TopicRule[];
   readonly clock: Clock;
   readonly logger: Logger;
   /** What the gateway knows of its own time; right when absent. */
@@ -121,6 +125,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   };
   try {
     await aedes.listen();
+    await learnRetained(options, core);
     const { host, port, webSocketPort, tls } = options;
     const { packetBytesMax } = limits;
     const { accept } = connections;
@@ -191,8 +196,10 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
   const publish = storeThenAcknowledge({ ...limits, aedes, store, persistence });
   const inTurn = createRateLimit(clock, limits.messagesPerSecondMax);
   aedes.authorizePublish = (client, packet, done) => {
+    withoutWillDelay(packet);
     if (packet.topic.startsWith('$SYS/')) done(new Error('topics below $SYS/ belong to the broker'));
     else if (!admission.mayPublish(client, packet.topic)) done(new Error(`${packet.topic} is not allowed`));
+    else if (limits.messagesPerSecondMax === 0) publish(client, packet, done);
     else inTurn(client, () => publish(client, packet, done));
   };
   aedes.authorizeForward = (client, packet) => (mayDeliver(client, packet) ? packet : null);
@@ -224,16 +231,29 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
 }
 
 function openStore(options: BrokerOptions, limits: BrokerLimits): PublishStore {
-  const { append, cache, templates, clock, logger, ownTime, onDropped } = options;
+  const { append, cache, templates, rules = [], clock, logger, ownTime, onDropped } = options;
   const { payloadBytesMax, futureMsMax } = limits;
   const mapper = createMqttMapper({
-    ...{ cache, templates, limits: { payloadBytesMax, futureMsMax } },
+    ...{ cache, templates, rules, limits: { payloadBytesMax, futureMsMax } },
     ...(ownTime && { ownTime }),
   });
   return createPublishStore({
     ...{ ...limits, append, mapper, cache, clock, logger },
     ...(onDropped && { onDropped }),
   });
+}
+
+/** Rules that learn from retained messages have forgotten them with the last process. */
+async function learnRetained(
+  { rules = [] }: BrokerOptions,
+  { persistence, store }: Pick<ReturnType<typeof openCore>, 'persistence' | 'store'>,
+): Promise<void> {
+  for (const { learnsFrom } of rules)
+    if (learnsFrom !== undefined)
+      for await (const { topic, payload } of persistence.createRetainedStream(
+        learnsFrom,
+      ) as AsyncIterable<KeptPacket>)
+        store.storeUnacknowledged(topic, Buffer.from(payload), 'old');
 }
 
 function openCertificates({ tls, logger }: BrokerOptions, listeners: readonly Listener[]) {
@@ -257,6 +277,13 @@ function publishOwn(aedes: Aedes, topic: string, payload: string): void {
     dup: false,
   } as const;
   aedes.publish(packet, () => undefined);
+}
+
+/** A will is published like any message, where its delay is no property [MQTT-3.3.2]. */
+function withoutWillDelay(packet: { properties?: object }): void {
+  if (packet.properties === undefined || !('willDelayInterval' in packet.properties)) return;
+  const { willDelayInterval: _, ...properties } = packet.properties;
+  packet.properties = properties;
 }
 
 function logErrors(aedes: Aedes, logger: Logger): void {

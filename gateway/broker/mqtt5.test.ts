@@ -4,7 +4,7 @@ import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 
 import mqttPacket from 'mqtt-packet';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../lake/base/clock.ts';
-import { connect, host, start, until, urlOf } from './broker.fixture.ts';
+import { connect, host, start, temporaryFolder, until, urlOf } from './broker.fixture.ts';
 import type { Broker } from './broker.ts';
 
 // Real MQTT 5 clients: mqtt.js, and mosquitto's where it is installed.
@@ -144,31 +144,57 @@ test('a session with an expiry comes back, and one without does not', async () =
   expect(broker.counters()).toMatchObject({ sessions: 0, waiting: 0 });
 });
 
-test('an expired message is not delivered, another one with what is left of its life', async () => {
-  const { broker } = await start();
-  const away: IClientOptions = { clientId: 'away', clean: false, properties: { sessionExpiryInterval: 60 } };
-  const first = await connect5(broker, away);
-  await first.subscribeAsync('e/#', { qos: 1 });
-  await first.endAsync();
-  const publisher = await connect5(broker);
-  const publish = (payload: string, messageExpiryInterval: number) =>
-    publisher.publishAsync('e/1', payload, { qos: 1, retain: true, properties: { messageExpiryInterval } });
-  await publish('long', 100);
-  await publish('short', 1);
-  await systemClock.sleep(1200);
-  const back = mqtt.connect(urlOf(broker), { protocolVersion: 5, reconnectPeriod: 0, ...away });
-  const seen = seenBy(back);
-  await until(() => seen.length === 1);
-  expect(String(seen[0]?.payload)).toBe('long');
-  expect(seen[0]?.properties?.messageExpiryInterval).toBeLessThan(100);
-  await back.endAsync();
-  const late = await connect5(broker); // the retained one is the short one
-  const retained = seenBy(late);
-  await late.subscribeAsync('e/#');
-  await publisher.publishAsync('e/2', 'x', { qos: 1 });
-  await until(() => retained.length === 1);
-  expect(retained[0]?.topic).toBe('e/2');
-});
+test.each(['memory', 'disk'])(
+  'in %s: what waited for a session is delivered also when that ends with the connection',
+  async (where) => {
+    const { broker } = await start(where === 'disk' ? { dataDir: temporaryFolder() } : {});
+    const first = await connect5(broker, { clientId: 'w', properties: { sessionExpiryInterval: 60 } });
+    await first.subscribeAsync('w/#', { qos: 2 });
+    await first.endAsync();
+    const publisher = await connect5(broker);
+    for (const qos of [1, 2] as const) await publisher.publishAsync('w/1', String(qos), { qos });
+    const options: IClientOptions = { protocolVersion: 5, clientId: 'w', clean: false, reconnectPeriod: 0 };
+    const back = mqtt.connect(urlOf(broker), options);
+    const seen = seenBy(back);
+    await until(() => seen.length === 2);
+    await back.endAsync();
+    await until(() => broker.counters().sessions === 0);
+    expect(broker.counters().waiting).toBe(0);
+  },
+);
+
+test.each(['memory', 'disk'])(
+  'in %s: an expired message is not delivered, another one with what is left of its life',
+  async (where) => {
+    const { broker } = await start(where === 'disk' ? { dataDir: temporaryFolder() } : {});
+    const away: IClientOptions = {
+      clientId: 'away',
+      clean: false,
+      properties: { sessionExpiryInterval: 60 },
+    };
+    const first = await connect5(broker, away);
+    await first.subscribeAsync('e/#', { qos: 1 });
+    await first.endAsync();
+    const publisher = await connect5(broker);
+    const publish = (payload: string, messageExpiryInterval: number) =>
+      publisher.publishAsync('e/1', payload, { qos: 1, retain: true, properties: { messageExpiryInterval } });
+    await publish('long', 100);
+    await publish('short', 1);
+    await systemClock.sleep(1200);
+    const back = mqtt.connect(urlOf(broker), { protocolVersion: 5, reconnectPeriod: 0, ...away });
+    const seen = seenBy(back);
+    await until(() => seen.length === 1);
+    expect(String(seen[0]?.payload)).toBe('long');
+    expect(seen[0]?.properties?.messageExpiryInterval).toBeLessThan(100);
+    await back.endAsync();
+    const late = await connect5(broker); // the retained one is the short one
+    const retained = seenBy(late);
+    await late.subscribeAsync('e/#');
+    await publisher.publishAsync('e/2', 'x', { qos: 1 });
+    await until(() => retained.length === 1);
+    expect(retained[0]?.topic).toBe('e/2');
+  },
+);
 
 test('a will waits for its delay, and is stored with its properties', async () => {
   const { broker, log } = await start();
@@ -189,6 +215,7 @@ test('a will waits for its delay, and is stored with its properties', async () =
   await connect5(broker, { ...options, clientId: 'back' });
   await until(() => seen.length === 1);
   expect(seen[0]).toMatchObject({ topic: 'lost/1', properties: { userProperties: { why: 'gone' } } });
+  expect(seen[0]?.properties).not.toHaveProperty('willDelayInterval');
   expect(log.values()).toEqual([1]);
   const asked = await connect5(broker, { clientId: 'asked', will: will('3', 0) });
   await asked.endAsync(false, { reasonCode: 4 }); // disconnect with will

@@ -14,12 +14,14 @@ import type { SeriesCache } from '../../lake/receive/series-cache.ts';
  */
 export interface PublishStore extends AsyncDisposable {
   /** Calls `done` when the message is on disk, in order of calls; with an error when it is not going to be. */
-  store(topic: string, payload: Uint8Array, done: StoreCallback): void;
+  store(topic: string, payload: Uint8Array, done: StoreCallback, age?: MessageAge): void;
   /** Stores without anyone waiting for it; when there is no room it is dropped and counted. */
-  storeUnacknowledged(topic: string, payload: Uint8Array): void;
+  storeUnacknowledged(topic: string, payload: Uint8Array, age?: MessageAge): void;
   readonly counts: StoreCounts;
 }
 
+/** `old`: a retained message that a subscription began with; without a time of its own it makes no rows. */
+type MessageAge = 'old' | undefined;
 type StoreCallback = (error?: Error) => void;
 export type AppendBatch = (batch: Batch) => Promise<void>;
 
@@ -116,19 +118,19 @@ export function createPublishStore(options: PublishStoreOptions): PublishStore {
 
   return {
     counts,
-    store: (topic, payload, done) => {
+    store: (topic, payload, done, age) => {
       if (closing.signal.aborted || !collector.hasRoom()) {
         counts.refused++;
         done(overloaded());
         return;
       }
-      collector.map(topic, payload);
+      collector.map(topic, payload, age);
       callbacks.push(done);
       schedule();
     },
-    storeUnacknowledged: (topic, payload) => {
+    storeUnacknowledged: (topic, payload, age) => {
       if (closing.signal.aborted || !collector.hasRoom()) return countDropped(1);
-      collector.map(topic, payload);
+      collector.map(topic, payload, age);
       unacknowledged++;
       schedule();
     },
@@ -151,9 +153,10 @@ function createCollector(options: PublishStoreOptions, counts: StoreCounts) {
   let full = false;
   const rows = (): number => metrics.rows + logs.rows;
   return {
-    map: (topic: string, payload: Uint8Array): void => {
+    map: (topic: string, payload: Uint8Array, age: MessageAge): void => {
       const before = rows();
-      const outcome = options.mapper({ topic, payload, receivedUs: receiptUs() }, metrics, logs);
+      const message = { topic, payload, receivedUs: receiptUs(), old: age === 'old' };
+      const outcome = options.mapper.map(message, metrics, logs);
       counts.received++;
       counts.receivedBytes += payload.length + topic.length;
       if (outcome === 'dead-letter') counts.deadLetters++;

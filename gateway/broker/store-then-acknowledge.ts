@@ -29,7 +29,11 @@ export function storeThenAcknowledge(options: AcknowledgeOptions): AuthorizePubl
   const inOrder = createOrder();
   const keepAndGoOn = (client: Client | null, packet: PublishPacket, done: Done): void => {
     const keeping = persistence.keepEarly(packet as KeptPacket);
-    inOrder(keeping, () => {
+    if (keeping === undefined && inOrder.isIdle()) {
+      done();
+      return;
+    }
+    inOrder.after(keeping, () => {
       // aedes does not publish for a client that is gone; but what is stored is to be delivered.
       if (client?.closed && keeping && 'messageId' in packet) aedes.publish(packet, () => undefined);
       done();
@@ -74,16 +78,15 @@ const tooManyInFlight = (): FirnError =>
 /** Lets each go on when all before it have, and what it waits for is done [MQTT-4.6.0-2]. */
 function createOrder() {
   let last: Promise<void> | undefined;
-  return (waitFor: Promise<void> | undefined, goOn: () => void): void => {
-    if (waitFor === undefined && last === undefined) {
-      goOn();
-      return;
-    }
-    const mine: Promise<void> = Promise.all([last, waitFor]).then(() => {
-      if (last === mine) last = undefined;
-      goOn();
-    });
-    last = mine;
+  return {
+    isIdle: (): boolean => last === undefined,
+    after: (waitFor: Promise<void> | undefined, goOn: () => void): void => {
+      const mine: Promise<void> = Promise.all([last, waitFor]).then(() => {
+        if (last === mine) last = undefined;
+        goOn();
+      });
+      last = mine;
+    },
   };
 }
 

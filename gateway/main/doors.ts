@@ -24,7 +24,9 @@ import { openExport } from './export.ts';
 import { brokerCounters, openBridges, openBroker } from './mqtt.ts';
 import { listenForOtlp } from './otlp.ts';
 import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
+import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
+import { openSyslog } from './syslog.ts';
 
 /** Everything that listens, and what it counts. Returns the ports. */
 export async function openDoors(
@@ -51,9 +53,13 @@ export async function openDoors(
   const pg = await openQueries(config, clock, logger, storage, app, stack);
   const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
   const bridges = openBridges(config, gatewayClock, logger, broker, stack);
+  const scraping = await openScraping(config, gatewayClock, logger, storage, cache, app, stack);
+  const syslog = await openSyslog(config, gatewayClock, logger, storage, cache, stack);
   const counters = () => ({
     ...countersOf(storage, receivers, guard),
     ...brokerCounters(broker, bridges),
+    ...scraping.counters(),
+    ...syslog.counters(),
     clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
   });
   app.get('/api/v1/firn/status', (c) =>
@@ -66,7 +72,11 @@ export async function openDoors(
   app.get('/ready', (c) => c.text('ready\n'));
   const { dataDir, health } = config;
   const { cardTotalBytesWritten } = config.disk;
-  const receivedBytes = (): number => broker.counters().receivedBytes + receivers.receivedBytes();
+  const receivedBytes = (): number =>
+    broker.counters().receivedBytes +
+    receivers.receivedBytes() +
+    scraping.receivedBytes() +
+    syslog.receivedBytes();
   const probes = [
     ...systemProbes(dataDir),
     cardProbe({ dataDir, clock, receivedBytes, cardTotalBytesWritten }),
@@ -82,6 +92,7 @@ export async function openDoors(
     ...(broker.tlsWebSocketPort !== undefined && { mqttTlsWebSocket: broker.tlsWebSocketPort }),
     gatewayHttp: http.port,
     gatewayPg: pg.port,
+    ...syslog.ports,
     ...otlp,
   };
 }

@@ -4,6 +4,7 @@ import type { Gap } from '../../lake/model/gap.ts';
 import type { SeriesCache } from '../../lake/receive/series-cache.ts';
 import { type Bridge, startBridge } from '../bridge/bridge.ts';
 import { type Broker, startBroker } from '../broker/broker.ts';
+import { openRules } from '../broker/rules-file.ts';
 import { letsAnonymousIn } from '../broker/settings.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
@@ -17,10 +18,11 @@ export async function openBroker(
   { disk, gaps }: Pick<Storage, 'disk' | 'gaps'>,
   cache: SeriesCache,
 ): Promise<Broker> {
-  const { tls, usersFile, aclFile, host, persistence, ...mqtt } = config.mqtt;
+  const { tls, usersFile, aclFile, host, persistence, rules, rulesFile, ...mqtt } = config.mqtt;
   return startBroker({
     ...mqtt,
     ...{ append: disk.append, cache, clock, logger, ownTime, version: firnVersion },
+    rules: openRules(rules, rulesFile),
     host: host || config.listen.host,
     ...(tls.certFile !== '' && { tls }),
     ...(persistence && { dataDir: config.dataDir }),

@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the templates are Prometheus'
 import { expect, test } from 'vitest';
-import { compileRelabel, type RelabelRule } from './relabel.ts';
+import type { RelabelRule } from './config-values.ts';
+import { compileRelabel } from './relabel.ts';
 
 const defaults: RelabelRule = {
   ...{ action: 'replace', source_labels: [], separator: ';', regex: '(.*)', modulus: 0n },

@@ -1,32 +1,8 @@
 import { createHash } from 'node:crypto';
-import { RE2JS } from 're2js';
+import { compileAnchored, type RelabelRule } from './config-values.ts';
 
 // Prometheus' relabelling (model/relabel). Its regular expressions are RE2's, here by re2js: the values they look at come
 // from exporters, and JavaScript's own engine can be held up for ever by the right value.
-
-/** One of `relabel_configs` or `metric_relabel_configs`, with its defaults filled in. */
-export interface RelabelRule {
-  readonly action: RelabelAction;
-  readonly source_labels: readonly string[];
-  readonly separator: string;
-  readonly regex: string;
-  readonly modulus: bigint;
-  readonly target_label: string;
-  readonly replacement: string;
-}
-
-type RelabelAction =
-  | 'replace'
-  | 'keep'
-  | 'drop'
-  | 'keepequal'
-  | 'dropequal'
-  | 'hashmod'
-  | 'labelmap'
-  | 'labeldrop'
-  | 'labelkeep'
-  | 'lowercase'
-  | 'uppercase';
 
 /** Changes the labels in place; an empty value is no label. Returns whether the target or series is kept. */
 export type Relabel = (labels: Map<string, string>) => boolean;
@@ -37,10 +13,7 @@ export function compileRelabel(rules: readonly RelabelRule[]): Relabel {
   return (labels) => steps.every((step) => step(labels));
 }
 
-type Regexp = ReturnType<typeof RE2JS.compile>;
-
-/** The whole text has to match. */
-const compileAnchored = (regex: string): Regexp => RE2JS.compile(regex, RE2JS.DOTALL);
+type Regexp = ReturnType<typeof compileAnchored>;
 
 function compileRule(rule: RelabelRule): Relabel {
   const { action, source_labels, separator, target_label: target, replacement } = rule;

@@ -44,7 +44,7 @@ export interface MergerOptions extends Partial<MergeLimits> {
 
 export const mergerDefaults = {
   mergeFilesMin: 32,
-  mergeRowsMax: 500_000,
+  mergeRowsMax: 250_000,
   mergeBytesMax: 32 * 1024 * 1024,
   mergeIntervalMs: 15_000,
   mergeRetryMs: 3_600_000,

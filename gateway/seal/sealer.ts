@@ -53,7 +53,7 @@ export const sealerDefaults = {
   crashAt: '',
   sealIntervalMs: 2000,
   sealCheckMs: 250,
-  sealRowsMax: 250_000,
+  sealRowsMax: 125_000,
   sealBytesMax: 16 * 1024 * 1024,
   writerMemoryBytesMax: writerDefaults.writerMemoryBytesMax,
   retryMinMs: 1000,

@@ -3,7 +3,8 @@ import { FirnError } from '../../lake/base/errors.ts';
 import type { ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import { alarmTest } from './alarm-streams.ts';
 import { batchCrc } from './batch-crc.ts';
-import { createMarkKeeper } from './recovery/mark-keeper.ts';
+import { type GapTail, gapTailOf } from './gap-tail.ts';
+import { createMarkKeeper, type MarkSource } from './recovery/mark-keeper.ts';
 import { restoreStatements } from './recovery/restore-statements.ts';
 import type { RestoredPart } from './recovery/restored-part.ts';
 import { type FirstState, type StartedLog, startLog } from './recovery/start-log.ts';
@@ -58,8 +59,9 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   const meta = metaOf(db);
   let lastSeq = Math.max(Number(meta.get('sealed_seq')), numberOf(db, 'SELECT max(seq) FROM batch'));
   const boots = bootsOf(db, options);
-  const insertRows = prepareAppend(db, options, () => boots.current);
-  const keepMark = createMarkKeeper(started.mark, meta, options.nowUs);
+  const gapTail = gapTailOf(meta);
+  const insertRows = prepareAppend(db, options, () => boots.current, gapTail);
+  const keepMark = createMarkKeeper(started.mark, markSource(db, meta, gapTail), options.nowUs);
   const restored = restoreStatements(db, meta, (seq, series) => insertRows(seq, series));
   /** One transaction of `write`, of what recovery brings back, and of the rows that belong to it. */
   const write = <T>(work: () => T, messages: readonly AppendMessage[] = [], part?: RestoredPart): T => {
@@ -87,10 +89,8 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
     run: (command) => {
       switch (command.kind) {
         case 'commitSeal':
-          write(() => {
-            segments.commitSeal(command.seal);
-            if (command.seal.toSeq > lastSeq) throw beyondEnd(options.path, command.seal.toSeq, lastSeq);
-          }, command.gaps);
+          if (command.seal.toSeq > lastSeq) throw beyondEnd(options.path, command.seal.toSeq, lastSeq);
+          write(() => segments.commitSeal(command.seal), command.gaps);
           returnFreePages(db);
           return undefined;
         case 'setClock':
@@ -129,6 +129,12 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   };
 }
 
+function markSource(db: Database.Database, meta: Meta, gapTail: GapTail): MarkSource {
+  const oldest = db.prepare<[], number>('SELECT received_us FROM batch ORDER BY seq LIMIT 1').pluck();
+  const toldSinceUs = (): number => Math.min(oldest.get() ?? Number.POSITIVE_INFINITY, gapTail.sinceUs());
+  return { meta: meta.get, toldSinceUs };
+}
+
 /** A damaged page gave a batch a place that was never given: what comes to stand there would count as sealed. */
 function beyondEnd(path: string, toSeq: number, lastSeq: number): FirnError {
   return new FirnError({
@@ -154,6 +160,7 @@ function prepareAppend(
   db: Database.Database,
   { alarmSelectors }: WorkerOptions,
   boot: () => number,
+  gapTail: GapTail,
 ): InsertBatch {
   const insertBatch = db.prepare(
     `INSERT INTO batch (seq, signal, rows, received_us, mono_us, boot, crc, payload)
@@ -163,13 +170,15 @@ function prepareAppend(
   const insertSeries = db.prepare('INSERT INTO series (id, labels, alarm) VALUES (?, ?, ?)');
   const upsertMetadata = db.prepare(metadataSql);
   const isAlarm = alarmTest(alarmSelectors);
-  return (seq, { signal, rows, receivedUs, monoUs, payload, series, metadata }) => {
+  return (seq, message) => {
+    const { signal, rows, receivedUs, monoUs, payload, series, metadata } = message;
     for (const { id, labels } of series)
       if (knownSeries.get(id) === undefined) insertSeries.run(id, labels, Number(isAlarm(labels)));
     for (const entry of metadata) upsertMetadata.run(entry);
     if (rows === 0) return seq - 1;
     const batch = { seq, signal, rows, receivedUs, monoUs, boot: boot(), payload };
     insertBatch.run({ ...batch, crc: batchCrc(batch) });
+    if (signal === 'gaps') gapTail.add(seq, message);
     return seq;
   };
 }

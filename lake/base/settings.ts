@@ -48,13 +48,15 @@ export const querySettings = (memoryMebibytes: number) =>
 export const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$)/.test(host);
 
 /** Turns a parser that throws into a check, so that an id's own error text becomes the setting's. */
-export const checkedBy = (parse: (text: string) => unknown) => (text: string, context: z.RefinementCtx) => {
-  try {
-    parse(text);
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'not valid' });
-  }
-};
+export const checkedBy =
+  <T = string>(parse: (value: T) => unknown) =>
+  (value: T, context: z.RefinementCtx) => {
+    try {
+      parse(value);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'not valid' });
+    }
+  };
 
 /** An absolute path; '' (not set) stays ''. */
 export const absolutePath = (path: string): string =>

@@ -33,7 +33,7 @@ export async function mergeSegments(request: MergeRequest): Promise<SegmentFile>
   });
   const connection = await instance.connect();
   try {
-    await loadFiles(connection, signal, paths);
+    await showFiles(connection, signal, paths);
     const files = await copyDays(connection, signal, 'site', () => path);
     const [file] = files;
     if (file === undefined || files.length > 1 || file.rows !== rows) throw otherRows(path, rows, files);
@@ -46,18 +46,23 @@ export async function mergeSegments(request: MergeRequest): Promise<SegmentFile>
   }
 }
 
-/** Files that were written before a column was added lack it. */
-export async function loadFiles(
+/**
+ * Shows the rows of files as a view, with the columns of `segment_rows` and its `rowid`, without taking them into memory. Files that were written before a column was
+ * added lack it.
+ */
+export async function showFiles(
   connection: DuckDBConnection,
   signal: Signal,
   paths: readonly string[],
+  view = 'segment_rows',
 ): Promise<void> {
   const list = `[${paths.map(sqlText).join(', ')}]`;
-  const from = `read_parquet(${list}, union_by_name = true, hive_partitioning = false)`;
+  const from = `read_parquet(${list}, union_by_name = true, hive_partitioning = false, file_row_number = true)`;
   const names = await connection.runAndReadAll(`SELECT DISTINCT name FROM parquet_schema(${list})`);
   const present = new Set(names.getRows().map(([name]) => String(name)));
   await connection.run(
-    `CREATE TEMP TABLE segment_rows AS SELECT ${rowsOfFile(signal, present)}, site FROM ${from}`,
+    `CREATE TEMP VIEW ${view} AS SELECT ${rowsOfFile(signal, present)}, site,
+      (file_index::BIGINT << 32) + file_row_number AS rowid FROM ${from}`,
   );
   const { seriesColumn } = tableSchemas[signal];
   if (seriesColumn === undefined) return;

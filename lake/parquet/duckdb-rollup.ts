@@ -2,7 +2,7 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import { FirnError } from '../base/errors.ts';
 import { openDuckdb } from '../sql/duckdb/engine.ts';
 import { copyDays } from './duckdb-copy.ts';
-import { loadFiles } from './duckdb-merge.ts';
+import { showFiles } from './duckdb-merge.ts';
 import { memoryLimit } from './duckdb-writer.ts';
 import { floorDivide } from './row-table.ts';
 import type { SegmentFile } from './segment-writer.ts';
@@ -51,7 +51,7 @@ export async function rollUpSegments(request: RollupRequest): Promise<RollupFile
   });
   const connection = await instance.connect();
   try {
-    await loadFiles(connection, 'metrics', paths);
+    await showFiles(connection, 'metrics', paths, 'samples');
     const { found, kept, minutes } = await summarizeMinutes(connection);
     if (found !== rows) throw otherRows(samplesPath, rows, found);
     if (minutes === 0 || kept > rows * keptShareMax) return undefined;
@@ -74,14 +74,13 @@ const minuteUs = 60_000_000n;
 /** Prometheus' staleness marker is the NaN with these bits. */
 const isStale = `(isnan(value) AND value::BIT::BIGINT = ${0x7ff0000000000002n})`;
 /** Tells the rows of a series apart and orders them: by time, and as they came where times are equal. */
-const place = '("timestamp"::HUGEINT * 4294967296 + rowid)';
+const place = '(samples."timestamp"::HUGEINT * 281474976710656 + samples.rowid)';
 const minute = floorDivide('"timestamp"', minuteUs);
 
 /** One row for each series and minute; much less than the samples, and made without sorting them. */
 async function summarizeMinutes(
   connection: DuckDBConnection,
 ): Promise<{ found: number; kept: number; minutes: number }> {
-  await connection.run('ALTER TABLE segment_rows RENAME TO samples');
   await connection.run(`CREATE TEMP TABLE minutes AS
     SELECT series_id, ${minute} AS minute, min(site) AS site, max(${place}) AS last_place,
       max(${place}) FILTER (NOT ${isStale}) AS last_sample_place,
@@ -97,10 +96,10 @@ async function summarizeMinutes(
   return { found: found ?? 0, kept: kept ?? 0, minutes: minutes ?? 0 };
 }
 
-const keptSql = `SELECT samples.* FROM samples
+const keptSql = `SELECT samples.* EXCLUDE (rowid) FROM samples
   LEFT JOIN minutes ON samples.series_id = minutes.series_id AND ${floorDivide('samples."timestamp"', minuteUs)} = minute
   WHERE histogram IS NOT NULL
-    OR (samples."timestamp"::HUGEINT * 4294967296 + samples.rowid) IN (last_place, last_sample_place)
+    OR ${place} IN (last_place, last_sample_place)
   ORDER BY samples.rowid`;
 
 const minutesSql = `SELECT series_id, minute * ${minuteUs} AS "timestamp", coalesce(low, 'nan') AS min,

@@ -1,5 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { encode as encodeCbor } from 'cborg';
 import { compress } from 'snappyjs';
 import { FirnError } from '../../lake/base/errors.ts';
 import type { Batch } from '../../lake/model/batch.ts';
@@ -10,7 +12,10 @@ import { LineError } from '../../lake/receive/influx/parse-line.ts';
 import { influxLimits, readInfluxLines } from '../../lake/receive/influx/receive.ts';
 import { createLogsBuilder } from '../../lake/receive/logs-builder.ts';
 import { createMetricsBuilder } from '../../lake/receive/metrics-builder.ts';
-import { createMqttMapper } from '../../lake/receive/mqtt/mapper.ts';
+import { createMqttMapper, mqttLimits } from '../../lake/receive/mqtt/mapper.ts';
+import { compileRules } from '../../lake/receive/mqtt/rules/compile.ts';
+import type { TopicRule } from '../../lake/receive/mqtt/rules/reading.ts';
+import type { RuleInput } from '../../lake/receive/mqtt/rules/schema.ts';
 import {
   encodeWriteRequest,
   encodeWriteRequestV2,
@@ -157,27 +162,79 @@ function exposition(format: 'text' | 'openmetrics'): FuzzedDecoder {
   };
 }
 
-const mqtt: FuzzedDecoder = {
-  name: 'MQTT payloads',
-  payloads: [
+/** Payloads on one topic, by rules. */
+function mqtt(
+  name: string,
+  payloads: readonly (string | Uint8Array)[],
+  rules: readonly TopicRule[] = [],
+  topic = 'plant/line1/press',
+): FuzzedDecoder {
+  const mapper = createMqttMapper({
+    cache: newCache(),
+    templates: [{ topic: '{plant}/{line}/{sensor}' }],
+    rules,
+  });
+  const metrics = createMetricsBuilder();
+  const logs = createLogsBuilder();
+  return {
+    ...{ name: `MQTT, ${name}`, payloads: payloads.map((payload) => Buffer.from(payload)), refuses: never },
+    decode: (input) => {
+      mapper.map({ topic, payload: input, receivedUs: nowUs }, metrics, logs);
+      for (const batch of [metrics.finish(), logs.finish()] as Batch[]) checkBatch(batch);
+    },
+  };
+}
+
+const mqttRule = (name: string, payloads: readonly (string | Uint8Array)[], rule: RuleInput): FuzzedDecoder =>
+  mqtt(name, payloads, compileRules([rule], mqttLimits));
+
+const senml =
+  '[{"bn":"urn:dev:ow:10e2073a01080063:","bt":1.77e9,"bu":"Cel","bv":20,"n":"temp","v":3.1},{"n":"on","vb":true},{"n":"s","vs":"x","t":-5}]';
+const mqttDecoders: readonly FuzzedDecoder[] = [
+  mqtt('no rules', [
     '21.5',
     '{"force": 12.5, "motor": {"rpm": 1480, "on": true}, "state": "ok", "list": [1, 2]}',
     '{"value": 7.2, "ts": "2026-01-31T12:00:00Z"}',
     '[{"n":"a","v":1,"ts":1770000000000},{"n":"b","v":2}]',
     'belt stopped',
-  ].map((text) => Buffer.from(text)),
-  decode: (() => {
-    const cache = newCache();
-    const mapper = createMqttMapper({ cache, templates: [{ topic: '{plant}/{line}/{sensor}' }] });
-    const metrics = createMetricsBuilder();
-    const logs = createLogsBuilder();
-    return (input: Uint8Array) => {
-      mapper({ topic: 'plant/line1/press', payload: input, receivedUs: nowUs }, metrics, logs);
-      for (const batch of [metrics.finish(), logs.finish()] as Batch[]) checkBatch(batch);
-    };
-  })(),
-  refuses: never,
-};
+  ]),
+  mqttRule(
+    'JSON by a rule',
+    ['{"Time":"2026-01-31T12:00:00","DS18B20":{"Temperature":20.1},"POWER":"ON","E":[[1],[2]]}'],
+    {
+      ...{ topic: '#', time: { path: '$.Time', unit: 'iso', zone: 'Europe/Berlin' }, text: 'log' },
+      metrics: [
+        { value: '$', labelsFrom: '$.DS18B20' },
+        { value: '$.E[*][*]', name: '{$.POWER}_{key}' },
+      ],
+    },
+  ),
+  mqttRule('SenML', [senml], { topic: '#', payload: 'senml' }),
+  mqttRule(
+    'SenML in CBOR',
+    [
+      encodeCbor(JSON.parse(senml)),
+      encodeCbor([
+        new Map<number, unknown>([
+          [0, 'a'],
+          [2, 1],
+        ]),
+      ]),
+    ],
+    {
+      ...{ topic: '#', payload: 'senml-cbor' },
+    },
+  ),
+  mqttRule(
+    'CBOR',
+    [encodeCbor({ a: { b: [1, 2.5], c: 2n ** 60n }, d: new Uint8Array(3), e: 'x', f: null })],
+    {
+      ...{ topic: '#', payload: 'cbor' },
+    },
+  ),
+  mqttRule('gzip', [gzipSync('{"a":1,"b":{"c":true}}')], { topic: '#', payload: ['gzip', 'json'] }),
+  mqttRule('text', ['12.3 °C', 'ON', '-1e3'], { topic: '#', payload: 'text', text: 'log' }),
+];
 
 export const decoders: readonly FuzzedDecoder[] = [
   firstVersion,
@@ -186,6 +243,6 @@ export const decoders: readonly FuzzedDecoder[] = [
   lines,
   exposition('text'),
   exposition('openmetrics'),
-  mqtt,
+  ...mqttDecoders,
   ...logDecoders,
 ];

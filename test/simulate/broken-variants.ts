@@ -38,6 +38,9 @@ export const brokenVariants: Readonly<Record<string, Variant>> = {
       },
     }),
   },
+  'a recovery that does not say what is lost': {
+    wal: (wal) => ({ ...wal, restore: ({ gaps: _, ...part }) => wal.restore(part) }),
+  },
   'marks that move in a commit of their own': {
     commitShipments: async (table, batch, options) => {
       let marks = '{}';

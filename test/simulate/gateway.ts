@@ -18,13 +18,15 @@ import type { Batch } from '../../lake/model/batch.ts';
 import { gatewayId, siteId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { tenant } from '../contract/lake-fixtures.ts';
-import { jsonSegmentWriter } from './json-segments.ts';
+import { jsonSegmentWriter, openJsonContents } from './json-segments.ts';
 import { dropRequests, type Life, type World } from './world.ts';
 
 // A gateway process: Firn's own log, sealer and shipper, with the simulation's clock, disk, threads and network.
 
 export interface SimulatedGateway {
   readonly life: Life;
+  /** Whether what a damaged log left behind is dealt with. */
+  recovered(): boolean;
   append(batch: Batch): Promise<void>;
   /** What is in the tail is sealed from now on. */
   sealNow(): Promise<void>;
@@ -57,7 +59,23 @@ export interface GatewayOptions {
   readonly parts: GatewayParts;
   /** More than one is a mistake that must do no harm. */
   readonly shippers: number;
+  /** How often things happen; a day of seals every second would take long. */
+  readonly pace?: Pace;
 }
+
+interface Pace {
+  readonly sealIntervalMs: number;
+  readonly sealCheckMs: number;
+  readonly receiptIntervalMs: number;
+  readonly unreachedRetryMaxMs: number;
+}
+
+const quick: Pace = {
+  sealIntervalMs: 400,
+  sealCheckMs: 200,
+  receiptIntervalMs: 3000,
+  unreachedRetryMaxMs: 3000,
+};
 
 const freeLink = {
   windows: [],
@@ -67,35 +85,32 @@ const freeLink = {
   meteredIntervalMs: 1,
 };
 
-export async function startGateway(options: GatewayOptions): Promise<SimulatedGateway> {
-  const { world, life, dataDir, store, offsetMs, parts } = options;
+/** Undefined: it died at its step while it was starting. */
+export async function startGateway(options: GatewayOptions): Promise<SimulatedGateway | undefined> {
+  const { world, life, dataDir, store, offsetMs, parts, pace = quick } = options;
   mkdirSync(dataDir, { recursive: true });
   const clock = world.clockOf(life, offsetMs);
-  const logger = createLogger('silent');
-  const reach = crashPoint(life, options.crash);
   const ids = { tenant, site: siteId('plant'), gateway: gatewayId(life.name.replace(/#.*$/, '')) };
+  const reach = crashPoint(life, options.crash);
+  const outside = { ...ids, dataDir, clock, logger: createLogger('silent'), reach, random: world.random };
   let port: MortalPort | undefined;
-  const opened = await openWal({
-    path: join(dataDir, 'wal.db'),
-    clock,
-    monotonicUs: () => clock.monotonicMs() * 1000,
-    commitIntervalMs: 0,
-    databaseBytesMax: options.databaseBytesMax,
-    alarmSelectors: ['{alarm="yes"}'],
-    startPort: (workerOptions) => {
-      port = mortalPort(life, workerOptions, reach);
-      return port;
-    },
+  const begun = await openLog(options, outside, (workerOptions) => {
+    port = mortalPort(life, workerOptions, reach);
+    return port;
+  }).catch(async (error) => {
+    if (!life.dead) throw error;
+    await kill(life, world, dataDir, port, []);
   });
-  const wal = parts.wal?.(opened, { world, life }) ?? opened;
-  const shared = { ...ids, wal, dataDir, clock, logger, reach, random: world.random };
-  const recovery = await startRecovery(shared);
+  if (begun === undefined) return undefined;
+  const { wal, recovery, condemn } = begun;
+  const shared = { ...outside, wal };
   const sealer = await startSealer({
     ...shared,
     writer: 'parquetjs',
-    sealIntervalMs: 400,
-    sealCheckMs: 200,
+    sealIntervalMs: pace.sealIntervalMs,
+    sealCheckMs: pace.sealCheckMs,
     sealRowsMax: 12,
+    onDamage: condemn,
     openThread: ({ walPath, identity }) => sealThread(options, walPath, identity, reach),
   });
   const shippers = Array.from({ length: options.shippers }, () =>
@@ -105,15 +120,49 @@ export async function startGateway(options: GatewayOptions): Promise<SimulatedGa
       claims: createSegmentClaims(),
       seals: sealer,
       link: createLink(freeLink, clock, undefined),
-      receiptIntervalMs: 3000,
+      receiptIntervalMs: pace.receiptIntervalMs,
+      unreachedRetryMaxMs: pace.unreachedRetryMaxMs,
     }),
   );
   return {
     life,
+    recovered: () => recovery.status.jobsLeft === 0,
     append: (batch) => wal.append(batch),
     sealNow: () => sealer.sealNow(),
     kill: () => kill(life, world, dataDir, port, [recovery, sealer, ...shippers]),
   };
+}
+
+type Outside = Omit<Parameters<typeof startRecovery>[0], 'wal'>;
+
+/** What a gateway does before anything else. */
+async function openLog(
+  { world, life, databaseBytesMax, parts }: GatewayOptions,
+  outside: Outside,
+  startPort: (options: WorkerOptions) => WalPort,
+) {
+  const { dataDir, clock } = outside;
+  // A gateway whose log is damaged ends, and starts again: see keepOpen in gateway/main.ts.
+  let condemned: Promise<void> | undefined;
+  const condemn = (): void => {
+    condemned ??= opened.condemn().then(() => {
+      life.dead = true;
+    });
+    condemned.catch(() => undefined);
+  };
+  const opened: Wal = await openWal({
+    path: join(dataDir, 'wal.db'),
+    clock,
+    monotonicUs: () => clock.monotonicMs() * 1000,
+    commitIntervalMs: 0,
+    databaseBytesMax,
+    alarmSelectors: ['{alarm="yes"}'],
+    onDamage: condemn,
+    startPort,
+  });
+  const wal = parts.wal?.(opened, { world, life }) ?? opened;
+  const recovery = await startRecovery({ ...outside, wal, openContents: openJsonContents });
+  return { wal, recovery, condemn };
 }
 
 function crashPoint(life: Life, crash: GatewayOptions['crash']): (point: FaultPoint) => void {
@@ -158,8 +207,11 @@ function mortalPort(life: Life, options: WorkerOptions, reach: (point: FaultPoin
       if (!life.dead) inner.postMessage(request);
     },
     on: (event: string, listener: (argument: never) => void) => {
-      if (event === 'error') onError.push(listener as (error: Error) => void);
-      else if (event === 'message')
+      if (event === 'error') {
+        onError.push(listener as (error: Error) => void);
+        if (life.dead) queueMicrotask(() => (listener as (error: Error) => void)(new Error('killed')));
+      }
+      if (event === 'message')
         inner.on('message', (reply) => {
           if (!life.dead) (listener as (argument: unknown) => void)(reply);
         });

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import type { ContentReader, SegmentContent } from '../../gateway/wal/recovery/read-segment.ts';
 import { FirnError } from '../../lake/base/errors.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import type { SegmentFile, SegmentRows, SegmentWriter } from '../../lake/parquet/segment-writer.ts';
@@ -54,16 +55,32 @@ export function jsonSegmentWriter(life: Life): SegmentWriter {
   };
 }
 
+/** What recovery asks of the files that it finds. */
+export async function openJsonContents(): Promise<ContentReader> {
+  return {
+    read: async (path) => {
+      const rows = parseSegment(readFileSync(path));
+      return { rows: rows.length, ...extentOf(rows) };
+    },
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+}
+
+function extentOf(rows: readonly SimulatedRow[]): Omit<SegmentContent, 'rows'> {
+  const times = rows.map(({ timestampUs }) => timestampUs);
+  const [minTimestampUs, maxTimestampUs] = [Math.min(...times), Math.max(...times)];
+  const bounds = { timestamp: { nulls: 0, min: `${minTimestampUs}`, max: `${maxTimestampUs}` } };
+  return { minTimestampUs, maxTimestampUs, bounds };
+}
+
 function writeSegment(path: string, day: string, rows: readonly SimulatedRow[]): SegmentFile {
   const body = Buffer.concat([Buffer.from(JSON.stringify(rows)), footer]);
   writeFileSync(`${path}.tmp`, body);
   renameSync(`${path}.tmp`, path);
-  const times = rows.map(({ timestampUs }) => timestampUs);
-  const [minTimestampUs, maxTimestampUs] = [Math.min(...times), Math.max(...times)];
   return {
-    ...{ day, path, rows: rows.length, bytes: body.byteLength, minTimestampUs, maxTimestampUs },
+    ...{ day, path, rows: rows.length, bytes: body.byteLength },
+    ...extentOf(rows),
     sha256: createHash('sha256').update(body).digest('hex'),
-    bounds: { timestamp: { nulls: 0, min: `${minTimestampUs}`, max: `${maxTimestampUs}` } },
   };
 }
 

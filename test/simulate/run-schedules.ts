@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { damageNames } from './damage.ts';
 import { simulate } from './schedule.ts';
 
 /** Schedules of a whole run; FIRN_SIMULATE_SCHEDULES and FIRN_SIMULATE_SEED choose others. */
@@ -13,6 +14,7 @@ const failuresMax = 5;
 const tried = [
   ...['outage', 'lost', 'lost-reply', 'twice', 'late', 'refused', 'clock jumped', 'object replayed'],
   ...['gateway killed', 'gateway died at a step', 'cloud killed', 'append refused'],
+  ...damageNames,
 ];
 const triedAfter = 500;
 

@@ -6,6 +6,7 @@ import { commitShipments } from '../../cloud/ingest/commit-shipments.ts';
 import { faultPoints } from '../../lake/base/fault-points.ts';
 import { memoryStore } from '../contract/memory-store.ts';
 import { type SimulatedCloud, startCloud } from './cloud.ts';
+import { damageLog } from './damage.ts';
 import { faultyStore, type Weather } from './faulty-store.ts';
 import { type GatewayParts, type SimulatedGateway, startGateway } from './gateway.ts';
 import { storedRows } from './lake.ts';
@@ -38,6 +39,7 @@ interface Run {
   readonly counts: Map<string, number>;
   readonly setting: Setting;
   lives: number;
+  damages: number;
   offsetMs: number;
   gateway: SimulatedGateway | undefined;
   readonly clouds: (SimulatedCloud | undefined)[];
@@ -50,6 +52,8 @@ interface Setting {
   readonly crashShare: number;
   readonly shippers: number;
   readonly databaseBytesMax: number;
+  /** How many of the gateway's deaths leave a damaged log. */
+  readonly damageShare: number;
 }
 
 const gatewaySteps = faultPoints.filter((point) => /^(wal|seal|ship|receipt)\./.test(point));
@@ -61,11 +65,12 @@ export async function simulate(seed: number, variant: Variant = {}): Promise<Out
   const world = createWorld(seed);
   const { chance, pick } = world;
   const setting: Setting = {
-    chaosSteps: 40 + Math.floor(world.random() * 160),
+    chaosSteps: 30 + Math.floor(world.random() * 110),
     faultShare: pick([0, 0.1, 0.3, 0.5]) ?? 0,
     crashShare: pick([0, 0.5, 0.9]) ?? 0,
     shippers: chance(0.1) ? 2 : 1,
     databaseBytesMax: chance(0.1) ? 200_000 : 0,
+    damageShare: chance(0.25) ? 0.7 : 0,
   };
   const run: Run = {
     ...{
@@ -76,13 +81,15 @@ export async function simulate(seed: number, variant: Variant = {}): Promise<Out
       memory: memoryStore(),
       weather: { outage: false, faultShare: setting.faultShare },
     },
-    ...{ sent: [], counts: new Map(), lives: 0, offsetMs: 0, gateway: undefined },
+    ...{ sent: [], counts: new Map(), lives: 0, damages: 0, offsetMs: 0, gateway: undefined },
     clouds: chance(0.2) ? [undefined, undefined] : [undefined],
   };
   try {
     for (let step = 0; step < setting.chaosSteps; step++) await chaos(run);
     const rested = await heal(run);
-    const wrong = rested ? wrongIn(run.sent, await storedRows(run.memory)) : ['it never comes to rest'];
+    const wrong = rested
+      ? wrongIn(run.sent, await storedRows(run.memory), run.damages > 0)
+      : ['it never comes to rest'];
     return {
       wrong: wrong.map((what) => `seed ${seed}: ${what}`),
       acknowledged: run.sent.filter(({ acknowledged }) => acknowledged).length,
@@ -124,16 +131,24 @@ function changeWeather({ weather, world }: Run): void {
 async function killGateway(run: Run): Promise<void> {
   if (!run.gateway) return;
   count(run, 'gateway killed');
-  await run.gateway.kill();
-  run.gateway = undefined;
+  await bury(run, run.gateway);
 }
 
 /** A process that died at a named step. */
 async function buryTheDead(run: Run): Promise<void> {
   if (!run.gateway?.life.dead) return;
   count(run, 'gateway died at a step');
-  await run.gateway.kill();
+  await bury(run, run.gateway);
+}
+
+async function bury(run: Run, gateway: SimulatedGateway): Promise<void> {
+  await gateway.kill();
   run.gateway = undefined;
+  if (!run.world.chance(run.setting.damageShare)) return;
+  const what = damageLog(join(run.folder, 'gw-1'), run.world);
+  if (what === undefined) return;
+  count(run, what);
+  run.damages++;
 }
 
 async function start(run: Run, calm = false): Promise<void> {
@@ -157,6 +172,7 @@ async function start(run: Run, calm = false): Promise<void> {
     databaseBytesMax: calm ? 0 : setting.databaseBytesMax,
     shippers: setting.shippers,
   });
+  if (run.gateway === undefined) count(run, 'gateway died in its start');
 }
 
 function killCloud(run: Run): void {
@@ -167,7 +183,9 @@ function killCloud(run: Run): void {
   run.clouds[index] = undefined;
 }
 
+/** Not where the log is damaged, too: the times of what was received would then bear nothing out. */
 function jump(run: Run): void {
+  if (run.setting.damageShare > 0) return;
   count(run, 'clock jumped');
   run.offsetMs = run.world.pick([0, tenYearsMs, -tenYearsMs]) ?? 0;
 }
@@ -200,7 +218,8 @@ function send(run: Run): void {
   const dayAgo = world.chance(0.1) ? 86_400_000_000 : 0;
   const rows = Array.from({ length: 1 + Math.floor(world.random() * 4) }, (_, index): SentRow => {
     const timestampUs = world.nowMs() * 1000 - dayAgo + index;
-    return { id: sent.length + 1 + index, signal, timestampUs, acknowledged: false };
+    const receivedUs = world.nowMs() * 1000;
+    return { id: sent.length + 1 + index, signal, timestampUs, receivedUs, acknowledged: false };
   });
   sent.push(...rows);
   const { life } = gateway;
@@ -218,32 +237,41 @@ async function heal(run: Run): Promise<boolean> {
   weather.outage = false;
   weather.faultShare = 0;
   run.offsetMs = 0;
-  if (run.gateway) await run.gateway.kill();
-  run.gateway = undefined;
-  await world.settle();
-  await start(run, true);
-  send(run); // as every gateway measures itself now and then
-  for (let step = 0; step < restStepsMax; step++) {
+  for (let life = 0; life < healingLivesMax; life++) {
+    await run.gateway?.kill();
+    run.gateway = undefined;
     await world.settle();
-    if (isDead(run)) throw new Error(`seed ${world.seed}: it died although all is calm`);
-    const one = world.pick(world.pending);
-    if (one) await world.release(one);
-    else if (isDone(run)) return true;
-    else passTime(run);
+    await start(run, true);
+    send(run); // as every gateway measures itself now and then
+    const end = await rest(run);
+    if (end !== 'died') return end === 'rested';
+    // Damage that lay somewhere in the log turns up when that is read.
+    if (run.damages === 0) throw new Error(`seed ${world.seed}: it died although all is calm`);
   }
   return false;
 }
 
-const isDead = ({ gateway }: Run): boolean => gateway?.life.dead === true;
+const healingLivesMax = 4;
 
-/** Everything received is sealed, shipped, and known to be committed. */
-function isDone({ folder }: Run): boolean {
-  const db = new Database(join(folder, 'gw-1', 'wal.db'), { readonly: true });
+/** Waits until everything is sealed, shipped and known to be committed. */
+async function rest(run: Run): Promise<'rested' | 'died' | 'restless'> {
+  const { world, gateway } = run;
+  const log = new Database(join(run.folder, 'gw-1', 'wal.db'), { readonly: true });
   try {
-    const sql = `SELECT (SELECT count(*) FROM batch) +
-      (SELECT count(*) FROM segment WHERE committed = 0 AND refused IS NULL)`;
-    return db.prepare<[], number>(sql).pluck().get() === 0;
+    const left = log.prepare<[], number>(leftSql).pluck();
+    for (let step = 0; step < restStepsMax; step++) {
+      await world.settle();
+      if (gateway?.life.dead) return 'died';
+      const one = world.pick(world.pending);
+      if (one) await world.release(one);
+      else if (gateway?.recovered() && left.get() === 0) return 'rested';
+      else passTime(run);
+    }
+    return 'restless';
   } finally {
-    db.close();
+    log.close();
   }
 }
+
+const leftSql = `SELECT (SELECT count(*) FROM batch) +
+  (SELECT count(*) FROM segment WHERE committed = 0 AND refused IS NULL)`;

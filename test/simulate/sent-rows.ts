@@ -6,6 +6,7 @@ export interface SentRow {
   readonly id: number;
   readonly signal: 'metrics' | 'logs';
   readonly timestampUs: number;
+  readonly receivedUs: number;
   acknowledged: boolean;
 }
 
@@ -39,19 +40,22 @@ export function batchOf(signal: 'metrics' | 'logs', rows: readonly SentRow[], is
   };
 }
 
-/** Which rows are lost, or there twice, or said to be missing although nothing was damaged. */
-export function wrongIn(sent: readonly SentRow[], { times, gaps }: Stored): string[] {
+/**
+ * Which rows are lost without a word, or there twice, or said to be missing although nothing was damaged. A gap of a
+ * damaged log has times of receipt.
+ */
+export function wrongIn(sent: readonly SentRow[], { times, gaps }: Stored, damaged: boolean): string[] {
   const wrong: string[] = [];
-  for (const { id, signal, timestampUs, acknowledged } of sent) {
+  for (const { id, signal, receivedUs, acknowledged } of sent) {
     const found = times.get(id) ?? 0;
     if (found > 1) wrong.push(`row ${id} is there ${found} times`);
     if (found > 0 || !acknowledged) continue;
     const covered = gaps.some(
-      (gap) => gap.signal === signal && gap.fromUs <= timestampUs && gap.toUs >= timestampUs,
+      (gap) => gap.signal === signal && gap.fromUs <= receivedUs && gap.toUs >= receivedUs,
     );
     if (!covered) wrong.push(`row ${id} of ${signal} was acknowledged and is lost`);
   }
-  for (const gap of gaps) wrong.push(`a gap of ${gap.signal} because of ${gap.reason}`);
+  if (!damaged) for (const gap of gaps) wrong.push(`a gap of ${gap.signal} because of ${gap.reason}`);
   for (const id of times.keys()) if (id > sent.length) wrong.push(`row ${id} was never sent`);
   return wrong;
 }

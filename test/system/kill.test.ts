@@ -79,21 +79,21 @@ test(`after ${kills} kills every acknowledged message is in the lake once`, {
   await expectOnce(site, sequence);
 });
 
-test(`after kills at ${steps.length} named steps every acknowledged message is in the lake once`, {
-  timeout: 600_000,
-}, async () => {
-  await using site = await openSite('steps');
-  const sequence = newSequence('sequence');
-  const reached = new Set<string>();
-  for (const count of countsOfStep) {
-    for (const step of steps) {
-      const died = await dieAt(site, `${step}:${count}`, sequence);
-      if (died) reached.add(step);
-    }
-  }
-  expect([...reached].sort()).toEqual([...steps].sort());
-  await expectOnce(site, sequence);
-});
+// Sites beside each other: most of the time of a round is waiting.
+test.concurrent.each(countsOfStep)(
+  `after kills at ${steps.length} named steps, each time it is reached for time %i, every acknowledged message is in the lake once`,
+  { timeout: 600_000 },
+  async (count) => {
+    await using site = await openSite(`steps-${count}`);
+    const sequence = newSequence(`sequence_${count}`);
+    const reached: string[] = [];
+    for (const step of steps) if (await dieAt(site, `${step}:${count}`, sequence)) reached.push(step);
+    // Later ones are not all reached while a gateway is watched.
+    if (count === 1) expect(reached).toEqual(steps);
+    console.log(`killed at ${reached.length} of ${steps.length} steps`);
+    await expectOnce(site, sequence);
+  },
+);
 
 const dieMsMax = 15_000;
 

@@ -94,8 +94,9 @@ export function openBrokerPersistence(options: PersistenceOptions) {
       if (options.path === undefined) return undefined;
       const subscribers = subscriptions.match(packet.topic);
       if (!packet.retain && subscribers.length === 0) return undefined;
-      if (packet.retain) retained.keepEarly(packet);
-      if (subscribers.length > 0) outgoing.keepEarly(subscribers, packet);
+      const kept = withExpiry(packet);
+      if (packet.retain) retained.keepEarly(kept);
+      if (subscribers.length > 0) outgoing.keepEarly(subscribers, kept);
       return store?.durable();
     },
     sessionConnected: sessions.connected,
@@ -113,6 +114,12 @@ export function openBrokerPersistence(options: PersistenceOptions) {
       await store?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** As aedes does, later. */
+function withExpiry(packet: KeptPacket): KeptPacket {
+  const seconds = packet.properties?.messageExpiryInterval ?? 0;
+  return seconds > 0 ? { ...packet, messageExpiry: Date.now() + seconds * 1000 } : packet;
 }
 
 function openStore(

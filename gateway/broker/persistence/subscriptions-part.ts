@@ -29,6 +29,7 @@ export interface SubscriptionLimits {
   readonly sessionsMax: number;
 }
 
+const none: readonly SessionSubscription[] = [];
 const trieOptions = { wildcard_one: '+', wildcard_some: '#', separator: '/', match_empty_levels: true };
 
 /** aedes' methods for the subscriptions of persistent sessions. */
@@ -59,6 +60,10 @@ export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, 
     for (const topic of [...(sessions.get(clientId)?.keys() ?? [])]) remove(clientId, topic);
   };
 
+  /** Those whose queue gets messages of the topic. */
+  const match = (topic: string): readonly SessionSubscription[] =>
+    trie.subscriptionsCount === 0 ? none : trie.match(topic);
+
   const methods = {
     addSubscriptions: async ({ id }: ClientId, subscriptions: readonly Subscription[]): Promise<void> => {
       if (!sessions.has(id) && sessions.size >= limits.sessionsMax) return onDrop();
@@ -81,7 +86,7 @@ export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, 
     },
     subscriptionsByClient: async ({ id }: ClientId): Promise<Subscription[]> =>
       [...(sessions.get(id) ?? [])].map(([topic, options]) => ({ topic, ...options })),
-    subscriptionsByTopic: async (topic: string): Promise<SessionSubscription[]> => trie.match(topic),
+    subscriptionsByTopic: async (topic: string): Promise<readonly SessionSubscription[]> => match(topic),
     cleanSubscriptions: async ({ id }: ClientId): Promise<void> => removeAll(id),
     countOffline: async () => ({ subsCount: trie.subscriptionsCount, clientsCount: sessions.size }),
     getClientList: (topic: string): Readable =>
@@ -96,8 +101,5 @@ export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, 
           yield { key: keyOf(clientId, topic), payload: null, meta: JSON.stringify(options) };
     },
   };
-  /** Those whose queue gets messages of the topic. */
-  const match = (topic: string): readonly SessionSubscription[] =>
-    trie.subscriptionsCount === 0 ? [] : trie.match(topic);
   return { methods, match, removeAll, part, counts: () => ({ sessions: sessions.size }) };
 }

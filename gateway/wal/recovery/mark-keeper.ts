@@ -10,15 +10,20 @@ export interface MarkKeeper {
   close(lastSeq: number): void;
 }
 
-export function createMarkKeeper(
-  mark: WalMarkFile,
-  meta: { get(key: string): string | undefined },
-  nowUs: number,
-): MarkKeeper {
+/** What the database says of itself. */
+export interface MarkSource {
+  /** A value of the table meta. */
+  meta(key: string): string | undefined;
+  /** The earliest time that something unsealed was received at, or tells of; Infinity: there is nothing. */
+  toldSinceUs(): number;
+}
+
+export function createMarkKeeper(mark: WalMarkFile, source: MarkSource, nowUs: number): MarkKeeper {
   let newestUs = nowUs;
+  let unsealedSinceUs = nowUs;
   let known = { epoch: 0, sealedSeq: 0, lastSeq: 0, lastNumber: 0 };
   let condemned = false;
-  const number = (key: string): number => Number(meta.get(key) ?? 0);
+  const number = (key: string): number => Number(source.meta(key) ?? 0);
   const progressOf = (lastSeq: number) => ({
     epoch: number('epoch'),
     sealedSeq: number('sealed_seq'),
@@ -27,16 +32,20 @@ export function createMarkKeeper(
   });
   const write = (progress: typeof known, open: boolean): void => {
     known = progress;
-    mark.write({ ...progress, open, condemned, writtenUs: newestUs });
+    mark.write({ ...progress, open, condemned, unsealedSinceUs });
     mark.writeNote(progress);
   };
+  const writeNow = (lastSeq: number, open: boolean): void => {
+    unsealedSinceUs = Math.min(newestUs, source.toldSinceUs());
+    write(progressOf(lastSeq), open);
+  };
   return {
-    open: (lastSeq) => write(progressOf(lastSeq), true),
+    open: (lastSeq) => writeNow(lastSeq, true),
     committed: (lastSeq, receivedUs) => {
       newestUs = Math.max(newestUs, receivedUs);
       const progress = progressOf(lastSeq);
       if (progress.epoch === known.epoch && progress.sealedSeq === known.sealedSeq) mark.writeNote(progress);
-      else write(progress, true);
+      else writeNow(lastSeq, true);
     },
     // What the database says now is not to be believed.
     condemn: () => {
@@ -44,7 +53,7 @@ export function createMarkKeeper(
       write(known, true);
     },
     close: (lastSeq) => {
-      if (!condemned) write(progressOf(lastSeq), false);
+      if (!condemned) writeNow(lastSeq, false);
       mark[Symbol.dispose]();
     },
   };

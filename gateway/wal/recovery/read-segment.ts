@@ -26,15 +26,26 @@ export interface SegmentInspectorOptions {
 
 const memoryBytesMax = 64 * 1024 * 1024;
 
+/** What a segment file says of its rows. */
+export interface SegmentContent {
+  readonly rows: number;
+  readonly minTimestampUs: number;
+  readonly maxTimestampUs: number;
+  readonly bounds: ManifestSegment['bounds'];
+}
+
+/** Looks into segment files. */
+export interface ContentReader extends AsyncDisposable {
+  /** Undefined when it is not a readable file of its signal. */
+  read(path: string, signal: Signal): Promise<SegmentContent | undefined>;
+}
+
 /** Throws FirnError `unsupported` where DuckDB has no binary. */
-export async function openSegmentInspector(options: SegmentInspectorOptions): Promise<SegmentInspector> {
+export async function openParquetContents(): Promise<ContentReader> {
   const instance = await openDuckdb({ threads: '1', memory_limit: `${memoryBytesMax / 1024}KiB` });
   const connection = await instance.connect();
   return {
-    read: async (file) => {
-      const content = await contentOf(connection, join(options.dataDir, file.path), file.signal);
-      return content === undefined || content.rows === 0 ? undefined : recordOf(options, file, content);
-    },
+    read: (path, signal) => contentOf(connection, path, signal),
     [Symbol.asyncDispose]: async () => {
       connection.closeSync();
       instance.closeSync();
@@ -42,11 +53,17 @@ export async function openSegmentInspector(options: SegmentInspectorOptions): Pr
   };
 }
 
-interface Content {
-  readonly rows: number;
-  readonly minTimestampUs: number;
-  readonly maxTimestampUs: number;
-  readonly bounds: ManifestSegment['bounds'];
+export function openSegmentInspector(
+  options: SegmentInspectorOptions,
+  contents: ContentReader,
+): SegmentInspector {
+  return {
+    read: async (file) => {
+      const content = await contents.read(join(options.dataDir, file.path), file.signal);
+      return content === undefined || content.rows === 0 ? undefined : recordOf(options, file, content);
+    },
+    [Symbol.asyncDispose]: () => contents[Symbol.asyncDispose](),
+  };
 }
 
 /** Reads every value of the file: one that breaks off in the middle is no segment. */
@@ -54,7 +71,7 @@ async function contentOf(
   connection: DuckDBConnection,
   path: string,
   signal: Signal,
-): Promise<Content | undefined> {
+): Promise<SegmentContent | undefined> {
   const { boundColumns, columns } = tableSchemas[signal];
   const isTime = (name: string): boolean =>
     columns.some((column) => column.name === name && column.type === 'timestamptz');
@@ -86,7 +103,7 @@ async function contentOf(
 async function recordOf(
   { dataDir, tenant, gateway }: SegmentInspectorOptions,
   { path, signal, place }: FoundFile,
-  { rows, minTimestampUs, maxTimestampUs, bounds }: Content,
+  { rows, minTimestampUs, maxTimestampUs, bounds }: SegmentContent,
 ): Promise<SegmentRecord> {
   const absolute = join(dataDir, path);
   const { bytes, sha256 } = await hashFile(absolute);

@@ -12,7 +12,7 @@ import { filesOf, finishJob, type RecoveryJob, recoveryJobs } from './damaged-fo
 import { shippedOfFormat1 } from './format-1.ts';
 import { lostBatches, unknownLoss } from './lost-batches.ts';
 import { type FoundFile, planReconcile, type ReconcilePlan } from './plan-reconcile.ts';
-import { openSegmentInspector, type SegmentInspector } from './read-segment.ts';
+import { openParquetContents, openSegmentInspector, type SegmentInspector } from './read-segment.ts';
 import { jobDone, type RestoredPart } from './restored-part.ts';
 import { type Salvaged, type SalvageStep, type Survey, salvageBatches, surveyDamaged } from './salvage.ts';
 import {
@@ -41,9 +41,15 @@ export interface RecoveryOptions {
   /** Files of damaged logs that are kept for a person to look at: so many logs, and so many bytes. */
   readonly damagedKept?: number;
   readonly damagedBytesMax?: number;
+  /** Opens what looks into segment files, when the first is to be read. */
+  readonly openContents?: typeof openParquetContents;
 }
 
-const recoveryDefaults = { damagedKept: 3, damagedBytesMax: 512 * 1024 * 1024 } as const;
+const recoveryDefaults = {
+  damagedKept: 3,
+  damagedBytesMax: 512 * 1024 * 1024,
+  openContents: openParquetContents,
+} as const;
 
 export interface Recovery extends AsyncDisposable {
   /** Resolves when nothing is left to do, or when it is disposed. Never rejects: what failed is logged and tried again at the next start. */
@@ -80,7 +86,7 @@ const adoptedAtOnce = 20;
  * settles what the sealer must not meet. The rest goes on in the background.
  */
 export async function startRecovery(options: RecoveryOptions): Promise<Recovery> {
-  const { dataDir, wal } = options;
+  const { dataDir, wal, openContents } = { ...recoveryDefaults, ...options };
   const stop = new AbortController();
   const reader = openWalReader(wal.path);
   let inspector: Promise<SegmentInspector> | undefined;
@@ -92,7 +98,7 @@ export async function startRecovery(options: RecoveryOptions): Promise<Recovery>
     ...{ ...recoveryDefaults, ...options, reader, jobs, stop: stop.signal },
     status: { jobsLeft: jobs.length, restoredBatches: 0, restoredRows: 0, adoptedFiles: 0, gapRows: 0 },
     inspector: () => {
-      inspector ??= openSegmentInspector(options);
+      inspector ??= openContents().then((contents) => openSegmentInspector(options, contents));
       return inspector;
     },
   };

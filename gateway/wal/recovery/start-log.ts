@@ -317,7 +317,7 @@ function createRecorder(
     return Math.max(newEpoch, known + 1, 1);
   };
   const recordOf = (state: 'moving' | 'pending') => {
-    const fromUs = found?.writtenUs ?? files.segmentUs ?? files.writtenUs ?? nowUs;
+    const fromUs = found?.unsealedSinceUs ?? files.segmentUs ?? files.writtenUs ?? nowUs;
     const writtenUs = (files.writtenUs ?? nowUs) + fileTimeSlackUs;
     // Without a real-time clock it may be earlier now than it was then.
     const endUs = nowUs > fromUs ? Math.min(nowUs, writtenUs) : writtenUs;

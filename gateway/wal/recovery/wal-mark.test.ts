@@ -12,7 +12,7 @@ afterEach(() => rmSync(join(path, '..'), { recursive: true, force: true }));
 
 const mark = (sealedSeq: number): WalMark => ({
   ...{ epoch: 1_700_000_000, sealedSeq, lastSeq: sealedSeq + 5, lastNumber: 3, open: true, condemned: false },
-  writtenUs: 1_800_000_000_000_000,
+  unsealedSinceUs: 1_800_000_000_000_000,
 });
 
 function found(): WalMark | undefined {

@@ -24,8 +24,8 @@ export interface WalMark extends WalProgress {
   readonly open: boolean;
   /** The database was found damaged while it ran: the next start must not use it. */
   readonly condemned: boolean;
-  /** Wall clock of the write. */
-  readonly writtenUs: number;
+  /** The earliest time that something unsealed was received at, or (gaps) tells of; when there was nothing, that of the write. */
+  readonly unsealedSinceUs: number;
 }
 
 /** What was committed last, as far as the system's cache knows. */
@@ -74,7 +74,7 @@ export function openWalMark(path: string, bootId: string): WalMarkFile {
     write: (mark) => {
       count++;
       const flags = (mark.open ? flagOpen : 0) | (mark.condemned ? flagCondemned : 0);
-      print(slot, flags, count, mark, mark.writtenUs);
+      print(slot, flags, count, mark, mark.unsealedSinceUs);
       writeAll(file, slot, (count % 2) * blockBytes);
       fdatasyncSync(file);
     },
@@ -138,7 +138,7 @@ function parseSlot(bytes: Uint8Array): Slot | undefined {
   if (slot === undefined || (slot.flags & flagNote) !== 0) return undefined;
   const open = (slot.flags & flagOpen) !== 0;
   const condemned = (slot.flags & flagCondemned) !== 0;
-  return { count: slot.count, mark: { ...slot.progress, open, condemned, writtenUs: slot.last } };
+  return { count: slot.count, mark: { ...slot.progress, open, condemned, unsealedSinceUs: slot.last } };
 }
 
 function parseNote(bytes: Uint8Array, bootId: string): WalNote | undefined {

@@ -11,7 +11,7 @@ export interface ExpositionSink {
   describe(family: string, field: 'type' | 'help' | 'unit', text: string): void;
 }
 
-interface ExposedSample {
+export interface ExposedSample {
   readonly value: number;
   /** Absent: now. */
   readonly timestampMs: number | undefined;

@@ -1,61 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createLogsBuilder } from '../logs-builder.ts';
-import { createMetricsBuilder } from '../metrics-builder.ts';
-import { createSeriesCache } from '../series-cache.ts';
-import type { OwnTime } from './device-time.ts';
-import { createMqttMapper, type MqttLimits, type MqttOutcome } from './mapper.ts';
+import { createMap, type Labelled, type Mapped, receivedUs } from './mapper.fixture.ts';
+import type { MqttLimits } from './mapper.ts';
 import type { TopicTemplate } from './templates.ts';
 
-const receivedUs = 1_700_000_000_000_000;
-type Labelled = Record<string, string>;
-
-interface Mapped {
-  readonly outcome: MqttOutcome;
-  readonly metrics: readonly { labels: Labelled; value: number; timestampUs: number }[];
-  readonly logs: readonly { labels: Labelled; line: string; timestampNs: bigint }[];
-  /** Of rows that have one, metrics first. */
-  readonly doubts: readonly (readonly [quality: string, deviceUs: number | null])[];
-}
-
-function createMap(
-  templates: readonly TopicTemplate[] = [],
-  limits: Partial<MqttLimits> = {},
-  own: OwnTime = { trusted: true, floorUs: 0 },
-) {
-  const cache = createSeriesCache({ identity: [] });
-  const mapper = createMqttMapper({ cache, templates, limits, ownTime: () => own });
-  return (topic: string, payload: string | Uint8Array): Mapped => {
-    const metrics = createMetricsBuilder();
-    const logs = createLogsBuilder();
-    const outcome = mapper({ topic, payload: Buffer.from(payload), receivedUs }, metrics, logs);
-    const rows = metrics.finish();
-    const lines = logs.finish();
-    const labels = new Map(
-      [...rows.series, ...lines.series].map(({ id, labels: text }) => [id, JSON.parse(text) as Labelled]),
-    );
-    const labelsOf = (id: bigint): Labelled => labels.get(id) ?? {};
-    return {
-      outcome,
-      metrics: [...rows.seriesId].map((id, row) => ({
-        labels: labelsOf(id),
-        value: rows.value[row] ?? 0,
-        timestampUs: Number(rows.timestampUs[row]),
-      })),
-      logs: [...lines.streamId].map((id, row) => ({
-        labels: labelsOf(id),
-        line: lines.line[row] ?? '',
-        timestampNs: lines.timestampNs[row] ?? 0n,
-      })),
-      doubts: [rows, lines].flatMap(({ quality = [], deviceTimestampUs = [] }) =>
-        quality.flatMap((text, row) => {
-          const device = deviceTimestampUs[row] ?? null;
-          return text === null ? [] : [[text, device === null ? null : Number(device)] as const];
-        }),
-      ),
-    };
-  };
-}
 const map = createMap();
 const values = ({ metrics }: Mapped) => metrics.map(({ labels, value }) => [labels.__name__, value]);
 
@@ -216,6 +164,7 @@ test.each<[string, string | Uint8Array]>([
   const text = typeof payload === 'string' ? payload : Buffer.from(payload).toString('base64');
   expect(mapped).toEqual({
     outcome: 'dead-letter',
+    units: [],
     doubts: [],
     metrics: [],
     logs: [
@@ -251,6 +200,7 @@ test.each([
   const at = payload.includes('ts') ? 1_700_000_001_000_000n : BigInt(receivedUs);
   expect(mapped).toEqual({
     outcome: 'stored',
+    units: [],
     doubts: [],
     metrics: [],
     logs: [{ labels: { source: 'mqtt', topic: 'a/b' }, line, timestampNs: at * 1000n }],
@@ -262,7 +212,7 @@ test.each([
   ['a/b', ' '],
   ['$SYS/broker/load', '1'],
 ])('%s %j is ignored', (topic, payload) => {
-  expect(map(topic, payload)).toEqual({ outcome: 'ignored', doubts: [], metrics: [], logs: [] });
+  expect(map(topic, payload)).toEqual({ outcome: 'ignored', units: [], doubts: [], metrics: [], logs: [] });
 });
 
 const templates: TopicTemplate[] = [

@@ -16,6 +16,7 @@ export type DeadLetterReason =
   | 'not-utf8'
   | 'binary'
   | 'bad-json'
+  | 'bad-payload'
   | 'no-value'
   | 'bad-timestamp'
   | 'too-deep'
