@@ -108,6 +108,7 @@ const wal = z.strictObject({
 const seal = z.strictObject({
   intervalMs: count(2000, 'Age of the oldest row at which the WAL tail becomes segments'),
   rowsMax: count(125_000, 'Rows of one seal'),
+  bytesMax: count(16 * MEBIBYTE, 'Bytes of the log that one seal takes'),
   writer: z
     .enum(['duckdb', 'parquetjs'])
     .default('duckdb')
