@@ -38,8 +38,7 @@ export interface AnyValue {
   readonly json: string;
 }
 
-const jsonOf = ({ kind, text, json }: AnyValue): string =>
-  kind === 'string' ? JSON.stringify(text) : json;
+const jsonOf = ({ kind, text, json }: AnyValue): string => (kind === 'string' ? JSON.stringify(text) : json);
 
 const none: AnyValue = { kind: 'none', text: '', json: 'null' };
 
