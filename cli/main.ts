@@ -17,7 +17,7 @@ const commands: Readonly<Record<string, Command>> = {
   start: { summary: 'Run the cloud and one gateway here, on a folder', load: () => import('./start.ts') },
   gateway: { summary: 'Run a gateway alone', load: () => import('../gateway/main.ts') },
   cloud: { summary: 'Run the cloud alone', load: () => import('../cloud/main.ts') },
-  mqtt: { summary: 'Manage the users of the MQTT broker', load: () => import('./mqtt.ts') },
+  mqtt: { summary: 'Users of the MQTT broker, and trying mapping rules', load: () => import('./mqtt.ts') },
   scrape: { summary: 'Check what a gateway is to scrape', load: () => import('./scrape.ts') },
   ship: { summary: 'Carry data and receipts on a USB stick', load: () => import('./ship.ts') },
 };

@@ -12,6 +12,14 @@ const commands: Readonly<Record<string, Command>> = {
     summary: 'Add, list and remove users',
     load: () => import('../gateway/commands/mqtt-user.ts'),
   },
+  'dry-run': {
+    summary: 'Show what mapping rules would make of messages',
+    load: () => import('../gateway/commands/mqtt-dry-run.ts'),
+  },
+  capture: {
+    summary: 'Record messages of a broker for a dry run',
+    load: async () => ({ main: (await import('../gateway/commands/mqtt-dry-run.ts')).captureMain }),
+  },
 };
 
 function help(): string {

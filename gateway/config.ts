@@ -19,7 +19,11 @@ import { labelLimits } from '../lake/receive/label-limits.ts';
 import { mqttLimits } from '../lake/receive/mqtt/mapper.ts';
 import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
+
+import { sparkplugLimits } from '../lake/receive/sparkplug/host.ts';
+
 import { formatOf } from '../lake/receive/syslog/time.ts';
+
 import { bridgesSetting } from './bridge/settings.ts';
 import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
 import { parseWindow } from './ship/lanes.ts';
@@ -49,6 +53,20 @@ const mqtt = z.strictObject({
     )
     .default([])
     .describe('Topic templates, for example [{"topic":"{site}/{line}/{sensor}"}]'),
+  sparkplug: z
+    .strictObject({
+      enabled: z.boolean().default(true).describe('Read spBv1.0/# as a Sparkplug B host application does'),
+      hostId: z
+        .string()
+        .regex(/^[^/+#]*$/, 'a host id has no /, + or #')
+        .default('')
+        .describe('Id of this host: its STATE is published for edge nodes that wait for it; empty: no STATE'),
+      rebirthIntervalMs: count(
+        sparkplugLimits.rebirthIntervalMs,
+        'Shortest time between two requests to one edge node for its births',
+      ),
+    })
+    .prefault({}),
   rulesFile: z
     .string()
     .default('')
@@ -108,6 +126,7 @@ const wal = z.strictObject({
 const seal = z.strictObject({
   intervalMs: count(2000, 'Age of the oldest row at which the WAL tail becomes segments'),
   rowsMax: count(125_000, 'Rows of one seal'),
+  bytesMax: count(16 * MEBIBYTE, 'Bytes of the log that one seal takes'),
   writer: z
     .enum(['duckdb', 'parquetjs'])
     .default('duckdb')

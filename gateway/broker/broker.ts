@@ -19,6 +19,7 @@ import { createOutgoing } from './outgoing.ts';
 import { type BrokerPersistence, openBrokerPersistence } from './persistence/broker-persistence.ts';
 import type { KeptPacket } from './persistence/packet-record.ts';
 import { type AppendBatch, createPublishStore, type PublishStore } from './publish-store.ts';
+import { openSparkplug, type SparkplugSettings } from './sparkplug.ts';
 import { storeThenAcknowledge } from './store-then-acknowledge.ts';
 import { startSystemTopics } from './system-topics.ts';
 import { openTlsFiles, type TlsFiles } from './tls-files.ts';
@@ -59,6 +60,8 @@ interface BrokerCounters {
   readonly sessions: number;
   readonly retained: number;
   readonly waiting: number;
+  /** Sparkplug edge nodes that were asked for their births. */
+  readonly rebirths: number;
   /** broker.db can't be written: what it should keep is in memory only. */
   readonly persistenceFailing: boolean;
 }
@@ -74,6 +77,8 @@ export interface BrokerOptions extends Partial<BrokerLimits> {
   readonly templates: readonly TopicTemplate[];
   /** Mapping rules, asked before the templates. */
   readonly rules?: readonly TopicRule[];
+  /** Without it Sparkplug messages are mapped like others. */
+  readonly sparkplug?: SparkplugSettings;
   readonly clock: Clock;
   readonly logger: Logger;
   /** What the gateway knows of its own time; right when absent. */
@@ -113,6 +118,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const close = async (): Promise<void> => {
     systemTopics?.[Symbol.dispose]();
     certificates?.[Symbol.dispose]();
+    await core.sparkplug?.offline();
     const closed = listeners.map((listener) => listener[Symbol.asyncDispose]());
     await new Promise<void>((resolve) => {
       aedes.close(resolve);
@@ -122,6 +128,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     await store[Symbol.asyncDispose]();
     await persistence.destroy();
     core.access[Symbol.dispose]();
+    core.sparkplug?.[Symbol.dispose]();
   };
   try {
     await aedes.listen();
@@ -141,6 +148,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     await close();
     throw error;
   }
+  await core.sparkplug?.online(aedes);
   const counters = (): BrokerCounters => core.counters();
   systemTopics = startSystemTopics({
     ...{ clock: options.clock, intervalMs: options.systemTopicsMs ?? 0, version: options.version ?? '' },
@@ -167,7 +175,9 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
     damagedFolder: join(dataDir ?? '.', 'damaged'),
     ...{ limits, clock, logger, onDrop },
   });
-  const store = openStore(options, limits);
+  const sparkplug = options.sparkplug && openSparkplug(options.sparkplug, { dataDir, clock, logger });
+  const rules = [...(sparkplug ? [sparkplug.rule] : []), ...(options.rules ?? [])];
+  const store = openStore({ ...options, rules }, limits);
   const mayDeliver = (client: Client, packet: { topic: string; payload: { length: number } }): boolean =>
     admission.mayRead(client, packet.topic) && fitsInto(client, packet.topic.length + packet.payload.length);
   const onSent = (bytes: number): void => {
@@ -207,7 +217,7 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
   logErrors(aedes, logger);
   const stored = () => ({ ...persistence.counts(), clients: admission.clients.size });
   return {
-    ...{ aedes, access, persistence, store, outgoing, admission },
+    ...{ aedes, access, persistence, store, outgoing, admission, sparkplug },
     counters: (): BrokerCounters => {
       const { failing, sessions, retained, waiting, clients } = stored();
       const { denied, refusedLogins } = admission.counts;
@@ -215,6 +225,7 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
       return {
         ...{ ...store.counts, clients, undelivered, sent, denied, refusedLogins },
         ...{ sessions, retained, waiting, persistenceFailing: failing },
+        rebirths: sparkplug?.counts.rebirths ?? 0,
       };
     },
     systemCounts: () => ({

@@ -18,11 +18,12 @@ export async function openBroker(
   { disk, gaps }: Pick<Storage, 'disk' | 'gaps'>,
   cache: SeriesCache,
 ): Promise<Broker> {
-  const { tls, usersFile, aclFile, host, persistence, rules, rulesFile, ...mqtt } = config.mqtt;
+  const { tls, usersFile, aclFile, host, persistence, rules, rulesFile, sparkplug, ...mqtt } = config.mqtt;
   return startBroker({
     ...mqtt,
     ...{ append: disk.append, cache, clock, logger, ownTime, version: firnVersion },
     rules: openRules(rules, rulesFile),
+    ...(sparkplug.enabled && { sparkplug }),
     host: host || config.listen.host,
     ...(tls.certFile !== '' && { tls }),
     ...(persistence && { dataDir: config.dataDir }),
@@ -74,6 +75,7 @@ export function brokerCounters(broker: Broker, bridges: readonly Bridge[]): Reco
     mqtt_refused_logins_total: counts.refusedLogins,
     mqtt_retained_messages: counts.retained,
     mqtt_waiting_messages: counts.waiting,
+    mqtt_sparkplug_rebirths_total: counts.rebirths,
     mqtt_persistence_failing: counts.persistenceFailing ? 1 : 0,
     mqtt_bridges: bridges.length,
     mqtt_bridges_connected: bridges.filter(({ status }) => status.connected).length,

@@ -58,6 +58,7 @@ export async function openStorage(
       onDamage: (error) => condemn(wal, error),
       sealIntervalMs: seal.intervalMs,
       sealRowsMax: seal.rowsMax,
+      sealBytesMax: seal.bytesMax,
       crashAt: crash,
     }),
   );

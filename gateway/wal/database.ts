@@ -13,6 +13,7 @@ import { type FirstState, type StartedLog, startLog } from './recovery/start-log
 import { walFormat, walPragmas, walSchemaSql } from './schema.ts';
 import { type SegmentStatements, segmentStatements } from './segment-statements.ts';
 import { shipmentStatements } from './shipment-statements.ts';
+import type { SealRecord } from './wal.ts';
 import type { AppendMessage, WalCommand, WalStart, WalState, WorkerOptions } from './wal-messages.ts';
 
 // Every statement that writes wal.db. Synchronous; each function is one transaction, durable when it returns.
@@ -92,8 +93,7 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
     run: (command) => {
       switch (command.kind) {
         case 'commitSeal':
-          if (command.seal.toSeq > lastSeq) throw beyondEnd(options.path, command.seal.toSeq, lastSeq);
-          write(() => segments.commitSeal(command.seal), command.gaps);
+          write(() => commitSeal(segments, command.seal, lastSeq, options.path), command.gaps);
           return void returnFreePages(db);
         case 'setClock':
           return void write(() => boots.set(command.clock, command.offsetUs));
@@ -148,6 +148,11 @@ function heldSince(messages: readonly AppendMessage[], part: RestoredPart | unde
 function oldestOf(db: Database.Database): () => number | undefined {
   const oldest = db.prepare<[], number>('SELECT received_us FROM batch ORDER BY seq LIMIT 1').pluck();
   return () => oldest.get();
+}
+
+function commitSeal(segments: SegmentStatements, seal: SealRecord, lastSeq: number, path: string): void {
+  segments.commitSeal(seal);
+  if (seal.toSeq > lastSeq) throw beyondEnd(path, seal.toSeq, lastSeq);
 }
 
 /** A damaged page gave a batch a place that was never given: what comes to stand there would count as sealed. */

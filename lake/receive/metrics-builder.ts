@@ -25,14 +25,14 @@ export interface MetricsBuilder {
   finish(): MetricsBatch;
 }
 
-const rowsFirst = 1024;
 /** High halves of NaNs: Prometheus' staleness marker, whose low half is 2, and the usual one. */
 const staleHigh = 0x7ff00000;
 const nanHigh = 0x7ff80000;
 
-export function createMetricsBuilder(): MetricsBuilder {
+/** `rowsFirst`: for how many rows it has room before it grows. */
+export function createMetricsBuilder(rowsFirst = 1024): MetricsBuilder {
   let rows = 0;
-  let columns = createColumns(rowsFirst);
+  let columns = createColumns(0);
   let entries = new Map<bigint, SeriesEntry>();
   let metadata: MetricMetadata[] = [];
   const doubts = createDoubtColumns();
@@ -40,7 +40,7 @@ export function createMetricsBuilder(): MetricsBuilder {
   const starts = createSparseColumn<bigint>();
 
   const appendKey = (series: CachedSeries, timestampUs: number): void => {
-    if (rows === columns.seriesId.length) columns = doubled(columns);
+    if (rows === columns.seriesId.length) columns = larger(columns, Math.max(rowsFirst, 2 * rows));
     if (series.pending !== undefined) entries.set(series.pending.id, series.pending);
     columns.seriesHalves[2 * rows] = series.idLow;
     columns.seriesHalves[2 * rows + 1] = series.idHigh;
@@ -86,7 +86,7 @@ export function createMetricsBuilder(): MetricsBuilder {
         ...(startTimestampUs && { startTimestampUs }),
       };
       rows = 0;
-      columns = createColumns(rowsFirst);
+      columns = createColumns(0);
       entries = new Map();
       metadata = [];
       return batch;
@@ -110,8 +110,8 @@ function createColumns(capacity: number) {
   };
 }
 
-function doubled(columns: Columns): Columns {
-  const larger = createColumns(columns.seriesId.length * 2);
+function larger(columns: Columns, capacity: number): Columns {
+  const larger = createColumns(capacity);
   larger.seriesId.set(columns.seriesId);
   larger.timestampUs.set(columns.timestampUs);
   // Bits, not numbers: a copy of Float64Array elements could quieten NaNs.

@@ -51,7 +51,14 @@ export async function main(argv: readonly string[]): Promise<void> {
 }
 
 /** Rows stay in the log. */
-const unsealed = ['--seal-interval-ms', '3600000', '--seal-rows-max', '100000000'];
+const unsealed = [
+  '--seal-interval-ms',
+  '3600000',
+  '--seal-rows-max',
+  '100000000',
+  '--seal-bytes-max',
+  '10000000000',
+];
 
 /** 10,000 messages a second over MQTT and 50,000 samples a second by remote write. */
 async function steady(folder: string, seconds: number): Promise<void> {

@@ -197,11 +197,11 @@ export function print(title: string, figures: readonly Figures[]): void {
     ];
     console.log(`  ${each.name.padEnd(36)}${cells.join('')}`);
   }
-  const [ours, theirs] = figures;
-  if (ours && theirs) {
-    const rate = (ours.perSecond / theirs.perSecond).toFixed(2);
-    console.log(
-      `  Firn / ${theirs.name}: rate ${rate}, CPU ${(ours.cpuSecondsPerMillion / theirs.cpuSecondsPerMillion).toFixed(2)}`,
-    );
+  const [ours, ...others] = figures;
+  if (ours === undefined) return;
+  for (const other of others) {
+    const rate = (ours.perSecond / other.perSecond).toFixed(2);
+    const cpu = (ours.cpuSecondsPerMillion / other.cpuSecondsPerMillion).toFixed(2);
+    console.log(`  ${ours.name} / ${other.name}: rate ${rate}, CPU ${cpu}`);
   }
 }

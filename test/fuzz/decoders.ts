@@ -25,6 +25,9 @@ import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
 import { receiveRemoteWrite } from '../../lake/receive/remote-write/receive.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { decodeSnappy } from '../../lake/receive/snappy.ts';
+import { noBirthStore } from '../../lake/receive/sparkplug/edge-nodes.ts';
+import { sparkplugHost, sparkplugLimits } from '../../lake/receive/sparkplug/host.ts';
+import { rebirthCommand } from '../../lake/receive/sparkplug/payload.ts';
 import { sharedFolder } from '../harness/programs.ts';
 import { checkBatch } from './check-batch.ts';
 import { logDecoders } from './log-decoders.ts';
@@ -190,6 +193,17 @@ const mqttRule = (name: string, payloads: readonly (string | Uint8Array)[], rule
 
 const senml =
   '[{"bn":"urn:dev:ow:10e2073a01080063:","bt":1.77e9,"bu":"Cel","bv":20,"n":"temp","v":3.1},{"n":"on","vb":true},{"n":"s","vs":"x","t":-5}]';
+const sparkplug = mqtt(
+  'Sparkplug',
+  [rebirthCommand(1_770_000_000_000)],
+  [
+    sparkplugHost({
+      ...{ ...sparkplugLimits, valuesPerPayloadMax: mqttLimits.valuesPerPayloadMax },
+      ...{ store: noBirthStore, askRebirth: () => undefined },
+    }),
+  ],
+  'spBv1.0/G/NDATA/E',
+);
 const mqttDecoders: readonly FuzzedDecoder[] = [
   mqtt('no rules', [
     '21.5',
@@ -233,6 +247,7 @@ const mqttDecoders: readonly FuzzedDecoder[] = [
     },
   ),
   mqttRule('gzip', [gzipSync('{"a":1,"b":{"c":true}}')], { topic: '#', payload: ['gzip', 'json'] }),
+  sparkplug,
   mqttRule('text', ['12.3 °C', 'ON', '-1e3'], { topic: '#', payload: 'text', text: 'log' }),
 ];
 

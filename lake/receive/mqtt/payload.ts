@@ -18,6 +18,7 @@ export type DeadLetterReason =
   | 'bad-json'
   | 'bad-payload'
   | 'no-value'
+  | 'unknown-alias'
   | 'bad-timestamp'
   | 'too-deep'
   | 'too-many-values'

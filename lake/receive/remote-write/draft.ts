@@ -30,7 +30,12 @@ export interface Refusal {
   readonly message: string;
 }
 
-export function createDraft(cache: SeriesCache, limits: RemoteWriteLimits): WriteDraft {
+/** A series with one sample has at least about so many bytes; with room for more rows than come, growing is spared. */
+const bytesPerRow = 96;
+const rowsFirstMax = 65_536;
+
+/** `bytes`: of the request. */
+export function createDraft(cache: SeriesCache, limits: RemoteWriteLimits, bytes: number): WriteDraft {
   let series = 0;
   let rows = 0;
   let refused = 0;
@@ -39,7 +44,7 @@ export function createDraft(cache: SeriesCache, limits: RemoteWriteLimits): Writ
   return {
     cache,
     limits,
-    metrics: createMetricsBuilder(),
+    metrics: createMetricsBuilder(Math.min(rowsFirstMax, 16 + Math.ceil(bytes / bytesPerRow))),
     exemplars: createExemplarsBuilder(),
     histograms: 0,
     countSeries: () => {

@@ -42,9 +42,10 @@ export function receiveRemoteWrite(
   if (body.length > limits.bodyBytesMax)
     return { ok: false, status: 413, message: bodyTooLarge(limits.bodyBytesMax) };
   try {
-    const draft = createDraft(cache, limits);
-    const decode = message.version === 2 ? decodeV2 : decodeV1;
-    decode(decodeSnappy(body, limits.decodedBytesMax), draft);
+    const bytes = decodeSnappy(body, limits.decodedBytesMax);
+    const draft = createDraft(cache, limits, bytes.length);
+    if (message.version === 2) decodeV2(bytes, draft);
+    else decodeV1(bytes, draft);
     return resultOf(draft);
   } catch (error) {
     if (!(error instanceof FirnError)) throw error;

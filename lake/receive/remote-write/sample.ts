@@ -35,6 +35,13 @@ export function readSample(
   let high = 0;
   let timestampMs = 0;
   let since = startMs;
+  // As senders write it: the value, then the time.
+  if (bytes[cursor.pos] === valueField && bytes[cursor.pos + 9] === timestampField && cursor.pos + 10 < end) {
+    low = readUint32(bytes, cursor.pos + 1);
+    high = readUint32(bytes, cursor.pos + 5);
+    cursor.pos += 10;
+    timestampMs = readInt64(cursor);
+  }
   while (cursor.pos < end) {
     const tag = readTag(cursor);
     if (tag === valueField) {

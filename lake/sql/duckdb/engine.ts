@@ -61,6 +61,13 @@ export function lazyEngine(options: EngineOptions): Engine {
   };
 }
 
+/** What a statement has freed goes back to the system, of which DuckDB else keeps a hundred megabytes and more. */
+const frugal = {
+  allocator_background_threads: 'true',
+  allocator_flush_threshold: '32MiB',
+  allocator_bulk_deallocation_flush_threshold: '64MiB',
+} as const;
+
 /**
  * Opens an in-memory DuckDB with these settings; the one place where DuckDB's binary is loaded. Throws FirnError
  * `unsupported` on platforms for which DuckDB has no binary.
@@ -79,7 +86,7 @@ export async function openDuckdb(settings: Record<string, string>): Promise<Duck
       cause,
     });
   }
-  return duckdb.DuckDBInstance.create(':memory:', settings);
+  return duckdb.DuckDBInstance.create(':memory:', { ...frugal, ...settings });
 }
 
 /** A SQL string literal. */
