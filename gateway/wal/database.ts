@@ -1,12 +1,14 @@
+import { dirname } from 'node:path';
 import type Database from 'better-sqlite3';
 import { FirnError } from '../../lake/base/errors.ts';
 import type { ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import { alarmTest } from './alarm-streams.ts';
 import { batchCrc } from './batch-crc.ts';
-import { type GapTail, gapTailOf } from './gap-tail.ts';
-import { createMarkKeeper, type MarkSource } from './recovery/mark-keeper.ts';
-import { restoreStatements } from './recovery/restore-statements.ts';
+import { jobFolder } from './recovery/damaged-folder.ts';
+import { createMarkKeeper } from './recovery/mark-keeper.ts';
+import { isOfSignal, restoreStatements } from './recovery/restore-statements.ts';
 import type { RestoredPart } from './recovery/restored-part.ts';
+import { appendPlaces } from './recovery/restored-places.ts';
 import { type FirstState, type StartedLog, startLog } from './recovery/start-log.ts';
 import { walFormat, walPragmas, walSchemaSql } from './schema.ts';
 import { type SegmentStatements, segmentStatements } from './segment-statements.ts';
@@ -60,9 +62,9 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   const meta = metaOf(db);
   let lastSeq = Math.max(Number(meta.get('sealed_seq')), numberOf(db, 'SELECT max(seq) FROM batch'));
   const boots = bootsOf(db, options);
-  const gapTail = gapTailOf(meta);
-  const insertRows = prepareAppend(db, options, () => boots.current, gapTail);
-  const keepMark = createMarkKeeper(started.mark, markSource(db, meta, gapTail), options.nowUs);
+  const insertRows = prepareAppend(db, options, () => boots.current);
+  const source = { meta: meta.get, oldestReceivedUs: oldestOf(db) };
+  const keepMark = createMarkKeeper(started.mark, source, options.nowUs);
   const restored = restoreStatements(db, meta, (seq, series) => insertRows(seq, series));
   /** One transaction of `write`, of what recovery brings back, and of the rows that belong to it. */
   const write = <T>(work: () => T, messages: readonly AppendMessage[] = [], part?: RestoredPart): T => {
@@ -71,6 +73,7 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
       // Only a commit moves the counter: what is rolled back gives its places back.
       const before = part === undefined ? lastSeq : restored(part, lastSeq);
       const newestSeq = messages.reduce((seq, message) => insertRows(seq + 1, message), before);
+      keepMark.hold(newestSeq, heldSince(messages, part));
       reach('wal.before-commit');
       return { value, newestSeq };
     })();
@@ -91,31 +94,29 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
       switch (command.kind) {
         case 'commitSeal':
           write(() => commitSeal(segments, command.seal, lastSeq, options.path), command.gaps);
-          returnFreePages(db);
-          return undefined;
+          return void returnFreePages(db);
         case 'setClock':
           return void write(() => boots.set(command.clock, command.offsetUs));
         case 'compose':
           return write(() => shipments.compose(command.plan));
         case 'amendShipment':
-          return void write(() => shipments.amend(command.number, command.without), command.gaps);
+        case 'applyReceipt':
+          return void write(() => changeShipments(shipments, command), command.gaps);
         case 'markShipped':
           return void write(() => shipments.markShipped(command.number, command.shippedUs, command.spent));
-        case 'applyReceipt':
-          return void write(() => shipments.applyReceipt(command.receipt), command.gaps);
         case 'beginEpoch':
           return void write(() => shipments.beginEpoch(command.epoch));
         case 'replaceSegments':
         case 'removeSegments':
-          return void write(() => changeSegments(segments, command), command.gaps);
         case 'saveUpload':
-          return void write(() => segments.saveUpload(command.path, command.state));
         case 'markUploaded':
-          return void write(() => segments.markUploaded(command.paths));
-        case 'restore':
+          return void write(() => changeSegments(segments, command), 'gaps' in command ? command.gaps : []);
+        case 'restore': {
+          const first = lastSeq + 1;
           write(() => undefined, command.gaps, command.part);
-          if ((command.part.batches ?? []).length > 0) write(() => boots.renew());
-          return undefined;
+          const places = { epoch: Number(meta.get('epoch')), first };
+          return void (notePlaces(options.path, command.part, places) && write(boots.renew));
+        }
         case 'condemn':
           return void keepMark.condemn();
         default:
@@ -129,10 +130,24 @@ function databaseOf(started: StartedLog, options: WorkerOptions, reach: ReachFau
   };
 }
 
-function markSource(db: Database.Database, meta: Meta, gapTail: GapTail): MarkSource {
+/** Before the next command, which may be the seal of what was restored. False: no batches were. */
+function notePlaces(path: string, part: RestoredPart, places: { epoch: number; first: number }): boolean {
+  const seqs = (part.batches ?? []).filter(isOfSignal).map(({ seq }) => seq);
+  if (seqs.length > 0) appendPlaces(jobFolder(dirname(path), part.job), { ...places, seqs });
+  return seqs.length > 0;
+}
+
+/** Since when what is written tells of something, where that may be before what stands before it was received; Infinity: it does not. */
+function heldSince(messages: readonly AppendMessage[], part: RestoredPart | undefined): number {
+  let since = Number.POSITIVE_INFINITY;
+  for (const { sinceUs } of messages) since = Math.min(since, sinceUs ?? since);
+  for (const { receivedUs } of part?.batches ?? []) since = Math.min(since, receivedUs);
+  return since;
+}
+
+function oldestOf(db: Database.Database): () => number | undefined {
   const oldest = db.prepare<[], number>('SELECT received_us FROM batch ORDER BY seq LIMIT 1').pluck();
-  const toldSinceUs = (): number => Math.min(oldest.get() ?? Number.POSITIVE_INFINITY, gapTail.sinceUs());
-  return { meta: meta.get, toldSinceUs };
+  return () => oldest.get();
 }
 
 function commitSeal(segments: SegmentStatements, seal: SealRecord, lastSeq: number, path: string): void {
@@ -150,12 +165,22 @@ function beyondEnd(path: string, toSeq: number, lastSeq: number): FirnError {
   });
 }
 
+function changeShipments(
+  shipments: ReturnType<typeof shipmentStatements>,
+  command: WalCommand & { kind: 'amendShipment' | 'applyReceipt' },
+): void {
+  if (command.kind === 'amendShipment') shipments.amend(command.number, command.without);
+  else shipments.applyReceipt(command.receipt);
+}
+
 function changeSegments(
   segments: SegmentStatements,
-  command: WalCommand & { kind: 'replaceSegments' | 'removeSegments' },
+  command: WalCommand & { kind: 'replaceSegments' | 'removeSegments' | 'saveUpload' | 'markUploaded' },
 ): void {
   if (command.kind === 'removeSegments') segments.remove(command.paths);
-  else segments.replace(command.removed, command.added);
+  else if (command.kind === 'replaceSegments') segments.replace(command.removed, command.added);
+  else if (command.kind === 'saveUpload') segments.saveUpload(command.path, command.state);
+  else segments.markUploaded(command.paths);
 }
 
 /** Stores a message, its rows as batch `seq`; returns the newest seq, the one before when there are no rows. */
@@ -165,7 +190,6 @@ function prepareAppend(
   db: Database.Database,
   { alarmSelectors }: WorkerOptions,
   boot: () => number,
-  gapTail: GapTail,
 ): InsertBatch {
   const insertBatch = db.prepare(
     `INSERT INTO batch (seq, signal, rows, received_us, mono_us, boot, crc, payload)
@@ -175,15 +199,13 @@ function prepareAppend(
   const insertSeries = db.prepare('INSERT INTO series (id, labels, alarm) VALUES (?, ?, ?)');
   const upsertMetadata = db.prepare(metadataSql);
   const isAlarm = alarmTest(alarmSelectors);
-  return (seq, message) => {
-    const { signal, rows, receivedUs, monoUs, payload, series, metadata } = message;
+  return (seq, { signal, rows, receivedUs, monoUs, payload, series, metadata }) => {
     for (const { id, labels } of series)
       if (knownSeries.get(id) === undefined) insertSeries.run(id, labels, Number(isAlarm(labels)));
     for (const entry of metadata) upsertMetadata.run(entry);
     if (rows === 0) return seq - 1;
     const batch = { seq, signal, rows, receivedUs, monoUs, boot: boot(), payload };
     insertBatch.run({ ...batch, crc: batchCrc(batch) });
-    if (signal === 'gaps') gapTail.add(seq, message);
     return seq;
   };
 }

@@ -75,7 +75,10 @@ export async function openWal(options: WalOptions): Promise<Wal> {
     const metadata = batch.signal === 'metrics' ? batch.metadata : [];
     const receivedUs = Math.round(clock.nowMs() * 1000);
     const payload = ownBytes(encodeBatch(batch));
-    return { kind: 'append', signal, rows, receivedUs, monoUs: monotonicUs(), payload, series, metadata };
+    const message = { kind: 'append', signal, rows, receivedUs, monoUs: monotonicUs(), payload } as const;
+    if (batch.signal !== 'gaps') return { ...message, series, metadata };
+    const sinceUs = Number(batch.fromUs.reduce((oldest, us) => (us < oldest ? us : oldest)));
+    return { ...message, series, metadata, sinceUs };
   };
 
   const append = async (...batches: readonly Batch[]): Promise<void> => {

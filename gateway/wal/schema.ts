@@ -9,7 +9,7 @@
 export const walFormat = 2; // another one for every change of a statement below: recovery takes a difference for damage
 
 export const walSchemaSql = `
--- format, epoch, sealed_seq, alarm_selectors, gap_tail (gap-tail.ts)
+-- format, epoch, sealed_seq, alarm_selectors
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
 -- A stretch of time with one clock: the machine's boot, and what was known of its wall clock. offset_us is to be added

@@ -33,6 +33,8 @@ export interface AppendMessage {
   readonly rows: number;
   readonly receivedUs: number;
   readonly monoUs: number;
+  /** Of rows of gaps: since when something is missing. */
+  readonly sinceUs?: number;
   readonly payload: Uint8Array;
   readonly series: readonly SeriesEntry[];
   readonly metadata: readonly MetricMetadata[];

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Int64Halves, microsecondsOf, setDigits, setSeconds } from './nanoseconds.ts';
+import { type Int64Halves, microsecondsOf, nanosecondsText, setDigits, setSeconds } from './nanoseconds.ts';
 
 const whole = ({ low, high }: Int64Halves): bigint => (BigInt(high) << 32n) + BigInt(low >>> 0);
 const someNs = fc.bigInt({ min: -(2n ** 62n), max: 2n ** 62n });
@@ -28,4 +28,14 @@ test('digits too, and nothing else', () => {
   );
   for (const text of ['', '-', '1.5', '1e9', ' 1', '12345678901234567890', '0x1'])
     expect(setDigits(to, text)).toBe(false);
+});
+
+test('unsigned nanoseconds in decimal', () => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), fc.nat({ max: 60 }), (any, shift) => {
+      const ns = any >> BigInt(shift);
+      const time = { low: Number(BigInt.asIntN(32, ns)), high: Number(BigInt.asIntN(32, ns >> 32n)) };
+      expect(nanosecondsText(time)).toBe(String(ns));
+    }),
+  );
 });

@@ -40,3 +40,13 @@ export function microsecondsOf({ low, high }: Int64Halves): number {
   const rest = (high - thousands * 1000) * TWO_32 + (low >>> 0);
   return thousands * TWO_32 + Math.floor(rest / 1000);
 }
+
+/** Unsigned nanoseconds in decimal. */
+export function nanosecondsText(time: Int64Halves): string {
+  if (time.high < 0 || !isStorableTime(time.high))
+    return String(BigInt.asUintN(64, (BigInt(time.high) << 32n) | BigInt(time.low >>> 0)));
+  const microseconds = microsecondsOf(time);
+  if (microseconds === 0) return String(time.low >>> 0);
+  const below = ((time.low >>> 0) - (((microseconds % TWO_32) * 1000) % TWO_32)) >>> 0;
+  return `${microseconds}${below < 10 ? '00' : below < 100 ? '0' : ''}${below}`;
+}

@@ -6,6 +6,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly st
     path: () => import('./path.ts'),
     outage: () => import('./outage.ts'),
     receive: () => import('./receive.ts'),
+    'receive-logs': () => import('./logs.ts'),
   };
 
 const [name = '', ...argv] = process.argv.slice(2);

@@ -66,25 +66,31 @@ export async function runRemoteWriteLoad(
   url: string,
   bodies: readonly Uint8Array[],
   connections: number,
+  headers: Readonly<Record<string, string>> = remoteWriteHeaders,
 ): Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
   let next = 0;
   const start = performance.now();
   const worker = async (): Promise<void> => {
-    for (let body = bodies[next++]; body; body = bodies[next++]) await post(url, body, agent);
+    for (let body = bodies[next++]; body; body = bodies[next++]) await post(url, body, agent, headers);
   };
   await Promise.all(Array.from({ length: connections }, worker));
   agent.destroy();
   return (performance.now() - start) / 1000;
 }
 
-const headers = {
+const remoteWriteHeaders = {
   'Content-Type': 'application/x-protobuf',
   'Content-Encoding': 'snappy',
   'X-Prometheus-Remote-Write-Version': '0.1.0',
 };
 
-function post(url: string, body: Uint8Array, agent: Agent): Promise<void> {
+function post(
+  url: string,
+  body: Uint8Array,
+  agent: Agent,
+  headers: Readonly<Record<string, string>>,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const call = request(
       url,
@@ -94,7 +100,7 @@ function post(url: string, body: Uint8Array, agent: Agent): Promise<void> {
         answer.on('end', () => {
           const ok = answer.statusCode !== undefined && answer.statusCode < 300;
           if (ok) resolve();
-          else reject(new Error(`remote write was answered with ${answer.statusCode}`));
+          else reject(new Error(`${url} was answered with ${answer.statusCode}`));
         });
       },
     );

@@ -18,6 +18,10 @@ import type { Prune } from '../../lake/tables.ts';
 import { countedStore, tenant } from './lake-fixtures.ts';
 import { icebirdRead, rowsOf } from './lake-readers.ts';
 import {
+  type EventRow,
+  type ExemplarRow,
+  eventsBatch,
+  exemplarsBatch,
   type GapRow,
   gapsBatch,
   type LogRow,
@@ -26,6 +30,8 @@ import {
   metricsBatch,
   type RollupRow,
   rollupsBatch,
+  type SpanRow,
+  spansBatch,
 } from './rows.ts';
 import { ship } from './ship.ts';
 
@@ -80,6 +86,9 @@ function batchesOf(gateway: number, number: number): Batch[] {
   const logs: LogRow[] = [];
   const rollups: RollupRow[] = [];
   const gaps: GapRow[] = [];
+  const exemplars: ExemplarRow[] = [];
+  const spans: SpanRow[] = [];
+  const events: EventRow[] = [];
   for (let index = 0; index < days * rowsPerDay; index++) {
     const at =
       (firstDay + BigInt(index % days)) * dayUs + BigInt(gateway * 1_000_000 + number * 10_000 + index);
@@ -89,6 +98,10 @@ function batchesOf(gateway: number, number: number): Batch[] {
     const doubt =
       number === 2 && index % 20 === 3 ? (['device-past', at - dayUs] as const) : ([null, null] as const);
     metrics.push([BigInt(index % 7), at, bits ?? 0n, ...doubt]);
+    const optional = index % 3 ? 'é' : null;
+    exemplars.push([BigInt(index % 7), at, bits ?? 0n, optional]);
+    spans.push([`service ${index % 4}`, at * 1000n + 7n, BigInt(index), optional]);
+    events.push([`event ${index % 4}`, at * 1000n + 7n, optional]);
     rollups.push([BigInt(index % 7), at, bits ?? 0n, BigInt(index)]);
     gaps.push([
       at,
@@ -106,7 +119,10 @@ function batchesOf(gateway: number, number: number): Batch[] {
       ...doubt,
     ]);
   }
-  return [metricsBatch(metrics), logsBatch(logs), rollupsBatch(rollups), gapsBatch(gaps)];
+  return [
+    ...[metricsBatch(metrics), logsBatch(logs), rollupsBatch(rollups), gapsBatch(gaps)],
+    ...[exemplarsBatch(exemplars), spansBatch(spans), eventsBatch(events)],
+  ];
 }
 
 const openTables = (from: ObjectStore = store, more: Partial<CloudTablesOptions> = {}) =>

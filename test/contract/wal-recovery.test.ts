@@ -304,6 +304,43 @@ test('a log that is damaged while the one before it is being saved', async () =>
   }
 }, 60_000);
 
+test('a log that loses its end again before what was said of the first loss is sealed', async () => {
+  // All that is not sealed is in the -wal file.
+  const site = await makeSite(join(folder, 'in-wal'), { ...shape, checkpointAfter: 20 });
+  const at = copy(site);
+  const later = join(folder, 'later');
+  const mayLose = batchesIn(site, readFileSync(join(at, 'wal.db-wal')));
+  remove(join(at, 'wal.db-wal'));
+  await recover(at, {
+    work: async (wal, running) => {
+      await finish(wal, running);
+      copyOf({ ...site, folder: running }, later);
+    },
+  });
+  for (const name of ['wal.db-wal', 'wal.db-shm']) remove(join(later, name));
+  expectSound(site, await recover(later), mayLose, 'the -wal file is lost twice');
+});
+
+test('a log that loses its end, and with it the cursor of a job whose batches are sealed', async () => {
+  for (const steps of [2, 4, 6, 8]) {
+    const at = copy(crashed);
+    const early = join(folder, 'early');
+    change(join(at, 'wal.db'), (bytes) => bytes.fill(0, 0, 100));
+    let left = steps;
+    await recover(at, {
+      work: async (wal, running) => {
+        copyOf({ ...crashed, folder: running }, early);
+        await finish(
+          dyingAfter(wal, () => left-- <= 0),
+          running,
+        );
+      },
+    });
+    for (const name of ['wal.db', 'wal.db-wal']) copyFileSync(join(early, name), join(at, name));
+    expectSound(crashed, await recover(at), nothing, `the end is lost after ${steps} steps`);
+  }
+}, 60_000);
+
 test.each([
   ['nothing else', () => undefined, []],
   ['the -wal file is lost', (at: string) => remove(join(at, 'wal.db-wal')), ['wal.db-wal']],

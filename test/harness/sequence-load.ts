@@ -94,7 +94,11 @@ export const valuesOf = async (base: string, name: string, key?: ReturnType<type
     ([value]) => value,
   );
 
-async function sqlRows<Row>(base: string, sql: string, key?: ReturnType<typeof readKey>): Promise<Row[]> {
+export async function sqlRows<Row>(
+  base: string,
+  sql: string,
+  key?: ReturnType<typeof readKey>,
+): Promise<Row[]> {
   const answer = await call(`${base}/api/v1/firn/sql`, key, {
     method: 'POST',
     body: JSON.stringify({ sql }),

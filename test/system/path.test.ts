@@ -198,7 +198,7 @@ test('an independent Iceberg reader sees the same rows as SQL', async () => {
   // The gateway measures itself meanwhile, so what is compared is what was published.
   const published = (row: string): boolean => row.includes('"topic":');
   const statement = `SELECT name, series_id::text, epoch_ms(timestamp)::text || '000', value, labels::text, site,
-    quality, device_timestamp::text FROM metrics`;
+    quality, device_timestamp::text, histogram, start_timestamp::text FROM metrics`;
   const expected = (await sql(cloudUrl, statement, key))
     .map((row) => row.map((value) => value ?? 'null').join(' | '))
     .filter(published);

@@ -37,6 +37,8 @@ const recordSchema = z.strictObject({
   /** When something may have been received that is lost. */
   fromUs: z.number().int(),
   toUs: z.number().int(),
+  /** Within that, places do not tell when something was received. */
+  mixed: z.boolean().default(false),
 });
 
 export type RecoveryRecord = Omit<z.infer<typeof recordSchema>, 'format'>;
@@ -55,6 +57,7 @@ const databaseName = 'wal.db';
 const walSuffixes = ['', '-wal', '-shm'] as const;
 
 export const damagedFolder = (dataDir: string): string => join(dataDir, 'damaged');
+export const jobFolder = (dataDir: string, name: string): string => join(damagedFolder(dataDir), name);
 export const filesOf = ({ folder }: RecoveryJob) => ({
   databasePath: join(folder, databaseName),
   walPath: join(folder, `${databaseName}-wal`),

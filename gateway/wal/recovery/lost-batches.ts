@@ -16,7 +16,7 @@ export function lostBatches(record: RecoveryRecord, afterSeq: number, salvaged: 
   const gaps = ranges.flatMap((range) => lostRange(record, range, salvaged));
   if (!record.tailUnknown) return gaps;
   const newest = salvaged.times.at(-1)?.receivedUs ?? record.fromUs;
-  return [...gaps, ...unknownLoss(record, newest)];
+  return [...gaps, ...unknownLoss(record, record.mixed ? Math.min(newest, record.fromUs) : newest)];
 }
 
 /** Nobody knows whether anything is lost: what was received last before the anomaly. */
@@ -29,7 +29,8 @@ function lostRange(record: RecoveryRecord, range: SeqRange, salvaged: Salvaged):
   const known = [...salvaged.doubtful.values()].filter(({ seq }) => seq > range.after && seq <= range.upto);
   const fromUs = salvaged.times.findLast(({ seq }) => seq <= range.after)?.receivedUs ?? record.fromUs;
   const toUs = salvaged.times.find(({ seq }) => seq > range.upto)?.receivedUs ?? record.toUs;
-  const [start, end] = [Math.min(fromUs, toUs), Math.max(fromUs, toUs)];
+  const ends = record.mixed ? [fromUs, toUs, record.fromUs, record.toUs] : [fromUs, toUs];
+  const [start, end] = [Math.min(...ends), Math.max(...ends)];
   const first = range.after + 1;
   const which = first === range.upto ? `batch ${first}` : `batches ${first} to ${range.upto}`;
   const detail = `${record.reasons.join('; ')}; ${which} can't be read`;

@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3';
-import { type Signal, signals } from '../../../lake/model/batch.ts';
+import { signals } from '../../../lake/model/batch.ts';
 import { batchCrc } from '../batch-crc.ts';
 import { segmentStatements } from '../segment-statements.ts';
 import type { AppendMessage } from '../wal-messages.ts';
@@ -28,7 +28,7 @@ export function restoreStatements(
     const seq = Math.max(lastSeq, sealedSeq ?? 0);
     if (series.length + metadata.length > 0) describe(seq + 1, descriptions(series, metadata));
     const bootOf = createBoots(insertBoot);
-    const known = batches.filter(({ signal }) => isSignal(signal));
+    const known = batches.filter(isOfSignal);
     for (const [index, { boot, monoUs, ...batch }] of known.entries()) {
       const row = { ...batch, seq: seq + 1 + index, monoUs: monoUs ?? 0, boot: bootOf(boot, monoUs) };
       insertBatch.run({ ...row, crc: batchCrc(row) });
@@ -44,7 +44,9 @@ export function restoreStatements(
   };
 }
 
-const isSignal = (text: string): text is Signal => (signals as readonly string[]).includes(text);
+/** False: a damaged page made up the signal. */
+export const isOfSignal = ({ signal }: RestoredBatch): boolean =>
+  (signals as readonly string[]).includes(signal);
 
 function descriptions(series: AppendMessage['series'], metadata: AppendMessage['metadata']): AppendMessage {
   const empty = { kind: 'append', signal: 'metrics', rows: 0, receivedUs: 0, monoUs: 0 } as const;

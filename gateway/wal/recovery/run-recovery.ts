@@ -14,6 +14,7 @@ import { lostBatches, unknownLoss } from './lost-batches.ts';
 import { type FoundFile, planReconcile, type ReconcilePlan } from './plan-reconcile.ts';
 import { openParquetContents, openSegmentInspector, type SegmentInspector } from './read-segment.ts';
 import { jobDone, type RestoredPart } from './restored-part.ts';
+import { settlePlaces, storedPlaces } from './restored-places.ts';
 import { type Salvaged, type SalvageStep, type Survey, salvageBatches, surveyDamaged } from './salvage.ts';
 import {
   findSegmentFiles,
@@ -105,6 +106,7 @@ export async function startRecovery(options: RecoveryOptions): Promise<Recovery>
   await removeLeftovers(work);
   for (const job of jobs)
     if (!job.record.aside && reader.restored(job.name) === 0) await settleLastSeal(work, job);
+  settleRunningLog(work);
   const finished = runJobs(work).finally(async () => {
     await (await inspector?.catch(() => undefined))?.[Symbol.asyncDispose]();
     reader[Symbol.dispose]();
@@ -223,6 +225,16 @@ async function settleLastSeal(work: Work, job: RecoveryJob): Promise<void> {
   );
 }
 
+/** Of what older jobs had brought back: what is in files is stored, what was not sealed when the end of the log was lost is not. */
+function settleRunningLog({ jobs, reader, wal }: Work): void {
+  const aside = jobs.filter(({ record }) => record.aside);
+  const from = aside[0]?.epoch;
+  if (from === undefined) return;
+  const sealedSeq = reader.sealedSeq();
+  for (const { folder } of aside)
+    settlePlaces(folder, { from, to: wal.epoch }, (place) => place <= sealedSeq);
+}
+
 // --- the old log
 
 /** Brings back what can be read; returns what is lost. */
@@ -242,6 +254,13 @@ async function salvage(work: Work, job: RecoveryJob): Promise<Gap[]> {
   const sealedSignals = await settleLastFiles(work, plan, range, survey);
   const salvaged = await salvageTail(work, job, plan, sealedSignals, survey);
   if (salvaged === undefined) return [];
+  const older = work.jobs.slice(work.jobs.indexOf(job) + 1).filter(({ record }) => record.aside);
+  const isStored = (place: number): boolean =>
+    place <= plan.sealedSeq ||
+    salvaged.found.has(place) ||
+    (sealedSignals.size > 0 && place <= (range?.upto ?? 0));
+  for (const { folder } of older)
+    settlePlaces(folder, { from: older[0]?.epoch ?? 0, to: job.epoch }, isStored);
   await adoptFiles(work, job, plan, sealedSignals);
   const gaps = lostBatches(job.record, plan.sealedSeq, salvaged);
   return job.record.migration && salvaged.doubtful.size === 0 ? [] : gaps;
@@ -290,6 +309,7 @@ async function salvageTail(
   const steps = salvageBatches(filesOf(job), {
     wanted: (seq) => seq > plan.sealedSeq,
     cursor: work.reader.restored(job.name),
+    isStored: storedPlaces(job.folder).has,
     sealedInRange: range === undefined ? undefined : { range, signals: sealedSignals },
   });
   let unsealedBytes = 0;

@@ -121,7 +121,12 @@ function salvage(
   afterSeq = 0,
   cursor = 0,
 ): { batches: SalvagedBatch[]; result: Salvaged } {
-  const options = { wanted: (seq: number) => seq > afterSeq, cursor, sealedInRange: undefined };
+  const options = {
+    wanted: (seq: number) => seq > afterSeq,
+    cursor,
+    sealedInRange: undefined,
+    isStored: () => false,
+  };
   const { steps, result } = drain(salvageBatches(files, options));
   return { batches: steps.flatMap(({ batches }) => batches), result };
 }
@@ -247,7 +252,7 @@ test('a flipped bit is never taken for data, and the head of a damaged batch is 
 
 test('work that was interrupted goes on after the last step that was stored', () => {
   const files = make(2, 200);
-  const options = { wanted: () => true, cursor: 0, sealedInRange: undefined };
+  const options = { wanted: () => true, cursor: 0, sealedInRange: undefined, isStored: () => false };
   const { steps } = drain(salvageBatches(files, options));
   expect(steps.length).toBeGreaterThan(3);
   for (let stored = 1; stored < steps.length; stored++) {
@@ -262,7 +267,7 @@ test('signals of a range that are in segment files are left out', () => {
   const files = make(1, 60);
   const sealedInRange = { range: { after: 10, upto: 20 }, signals: new Set(['metrics', 'logs']) };
   const { steps, result } = drain(
-    salvageBatches(files, { wanted: (seq) => seq > 10, cursor: 0, sealedInRange }),
+    salvageBatches(files, { wanted: (seq) => seq > 10, cursor: 0, sealedInRange, isStored: () => false }),
   );
   expect(seqs(steps.flatMap(({ batches }) => batches))).toEqual(upTo(60, 21));
   expect(result.found.missing(10, 60)).toEqual([]);

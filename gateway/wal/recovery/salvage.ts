@@ -104,6 +104,8 @@ export interface SalvageBatchesOptions {
   readonly cursor: number;
   /** Signals of batches that are in segment files although they are wanted by their seq. */
   readonly sealedInRange: { readonly range: SeqRange; readonly signals: ReadonlySet<string> } | undefined;
+  /** Batches that were brought back before, whatever the cursor says. */
+  readonly isStored: (seq: number) => boolean;
 }
 
 export interface Salvaged {
@@ -122,7 +124,7 @@ interface SeqTime {
 /** Second pass. Yields each intact batch once; returns what was found in all, also before the cursor. */
 export function* salvageBatches(
   files: DamagedFiles,
-  { wanted, cursor, sealedInRange }: SalvageBatchesOptions,
+  { wanted, cursor, sealedInRange, isStored }: SalvageBatchesOptions,
 ): Generator<SalvageStep, Salvaged, undefined> {
   using images = openPageImages(files.databasePath, files.walPath);
   const found = createSeqSet();
@@ -143,7 +145,7 @@ export function* salvageBatches(
       found.add(row.batch.seq);
       times.add(row.batch);
       doubtful.delete(row.batch.seq);
-      if (ordinal >= cursor && !isSealed(row.batch)) step.take(row);
+      if (ordinal >= cursor && !isSealed(row.batch) && !isStored(row.batch.seq)) step.take(row);
     }
     if (step.isFull() || isPause(ordinal)) yield step.end(ordinal + 1);
   }

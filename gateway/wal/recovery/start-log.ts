@@ -324,6 +324,7 @@ function createRecorder(
     return {
       ...{ state, reasons, migration: migrated !== undefined, aside: state === 'moving', fromUs },
       tailUnknown: isTailUnknown(files, note),
+      mixed: found?.mixed ?? false,
       oldEpoch: migrated?.epoch ?? found?.epoch ?? 0,
       sealedSeq: Math.max(migrated?.sealedSeq ?? 0, found?.sealedSeq ?? 0, note?.sealedSeq ?? 0),
       lastSeq: Math.max(migrated?.lastSeq ?? 0, found?.lastSeq ?? 0, note?.lastSeq ?? 0),
@@ -355,7 +356,7 @@ function createRecorder(
       if (before !== undefined) finishJob(dataDir, before, false, { damagedKept: 0, damagedBytesMax: 0 });
     },
     keptUntil: (receivedUs) => {
-      if (job === undefined || receivedUs <= job.record.fromUs) return;
+      if (job === undefined || job.record.mixed || receivedUs <= job.record.fromUs) return;
       const { record } = job;
       job = rewriteRecord(job, { ...record, fromUs: receivedUs, toUs: Math.max(receivedUs, record.toUs) });
     },

@@ -13,6 +13,7 @@ afterEach(() => rmSync(join(path, '..'), { recursive: true, force: true }));
 const mark = (sealedSeq: number): WalMark => ({
   ...{ epoch: 1_700_000_000, sealedSeq, lastSeq: sealedSeq + 5, lastNumber: 3, open: true, condemned: false },
   unsealedSinceUs: 1_800_000_000_000_000,
+  mixed: sealedSeq % 2 === 0,
 });
 
 function found(): WalMark | undefined {

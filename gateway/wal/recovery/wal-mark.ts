@@ -26,6 +26,8 @@ export interface WalMark extends WalProgress {
   readonly condemned: boolean;
   /** The earliest time that something unsealed was received at, or (gaps) tells of; when there was nothing, that of the write. */
   readonly unsealedSinceUs: number;
+  /** Batches that recovery brought back, or rows of gaps, are not sealed: they tell of times before those of their neighbours. */
+  readonly mixed: boolean;
 }
 
 /** What was committed last, as far as the system's cache knows. */
@@ -73,7 +75,8 @@ export function openWalMark(path: string, bootId: string): WalMarkFile {
     note,
     write: (mark) => {
       count++;
-      const flags = (mark.open ? flagOpen : 0) | (mark.condemned ? flagCondemned : 0);
+      const flags =
+        (mark.open ? flagOpen : 0) | (mark.condemned ? flagCondemned : 0) | (mark.mixed ? flagMixed : 0);
       print(slot, flags, count, mark, mark.unsealedSinceUs);
       writeAll(file, slot, (count % 2) * blockBytes);
       fdatasyncSync(file);
@@ -103,6 +106,7 @@ function newestOf(slots: readonly (Slot | undefined)[]): Slot | undefined {
 const flagOpen = 1;
 const flagCondemned = 2;
 const flagNote = 4;
+const flagMixed = 8;
 const numbers = 6;
 
 function print(bytes: Uint8Array, flags: number, count: number, progress: WalProgress, last: number): void {
@@ -138,7 +142,11 @@ function parseSlot(bytes: Uint8Array): Slot | undefined {
   if (slot === undefined || (slot.flags & flagNote) !== 0) return undefined;
   const open = (slot.flags & flagOpen) !== 0;
   const condemned = (slot.flags & flagCondemned) !== 0;
-  return { count: slot.count, mark: { ...slot.progress, open, condemned, unsealedSinceUs: slot.last } };
+  const mixed = (slot.flags & flagMixed) !== 0;
+  return {
+    count: slot.count,
+    mark: { ...slot.progress, open, condemned, mixed, unsealedSinceUs: slot.last },
+  };
 }
 
 function parseNote(bytes: Uint8Array, bootId: string): WalNote | undefined {

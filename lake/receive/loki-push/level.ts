@@ -79,8 +79,13 @@ const mayNameLevel = /level|lvl|severity/i;
 const foldedNames = [...new Set(levelNames.map((name) => name.toLowerCase()))];
 const pair = /([^\s=]+)(?:=("(?:[^"\\]|\\.)*"|[^\s"]*))?/g;
 
+/** `level=` among the first pairs, before any quotes: what most lines have, and what no other name outranks. */
+const plainLevel = /^[^"]*?(?<![^\s])level=([^\s"=]+)(?=\s|$)/;
+
 function levelOfLogfmt(line: string): string | undefined {
   if (!mayNameLevel.test(line)) return undefined;
+  const plain = plainLevel.exec(line)?.[1];
+  if (plain !== undefined) return plain;
   let best = foldedNames.length;
   let level: string | undefined;
   for (const [, name = '', value] of line.matchAll(pair)) {

@@ -1,10 +1,13 @@
-import { readDouble, readEnd, readInt64, readVarint32 } from '../protobuf.ts';
+import { readDouble, readEnd, readInt64, readTag, readVarint32, skipField } from '../protobuf.ts';
 import {
   type BufferCursor,
   eachField,
+  enter,
   fixed64Tag,
   invalid,
+  leave,
   messageTag,
+  readName,
   readText,
   varintTag,
   within,
@@ -31,19 +34,24 @@ export interface AnyValue {
   readonly kind: 'none' | 'string' | 'number' | 'bytes' | 'array' | 'map';
   /** As a label has it. */
   readonly text: string;
+  /** See `jsonOf`; '' for strings, most of which are never asked for it. */
   readonly json: string;
 }
+
+const jsonOf = ({ kind, text, json }: AnyValue): string => (kind === 'string' ? JSON.stringify(text) : json);
 
 const none: AnyValue = { kind: 'none', text: '', json: 'null' };
 
 /** Reads the AnyValue between the cursor and its end. */
 export function readAnyValue(cursor: BufferCursor, depth = 0): AnyValue {
   if (depth > valueDepthMax) throw invalid(`values are nested in more than ${valueDepthMax} levels`);
+  const alone = readTextAlone(cursor);
+  if (alone !== undefined) return { kind: 'string', text: alone, json: '' };
   let value = none;
   eachField(cursor, (tag) => {
     if (tag === stringValue) {
       const text = readText(cursor);
-      value = { kind: 'string', text, json: JSON.stringify(text) };
+      value = { kind: 'string', text, json: '' };
     } else if (tag === boolValue) value = plain(readVarint32(cursor) === 0 ? 'false' : 'true');
     else if (tag === intValue) value = plain(readInt64Text(cursor));
     else if (tag === doubleValue) value = doubleOf(readDouble(cursor));
@@ -54,6 +62,17 @@ export function readAnyValue(cursor: BufferCursor, depth = 0): AnyValue {
     return true;
   });
   return value;
+}
+
+/** The text of a value that is nothing but one, as most are. */
+function readTextAlone(cursor: BufferCursor): string | undefined {
+  const start = cursor.pos;
+  if (start >= cursor.end || cursor.bytes[start] !== stringValue) return undefined;
+  cursor.pos++;
+  const end = readEnd(cursor);
+  const from = cursor.pos;
+  cursor.pos = end === cursor.end ? end : start;
+  return end === cursor.end ? cursor.bytes.toString('utf8', from, end) : undefined;
 }
 
 const plain = (text: string): AnyValue => ({ kind: 'number', text, json: text });
@@ -79,7 +98,7 @@ function arrayOf(cursor: BufferCursor, depth: number): AnyValue {
   within(cursor, () =>
     eachField(
       cursor,
-      (tag) => tag === keyTag && within(cursor, () => items.push(readAnyValue(cursor, depth + 1).json)),
+      (tag) => tag === keyTag && within(cursor, () => items.push(jsonOf(readAnyValue(cursor, depth + 1)))),
     ),
   );
   const json = `[${items.join(',')}]`;
@@ -118,22 +137,22 @@ export interface Pair {
 export function readKeyValue(cursor: BufferCursor, depth = 0): Pair {
   let key = '';
   let value = none;
-  eachField(cursor, (tag) => {
-    if (tag === keyTag) key = readText(cursor);
-    else if (tag === valueTag)
-      within(cursor, () => {
-        value = readAnyValue(cursor, depth);
-      });
-    else return false;
-    return true;
-  });
+  while (cursor.pos < cursor.end) {
+    const tag = readTag(cursor);
+    if (tag === keyTag) key = readName(cursor);
+    else if (tag === valueTag) {
+      const outer = enter(cursor);
+      value = readAnyValue(cursor, depth);
+      leave(cursor, outer);
+    } else skipField(cursor, tag);
+  }
   return { key, value };
 }
 
 /** The pairs as a JSON object with sorted keys; of a key that is there twice the last counts. */
 export function objectJson(pairs: readonly Pair[]): string {
   if (pairs.length === 0) return '{}';
-  const byKey = new Map(pairs.map(({ key, value }) => [key, value.json]));
+  const byKey = new Map(pairs.map(({ key, value }) => [key, jsonOf(value)]));
   const keys = [...byKey.keys()].sort();
   return `{${keys.map((key) => `${JSON.stringify(key)}:${byKey.get(key)}`).join(',')}}`;
 }
@@ -154,7 +173,7 @@ export function* labelPairs(
 }
 
 function parsed(inner: unknown): AnyValue {
-  if (typeof inner === 'string') return { kind: 'string', text: inner, json: JSON.stringify(inner) };
+  if (typeof inner === 'string') return { kind: 'string', text: inner, json: '' };
   const json = JSON.stringify(inner);
   const isMap = typeof inner === 'object' && inner !== null && !Array.isArray(inner);
   return { kind: isMap ? 'map' : 'number', text: inner === null ? '' : json, json };

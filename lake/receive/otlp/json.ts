@@ -18,51 +18,68 @@ export function protobufOfJson(signal: 'logs' | 'traces' | 'metrics', body: Uint
     throw invalid(`the body is not valid JSON: ${messageOf(error)}`);
   }
   if (!isObject(request)) throw invalid('the body is not a JSON object');
-  return Buffer.concat(encodeMessage(request, requestMessages[signal], 0));
+  const parts: Uint8Array[] = [];
+  const bytes = encodeMessage(request, requestMessages[signal], 0, parts);
+  return Buffer.concat(parts, bytes);
 }
 
 type JsonObject = Readonly<Record<string, unknown>>;
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function encodeMessage(object: JsonObject, message: Message, depth: number): Uint8Array[] {
+/** Appends the fields of a message to `parts`, and returns how many bytes they are. */
+function encodeMessage(object: JsonObject, message: Message, depth: number, parts: Uint8Array[]): number {
   if (depth > depthMax) throw invalid('values are nested too deeply');
-  const parts: Uint8Array[] = [];
+  let bytes = 0;
   for (const [name, value] of Object.entries(object)) {
     const field = Object.hasOwn(message, name) ? message[name] : undefined;
     if (field === undefined || value === null) continue;
-    if (field.repeated !== true) parts.push(...encodeField(name, value, field, depth));
+    if (field.repeated !== true) bytes += encodeField(name, value, field, depth, parts);
     else if (Array.isArray(value))
-      for (const item of value) parts.push(...encodeField(name, item as unknown, field, depth));
+      for (const item of value as unknown[]) bytes += encodeField(name, item, field, depth, parts);
     else throw wrong(name, 'a list');
   }
-  return parts;
+  return bytes;
 }
 
-function encodeField(name: string, value: unknown, field: Field, depth: number): Uint8Array[] {
+function encodeField(name: string, value: unknown, field: Field, depth: number, parts: Uint8Array[]): number {
   const { number, kind } = field;
-  if (typeof kind !== 'function') return encodeScalar(name, value, kind, field);
-  if (!isObject(value)) throw wrong(name, 'an object');
-  return lengthDelimited(number, encodeMessage(value, kind(), depth + 1));
+  if (typeof kind === 'function') {
+    if (!isObject(value)) throw wrong(name, 'an object');
+    // Its length stands before it, and is known after it.
+    const place = parts.push(none) - 1;
+    const bytes = encodeMessage(value, kind(), depth + 1, parts);
+    const header = lengthHeader(number, bytes);
+    parts[place] = header;
+    return header.length + bytes;
+  }
+  const encoded = encodeScalar(name, value, kind, field);
+  for (const part of encoded) parts.push(part);
+  return encoded.reduce((sum, part) => sum + part.length, 0);
 }
 
-function lengthDelimited(number: number, parts: readonly Uint8Array[]): Uint8Array[] {
-  const bytes = parts.reduce((sum, part) => sum + part.length, 0);
-  return [varint(BigInt(messageTag(number))), varint(BigInt(bytes)), ...parts];
-}
+const none = new Uint8Array();
+
+const lengthHeader = (number: number, bytes: number): Uint8Array =>
+  Buffer.concat([varint(BigInt(messageTag(number))), varint(BigInt(bytes))]);
+
+const lengthDelimited = (number: number, content: Uint8Array): Uint8Array[] => [
+  lengthHeader(number, content.length),
+  content,
+];
 
 function encodeScalar(name: string, value: unknown, kind: Scalar, field: Field): Uint8Array[] {
   const { number } = field;
   switch (kind) {
     case 'string':
       if (typeof value !== 'string') throw wrong(name, 'a string');
-      return lengthDelimited(number, [Buffer.from(value)]);
+      return lengthDelimited(number, Buffer.from(value));
     case 'hex':
       if (typeof value !== 'string' || !/^([0-9a-fA-F]{2})*$/.test(value)) throw wrong(name, 'hex');
-      return lengthDelimited(number, [Buffer.from(value, 'hex')]);
+      return lengthDelimited(number, Buffer.from(value, 'hex'));
     case 'bytes':
       if (typeof value !== 'string') throw wrong(name, 'base64');
-      return lengthDelimited(number, [Buffer.from(value, 'base64')]);
+      return lengthDelimited(number, Buffer.from(value, 'base64'));
     case 'bool':
       if (typeof value !== 'boolean') throw wrong(name, 'true or false');
       return [varint(BigInt(varintTag(number))), varint(value ? 1n : 0n)];

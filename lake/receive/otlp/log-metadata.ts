@@ -1,7 +1,7 @@
 import { levelNames, normalLevel } from '../loki-push/level.ts';
 import { labelPairs, type Pair } from './any-value.ts';
 
-/** Structured metadata that is being put together: names and values of the same index. */
+/** Structured metadata that is being put together: names, and values as JSON, of the same index. */
 export interface Parts {
   readonly names: string[];
   readonly values: string[];
@@ -27,21 +27,25 @@ export function addPart(parts: Parts, name: string, value: string): void {
     parts.level = normalLevel(value);
     parts.levelRank = rank;
   }
-  pushPart(parts, name, value);
+  parts.names.push(name);
+  parts.values.push(quoted(value));
 }
 
-/** For names that name no level. */
+/** For names that name no level, and values that JSON has as they are. */
 export function pushPart(parts: Parts, name: string, value: string): void {
   parts.names.push(name);
-  parts.values.push(value);
+  parts.values.push(`"${value}"`);
 }
 
 /** Both as one canonical JSON object, with the level; of names that are there twice the first of `own` counts. */
 export function metadataJson(own: Parts, base: Parts, level: string): string {
   if (own.levelRank === 0) {
     const given = own.names.indexOf(levelLabel);
-    if (given >= 0) own.values[given] = level;
-  } else if (!base.names.includes(levelLabel)) pushPart(own, levelLabel, level);
+    if (given >= 0) own.values[given] = quoted(level);
+  } else if (!base.names.includes(levelLabel)) {
+    own.names.push(levelLabel);
+    own.values.push(quoted(level));
+  }
   sortParts(own);
   let text = '';
   let [at, ofBase] = [0, 0];
@@ -54,7 +58,8 @@ export function metadataJson(own: Parts, base: Parts, level: string): string {
     const value = (isMine ? own.values[at++] : base.values[ofBase++]) ?? '';
     if (name === before) continue;
     before = name;
-    text += `${text === '' ? '{' : ','}${quoted(name)}:${quoted(value)}`;
+    // Names are letters, digits and underscores.
+    text += text === '' ? `{"${name}":${value}` : `,"${name}":${value}`;
   }
   return `${text}}`;
 }

@@ -3,8 +3,8 @@ import type { EventsBatch, LogsBatch } from '../../model/batch.ts';
 import { type EventRow, eventsBatch } from '../events-builder.ts';
 import { createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
 import { levelOfLine, levelOfSeverity } from '../loki-push/level.ts';
-import { type Int64Halves, isUnsignedTime } from '../nanoseconds.ts';
-import { readFixed32, readVarint32 } from '../protobuf.ts';
+import { type Int64Halves, isUnsignedTime, nanosecondsText } from '../nanoseconds.ts';
+import { readFixed32, readTag, readVarint32, skipField } from '../protobuf.ts';
 import type { CachedSeries, SeriesCache } from '../series-cache.ts';
 import {
   type AnyValue,
@@ -23,17 +23,17 @@ import {
   type BufferCursor,
   bigintOf,
   cursorOf,
-  eachField,
   eachMessage,
+  enter,
   fixed32Tag,
   fixed64Tag,
   isZero,
+  leave,
   messageTag,
   readFixed64,
   readId,
-  readText,
+  readName,
   varintTag,
-  within,
 } from './wire.ts';
 
 // opentelemetry.proto.logs.v1 as Loki takes it: some attributes of the resource are the labels of the stream, everything
@@ -167,21 +167,21 @@ function visitRecord(cursor: BufferCursor, tag: number): boolean {
   if (tag === timeTag) return readFixed64(cursor, record.time);
   if (tag === observedTag) return readFixed64(cursor, record.observed);
   if (tag === severityNumberTag) record.severityNumber = readVarint32(cursor);
-  else if (tag === severityTextTag) record.severityText = readText(cursor);
-  else if (tag === bodyTag)
-    return within(cursor, () => {
-      record.body = readAnyValue(cursor);
-    });
-  else if (tag === attributesTag)
-    return within(cursor, () => {
-      record.attributesBytes += cursor.end - cursor.pos;
-      record.attributes.push(readKeyValue(cursor));
-    });
-  else if (tag === droppedTag) record.dropped = readVarint32(cursor);
+  else if (tag === severityTextTag) record.severityText = readName(cursor);
+  else if (tag === bodyTag) {
+    const outer = enter(cursor);
+    record.body = readAnyValue(cursor);
+    leave(cursor, outer);
+  } else if (tag === attributesTag) {
+    const outer = enter(cursor);
+    record.attributesBytes += cursor.end - cursor.pos;
+    record.attributes.push(readKeyValue(cursor));
+    leave(cursor, outer);
+  } else if (tag === droppedTag) record.dropped = readVarint32(cursor);
   else if (tag === flagsTag) record.flags = readFixed32(cursor) >>> 0;
   else if (tag === traceTag) record.traceId = readId(cursor);
   else if (tag === spanTag) record.spanId = readId(cursor);
-  else if (tag === eventNameTag) record.eventName = readText(cursor);
+  else if (tag === eventNameTag) record.eventName = readName(cursor);
   else return false;
   return true;
 }
@@ -189,7 +189,10 @@ function visitRecord(cursor: BufferCursor, tag: number): boolean {
 function readRecord(cursor: BufferCursor, place: Place): void {
   const { context, builder, stream } = place;
   clearRecord();
-  eachField(cursor, (tag) => visitRecord(cursor, tag));
+  while (cursor.pos < cursor.end) {
+    const tag = readTag(cursor);
+    if (!visitRecord(cursor, tag)) skipField(cursor, tag);
+  }
   const line = record.body?.text ?? '';
   const time = isZero(record.time)
     ? isZero(record.observed)
@@ -229,14 +232,14 @@ function metadataOf(line: string, base: Parts): string {
     else addPart(parts, labelName(pair.key), pair.value.text);
   const { severityNumber, severityText, dropped, flags, traceId, spanId, eventName } = record;
   if (!isZero(record.time) && !isZero(record.observed))
-    pushPart(parts, 'observed_timestamp', String(BigInt.asUintN(64, bigintOf(record.observed))));
+    pushPart(parts, 'observed_timestamp', nanosecondsText(record.observed));
   if (severityNumber !== 0) pushPart(parts, 'severity_number', String(severityNumber));
   if (severityText !== '') addPart(parts, 'severity_text', severityText);
   if (dropped !== 0) pushPart(parts, 'dropped_attributes_count', String(dropped));
   if (flags !== 0) pushPart(parts, 'flags', String(flags));
   if (traceId !== '') pushPart(parts, 'trace_id', traceId);
   if (spanId !== '') pushPart(parts, 'span_id', spanId);
-  if (eventName !== '') pushPart(parts, 'event_name', eventName);
+  if (eventName !== '') addPart(parts, 'event_name', eventName);
   const level = parts.level ?? (severityNumber === 0 ? levelOfLine(line) : levelOfSeverity(severityNumber));
   return metadataJson(parts, base, level);
 }

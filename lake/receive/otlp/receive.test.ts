@@ -85,6 +85,12 @@ test('records that are wrong are rejected alone', () => {
   });
 });
 
+test('a request may hold many records', () => {
+  const logRecords = Array.from({ length: 200_000 }, () => ({ timeUnixNano: time }));
+  const request = { resourceLogs: [{ scopeLogs: [{ logRecords }] }] };
+  expect(only(receiver()('logs', request).batches, 'logs').rows).toBe(200_000);
+});
+
 test('spans are rows: exact times, attributes, events and links as JSON', () => {
   const span = {
     ...{

@@ -1,4 +1,5 @@
 import { FirnError } from '../../base/errors.ts';
+import { createByteTable } from '../byte-table.ts';
 import type { Int64Halves } from '../nanoseconds.ts';
 import {
   type Cursor,
@@ -47,6 +48,18 @@ export function within(cursor: BufferCursor, read: (cursor: BufferCursor) => voi
   return true;
 }
 
+/** Goes into the message that begins here; returns what `leave` needs. As `within`, for the innermost loops. */
+export function enter(cursor: BufferCursor): number {
+  const outer = cursor.end;
+  cursor.end = readEnd(cursor);
+  return outer;
+}
+
+export function leave(cursor: BufferCursor, outer: number): void {
+  cursor.pos = cursor.end;
+  cursor.end = outer;
+}
+
 /** Reads the messages of one field, wherever they stand among others; the cursor stays where it is. */
 export function eachMessage(cursor: BufferCursor, field: number, read: (cursor: BufferCursor) => void): void {
   const { pos } = cursor;
@@ -61,6 +74,29 @@ export function readText(cursor: BufferCursor): string {
   cursor.pos = end;
   return text;
 }
+
+const namesMax = 10_000;
+let names = createByteTable();
+let nameTexts: string[] = [];
+
+/** A text that comes again and again, such as a key: found by its bytes. */
+export function readName(cursor: BufferCursor): string {
+  const end = readEnd(cursor);
+  const { bytes, pos } = cursor;
+  cursor.pos = end;
+  const known = nameTexts[names.find(bytes, pos, end)];
+  if (known !== undefined) return known;
+  const text = bytes.toString('utf8', pos, end);
+  if (text.length > nameCharactersMax) return text;
+  if (names.size >= namesMax) {
+    names = createByteTable();
+    nameTexts = [];
+  }
+  nameTexts[names.insert(bytes, pos, end)] = text;
+  return text;
+}
+
+const nameCharactersMax = 256;
 
 /** Bytes as hex; '' where all of them are zero, which is how OTLP says that there is no id. */
 export function readId(cursor: BufferCursor): string {
