@@ -202,14 +202,22 @@ interface MortalPort extends WalPort {
 function mortalPort(life: Life, options: WorkerOptions, reach: (point: FaultPoint) => void): MortalPort {
   const inner = inThreadPort(options, reach);
   const onError: ((error: Error) => void)[] = [];
+  let told = false;
+  const tell = (): void => {
+    if (told || onError.length === 0) return;
+    told = true;
+    for (const listener of onError) listener(new Error('killed'));
+  };
   return {
     postMessage: (request) => {
-      if (!life.dead) inner.postMessage(request);
+      if (life.dead) return;
+      inner.postMessage(request);
+      if (life.dead) queueMicrotask(tell);
     },
     on: (event: string, listener: (argument: never) => void) => {
       if (event === 'error') {
         onError.push(listener as (error: Error) => void);
-        if (life.dead) queueMicrotask(() => (listener as (error: Error) => void)(new Error('killed')));
+        if (life.dead) queueMicrotask(tell);
       }
       if (event === 'message')
         inner.on('message', (reply) => {
@@ -218,7 +226,7 @@ function mortalPort(life: Life, options: WorkerOptions, reach: (point: FaultPoin
     },
     terminate: () => inner.terminate(),
     die: async () => {
-      for (const listener of onError) listener(new Error('killed'));
+      tell();
       inner.postMessage({ kind: 'close', id: 0 }); // when it did not die by itself
       await inner.terminate();
     },

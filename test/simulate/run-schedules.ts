@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { damageNames } from './damage.ts';
 import { simulate } from './schedule.ts';
@@ -18,13 +19,28 @@ const tried = [
 ];
 const triedAfter = 500;
 
+/** Real time: a schedule takes a tenth of a second. */
+const scheduleMsMax = 120_000;
+
+async function inTime(seed: number): ReturnType<typeof simulate> {
+  const ended = new AbortController();
+  const tooLong = delay(scheduleMsMax, undefined, { signal: ended.signal }).then(() => {
+    throw new Error(`seed ${seed} does not end`);
+  });
+  try {
+    return await Promise.race([simulate(seed), tooLong]);
+  } finally {
+    ended.abort();
+  }
+}
+
 /** Runs one shard's seeds, and prints what was tried. */
 export async function runSchedules(shard: number): Promise<void> {
   const wrong: string[] = [];
   const counts = new Map<string, number>();
   let [done, acknowledged] = [0, 0];
   for (let seed = firstSeed + shard; seed < firstSeed + schedules; seed += shards) {
-    const outcome = await simulate(seed);
+    const outcome = await inTime(seed);
     wrong.push(...outcome.wrong.slice(0, 3));
     done++;
     acknowledged += outcome.acknowledged;
