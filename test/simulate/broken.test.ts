@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { brokenVariants } from './broken-variants.ts';
 import { simulate } from './schedule.ts';
 
-/** A broken rule that so many schedules don't show would not show in a day's work either. */
+/** A twentieth of a CI run. The rule that is hardest to see shows in one schedule of about a hundred. */
 const schedulesMax = 500;
 
 test.each(Object.entries(brokenVariants))('the simulation notices %s', async (name, variant) => {
