@@ -129,8 +129,8 @@ const seal = z.strictObject({
   bytesMax: count(16 * MEBIBYTE, 'Bytes of the log that one seal takes'),
   writer: z
     .enum(['duckdb', 'parquetjs'])
-    .default('duckdb')
-    .describe('Parquet writer; parquetjs needs no DuckDB binary'),
+    .default('parquetjs')
+    .describe('Parquet writer; duckdb takes several times the CPU and memory'),
   mergeRowsMax: count(250_000, 'Rows of one file that others are merged into'),
   mergeMemoryBytesMax: count(48 * MEBIBYTE, 'Memory for merging files, beyond it merging spills to the disk'),
   localRetentionHours: z

@@ -92,13 +92,10 @@ function columnReader(bytes: Uint8Array, rows: number) {
   };
   const text = (absent: string | null): (string | null)[] => {
     const lengths = new Int32Array(buffer, take(rows * 4), rows);
-    const column: (string | null)[] = [];
-    for (const length of lengths) {
-      const start = length < 0 ? 0 : take(length) - bytes.byteOffset;
-      column.push(length < 0 ? absent : decodeUtf8(bytes.subarray(start, start + length)));
-    }
+    const total = lengths.reduce((sum, length) => sum + Math.max(0, length), 0);
+    const start = take(total);
     take((4 - (offset % 4)) % 4);
-    return column;
+    return textsOf(Buffer.from(buffer, start, total), lengths, absent);
   };
   return {
     atEnd: () => offset === bytes.byteLength,
@@ -110,8 +107,19 @@ function columnReader(bytes: Uint8Array, rows: number) {
   };
 }
 
-const utf8 = new TextDecoder();
-const decodeUtf8 = (bytes: Uint8Array): string => utf8.decode(bytes);
+/** Decoded together where all of them are ASCII: a call for each costs more than its bytes. */
+function textsOf(bytes: Buffer, lengths: Int32Array, absent: string | null): (string | null)[] {
+  const together = bytes.toString();
+  const isAscii = together.length === bytes.byteLength;
+  const texts: (string | null)[] = [];
+  let start = 0;
+  for (const length of lengths) {
+    const end = start + Math.max(0, length);
+    texts.push(length < 0 ? absent : isAscii ? together.slice(start, end) : bytes.toString('utf8', start, end));
+    start = end;
+  }
+  return texts;
+}
 
 function bytesOf(column: BigInt64Array | Float64Array, rows: number): Uint8Array {
   return new Uint8Array(column.buffer, column.byteOffset, rows * 8);

@@ -20,7 +20,7 @@ type Struct = InstanceType<typeof types.RowGroup>;
 
 const magic = Buffer.from('PAR1');
 const physicalTypes = { long: 2, double: 5, timestamptz: 2, string: 6 } as const;
-const SNAPPY = 1;
+const ZSTD = 6;
 
 export async function createParquetFile(path: string, columns: readonly Column[]): Promise<ParquetFile> {
   const file = await open(path, 'w');
@@ -70,7 +70,7 @@ function columnChunk(column: Column, pages: ColumnPages, rows: number, offset: n
     type: physicalTypes[column.type],
     encodings: dictionaryBytes > 0 ? [encodings.dictionary, encodings.rle] : [encodings.plain, encodings.rle],
     path_in_schema: [column.name],
-    codec: SNAPPY,
+    codec: ZSTD,
     num_values: rows,
     total_uncompressed_size: uncompressedBytes,
     total_compressed_size: bytes.byteLength,

@@ -1,27 +1,22 @@
+import { constants, zstdCompressSync } from 'node:zlib';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
-import compression from 'parquetjs-lite/lib/compression.js';
 import util from 'parquetjs-lite/lib/util.js';
 import type { Column } from '../schema/tables.ts';
+import { dictionaryOf64, dictionaryOfAny, halvesOf } from './dictionary.ts';
+import { bitWidthOf, encodeHybrid } from './hybrid-runs.ts';
 import { compareUtf8 } from './series-order.ts';
 
-// The pages of one column chunk: a dictionary page where values repeat, then one data page (version 1), both snappy.
+// The pages of one column chunk: a dictionary page where values repeat, then one data page (version 1), both zstd.
 
 export type ColumnValues =
-  | { readonly kind: 'int64'; readonly values: BigInt64Array }
-  /** Bytes are copied, so NaN payloads stay as they are. */
-  | { readonly kind: 'double'; readonly values: Float64Array }
+  /** 64-bit integers, or doubles by their bits: NaN payloads stay as they are. */
+  | { readonly kind: 'bits'; readonly values: BigInt64Array }
   /** Texts or 64-bit integers, as the column has. */
   | { readonly kind: 'nullable'; readonly values: readonly (string | bigint | null)[] }
   /** Null in every row. */
   | { readonly kind: 'nulls' }
-  /** Text that changes seldom: `runs` counts how often each entry is repeated, in order of rows. */
-  | { readonly kind: 'runs'; readonly entries: readonly string[]; readonly runs: readonly Run[] };
-
-export interface Run {
-  /** Index into `entries`. */
-  readonly entry: number;
-  readonly count: number;
-}
+  /** Texts that rows have by number. */
+  | { readonly kind: 'codes'; readonly entries: readonly string[]; readonly codes: Uint32Array };
 
 export interface ColumnPages {
   readonly bytes: Buffer;
@@ -35,28 +30,54 @@ export interface ColumnPages {
 export const encodings = { plain: 0, dictionary: 2, rle: 3 } as const;
 const DATA_PAGE = 0;
 const DICTIONARY_PAGE = 2;
+/** Of zstd: a second level costs half as much again and saves a few percent. */
+const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+/** Of the rows may have a value of their own in a column with a dictionary. */
+const entriesShareMax = 0.5;
+/** A longer text is no bound: readers gain nothing by it. */
+const boundBytesMax = 128;
+
+/** Values that are not null: all of them, or what they may be and which of it each one is. */
+interface Present {
+  readonly entries: BigInt64Array | readonly (string | bigint)[];
+  readonly codes?: Uint32Array;
+}
 
 export function encodeColumn(column: Column, values: ColumnValues, rows: number): ColumnPages {
+  const present = presentOf(values);
   const levels = column.required ? [] : [definitionLevels(values, rows)];
-  if (values.kind !== 'runs') {
-    const page = dataPage(Buffer.concat([...levels, plain(values)]), rows, encodings.plain);
-    return { ...page, dictionaryBytes: 0, statistics: statisticsOf(values, rows) };
+  const entries = plain(present.entries);
+  const nulls = rows - (present.codes ?? present.entries).length;
+  const statistics = { null_count: nulls, ...boundsOf(column, present) };
+  if (present.codes === undefined) {
+    const page = dataPage(Buffer.concat([...levels, entries]), rows, encodings.plain);
+    return { ...page, dictionaryBytes: 0, statistics };
   }
-  const entries = plain({ kind: 'nullable', values: values.entries });
   const dictionary = pageOf(DICTIONARY_PAGE, entries, {
     dictionary_page_header: new types.DictionaryPageHeader({
-      num_values: values.entries.length,
+      num_values: present.entries.length,
       encoding: encodings.dictionary,
     }),
   });
-  const codes = encodeRuns(values.runs, values.entries.length);
-  const data = dataPage(Buffer.concat([...levels, codes]), rows, encodings.dictionary);
+  const bitWidth = bitWidthOf(present.entries.length);
+  const codes = [Buffer.of(bitWidth), encodeHybrid(present.codes, bitWidth)];
+  const data = dataPage(Buffer.concat([...levels, ...codes]), rows, encodings.dictionary);
   return {
     bytes: Buffer.concat([dictionary.bytes, data.bytes]),
     dictionaryBytes: dictionary.bytes.byteLength,
     uncompressedBytes: dictionary.uncompressedBytes + data.uncompressedBytes,
-    statistics: statisticsOf(values, rows),
+    statistics,
   };
+}
+
+function presentOf(values: ColumnValues): Present {
+  if (values.kind === 'codes') return values;
+  if (values.kind === 'nulls') return { entries: [] };
+  if (values.kind === 'bits')
+    return dictionaryOf64(values.values, values.values.length * entriesShareMax) ?? { entries: values.values };
+  const present = values.values.filter((value) => value !== null);
+  if (present.length === 0) return { entries: [] };
+  return dictionaryOfAny(present, present.length * entriesShareMax) ?? { entries: present };
 }
 
 type Page = Pick<ColumnPages, 'bytes' | 'uncompressedBytes'>;
@@ -69,7 +90,7 @@ function dataPage(body: Buffer, rows: number, encoding: number): Page {
 }
 
 function pageOf(type: number, body: Buffer, header: Readonly<Record<string, unknown>>): Page {
-  const compressed = compression.deflate('SNAPPY', body);
+  const compressed = zstdCompressSync(body, compression);
   const sizes = { uncompressed_page_size: body.byteLength, compressed_page_size: compressed.byteLength };
   const head = util.serializeThrift(new types.PageHeader({ type, ...sizes, ...header }));
   return {
@@ -78,82 +99,71 @@ function pageOf(type: number, body: Buffer, header: Readonly<Record<string, unkn
   };
 }
 
-/** PLAIN: 8 bytes a number; a text is its length in 4 bytes and its UTF-8 bytes. Nulls are left out. */
-function plain(column: Exclude<ColumnValues, { kind: 'runs' }>): Buffer {
-  if (column.kind === 'nulls') return Buffer.alloc(0);
-  if (column.kind !== 'nullable') {
-    const { buffer, byteOffset, byteLength } = column.values;
-    return Buffer.from(buffer, byteOffset, byteLength);
+/** PLAIN: 8 bytes a number; a text is its length in 4 bytes and its UTF-8 bytes. */
+function plain(values: Present['entries']): Buffer {
+  if (values instanceof BigInt64Array)
+    return Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+  if (typeof values[0] === 'bigint') return Buffer.from(BigInt64Array.from(values as bigint[]).buffer);
+  const texts = values as readonly string[];
+  // A UTF-16 unit takes three bytes at most.
+  const bytes = Buffer.allocUnsafe(texts.reduce((sum, text) => sum + 4 + 3 * text.length, 0));
+  let end = 0;
+  for (const text of texts) {
+    const length = bytes.write(text, end + 4);
+    bytes.writeUInt32LE(length, end);
+    end += 4 + length;
   }
-  const parts: Buffer[] = [];
-  for (const value of column.values) {
-    if (typeof value === 'bigint') parts.push(Buffer.from(BigInt64Array.of(value).buffer));
-    if (typeof value !== 'string') continue;
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(Buffer.byteLength(value));
-    parts.push(length, Buffer.from(value));
-  }
-  return Buffer.concat(parts);
+  return bytes.subarray(0, end);
 }
 
-/** 1 where a row has a value and 0 where it is null, in runs, after their length in 4 bytes. */
+/** 1 where a row has a value and 0 where it is null, after their length in 4 bytes. */
 function definitionLevels(column: ColumnValues, rows: number): Buffer {
-  const runs: { entry: number; count: number }[] = [];
-  if (column.kind === 'nullable') {
-    for (const value of column.values) {
-      const entry = value === null ? 0 : 1;
-      const last = runs.at(-1);
-      if (last?.entry === entry) last.count++;
-      else runs.push({ entry, count: 1 });
-    }
-  } else {
-    runs.push({ entry: column.kind === 'nulls' ? 0 : 1, count: rows });
-  }
-  const body = Buffer.concat(runs.map((run) => encodeRun(run, 1)));
+  const levels = new Uint32Array(rows).fill(column.kind === 'nulls' ? 0 : 1);
+  if (column.kind === 'nullable')
+    for (const [row, value] of column.values.entries()) if (value === null) levels[row] = 0;
+  const body = encodeHybrid(levels, 1);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(body.byteLength);
   return Buffer.concat([length, body]);
 }
 
-/** Dictionary indices: the bit width, then runs of the RLE / bit-packed hybrid (only RLE ones). */
-function encodeRuns(runs: readonly Run[], entries: number): Buffer {
-  const bitWidth = Math.max(1, 32 - Math.clz32(entries - 1));
-  return Buffer.concat([
-    Buffer.from([bitWidth]),
-    ...runs.map((run) => encodeRun(run, Math.ceil(bitWidth / 8))),
-  ]);
-}
-
-function encodeRun({ entry, count }: Run, valueBytes: number): Buffer {
-  const bytes: number[] = [];
-  let header = count * 2;
-  for (; header > 127; header = Math.floor(header / 128)) bytes.push((header % 128) + 128);
-  bytes.push(header);
-  for (let byte = 0; byte < valueBytes; byte++) bytes.push((entry >>> (8 * byte)) & 255);
-  return Buffer.from(bytes);
-}
-
 /** Bounds where readers prune by them. Not for doubles: a NaN must not become a bound. */
-function statisticsOf(column: ColumnValues, rows: number): ColumnPages['statistics'] {
-  if (column.kind === 'double') return { null_count: 0 };
-  if (column.kind === 'nulls') return { null_count: rows };
-  if (column.kind === 'nullable')
-    return { null_count: column.values.filter((value) => value === null).length };
-  const [min, max] = column.kind === 'int64' ? int64Bounds(column.values) : textBounds(column.entries);
-  return { null_count: 0, min_value: min, max_value: max };
-}
-
-function int64Bounds(values: BigInt64Array): [Buffer, Buffer] {
-  let min = values[0] ?? 0n;
-  let max = min;
-  for (const value of values) {
-    if (value < min) min = value;
-    if (value > max) max = value;
+function boundsOf({ type }: Column, { entries, codes }: Present): Readonly<Record<string, Buffer>> {
+  if (type === 'double' || entries.length === 0) return {};
+  if (entries instanceof BigInt64Array) {
+    const [min, max] = extremes64(entries);
+    return { min_value: plain(BigInt64Array.of(min)), max_value: plain(BigInt64Array.of(max)) };
   }
-  return [Buffer.from(BigInt64Array.of(min).buffer), Buffer.from(BigInt64Array.of(max).buffer)];
+  if (type !== 'string' || codes === undefined) return {};
+  const [min, max] = extremes(entries as readonly string[], compareUtf8).map((text) => Buffer.from(text));
+  if (min === undefined || max === undefined || Math.max(min.length, max.length) > boundBytesMax) return {};
+  return { min_value: min, max_value: max };
 }
 
-function textBounds(entries: readonly string[]): [Buffer, Buffer] {
-  const sorted = entries.toSorted(compareUtf8);
-  return [Buffer.from(sorted[0] ?? ''), Buffer.from(sorted.at(-1) ?? '')];
+/** Of one value or more. */
+export function extremes64(values: BigInt64Array): [min: bigint, max: bigint] {
+  const halves = halvesOf(values);
+  let [min, max] = [0, 0];
+  for (let row = 1; row < values.length; row++) {
+    if (isLess(halves, row, min)) min = row;
+    else if (isLess(halves, max, row)) max = row;
+  }
+  return [values[min] ?? 0n, values[max] ?? 0n];
+}
+
+/** Whether one signed value is less than another, by the halves of both. */
+export function isLess(halves: Uint32Array, a: number, b: number): boolean {
+  const highA = (halves[2 * a + 1] ?? 0) | 0;
+  const highB = (halves[2 * b + 1] ?? 0) | 0;
+  return highA < highB || (highA === highB && (halves[2 * a] ?? 0) < (halves[2 * b] ?? 0));
+}
+
+/** Of one value or more. */
+export function extremes<T>(values: readonly T[], compare: (a: T, b: T) => number): T[] {
+  let [min, max] = [values[0], values[0]];
+  for (const value of values) {
+    if (min === undefined || compare(value, min) < 0) min = value;
+    if (max === undefined || compare(value, max) > 0) max = value;
+  }
+  return [min, max].filter((value) => value !== undefined);
 }

@@ -1,5 +1,5 @@
 // What parquet-file.ts and parquet-footer.ts use of parquetjs-lite, which has no types of its own: the Thrift
-// structures of the Parquet footer, their codec, and snappy.
+// structures of the Parquet footer, and their codec.
 
 declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
   /** A Thrift structure; fields that are absent are not written. */
@@ -50,9 +50,4 @@ declare module 'parquetjs-lite/lib/util.js' {
     decodeThrift(struct: unknown, bytes: Buffer): number;
   };
   export = util;
-}
-
-declare module 'parquetjs-lite/lib/compression.js' {
-  const compression: { deflate(method: 'SNAPPY', bytes: Buffer): Uint8Array };
-  export = compression;
 }

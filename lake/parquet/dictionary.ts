@@ -1,0 +1,100 @@
+// Which values a column has, and which of them each row has: what repeats is stored once.
+
+export interface Dictionary<T> {
+  readonly entries: T;
+  /** Index into `entries` of each row. */
+  readonly codes: Uint32Array;
+}
+
+/** Of 64-bit values, told apart by their bits; undefined when there would be more entries than `entriesMax`. */
+export function dictionaryOf64(values: BigInt64Array): Dictionary<BigInt64Array>;
+export function dictionaryOf64(
+  values: BigInt64Array,
+  entriesMax: number,
+): Dictionary<BigInt64Array> | undefined;
+export function dictionaryOf64(
+  values: BigInt64Array,
+  entriesMax = Number.POSITIVE_INFINITY,
+): Dictionary<BigInt64Array> | undefined {
+  const halves = halvesOf(values);
+  const codes = new Uint32Array(values.length);
+  let slots = new Int32Array(1024).fill(-1);
+  let entries = new Uint32Array(1024);
+  let count = 0;
+  let code = -1;
+  for (let row = 0; row < values.length; row++) {
+    const low = halves[2 * row] ?? 0;
+    const high = halves[2 * row + 1] ?? 0;
+    if (code < 0 || entries[2 * code] !== low || entries[2 * code + 1] !== high) {
+      const slot = slotOf(slots, entries, low, high);
+      code = slots[slot] ?? -1;
+      if (code < 0) {
+        if (count >= entriesMax) return undefined;
+        if (2 * count === entries.length) entries = doubled(entries);
+        code = count++;
+        slots[slot] = code;
+        entries[2 * code] = low;
+        entries[2 * code + 1] = high;
+        if (count * 2 > slots.length) slots = moreSlots(slots.length * 2, entries, count);
+      }
+    }
+    codes[row] = code;
+  }
+  return { entries: new BigInt64Array(entries.slice(0, 2 * count).buffer), codes };
+}
+
+/** Low and high 32 bits of each value: no BigInt is made per row. */
+export const halvesOf = (values: BigInt64Array): Uint32Array =>
+  new Uint32Array(values.buffer, values.byteOffset, values.length * 2);
+
+/** Where the value is, or the free slot where it would be. */
+function slotOf(slots: Int32Array, entries: Uint32Array, low: number, high: number): number {
+  let hash = Math.imul(low ^ Math.imul(high, 0x85ebca6b), 0x9e3779b1);
+  hash ^= hash >>> 15;
+  hash = Math.imul(hash, 0xc2b2ae35);
+  const mask = slots.length - 1;
+  for (let slot = (hash ^ (hash >>> 13)) & mask; ; slot = (slot + 1) & mask) {
+    const code = slots[slot] ?? -1;
+    if (code < 0 || (entries[2 * code] === low && entries[2 * code + 1] === high)) return slot;
+  }
+}
+
+function moreSlots(length: number, entries: Uint32Array, count: number): Int32Array<ArrayBuffer> {
+  const slots = new Int32Array(length).fill(-1);
+  for (let code = 0; code < count; code++)
+    slots[slotOf(slots, entries, entries[2 * code] ?? 0, entries[2 * code + 1] ?? 0)] = code;
+  return slots;
+}
+
+function doubled(entries: Uint32Array): Uint32Array<ArrayBuffer> {
+  const more = new Uint32Array(entries.length * 2);
+  more.set(entries);
+  return more;
+}
+
+/** How many values of a column are looked at before it is given up, when most of them are new. */
+const triedRows = 1024;
+const triedNewMax = 0.9;
+
+/** Of texts or integers; undefined when there would be more entries than `entriesMax`, or it looks like that. */
+export function dictionaryOfAny<T extends string | bigint>(
+  values: readonly T[],
+  entriesMax: number,
+): Dictionary<readonly T[]> | undefined {
+  const codes = new Uint32Array(values.length);
+  const entries: T[] = [];
+  const codeOf = new Map<T, number>();
+  for (let row = 0; row < values.length; row++) {
+    const value = values[row] as T;
+    let code = codeOf.get(value);
+    if (code === undefined) {
+      code = entries.length;
+      if (code >= entriesMax) return undefined;
+      entries.push(value);
+      codeOf.set(value, code);
+    }
+    codes[row] = code;
+    if (row === triedRows && entries.length > triedRows * triedNewMax) return undefined;
+  }
+  return { entries, codes };
+}

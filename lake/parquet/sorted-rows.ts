@@ -1,0 +1,188 @@
+import { FirnError } from '../base/errors.ts';
+import type { Batch } from '../model/batch.ts';
+import { batchColumnsOf, columnOf } from '../schema/batch-columns.ts';
+import { type Column, dayOfUs, type TableSchema, tableSchemas } from '../schema/tables.ts';
+import { dictionaryOf64, halvesOf } from './dictionary.ts';
+import { isLess } from './parquet-pages.ts';
+import { sortWithinSeries } from './row-table.ts';
+import type { SegmentRows } from './segment-writer.ts';
+import { compareUtf8, type RankedSeries, rankSeries } from './series-order.ts';
+
+// The rows of many batches as one table in memory, and their order. What is done for each row works on halves of 64-bit
+// numbers, without a BigInt.
+
+/** All rows of one call in order of arrival, and the series they belong to. */
+export interface RowsInMemory {
+  readonly schema: TableSchema;
+  readonly rows: number;
+  /** What batches bring, by column name; one that is absent is null in every row. */
+  readonly columns: ReadonlyMap<string, Values>;
+  readonly timestampUs: BigInt64Array;
+  /** In the sort order. Where rows belong to no series: one that stands for none. */
+  readonly series: readonly RankedSeries[];
+  /** Index into `series` of each row. */
+  readonly rank: Uint32Array;
+}
+
+/** 64-bit integers, doubles by their bits, or where there may be nulls plain arrays. */
+export type Values = BigInt64Array | readonly (bigint | null)[] | readonly (string | null)[];
+
+/** Throws FirnError `limit` when there are more rows, `corrupt` when an id has no labels. */
+export function readRows({ signal, batches, labelsOf }: SegmentRows, rowsMax: number): RowsInMemory {
+  const all: Batch[] = [];
+  let rows = 0;
+  for (const batch of batches) {
+    all.push(batch);
+    rows += batch.rows;
+    if (rows > rowsMax) throw tooManyRows(rowsMax);
+  }
+  const schema = tableSchemas[signal];
+  const columns = new Map<string, Values>();
+  for (const column of batchColumnsOf(signal)) {
+    const values = concatenated(all, column, rows);
+    if (values) columns.set(column.name, values);
+  }
+  return {
+    ...{ schema, rows, columns },
+    timestampUs: timestampsOf(schema, columns),
+    ...ranked(schema, columns, rows, labelsOf),
+  };
+}
+
+/** A column of all batches; undefined when every row of it is null. */
+function concatenated(batches: readonly Batch[], { name }: Column, rows: number): Values | undefined {
+  const parts = batches.map((batch) => columnOf(batch, name));
+  if (parts.every((part) => part === undefined)) return undefined;
+  const dense = parts.filter((part) => part instanceof BigInt64Array || part instanceof Float64Array);
+  if (dense.length > 0) return concat64(rows, dense);
+  const values: (bigint | string | null)[] = [];
+  let present = false;
+  for (const [index, part] of parts.entries())
+    for (let row = 0; row < (batches[index]?.rows ?? 0); row++) {
+      const value = part?.[row] ?? null;
+      present ||= value !== null;
+      values.push(value as bigint | string | null);
+    }
+  return present ? (values as (bigint | null)[]) : undefined;
+}
+
+/** Copied as bytes: a NaN that passes through a number may lose its payload. */
+function concat64(rows: number, parts: readonly (BigInt64Array | Float64Array)[]): BigInt64Array {
+  const bytes = new Uint8Array(rows * 8);
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), offset);
+    offset += part.byteLength;
+  }
+  return new BigInt64Array(bytes.buffer);
+}
+
+function ranked(
+  { table, seriesColumn }: TableSchema,
+  columns: RowsInMemory['columns'],
+  rows: number,
+  labelsOf: SegmentRows['labelsOf'],
+): Pick<RowsInMemory, 'series' | 'rank'> {
+  const rank = new Uint32Array(rows);
+  if (seriesColumn === undefined) return { series: [{ id: 0n, name: '', labels: '' }], rank };
+  const { entries, codes } = dictionaryOf64(int64Of(columns, seriesColumn));
+  const ids = [...entries];
+  const series = rankSeries(table, ids, labelsOf(ids));
+  const rankOf = new Map(series.map(({ id }, index) => [id, index]));
+  const ofCode = Uint32Array.from(ids, (id) => rankOf.get(id) ?? 0);
+  for (let row = 0; row < rows; row++) rank[row] = ofCode[codes[row] ?? 0] ?? 0;
+  return { series, rank };
+}
+
+function timestampsOf({ columns: schemaColumns }: TableSchema, columns: RowsInMemory['columns']): BigInt64Array {
+  const source = schemaColumns.find(({ name }) => name === 'timestamp')?.source;
+  return typeof source === 'object'
+    ? microsecondsOf(int64Of(columns, source.nanoseconds))
+    : int64Of(columns, 'timestamp');
+}
+
+const int64Of = (columns: RowsInMemory['columns'], name: string): BigInt64Array => {
+  const values = columns.get(name);
+  return values instanceof BigInt64Array ? values : new BigInt64Array();
+};
+
+/** Rounds down, also before 1970: long division by 1000 of the high half and then the low one. */
+function microsecondsOf(nanoseconds: BigInt64Array): BigInt64Array {
+  const from = halvesOf(nanoseconds);
+  const result = new BigInt64Array(nanoseconds.length);
+  const to = halvesOf(result);
+  for (let low = 0; low < from.length; low += 2) {
+    const high = (from[low + 1] ?? 0) | 0;
+    const quotient = Math.floor(high / 1000);
+    to[low] = ((high - quotient * 1000) * 0x1_0000_0000 + (from[low] ?? 0)) / 1000;
+    to[low + 1] = quotient;
+  }
+  return result;
+}
+
+/** Row numbers of each day in the table's sort order, days ascending. */
+export function daysOf(table: RowsInMemory): [day: number, order: Uint32Array][] {
+  const order = sortedRows(table);
+  const halves = halvesOf(table.timestampUs);
+  const dayOf = (row: number): number =>
+    dayOfUs(((halves[2 * row + 1] ?? 0) | 0) * 0x1_0000_0000 + (halves[2 * row] ?? 0));
+  const sizes = new Map<number, number>();
+  for (const row of order) {
+    const day = dayOf(row);
+    sizes.set(day, (sizes.get(day) ?? 0) + 1);
+  }
+  if (sizes.size === 1) return [...sizes.keys()].map((day) => [day, order]);
+  const days = [...sizes.keys()].sort((a, b) => a - b);
+  return days.map((day) => [day, order.filter((row) => dayOf(row) === day)]);
+}
+
+/** By rank, then the sort columns, then arrival. Rows of one series mostly arrive in order: few need sorting. */
+function sortedRows({ schema, rows, rank, series, columns }: RowsInMemory): Uint32Array {
+  const ends = new Uint32Array(series.length + 1);
+  for (let row = 0; row < rows; row++) ends[(rank[row] ?? 0) + 1] = (ends[(rank[row] ?? 0) + 1] ?? 0) + 1;
+  for (let at = 1; at < ends.length; at++) ends[at] = (ends[at] ?? 0) + (ends[at - 1] ?? 0);
+  const order = new Uint32Array(rows);
+  const next = ends.slice();
+  for (let row = 0; row < rows; row++) {
+    const of = rank[row] ?? 0;
+    const at = next[of] ?? 0;
+    order[at] = row;
+    next[of] = at + 1;
+  }
+  const compare = comparison(sortWithinSeries(schema).map((name) => columns.get(name) ?? []));
+  for (let of = 0; of < series.length; of++) {
+    const bucket = order.subarray(ends[of], ends[of + 1]);
+    for (let at = 1; at < bucket.length; at++) {
+      if (compare(bucket[at - 1] ?? 0, bucket[at] ?? 0) <= 0) continue;
+      bucket.sort(compare);
+      break;
+    }
+  }
+  return order;
+}
+
+/** Of two rows by columns that have no nulls, then by arrival. */
+function comparison(keys: readonly Values[]): (a: number, b: number) => number {
+  const compares = keys.map((key): ((a: number, b: number) => number) => {
+    if (!(key instanceof BigInt64Array)) return (a, b) => compareUtf8(String(key[a]), String(key[b]));
+    const halves = halvesOf(key);
+    return (a, b) => (isLess(halves, a, b) ? -1 : isLess(halves, b, a) ? 1 : 0);
+  });
+  return (a, b) => {
+    for (const compare of compares) {
+      const order = compare(a, b);
+      if (order !== 0) return order;
+    }
+    return a - b;
+  };
+}
+
+function tooManyRows(rowsMax: number): FirnError {
+  return new FirnError({
+    code: 'limit',
+    operation: 'write segment',
+    subject: 'writerRowsMax',
+    message: `a segment of more than ${rowsMax} rows does not fit in memory`,
+    hint: 'lower sealRowsMax',
+  });
+}
