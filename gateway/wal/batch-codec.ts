@@ -115,7 +115,9 @@ function textsOf(bytes: Buffer, lengths: Int32Array, absent: string | null): (st
   let start = 0;
   for (const length of lengths) {
     const end = start + Math.max(0, length);
-    texts.push(length < 0 ? absent : isAscii ? together.slice(start, end) : bytes.toString('utf8', start, end));
+    texts.push(
+      length < 0 ? absent : isAscii ? together.slice(start, end) : bytes.toString('utf8', start, end),
+    );
     start = end;
   }
   return texts;

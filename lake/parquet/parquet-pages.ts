@@ -74,7 +74,9 @@ function presentOf(values: ColumnValues): Present {
   if (values.kind === 'codes') return values;
   if (values.kind === 'nulls') return { entries: [] };
   if (values.kind === 'bits')
-    return dictionaryOf64(values.values, values.values.length * entriesShareMax) ?? { entries: values.values };
+    return (
+      dictionaryOf64(values.values, values.values.length * entriesShareMax) ?? { entries: values.values }
+    );
   const present = values.values.filter((value) => value !== null);
   if (present.length === 0) return { entries: [] };
   return dictionaryOfAny(present, present.length * entriesShareMax) ?? { entries: present };

@@ -94,7 +94,10 @@ function ranked(
   return { series, rank };
 }
 
-function timestampsOf({ columns: schemaColumns }: TableSchema, columns: RowsInMemory['columns']): BigInt64Array {
+function timestampsOf(
+  { columns: schemaColumns }: TableSchema,
+  columns: RowsInMemory['columns'],
+): BigInt64Array {
   const source = schemaColumns.find(({ name }) => name === 'timestamp')?.source;
   return typeof source === 'object'
     ? microsecondsOf(int64Of(columns, source.nanoseconds))
