@@ -69,6 +69,7 @@ export async function openStorage(
       ...shared,
       claims,
       discard: pins.discard,
+      mergeInMemory: sealer.merge,
       localRetentionHours: seal.localRetentionHours,
       mergeRowsMax: seal.mergeRowsMax,
       writerMemoryBytesMax: seal.mergeMemoryBytesMax,

@@ -7,7 +7,8 @@ import type { Logger } from '../../lake/base/log.ts';
 import { createBell } from '../../lake/base/retry.ts';
 import type { GatewayId, TenantId } from '../../lake/model/ids.ts';
 import { segmentKey } from '../../lake/model/keys.ts';
-import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
+import { type MergeRequest, mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
+import type { SegmentFile } from '../../lake/parquet/segment-writer.ts';
 import type { Wal } from '../wal/wal.ts';
 import {
   groupOf,
@@ -39,6 +40,8 @@ export interface MergerOptions extends Partial<MergeLimits> {
   /** Local files are removed so long after they were sealed, once the cloud has them; the lake keeps the rows. */
   readonly localRetentionHours?: number;
   readonly writerMemoryBytesMax?: number;
+  /** Tried first: the sealer's thread has what it needs in memory. DuckDB merges what is too large for that. */
+  readonly mergeInMemory?: (request: MergeRequest) => Promise<SegmentFile>;
   readonly reach?: ReachFaultPoint;
 }
 
@@ -59,7 +62,7 @@ export interface Merger extends AsyncDisposable {
   readonly status: { readonly merges: number; readonly removedFiles: number };
 }
 
-type Settings = Required<MergerOptions>;
+type Settings = Required<Omit<MergerOptions, 'mergeInMemory'>> & Pick<MergerOptions, 'mergeInMemory'>;
 
 /** Files removed from the WAL at once. */
 const removeFilesMax = 500;
@@ -166,7 +169,7 @@ async function mergeFiles(settings: Settings, inputs: readonly LocalFile[]): Pro
     const spillDirectory = join(dataDir, 'spill', 'merge');
     await mkdir(spillDirectory, { recursive: true });
     const path = mergedPath(inputs);
-    const file = await mergeSegments({
+    const file = await merge(settings, {
       signal: first.signal,
       paths: inputs.map((input) => join(dataDir, input.path)),
       rows: inputs.reduce((sum, { rows }) => sum + rows, 0),
@@ -197,4 +200,12 @@ async function mergeFiles(settings: Settings, inputs: readonly LocalFile[]): Pro
   } finally {
     claims.release(removed);
   }
+}
+
+async function merge({ mergeInMemory }: Settings, request: MergeRequest): Promise<SegmentFile> {
+  if (mergeInMemory === undefined) return mergeSegments(request);
+  return mergeInMemory(request).catch((error: unknown) => {
+    if (!hasCode(error, 'limit') && !hasCode(error, 'unsupported')) throw error;
+    return mergeSegments(request);
+  });
 }

@@ -1,4 +1,6 @@
 import type { FirnError } from '../../lake/base/errors.ts';
+import type { MergeRequest } from '../../lake/parquet/duckdb-merge.ts';
+import type { SegmentFile } from '../../lake/parquet/segment-writer.ts';
 import type { SealIdentity, SealOutcome, SealRequest } from './seal-range.ts';
 
 // What passes between sealer.ts and its worker thread. One request at a time; each has one reply.
@@ -18,11 +20,13 @@ export interface SealWorkerOptions {
 
 export type SealWorkerRequest =
   | { readonly kind: 'seal'; readonly request: SealRequest }
+  | { readonly kind: 'merge'; readonly request: MergeRequest }
   | { readonly kind: 'close' };
 
 export type SealWorkerReply =
   | { readonly kind: 'ready' }
   | { readonly kind: 'done'; readonly outcome: SealOutcome }
+  | { readonly kind: 'merged'; readonly file: SegmentFile }
   | { readonly kind: 'closed' }
   | { readonly kind: 'failed'; readonly error: SealFailure };
 

@@ -1,12 +1,16 @@
 import { Worker } from 'node:worker_threads';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
+import type { MergeRequest } from '../../lake/parquet/duckdb-merge.ts';
+import type { SegmentFile } from '../../lake/parquet/segment-writer.ts';
 import type { SealFailure, SealWorkerOptions, SealWorkerReply, SealWorkerRequest } from './seal-messages.ts';
 import type { SealOutcome, SealRequest } from './seal-range.ts';
 
-/** The seal worker as the main thread sees it. One call at a time. */
+/** The seal worker as the main thread sees it. Calls are done one after another. */
 export interface SealThread extends AsyncDisposable {
   /** Starts the thread when it is not running, also after it died. Rejects with FirnError. */
   seal(request: SealRequest): Promise<SealOutcome>;
+  /** See lake/parquet/merge-in-memory.ts; rejects with its errors. */
+  merge(request: MergeRequest): Promise<SegmentFile>;
 }
 
 export function createSealThread(options: SealWorkerOptions): SealThread {
@@ -31,11 +35,16 @@ export function createSealThread(options: SealWorkerOptions): SealThread {
     await started.terminate();
     throw firnError(reply.error);
   };
-  const ask = async (message: SealWorkerRequest): Promise<SealWorkerReply> => {
-    worker ??= await start();
-    const reply = next();
-    worker.postMessage(message);
-    return reply;
+  let last: Promise<unknown> = Promise.resolve();
+  const ask = (message: SealWorkerRequest): Promise<SealWorkerReply> => {
+    const turn = last.then(async () => {
+      worker ??= await start();
+      const reply = next();
+      worker.postMessage(message);
+      return reply;
+    });
+    last = turn.catch(() => undefined);
+    return turn;
   };
 
   return {
@@ -44,9 +53,15 @@ export function createSealThread(options: SealWorkerOptions): SealThread {
       if (reply.kind === 'done') return reply.outcome;
       throw reply.kind === 'failed' ? firnError(reply.error) : ended(options.dataDir, 'it is confused');
     },
+    merge: async (request) => {
+      const reply = await ask({ kind: 'merge', request });
+      if (reply.kind === 'merged') return reply.file;
+      throw reply.kind === 'failed' ? firnError(reply.error) : ended(options.dataDir, 'it is confused');
+    },
     [Symbol.asyncDispose]: async () => {
-      if (worker === undefined) return;
+      await last;
       const running = worker;
+      if (running === undefined) return;
       await ask({ kind: 'close' });
       await running.terminate();
     },

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import { crashAt } from '../../lake/base/fault-points.ts';
+import { mergeInMemory } from '../../lake/parquet/merge-in-memory.ts';
 import type { SegmentWriter } from '../../lake/parquet/segment-writer.ts';
 import { isDatabaseDamage } from '../wal/error-detail.ts';
 import type { SealFailure, SealWorkerOptions, SealWorkerReply, SealWorkerRequest } from './seal-messages.ts';
@@ -14,13 +15,16 @@ const reply = (message: SealWorkerReply): void => port.postMessage(message);
 const { walPath, dataDir, identity, crashAt: crash, ...options } = workerData as SealWorkerOptions;
 
 try {
-  const sealer = openRangeSealer(walPath, dataDir, identity, await openWriter(), crashAt(crash));
+  const writer = await openWriter();
+  const sealer = openRangeSealer(walPath, dataDir, identity, writer, crashAt(crash));
   port.on('message', async (message: SealWorkerRequest) => {
     try {
       if (message.kind === 'close') {
         await sealer[Symbol.asyncDispose]();
         reply({ kind: 'closed' });
         port.close();
+      } else if (message.kind === 'merge') {
+        reply({ kind: 'merged', file: await mergeInMemory(message.request, identity.site, writer) });
       } else {
         reply({ kind: 'done', outcome: await sealer.seal(message.request) });
       }

@@ -4,7 +4,8 @@ import { crashAt, type ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { type Bell, backoffMs, createBell } from '../../lake/base/retry.ts';
 import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
-import { writerDefaults } from '../../lake/parquet/segment-writer.ts';
+import type { MergeRequest } from '../../lake/parquet/duckdb-merge.ts';
+import { type SegmentFile, writerDefaults } from '../../lake/parquet/segment-writer.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import { isDatabaseDamage } from '../wal/error-detail.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
@@ -63,6 +64,8 @@ export const sealerDefaults = {
 export interface Sealer extends AsyncDisposable {
   /** Seals all that was appended before the call, whatever its age and size. Rejects when it can't. */
   sealNow(): Promise<void>;
+  /** Writes one segment that holds the rows of several, where segments are written; see merge-in-memory.ts. */
+  merge(request: MergeRequest): Promise<SegmentFile>;
   /** Called after each commit of a seal. Returns the function that unsubscribes. */
   onSealed(listener: (sealed: Sealed) => void): () => void;
   readonly status: SealerStatus;
@@ -103,7 +106,8 @@ export async function startSealer(options: SealerOptions): Promise<Sealer> {
     lastError: undefined,
   };
   const listeners = new Set<(sealed: Sealed) => void>();
-  const turns = createTurns(settings, (seal, outcome) => {
+  const thread = openThread(settings);
+  const turns = createTurns(settings, thread, (seal, outcome) => {
     count(status, outcome, logger);
     const bytes = seal.segments.reduce((sum, segment) => sum + segment.bytes, 0);
     for (const listener of listeners) listener({ toSeq: seal.toSeq, rows: outcome.rows, bytes });
@@ -122,6 +126,7 @@ export async function startSealer(options: SealerOptions): Promise<Sealer> {
         if (seal === undefined) return;
       }
     },
+    merge: thread.merge,
     onSealed: (listener) => {
       listeners.add(listener);
       return () => void listeners.delete(listener);
@@ -131,6 +136,7 @@ export async function startSealer(options: SealerOptions): Promise<Sealer> {
       stop.abort();
       await loop;
       await turns[Symbol.asyncDispose]();
+      await thread[Symbol.asyncDispose]();
       reader[Symbol.dispose]();
     },
   };
@@ -144,10 +150,9 @@ interface Turns extends AsyncDisposable {
   take(onlyWhenFull: boolean): Promise<SealOutcome>;
 }
 
-function createTurns(settings: Settings, committed: (seal: SealRecord, outcome: SealOutcome) => void): Turns {
-  const { wal, dataDir, tenant, site, gateway, writer, clock, sealRowsMax, sealBytesMax } = settings;
-  const { holdSinceMonoUs, crashAt: crash, reach } = settings;
-  const thread = settings.openThread({
+function openThread(settings: Settings): SealThread {
+  const { wal, dataDir, tenant, site, gateway, writer, crashAt: crash, sealRowsMax } = settings;
+  return settings.openThread({
     walPath: wal.path,
     dataDir,
     writer,
@@ -156,6 +161,14 @@ function createTurns(settings: Settings, committed: (seal: SealRecord, outcome: 
     writerMemoryBytesMax: settings.writerMemoryBytesMax,
     writerRowsMax: Math.max(sealRowsMax, writerDefaults.writerRowsMax),
   });
+}
+
+function createTurns(
+  settings: Settings,
+  thread: SealThread,
+  committed: (seal: SealRecord, outcome: SealOutcome) => void,
+): Turns {
+  const { wal, gateway, clock, sealRowsMax, sealBytesMax, holdSinceMonoUs, reach } = settings;
   /** A seal that does not fit in the writer's memory is tried again with half as much. */
   let share = 1;
   let last: Promise<unknown> = Promise.resolve();
@@ -184,10 +197,7 @@ function createTurns(settings: Settings, committed: (seal: SealRecord, outcome: 
       });
       return turn;
     },
-    [Symbol.asyncDispose]: async () => {
-      await last;
-      await thread[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: async () => void (await last),
   };
 }
 

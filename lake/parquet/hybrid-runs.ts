@@ -1,3 +1,5 @@
+import { FirnError } from '../base/errors.ts';
+
 /** How a run is stored costs two bytes or more, so that only as many equal codes as one packed group has are worth it. */
 const GROUP = 8;
 
@@ -62,4 +64,68 @@ function varint(output: Output, value: number): void {
   let rest = value;
   for (; rest > 127; rest >>>= 7) output.bytes[output.length++] = (rest & 127) | 128;
   output.bytes[output.length++] = rest;
+}
+
+/** The other way; throws FirnError `corrupt` when there are not so many codes. */
+export function decodeHybrid(bytes: Buffer, bitWidth: number, count: number): Uint32Array {
+  const codes = new Uint32Array(count);
+  const input = { bytes, at: 0 };
+  for (let row = 0; row < count; ) {
+    const header = readVarint(input);
+    const groups = header >>> 1;
+    if ((header & 1) === 1) {
+      const end = Math.min(count, row + groups * GROUP);
+      unpack(input, codes, row, end, bitWidth);
+      input.at += groups * bitWidth - Math.ceil(((end - row) * bitWidth) / 8);
+      row = end;
+    } else {
+      let code = 0;
+      for (let bit = 0; bit < bitWidth; bit += 8) code |= byteAt(input) << bit;
+      codes.fill(code, row, row + groups);
+      row += groups;
+    }
+  }
+  return codes;
+}
+
+interface Input {
+  readonly bytes: Buffer;
+  at: number;
+}
+
+function byteAt(input: Input): number {
+  const byte = input.bytes[input.at++];
+  if (byte === undefined) throw corruptRuns();
+  return byte;
+}
+
+function readVarint(input: Input): number {
+  let value = 0;
+  for (let shift = 0; shift < 35; shift += 7) {
+    const byte = byteAt(input);
+    value |= (byte & 127) << shift;
+    if (byte < 128) return value >>> 0;
+  }
+  throw corruptRuns();
+}
+
+function unpack(input: Input, codes: Uint32Array, from: number, to: number, bitWidth: number): void {
+  const mask = 2 ** bitWidth - 1;
+  let bits = 0;
+  let held = 0;
+  for (let row = from; row < to; row++) {
+    for (; bits < bitWidth; bits += 8) held |= byteAt(input) << bits;
+    codes[row] = held & mask;
+    held >>>= bitWidth;
+    bits -= bitWidth;
+  }
+}
+
+function corruptRuns(): FirnError {
+  return new FirnError({
+    code: 'corrupt',
+    operation: 'read segment',
+    subject: 'pages',
+    message: 'a page of a Parquet file has fewer values than it says',
+  });
 }

@@ -1,4 +1,4 @@
-// What parquet-file.ts and parquet-footer.ts use of parquetjs-lite, which has no types of its own: the Thrift
+// What this folder uses of parquetjs-lite, which has no types of its own: the Thrift
 // structures of the Parquet footer, and their codec.
 
 declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
@@ -6,6 +6,8 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
   interface Struct {
     write(protocol: unknown): void;
   }
+  /** A number by `Number(...)`. */
+  type Int64 = { valueOf(): number };
   type StructClass = new (fields?: Readonly<Record<string, unknown>>) => Struct;
   const types: {
     readonly ColumnChunk: StructClass;
@@ -17,10 +19,21 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
       fields?: Readonly<Record<string, unknown>>,
     ) => Struct & {
       /** As decoded. */
+      readonly schema: readonly {
+        readonly name: string | Uint8Array;
+        readonly repetition_type: number | null;
+      }[];
       readonly row_groups: readonly {
+        readonly num_rows: Int64;
         readonly columns: readonly {
           readonly meta_data: {
             readonly path_in_schema: readonly (string | Uint8Array)[];
+            readonly codec: number;
+            readonly num_values: Int64;
+            readonly total_uncompressed_size: Int64;
+            readonly total_compressed_size: Int64;
+            readonly data_page_offset: Int64;
+            readonly dictionary_page_offset: Int64 | null;
             readonly statistics: Readonly<
               Record<'min_value' | 'max_value', string | Uint8Array | null>
             > | null;
@@ -30,7 +43,15 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
     };
     readonly LogicalType: StructClass;
     readonly MicroSeconds: StructClass;
-    readonly PageHeader: StructClass;
+    readonly PageHeader: new (
+      fields?: Readonly<Record<string, unknown>>,
+    ) => Struct & {
+      /** As decoded. */
+      readonly compressed_page_size: number;
+      readonly uncompressed_page_size: number;
+      readonly data_page_header: { readonly num_values: number; readonly encoding: number } | null;
+      readonly dictionary_page_header: { readonly num_values: number } | null;
+    };
     readonly RowGroup: StructClass;
     readonly SchemaElement: StructClass;
     readonly Statistics: StructClass;
@@ -47,7 +68,7 @@ declare module 'parquetjs-lite/lib/util.js' {
   const util: {
     serializeThrift(struct: unknown): Buffer;
     /** Fills the structure, and returns how many bytes it took. */
-    decodeThrift(struct: unknown, bytes: Buffer): number;
+    decodeThrift(struct: unknown, bytes: Buffer, offset?: number): number;
   };
   export = util;
 }

@@ -98,6 +98,7 @@ async function build(options: Partial<GatewayTablesOptions> = {}, retentionHours
       gateway: gatewayId('gw'),
       claims: createSegmentClaims(),
       discard: pins.discard,
+      mergeInMemory: sealer.merge,
       mergeFilesMin: 3,
       mergeIntervalMs: 1e6,
       localRetentionHours: retentionHours,

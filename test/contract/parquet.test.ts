@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { type Batch, type Signal, signals } from '../../lake/model/batch.ts';
 import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
 import { openDuckdbWriter } from '../../lake/parquet/duckdb-writer.ts';
+import { mergeInMemory } from '../../lake/parquet/merge-in-memory.ts';
 import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
@@ -136,8 +137,15 @@ test.each(signals)(
     }
     const path = join(folder, 'merged.parquet');
     const limits = { writerMemoryBytesMax: 64e6, spillDirectory: folder };
-    const merged = await mergeSegments({ signal, paths, rows, path, ...limits });
+    const request = { signal, paths, rows, path, ...limits };
+    const merged = await mergeSegments(request);
     expect(Object.keys(merged.bounds)).toEqual(tableSchemas[signal].boundColumns);
+    const inMemory = join(folder, 'in-memory.parquet');
+    const same = await mergeInMemory({ ...request, path: inMemory }, 'plant', openParquetjsWriter());
+    expect(same.bounds).toEqual(merged.bounds);
+    await expect(
+      mergeInMemory({ ...request, rows: rows + 1 }, 'plant', openParquetjsWriter()),
+    ).rejects.toThrow(`should hold ${rows + 1} rows`);
     const instance = await openDuckdb({ threads: '1' });
     stack.defer(async () => instance.closeSync());
     const connection = await instance.connect();
@@ -153,6 +161,7 @@ test.each(signals)(
     const parts = await read(`[${paths.map(sqlText).join(', ')}]`, `ORDER BY ${sortBy.join(', ')}`);
     expect(parts).toHaveLength(rows);
     expect(await read(sqlText(path))).toEqual(parts);
+    expect(await read(sqlText(inMemory))).toEqual(parts);
   },
 );
 

@@ -189,6 +189,7 @@ function sealThread(
       await world.request(life, 'sealed', false, () => undefined);
       return outcome;
     },
+    merge: () => Promise.reject(new Error('nothing is merged here')),
     [Symbol.asyncDispose]: () => sealer[Symbol.asyncDispose](),
   };
 }
