@@ -25,7 +25,7 @@ export interface RowsInMemory {
 }
 
 /** 64-bit integers, doubles by their bits, or where there may be nulls plain arrays. */
-export type Values = BigInt64Array | readonly (bigint | null)[] | readonly (string | null)[];
+type Values = BigInt64Array | readonly (bigint | null)[] | readonly (string | null)[];
 
 /** Throws FirnError `limit` when there are more rows, `corrupt` when an id has no labels. */
 export function readRows({ signal, batches, labelsOf }: SegmentRows, rowsMax: number): RowsInMemory {
