@@ -144,7 +144,7 @@ const ship = z.strictObject({
   retryMinMs: count(1000, 'First wait after a failed upload'),
   retryMaxMs: count(
     60_000,
-    'Longest wait after failed uploads; 3 s while the store can not be reached at all',
+    'Longest wait after failed uploads; 2 s while the store can not be reached at all',
   ),
   newestMs: count(60_000, 'What was sealed so lately is shipped before older data'),
   bytesPerSecondMax: limit('Bytes a second on the way to the store'),

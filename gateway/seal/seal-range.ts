@@ -12,6 +12,7 @@ import { correctBatch } from '../clock/correct-batch.ts';
 import { intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
 import { openWalReader, type StoredBoot, type WalReader } from '../wal/reader.ts';
 import type { SealRecord, SegmentRecord } from '../wal/wal.ts';
+import { createLabelsCache } from './labels-cache.ts';
 import { rowsOfClass } from './rows-of-class.ts';
 import { openSealPlanner, type SealRange } from './seal-planner.ts';
 import { segmentRecord } from './segment-record.ts';
@@ -62,13 +63,14 @@ export function openRangeSealer(
 ): RangeSealer {
   const reader = openWalReader(walPath);
   const planner = openSealPlanner(walPath);
+  const labelsOf = createLabelsCache(reader.labelsOf);
   return {
     seal: async (request) => {
       const range = planner.plan(request);
       if (range === undefined || (request.onlyWhenFull && !range.full))
         return { seal: undefined, rows: 0, more: false, skipped: [] };
       const job: Job = {
-        ...{ reader, dataDir, identity, writer, range, epoch: request.epoch, nowUs: request.nowUs },
+        ...{ reader, labelsOf, dataDir, identity, writer, range, epoch: request.epoch, nowUs: request.nowUs },
         boot: reader.boots().get(range.boot) ?? { clock: 'untrusted', offsetUs: 0 },
         alarmIds: reader.alarmIds(),
         skipped: new Map(),
@@ -92,6 +94,7 @@ export function openRangeSealer(
 
 interface Job {
   readonly reader: WalReader;
+  readonly labelsOf: WalReader['labelsOf'];
   readonly dataDir: string;
   readonly identity: SealIdentity;
   readonly writer: SegmentWriter;
@@ -117,7 +120,7 @@ function classesOf(signal: Signal, { alarmIds }: Job): StreamClass[] {
 }
 
 async function writeSegments(job: Job, signal: Signal, streamClass: StreamClass): Promise<SegmentRecord[]> {
-  const { reader, dataDir, identity, writer, range, epoch } = job;
+  const { labelsOf, dataDir, identity, writer, range, epoch } = job;
   const folder = join(dataDir, 'segments', signal);
   await mkdir(folder, { recursive: true });
   const { fromSeq, toSeq } = range;
@@ -125,7 +128,6 @@ async function writeSegments(job: Job, signal: Signal, streamClass: StreamClass)
   const pathOf = (day: string): string =>
     join(folder, segmentName({ epoch, fromSeq, toSeq, day, ...(apart && { class: 'alarms' }) }));
   const received = { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY };
-  const { labelsOf } = reader;
   const write = (checkLabels: boolean): Promise<readonly SegmentFile[]> => {
     const batches = batchesOf(job, signal, streamClass, checkLabels, received);
     return writer.write({ signal, site: identity.site, batches, labelsOf, pathOf });

@@ -56,7 +56,7 @@ export interface ShipperOptions {
 const shipperDefaults = {
   retryMinMs: 1000,
   retryMaxMs: 60_000,
-  unreachedRetryMaxMs: 3_000,
+  unreachedRetryMaxMs: 2_000,
   refusedRetryMs: 300_000,
   uploadTimeoutMs: 120_000,
   slowBytesPerSecond: 8 * 1024,

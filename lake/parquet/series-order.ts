@@ -19,16 +19,28 @@ export function rankSeries(
   labelsOf: ReadonlyMap<bigint, string>,
 ): RankedSeries[] {
   const hasName = hasSeriesName(signal);
-  const series = ids.map((id): RankedSeries => {
+  const byName = new Map<string, RankedSeries[]>();
+  for (const id of BigInt64Array.from(ids).sort()) {
     const labels = labelsOf.get(id);
     if (labels === undefined) throw withoutLabels(signal, id);
-    return { id, labels, name: hasName ? nameOf(labels) : '' };
-  });
-  return series.sort((a, b) => compareUtf8(a.name, b.name) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+    const name = hasName ? nameOf(labels) : '';
+    const series = byName.get(name);
+    if (series) series.push({ id, labels, name });
+    else byName.set(name, [{ id, labels, name }]);
+  }
+  return [...byName].sort(([a], [b]) => compareUtf8(a, b)).flatMap(([, series]) => series);
 }
+
+const nameFirst = '{"__name__":"';
 
 /** The metric name in labels JSON. Lone surrogates, which no file can hold, become U+FFFD. */
 export function nameOf(labels: string): string {
+  // Mostly its label is the first, and its value needs no escapes.
+  if (labels.startsWith(nameFirst)) {
+    const end = labels.indexOf('"', nameFirst.length);
+    const text = labels.slice(nameFirst.length, end);
+    if (!text.includes('\\')) return text.toWellFormed();
+  }
   const { __name__: name } = JSON.parse(labels) as { __name__?: string };
   return (name ?? '').toWellFormed();
 }

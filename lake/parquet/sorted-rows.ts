@@ -3,7 +3,7 @@ import type { Batch } from '../model/batch.ts';
 import { batchColumnsOf, columnOf } from '../schema/batch-columns.ts';
 import { type Column, dayOfUs, type TableSchema, tableSchemas } from '../schema/tables.ts';
 import { dictionaryOf64, halvesOf } from './dictionary.ts';
-import { isLess } from './parquet-pages.ts';
+import { extremes64, isLess } from './parquet-pages.ts';
 import { sortWithinSeries } from './row-table.ts';
 import type { SegmentRows } from './segment-writer.ts';
 import { compareUtf8, type RankedSeries, rankSeries } from './series-order.ts';
@@ -125,18 +125,23 @@ function microsecondsOf(nanoseconds: BigInt64Array): BigInt64Array {
 
 /** Row numbers of each day in the table's sort order, days ascending. */
 export function daysOf(table: RowsInMemory): [day: number, order: Uint32Array][] {
+  if (table.rows === 0) return [];
   const order = sortedRows(table);
+  const [first, last] = extremes64(table.timestampUs).map((us) => dayOfUs(Number(us)));
+  if (first !== undefined && first === last) return [[first, order]];
   const halves = halvesOf(table.timestampUs);
-  const dayOf = (row: number): number =>
-    dayOfUs(((halves[2 * row + 1] ?? 0) | 0) * 0x1_0000_0000 + (halves[2 * row] ?? 0));
-  const sizes = new Map<number, number>();
-  for (const row of order) {
-    const day = dayOf(row);
-    sizes.set(day, (sizes.get(day) ?? 0) + 1);
-  }
-  if (sizes.size === 1) return [...sizes.keys()].map((day) => [day, order]);
-  const days = [...sizes.keys()].sort((a, b) => a - b);
-  return days.map((day) => [day, order.filter((row) => dayOf(row) === day)]);
+  const dayOfRow = new Int32Array(table.rows);
+  for (let row = 0; row < table.rows; row++)
+    dayOfRow[row] = dayOfUs(((halves[2 * row + 1] ?? 0) | 0) * 0x1_0000_0000 + (halves[2 * row] ?? 0));
+  const days = [...new Set(dayOfRow)].sort((a, b) => a - b);
+  return days.map((day) => [day, rowsOfDay(order, dayOfRow, day)]);
+}
+
+function rowsOfDay(order: Uint32Array, dayOfRow: Int32Array, day: number): Uint32Array {
+  const rows = new Uint32Array(order.length);
+  let count = 0;
+  for (const row of order) if (dayOfRow[row] === day) rows[count++] = row;
+  return rows.slice(0, count);
 }
 
 /** By rank, then the sort columns, then arrival. Rows of one series mostly arrive in order: few need sorting. */
