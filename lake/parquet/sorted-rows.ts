@@ -133,15 +133,14 @@ export function daysOf(table: RowsInMemory): [day: number, order: Uint32Array][]
   const dayOfRow = new Int32Array(table.rows);
   for (let row = 0; row < table.rows; row++)
     dayOfRow[row] = dayOfUs(((halves[2 * row + 1] ?? 0) | 0) * 0x1_0000_0000 + (halves[2 * row] ?? 0));
-  const days = [...new Set(dayOfRow)].sort((a, b) => a - b);
-  return days.map((day) => [day, rowsOfDay(order, dayOfRow, day)]);
-}
-
-function rowsOfDay(order: Uint32Array, dayOfRow: Int32Array, day: number): Uint32Array {
-  const rows = new Uint32Array(order.length);
-  let count = 0;
-  for (const row of order) if (dayOfRow[row] === day) rows[count++] = row;
-  return rows.slice(0, count);
+  const sizes = new Map<number, number>();
+  for (const day of dayOfRow) sizes.set(day, (sizes.get(day) ?? 0) + 1);
+  const days = new Map([...sizes].map(([day, size]) => [day, { rows: new Uint32Array(size), count: 0 }]));
+  for (const row of order) {
+    const day = days.get(dayOfRow[row] ?? 0);
+    if (day) day.rows[day.count++] = row;
+  }
+  return [...days].map(([day, { rows }]): [number, Uint32Array] => [day, rows]).sort(([a], [b]) => a - b);
 }
 
 /** By rank, then the sort columns, then arrival. Rows of one series mostly arrive in order: few need sorting. */
