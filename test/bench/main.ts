@@ -7,6 +7,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly st
     outage: () => import('./outage.ts'),
     receive: () => import('./receive.ts'),
     'receive-logs': () => import('./logs.ts'),
+    start: () => import('./start.ts'),
   };
 
 const [name = '', ...argv] = process.argv.slice(2);
