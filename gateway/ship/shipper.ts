@@ -48,6 +48,8 @@ export interface ShipperOptions {
   readonly newestMs?: number;
   /** How often the cloud's receipt is looked at while something waits for it. */
   readonly receiptIntervalMs?: number;
+  /** How often it looks whether a window has opened, or something waits too long, while nothing else happens. */
+  readonly lookIntervalMs?: number;
   /** Told the cloud's time in each receipt, microseconds. */
   readonly onReceipt?: (cloudUs: number) => void;
   readonly reach?: ReachFaultPoint;
@@ -63,6 +65,7 @@ const shipperDefaults = {
   damagedTriesMax: 3,
   newestMs: 60_000,
   receiptIntervalMs: 30_000,
+  lookIntervalMs: 1_000,
 } as const;
 
 export interface Shipper extends AsyncDisposable {
@@ -139,9 +142,6 @@ export function startShipper(options: ShipperOptions): Shipper {
   };
 }
 
-/** How often it looks whether a window has opened, or something waits too long, while nothing else happens. */
-const lookIntervalMs = 1_000;
-
 async function shipInBackground(shipping: Shipping, uploads: Uploads): Promise<void> {
   const { settings, status, bell, stop } = shipping;
   const { clock, logger, store } = settings;
@@ -155,7 +155,7 @@ async function shipInBackground(shipping: Shipping, uploads: Uploads): Promise<v
         status.lastError = undefined;
         continue;
       }
-      await bell.wait(stop, lookIntervalMs);
+      await bell.wait(stop, settings.lookIntervalMs);
     } catch (error) {
       if (stop.aborted) return;
       status.lastError = messageOf(error);

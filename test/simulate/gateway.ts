@@ -67,6 +67,7 @@ interface Pace {
   readonly sealIntervalMs: number;
   readonly sealCheckMs: number;
   readonly receiptIntervalMs: number;
+  readonly lookIntervalMs: number;
   readonly unreachedRetryMaxMs: number;
 }
 
@@ -74,6 +75,7 @@ const quick: Pace = {
   sealIntervalMs: 400,
   sealCheckMs: 200,
   receiptIntervalMs: 3000,
+  lookIntervalMs: 1000,
   unreachedRetryMaxMs: 3000,
 };
 
@@ -121,7 +123,9 @@ export async function startGateway(options: GatewayOptions): Promise<SimulatedGa
       seals: sealer,
       link: createLink(freeLink, clock, undefined),
       receiptIntervalMs: pace.receiptIntervalMs,
+      lookIntervalMs: pace.lookIntervalMs,
       unreachedRetryMaxMs: pace.unreachedRetryMaxMs,
+      retryMaxMs: Math.max(60_000, pace.unreachedRetryMaxMs),
     }),
   );
   return {
