@@ -7,7 +7,7 @@ import { isDatabaseDamage } from '../wal/error-detail.ts';
 import type { SealFailure, SealWorkerOptions, SealWorkerReply, SealWorkerRequest } from './seal-messages.ts';
 import { openRangeSealer } from './seal-range.ts';
 
-// The thread that writes segments: decoding batches and handing them to DuckDB must not stall the broker.
+// The thread that writes segments: decoding batches and encoding Parquet must not stall the broker.
 
 const port = parentPort;
 if (port === null) throw new Error('seal-worker.ts runs as a worker thread');
