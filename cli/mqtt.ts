@@ -18,7 +18,7 @@ const commands: Readonly<Record<string, Command>> = {
   },
   capture: {
     summary: 'Record messages of a broker for a dry run',
-    load: async () => ({ main: (await import('../gateway/commands/mqtt-dry-run.ts')).captureMain }),
+    load: () => import('../gateway/commands/mqtt-capture.ts'),
   },
 };
 

@@ -133,10 +133,16 @@ test('beyond inFlightRowsMax QoS 0 is dropped and counted, QoS 1 refused by clos
 test('a will is stored when its client is lost', async () => {
   const { broker, log } = await start();
   const client = await connect(urlOf(broker), {
-    will: { topic: 'a/lost', payload: Buffer.from('1'), qos: 1 },
+    will: { topic: 'a/lost', payload: Buffer.from('1'), qos: 1, retain: true },
   });
   client.stream.destroy();
   await until(() => log.names().includes('lost'));
+  const late = await connect(urlOf(broker));
+  const seen: string[] = [];
+  late.on('message', (topic, payload, { qos, retain }) => seen.push(`${topic} ${payload} ${qos} ${retain}`));
+  await late.subscribeAsync('a/#', { qos: 1 });
+  await until(() => seen.length > 0);
+  expect(seen).toEqual(['a/lost 1 1 true']);
 });
 
 // Packets by hand: what clients of the library would not send.

@@ -21,10 +21,10 @@ test('a dry run counts series by rule and label, and names what no rule takes', 
   send('p/a/1', '{"force":5}', true);
   send('other/t', '21.5');
   const report = run.report();
-  expect(report).toMatchObject({ messages: 7, unmatched: ['other/t'] });
+  expect(report).toMatchObject({ messages: 7, series: 7, unmatched: ['other/t'] });
   expect(report.rules).toEqual([
     {
-      ...{ rule: 'rule 1 (presses)', messages: 6, topics: 3, series: 6, rows: 7, ignored: 1 },
+      ...{ rule: 'rule 1 (presses)', messages: 6, topics: 3, series: 6, rows: 7, ignored: 1, retained: 1 },
       deadLetters: { 'bad-json': 1 },
       labels: [
         ['machine', 3],
@@ -44,6 +44,7 @@ test('a dry run counts series by rule and label, and names what no rule takes', 
       series: 0,
       rows: 0,
       ignored: 0,
+      retained: 0,
       deadLetters: {},
       labels: [],
       samples: [],
@@ -52,6 +53,7 @@ test('a dry run counts series by rule and label, and names what no rule takes', 
   ]);
   const text = printDryRun(report);
   expect(text).toContain('rule 1 (presses): 6 messages on 3 topics, 7 rows, 6 series');
+  expect(text).toContain('\n  1 messages make no rows, 1 of them because they are retained, not new\n');
   expect(text).toContain('1 topics match no rule:\n  other/t');
 });
 

@@ -28,7 +28,10 @@ interface RuleReport {
   readonly topics: number;
   readonly series: number;
   readonly rows: number;
+  /** Messages that are to make no rows. */
   readonly ignored: number;
+  /** Of them, those that a subscription brings because the broker kept them: they are not new. */
+  readonly retained: number;
   readonly deadLetters: Readonly<Record<string, number>>;
   /** How many values each label has, most first. */
   readonly labels: readonly (readonly [name: string, values: number])[];
@@ -60,8 +63,9 @@ export function createDryRun(rules: readonly TopicRule[], templates: readonly To
       tallies.set(rule ?? noRule, tally);
       const outcome = mapper.map({ topic, payload, receivedUs, old }, metrics, logs);
       const rows = [metrics.finish(), logs.finish()] as const;
-      for (const batch of rows) for (const { id } of batch.series) series.add(id);
-      tally.add(topic, outcome, rows);
+      if (outcome !== 'dead-letter')
+        for (const batch of rows) for (const { id } of batch.series) series.add(id);
+      tally.add(topic, outcome, old, rows);
     },
     report: (): DryRunReport => ({
       ...{ messages, series: series.size, unmatched: [...unmatched].sort() },
@@ -81,7 +85,7 @@ function createTally() {
   const values = new Map<string, Set<string>>();
   const deadLetters: Record<string, number> = {};
   const samples: string[] = [];
-  const counts = { messages: 0, rows: 0, ignored: 0 };
+  const counts = { messages: 0, rows: 0, ignored: 0, retained: 0 };
   const addSeries = (id: bigint, labels: Record<string, string>): void => {
     if (series.has(id)) return;
     series.add(id);
@@ -92,10 +96,11 @@ function createTally() {
     }
   };
   return {
-    add: (topic: string, outcome: string, [metrics, logs]: Rows): void => {
+    add: (topic: string, outcome: string, old: boolean, [metrics, logs]: Rows): void => {
       counts.messages++;
       topics.add(topic);
       if (outcome === 'ignored') counts.ignored++;
+      if (outcome === 'ignored' && old) counts.retained++;
       const labels = new Map(
         [...metrics.series, ...logs.series].map(({ id, labels: text }) => [
           id,
@@ -132,6 +137,9 @@ function seriesText({ __name__ = '', ...labels }: Record<string, string> = {}): 
 
 const timeText = (us: bigint): string => new Date(Number(us / 1000n)).toISOString();
 
+const notNew = (retained: number): string =>
+  retained === 0 ? '' : `, ${retained} of them because they are retained, not new`;
+
 export function printDryRun(report: DryRunReport): string {
   const lines = [`${report.messages} messages would make ${report.series} series and log streams`];
   const idle = report.rules.filter(({ messages }) => messages === 0).map(({ rule }) => rule);
@@ -142,13 +150,14 @@ export function printDryRun(report: DryRunReport): string {
     series,
     rows,
     ignored,
+    retained,
     deadLetters,
     labels,
     samples,
   } of report.rules) {
     if (messages === 0) continue;
     lines.push('', `${rule}: ${messages} messages on ${topics} topics, ${rows} rows, ${series} series`);
-    if (ignored > 0) lines.push(`  ${ignored} messages make no rows`);
+    if (ignored > 0) lines.push(`  ${ignored} messages make no rows${notNew(retained)}`);
     for (const [reason, count] of Object.entries(deadLetters))
       lines.push(`  ${count} dead letters: ${reason}`);
     if (labels.length > 0)

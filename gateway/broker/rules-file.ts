@@ -7,10 +7,17 @@ import type { TopicRule } from '../../lake/receive/mqtt/rules/reading.ts';
 
 /** Mapping rules of the configuration, then those of a file: a YAML or JSON list, or `rules:` with one. '': no file. */
 export function openRules(inline: readonly unknown[], path: string): TopicRule[] {
-  return [
-    ...compileRules(inline, mqttLimits),
-    ...(path === '' ? [] : compileRules(readRules(path), mqttLimits)),
-  ];
+  return [...compileRules(inline, mqttLimits), ...(path === '' ? [] : compileFile(path))];
+}
+
+function compileFile(path: string): TopicRule[] {
+  const rules = readRules(path);
+  try {
+    return compileRules(rules, mqttLimits);
+  } catch (error) {
+    if (!(error instanceof FirnError)) throw error;
+    throw wrongFile(path, error.message, error.hint);
+  }
 }
 
 function readRules(path: string): readonly unknown[] {
@@ -18,7 +25,7 @@ function readRules(path: string): readonly unknown[] {
   try {
     content = parseYaml(readFileSync(path, 'utf8'), { maxAliasCount: 100 });
   } catch (error) {
-    throw wrongFile(path, messageOf(error));
+    throw wrongFile(path, firstLine(messageOf(error)));
   }
   const rules: unknown =
     typeof content === 'object' && content !== null && 'rules' in content ? content.rules : content;
@@ -26,9 +33,16 @@ function readRules(path: string): readonly unknown[] {
   return rules;
 }
 
-const wrongFile = (path: string, why: string): FirnError =>
+/** The YAML parser goes on with the text around the place. */
+const firstLine = (message: string): string => message.split('\n', 1)[0]?.replace(/:$/, '') ?? '';
+
+const wrongFile = (
+  path: string,
+  why: string,
+  hint: string | undefined = 'write a YAML list of rules, for example: - preset: tasmota',
+): FirnError =>
   new FirnError({
     ...{ code: 'invalid', operation: 'read MQTT mapping rules', subject: path },
-    message: `mqtt.rulesFile: ${path}: ${why}`,
-    hint: 'write a YAML list of rules, for example: - preset: tasmota',
+    message: `${path}: ${why}`,
+    ...(hint !== undefined && { hint }),
   });

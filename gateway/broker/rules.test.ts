@@ -26,9 +26,9 @@ test('rules of the configuration come before those of the file', async () => {
 });
 
 test.each([
-  ['- topic: [', 'mqtt.rulesFile: '],
+  ['- topic: [', /rules\.yaml: Flow sequence .* at line 1, column \d+$/],
   ['name: x', 'it holds no list of rules'],
-  ['- topic: a/{', 'rule 1: topic: level "{" is not known'],
+  ['- topic: a/{', 'rules.yaml: rule 1: topic: level "{" is not known'],
 ])('%j is refused', (text, message) => {
   const path = join(folder(), 'rules.yaml');
   writeFileSync(path, text);

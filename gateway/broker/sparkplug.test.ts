@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newClient } from 'sparkplug-client';
 import { expect, test } from 'vitest';
+import { get } from '../../lake/receive/sparkplug/payload.fixture.ts';
 import { connect, host, opened, start, until, urlOf } from './broker.fixture.ts';
 
 // Eclipse Tahu's client against the real broker.
@@ -70,6 +71,27 @@ test('an edge node that is not known is asked for its births, and gives them', a
   expect(broker.counters()).toMatchObject({ rebirths: 1, deadLetters: 1 });
 });
 
+test('the rebirth command is an NCMD with QoS 0 that is not retained', async () => {
+  const { broker } = await start({ sparkplug });
+  const seen: string[] = [];
+  const watcher = await connect(urlOf(broker));
+  watcher.on('message', (topic, _, { qos, retain }) => seen.push(`${topic} ${qos} ${retain}`));
+  await watcher.subscribeAsync('spBv1.0/+/NCMD/#', { qos: 1 });
+  const sensor = await connect(urlOf(broker));
+  await sensor.publishAsync(
+    'spBv1.0/G/NDATA/E',
+    Buffer.from(get().encodePayload({ timestamp: Date.now(), seq: 1, metrics: [] })),
+  );
+  await until(() => seen.length === 1);
+  expect(seen).toEqual(['spBv1.0/G/NCMD/E 0 false']);
+  const late = await connect(urlOf(broker));
+  late.on('message', (topic) => seen.push(topic));
+  await late.subscribeAsync(['spBv1.0/+/NCMD/#', 'end']);
+  await late.publishAsync('end', '1');
+  await until(() => seen.length > 1);
+  expect(seen.slice(1)).toEqual(['end']);
+});
+
 test('aliases are known after a restart of the gateway', async () => {
   const dataDir = folder();
   const first = await start({ sparkplug, dataDir });
@@ -100,12 +122,19 @@ test('STATE says that the host is there, again when someone denies it, and that 
   client.on('message', (topic, payload, { retain, qos }) =>
     states.push(`${topic} ${JSON.parse(payload.toString()).online} ${retain ? 'retained ' : ''}${qos}`),
   );
+  client.on('message', (_, payload) =>
+    expect(JSON.parse(payload.toString())).toEqual({
+      online: expect.any(Boolean),
+      timestamp: expect.any(Number),
+    }),
+  );
   await client.subscribeAsync('spBv1.0/STATE/firn', { qos: 1 });
   await until(() => states.length === 1);
   expect(states).toEqual(['spBv1.0/STATE/firn true retained 1']);
   await client.publishAsync('spBv1.0/STATE/firn', '{"online":false,"timestamp":1}', { qos: 1, retain: true });
   await until(() => states.length === 3);
   expect(states.slice(1)).toEqual(['spBv1.0/STATE/firn false 1', 'spBv1.0/STATE/firn true 1']);
+  const goesMs = Math.floor(Date.now());
   await broker[Symbol.asyncDispose]();
   const next = await start({ dataDir });
   const later = await connect(urlOf(next.broker));
@@ -113,5 +142,8 @@ test('STATE says that the host is there, again when someone denies it, and that 
   later.on('message', (_, payload) => kept.push(payload.toString()));
   await later.subscribeAsync('spBv1.0/STATE/firn', { qos: 1 });
   await until(() => kept.length === 1);
-  expect(JSON.parse(kept[0] ?? '')).toMatchObject({ online: false, timestamp: expect.any(Number) });
+  const death = JSON.parse(kept[0] ?? '');
+  expect(death).toEqual({ online: false, timestamp: expect.any(Number) });
+  // When it goes, not when it came.
+  expect(death.timestamp).toBeGreaterThanOrEqual(goesMs);
 });

@@ -64,7 +64,8 @@ function helpOf({ name, about, flags, positionals, settings }: Command): string 
     settings.length === 0
       ? ''
       : `\nConfiguration:\n  --config FILE  YAML or JSON\n${printSettings(settings)}\n`;
-  return `usage: ${usage}\n\n${about}\n\n${lines.join('\n')}\n${configuration}`;
+  const own = lines.length === 0 ? '' : `\n${lines.join('\n')}\n`;
+  return `usage: ${usage}\n\n${about}\n${own}${configuration}`;
 }
 
 /** Throws FirnError `invalid` that names what is wrong. */

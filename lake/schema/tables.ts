@@ -45,38 +45,70 @@ function column(
   return { fieldId, name, type, required, doc, source };
 }
 
-const siteDoc = 'Site of the gateway that received it';
-const qualityDoc =
-  "Why timestamp is not the device's own time: device-past, device-future; NULL for a normal row";
+// Columns that several tables have, by the field id that each gives them.
+
+const metricName = (fieldId: number): Column =>
+  column(fieldId, 'name', 'string', true, 'Metric name (the label __name__)', 'series');
+const seriesId = (fieldId: number): Column =>
+  column(
+    fieldId,
+    'series_id',
+    'long',
+    true,
+    'xxHash64 of labels: the same series has the same id everywhere',
+  );
+const seriesLabels = (fieldId: number): Column =>
+  column(
+    fieldId,
+    'labels',
+    'string',
+    true,
+    'All labels of the series as sorted JSON, __name__ included',
+    'series',
+  );
+const severity = (fieldId: number): Column =>
+  column(fieldId, 'severity', 'string', false, 'Severity as the source gave it');
+const site = (fieldId: number): Column =>
+  column(fieldId, 'site', 'string', true, 'Site of the gateway that received it', 'site');
+const quality = (fieldId: number): Column =>
+  column(
+    fieldId,
+    'quality',
+    'string',
+    false,
+    "Why timestamp is not the device's own time: device-past, device-future; NULL for a normal row",
+  );
+const deviceTimestamp = (fieldId: number): Column =>
+  column(
+    fieldId,
+    'device_timestamp',
+    'timestamptz',
+    false,
+    'What the device said the time was, where that was not believable; else NULL',
+  );
+
 const histogramDoc = 'The native histogram as JSON, where the row is one (its value is NaN then); else NULL';
-const deviceDoc = 'What the device said the time was, where that was not believable; else NULL';
+
+const metricOrder = ['name', 'series_id', 'timestamp'];
+const byMetricSeries = { seriesColumn: 'series_id', sortBy: metricOrder, boundColumns: metricOrder };
 
 export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
   metrics: {
     table: 'metrics',
     doc: 'Samples of all metrics',
     columns: [
-      column(1, 'name', 'string', true, 'Metric name (the label __name__)', 'series'),
-      column(2, 'series_id', 'long', true, 'xxHash64 of labels: the same series has the same id everywhere'),
+      metricName(1),
+      seriesId(2),
       column(3, 'timestamp', 'timestamptz', true, 'Time of the sample, UTC'),
       column(4, 'value', 'double', false, 'Value of the sample'),
-      column(
-        5,
-        'labels',
-        'string',
-        true,
-        'All labels of the series as sorted JSON, __name__ included',
-        'series',
-      ),
-      column(6, 'site', 'string', true, siteDoc, 'site'),
-      column(7, 'quality', 'string', false, qualityDoc),
-      column(8, 'device_timestamp', 'timestamptz', false, deviceDoc),
+      seriesLabels(5),
+      site(6),
+      quality(7),
+      deviceTimestamp(8),
       column(9, 'histogram', 'string', false, histogramDoc),
       column(10, 'start_timestamp', 'timestamptz', false, 'Since when it counts, where the sender said so'),
     ],
-    seriesColumn: 'series_id',
-    sortBy: ['name', 'series_id', 'timestamp'],
-    boundColumns: ['name', 'series_id', 'timestamp'],
+    ...byMetricSeries,
   },
   logs: {
     table: 'logs',
@@ -90,12 +122,12 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
       column(4, 'line', 'string', true, 'The log line'),
       column(5, 'labels', 'string', true, 'Labels of the stream as sorted JSON', 'series'),
       column(6, 'attributes', 'string', false, 'Structured metadata of the line as sorted JSON'),
-      column(7, 'severity', 'string', false, 'Severity as the source gave it'),
+      severity(7),
       column(8, 'trace_id', 'string', false, 'Trace the line belongs to, hex'),
       column(9, 'span_id', 'string', false, 'Span the line belongs to, hex'),
-      column(10, 'site', 'string', true, siteDoc, 'site'),
-      column(11, 'quality', 'string', false, qualityDoc),
-      column(12, 'device_timestamp', 'timestamptz', false, deviceDoc),
+      site(10),
+      quality(11),
+      deviceTimestamp(12),
     ],
     seriesColumn: 'stream_id',
     sortBy: ['stream_id', 'timestamp_ns'],
@@ -124,7 +156,7 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
       column(15, 'scope', 'string', false, 'name, version and attributes of the instrumentation, as JSON'),
       column(16, 'events', 'string', false, 'What happened within it, as a JSON array'),
       column(17, 'links', 'string', false, 'Spans that it refers to, as a JSON array'),
-      column(18, 'site', 'string', true, siteDoc, 'site'),
+      site(18),
     ],
     sortBy: ['service', 'start_ns'],
     boundColumns: ['service', 'timestamp'],
@@ -141,11 +173,11 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
       column(4, 'body', 'string', false, 'Text of the event, or JSON where it has a structure'),
       column(5, 'attributes', 'string', true, 'Attributes of the event as sorted JSON'),
       column(6, 'resource', 'string', true, 'Attributes of its resource as sorted JSON'),
-      column(7, 'severity', 'string', false, 'Severity as the source gave it'),
+      severity(7),
       column(8, 'source', 'string', true, 'Service that it comes from: service.name of its resource'),
       column(9, 'trace_id', 'string', false, 'Trace it belongs to, hex'),
       column(10, 'span_id', 'string', false, 'Span it belongs to, hex'),
-      column(11, 'site', 'string', true, siteDoc, 'site'),
+      site(11),
     ],
     sortBy: ['name', 'timestamp_ns'],
     boundColumns: ['name', 'timestamp'],
@@ -154,27 +186,18 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
     table: 'metrics_1m',
     doc: 'One-minute rollups of metrics, made where the samples could not be kept',
     columns: [
-      column(1, 'name', 'string', true, 'Metric name (the label __name__)', 'series'),
-      column(2, 'series_id', 'long', true, 'xxHash64 of labels: the same series has the same id everywhere'),
+      metricName(1),
+      seriesId(2),
       column(3, 'timestamp', 'timestamptz', true, 'Start of the minute, UTC'),
       column(4, 'min', 'double', false, 'Smallest value of the minute'),
       column(5, 'max', 'double', false, 'Largest value of the minute'),
       column(6, 'sum', 'double', false, 'Sum of the values of the minute'),
       column(7, 'count', 'long', true, 'How many samples the minute had'),
       column(8, 'last', 'double', false, 'Last value of the minute'),
-      column(
-        9,
-        'labels',
-        'string',
-        true,
-        'All labels of the series as sorted JSON, __name__ included',
-        'series',
-      ),
-      column(10, 'site', 'string', true, siteDoc, 'site'),
+      seriesLabels(9),
+      site(10),
     ],
-    seriesColumn: 'series_id',
-    sortBy: ['name', 'series_id', 'timestamp'],
-    boundColumns: ['name', 'series_id', 'timestamp'],
+    ...byMetricSeries,
   },
   gaps: {
     table: 'gaps',
@@ -198,26 +221,17 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
     table: 'exemplars',
     doc: 'Single observations of metrics, each with a link to its trace; one that was sent again may be there twice',
     columns: [
-      column(1, 'name', 'string', true, 'Metric name (the label __name__)', 'series'),
-      column(2, 'series_id', 'long', true, 'xxHash64 of labels: the same series has the same id everywhere'),
+      metricName(1),
+      seriesId(2),
       column(3, 'timestamp', 'timestamptz', true, 'Time of the observation, UTC'),
       column(4, 'value', 'double', false, 'What was observed'),
-      column(
-        5,
-        'labels',
-        'string',
-        true,
-        'All labels of the series as sorted JSON, __name__ included',
-        'series',
-      ),
+      seriesLabels(5),
       column(6, 'exemplar_labels', 'string', true, 'Labels of the exemplar itself as sorted JSON'),
       column(7, 'trace_id', 'string', false, 'Trace that the observation belongs to, hex'),
       column(8, 'span_id', 'string', false, 'Span that the observation belongs to, hex'),
-      column(9, 'site', 'string', true, siteDoc, 'site'),
+      site(9),
     ],
-    seriesColumn: 'series_id',
-    sortBy: ['name', 'series_id', 'timestamp'],
-    boundColumns: ['name', 'series_id', 'timestamp'],
+    ...byMetricSeries,
   },
 };
 

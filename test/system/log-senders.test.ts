@@ -1,26 +1,15 @@
 import { once } from 'node:events';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Part, sql, startPart, temporaryFolder } from '../harness/firn.ts';
+import { expect, test } from 'vitest';
+import { sql } from '../harness/firn.ts';
+import { shareGateway } from '../harness/shared-gateway.ts';
 
 // Senders to Loki that users have, into SQL.
 
-let folder: ReturnType<typeof temporaryFolder>;
-let gateway: Part;
-let url: string;
-
-beforeAll(async () => {
-  folder = temporaryFolder();
-  gateway = await startPart('gateway', ['--data-dir', folder.path, '--log-level', 'warn']);
-  url = `http://127.0.0.1:${gateway.port('gatewayHttp')}`;
-});
-afterAll(async () => {
-  await gateway?.[Symbol.asyncDispose]();
-  folder?.[Symbol.dispose]();
-});
+const gateway = shareGateway();
 
 const linesOf = (app: string): Promise<unknown[][]> =>
   sql(
-    url,
+    gateway.url,
     `SELECT line, severity, labels->>'service_name', attributes->>'detected_level' FROM logs
      WHERE labels->>'app' = '${app}' ORDER BY timestamp_ns, line`,
   );
@@ -33,7 +22,7 @@ test.each([
   const { default: LokiTransport } = await import('winston-loki');
   const app = `winston ${name}`;
   const transport = new LokiTransport({
-    ...{ host: url, json, labels: { app }, batching: true, interval: 1, gracefulShutdown: false },
+    ...{ host: gateway.url, json, labels: { app }, batching: true, interval: 1, gracefulShutdown: false },
     onConnectionError: (error) => expect.unreachable(String(error)),
   });
   const logger = createLogger({ transports: [transport] });
@@ -53,7 +42,7 @@ test.each([
 test('pino-loki', async () => {
   const { pino } = await import('pino');
   const { pinoLoki } = await import('pino-loki');
-  const stream = pinoLoki({ host: url, labels: { app: 'pino' }, batching: { interval: 1 } });
+  const stream = pinoLoki({ host: gateway.url, labels: { app: 'pino' }, batching: { interval: 1 } });
   const logger = pino({ level: 'debug' }, stream);
   logger.info({ order: 4711 }, 'belt started');
   logger.fatal('belt stopped');

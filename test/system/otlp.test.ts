@@ -17,24 +17,13 @@ import {
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics';
 import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Part, sql, startPart, temporaryFolder } from '../harness/firn.ts';
+import { describe, expect, test } from 'vitest';
+import { sql } from '../harness/firn.ts';
+import { shareGateway } from '../harness/shared-gateway.ts';
 
 // OpenTelemetry's own SDK and exporters, into SQL.
 
-let folder: ReturnType<typeof temporaryFolder>;
-let gateway: Part;
-let url: string;
-
-beforeAll(async () => {
-  folder = temporaryFolder();
-  gateway = await startPart('gateway', ['--data-dir', folder.path, '--log-level', 'warn']);
-  url = `http://127.0.0.1:${gateway.port('gatewayHttp')}`;
-});
-afterAll(async () => {
-  await gateway?.[Symbol.asyncDispose]();
-  folder?.[Symbol.dispose]();
-});
+const gateway = shareGateway();
 
 const own = (path: string) => ({ url: `http://127.0.0.1:${gateway.port('otlpHttp')}${path}` });
 const gzip = { compression: 'gzip' as never };
@@ -50,9 +39,9 @@ const senders = [
   },
   {
     name: 'HTTP with JSON, on the main port',
-    logs: () => new LogsAsJson({ url: `${url}/otlp/v1/logs` }),
-    metrics: () => new MetricsAsJson({ url: `${url}/api/v1/otlp/v1/metrics`, ...delta }),
-    traces: () => new TracesAsJson({ url: `${url}/v1/traces` }),
+    logs: () => new LogsAsJson({ url: `${gateway.url}/otlp/v1/logs` }),
+    metrics: () => new MetricsAsJson({ url: `${gateway.url}/api/v1/otlp/v1/metrics`, ...delta }),
+    traces: () => new TracesAsJson({ url: `${gateway.url}/v1/traces` }),
   },
   {
     name: 'gRPC',
@@ -87,7 +76,7 @@ describe.each(senders)('OpenTelemetry SDK over $name', (sender) => {
     await provider.forceFlush();
     expect(
       await sql(
-        url,
+        gateway.url,
         `SELECT line, severity, attributes->>'order_id', attributes->>'detected_level', attributes->>'scope_name'
          FROM logs WHERE labels->>'service_name' = '${service}' ORDER BY line DESC`,
       ),
@@ -96,7 +85,10 @@ describe.each(senders)('OpenTelemetry SDK over $name', (sender) => {
       ['belt is slow', 'WARN', '4711', 'warn', 'belt'],
     ]);
     expect(
-      await sql(url, `SELECT name, body, attributes->>'door' FROM events WHERE source = '${service}'`),
+      await sql(
+        gateway.url,
+        `SELECT name, body, attributes->>'door' FROM events WHERE source = '${service}'`,
+      ),
     ).toEqual([['door.opened', '{"by":"key"}', 'north']]);
     await provider.shutdown();
   });
@@ -120,7 +112,7 @@ describe.each(senders)('OpenTelemetry SDK over $name', (sender) => {
     await provider.forceFlush();
     const { traceId, spanId } = parent.spanContext();
     const rows = await sql(
-      url,
+      gateway.url,
       `SELECT name, kind, status, status_message, parent_span_id, events->0->>'name',
          events->0->'attributes'->>'celsius', json_array_length(links), attributes->>'http.status', duration_ns >= 0
        FROM spans WHERE service = '${service}' AND trace_id = '${traceId}' ORDER BY name`,
@@ -165,7 +157,7 @@ describe.each(senders)('OpenTelemetry SDK over $name', (sender) => {
       await provider.forceFlush();
     }
     const rows = await sql(
-      url,
+      gateway.url,
       `SELECT name, coalesce(labels->>'le', ''), arg_max(value, timestamp), max(histogram->>'count')
        FROM metrics WHERE labels->>'job' = '${service}' GROUP BY 1, 2 ORDER BY 1, 2`,
     );
@@ -184,7 +176,7 @@ describe.each(senders)('OpenTelemetry SDK over $name', (sender) => {
     ]);
     const labels = `SELECT DISTINCT labels->>'instance', labels->>'otel_scope_name', labels->>'kind', start_timestamp IS NULL
       FROM metrics WHERE labels->>'job' = '${service}' AND name = 'orders_total'`;
-    expect(await sql(url, labels)).toEqual([['i-1', 'belt', 'a', false]]);
+    expect(await sql(gateway.url, labels)).toEqual([['i-1', 'belt', 'a', false]]);
     await provider.shutdown();
   });
 });

@@ -131,8 +131,8 @@ async function receive(request: Request, v2: boolean, options: InfluxOptions): P
   if (error !== undefined) return refused(isForLater(error) ? 503 : 500, error.message);
   const rows = result.metrics.rows + result.logs.rows;
   // InfluxDB's own way of refusing series beyond a limit; the rest is stored, so it must not be sent again.
-  if (result.refused > 0)
-    return refused(400, `partial write: ${result.refusal} dropped=${result.refused}`, rows);
+  const { count, messages } = result.rejected;
+  if (count > 0) return refused(400, `partial write: ${messages[0]} dropped=${count}`, rows);
   return { status: 204, rows, bodyBytes };
 }
 

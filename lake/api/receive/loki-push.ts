@@ -56,13 +56,16 @@ async function receive(request: Request, options: LokiPushOptions, streams: Stre
     const format = lokiPushFormat(request.headers.get('content-type') ?? undefined);
     const encoding = request.headers.get('content-encoding') ?? '';
     const plain = await decoded(body, encoding, limits);
-    const { batch, refusals } = receiveLokiPush(format, plain, streams, limits);
+    const { batch, rejected } = receiveLokiPush(format, plain, streams, limits);
     const error = await appendBatches(options, [batch]);
     if (error) return refused(!isForLater(error) ? 500 : error.code === 'limit' ? 429 : 503, error.message);
-    if (refusals.lines === 0) return { status: 204, rows: batch.rows, bodyBytes };
+    if (rejected.count === 0) return { status: 204, rows: batch.rows, bodyBytes };
     // After a 429 the whole request comes again: never where a part of it is stored.
     const status = batch.rows === 0 ? 429 : 400;
-    return { ...refused(status, `${refusals.message}: ${refusals.lines} lines refused`), rows: batch.rows };
+    return {
+      ...refused(status, `${rejected.messages[0]}: ${rejected.count} lines refused`),
+      rows: batch.rows,
+    };
   } catch (error) {
     if (!(error instanceof FirnError)) throw error;
     const tooLarge = error.code === 'limit' && error.subject.startsWith('decoded');

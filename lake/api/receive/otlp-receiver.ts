@@ -11,7 +11,7 @@ import {
   type OtlpSignal,
   receiveOtlp,
 } from '../../receive/otlp/receive.ts';
-import type { Rejected } from '../../receive/otlp/rejected.ts';
+import type { Rejected } from '../../receive/rejected.ts';
 import { type AppendOptions, appendBatches, isForLater } from './append.ts';
 
 export interface OtlpOptions extends AppendOptions {

@@ -1,17 +1,17 @@
 import { FirnError } from '../../base/errors.ts';
 import type { LogsBatch, MetricsBatch } from '../../model/batch.ts';
 import { canonicalLabels, type Label, type Labels, withIdentity } from '../../model/labels.ts';
+import { type BodyLimits, bodyLimits } from '../body-limits.ts';
 import { createLogsBuilder } from '../logs-builder.ts';
 import { createMetricsBuilder } from '../metrics-builder.ts';
 import { type OwnTime, rowTime } from '../mqtt/device-time.ts';
+import { noneRejected, noteRejected, type Rejected } from '../rejected.ts';
 import type { CachedSeries, SeriesCache } from '../series-cache.ts';
 import { isSeriesRefusal } from '../series-guard.ts';
 import { type InfluxPoint, LineError, parseLines } from './parse-line.ts';
 
-export interface InfluxLimits {
-  /** Body as sent and after decompression; answered with 413, at which Telegraf halves its batches. */
-  readonly bodyBytesMax: number;
-  readonly decodedBytesMax: number;
+/** Answered with 413, at which Telegraf halves its batches. */
+export interface InfluxLimits extends BodyLimits {
   /** Fields of all lines; answered with 413. */
   readonly fieldsPerRequestMax: number;
   /** A time that is so much later than the receipt is not believed. */
@@ -19,8 +19,7 @@ export interface InfluxLimits {
 }
 
 export const influxLimits: InfluxLimits = {
-  bodyBytesMax: 32 * 1024 * 1024,
-  decodedBytesMax: 64 * 1024 * 1024,
+  ...bodyLimits,
   fieldsPerRequestMax: 500_000,
   futureMsMax: 3_600_000,
 };
@@ -51,9 +50,8 @@ export interface InfluxResult {
   /** Either may have no rows. */
   readonly metrics: MetricsBatch;
   readonly logs: LogsBatch;
-  /** Values left out because the gateway takes no more series, and the guard's words. */
-  readonly refused: number;
-  readonly refusal: string | undefined;
+  /** Values left out because the gateway takes no more series. */
+  readonly rejected: Rejected;
 }
 
 /**
@@ -74,8 +72,7 @@ export function readInfluxLines(
   const metrics = createMetricsBuilder();
   const logs = createLogsBuilder();
   let fields = 0;
-  let refused = 0;
-  let refusal: string | undefined;
+  const rejected = noneRejected();
   for (const point of parseLines(text)) {
     fields += point.fields.length;
     if (fields > limits.fieldsPerRequestMax) throw tooMany(limits.fieldsPerRequestMax);
@@ -93,13 +90,12 @@ export function readInfluxLines(
         }
       } catch (error) {
         if (isSeriesRefusal(error)) {
-          refused++;
-          refusal ??= error.message;
+          noteRejected(rejected, error.message);
         } else throw aboutLine(point.line, error);
       }
     }
   }
-  return { metrics: metrics.finish(), logs: logs.finish(), refused, refusal };
+  return { metrics: metrics.finish(), logs: logs.finish(), rejected };
 }
 
 const aboutLine = (line: number, error: unknown): unknown =>

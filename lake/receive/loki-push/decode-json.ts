@@ -3,11 +3,12 @@ import type { LogsBatch } from '../../model/batch.ts';
 import { type Label, labelsJson } from '../../model/labels.ts';
 import { createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
 import { isStorableTime, setDigits } from '../nanoseconds.ts';
+import type { Rejected } from '../rejected.ts';
 import { lineTooLong, metadataTooLarge, outOfRange } from './decode-protobuf.ts';
 import { invalid, limit } from './errors.ts';
 import type { LokiPushLimits } from './limits.ts';
 import { bareMetadata, lineMetadata } from './metadata.ts';
-import { admittedStream, type Refusals, type Stream, type StreamSource } from './streams.ts';
+import { admittedStream, type Stream, type StreamSource } from './streams.ts';
 
 // {"streams":[{"stream":{"app":"press"},"values":[["1700000000000000000","the line",{"user":"7"}]]}]}
 
@@ -16,7 +17,7 @@ export function decodeJsonPush(
   body: Uint8Array,
   streams: StreamSource,
   limits: LokiPushLimits,
-  refusals: Refusals,
+  rejected: Rejected,
 ): LogsBatch {
   const request = parse(body);
   if (!isObject(request) || !Array.isArray(request.streams))
@@ -32,9 +33,9 @@ export function decodeJsonPush(
     if (values.length === 0) continue;
     const labels = labelsOf(stream.stream, index);
     const key = Buffer.from(labelsJson(labels));
-    const found = admittedStream(() => streams.of(key, 0, key.length, () => labels), refusals);
+    const found = admittedStream(() => streams.of(key, 0, key.length, () => labels), rejected);
     if (found === undefined) {
-      refusals.lines += values.length;
+      rejected.count += values.length;
       continue;
     }
     for (const [row, value] of (values as unknown[]).entries())

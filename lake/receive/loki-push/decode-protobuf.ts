@@ -12,11 +12,12 @@ import {
   wireLength,
   wireVarint,
 } from '../protobuf.ts';
+import type { Rejected } from '../rejected.ts';
 import { invalid, limit } from './errors.ts';
 import type { LokiPushLimits } from './limits.ts';
 import { bareMetadata, lineMetadata } from './metadata.ts';
 import { parseLabels } from './parse-labels.ts';
-import { admittedStream, type Refusals, type Stream, type StreamSource } from './streams.ts';
+import { admittedStream, type Stream, type StreamSource } from './streams.ts';
 
 // logproto.PushRequest (grafana/loki pkg/push/push.proto), walked straight into columns.
 
@@ -39,7 +40,7 @@ export function decodePushRequest(
   body: Uint8Array,
   streams: StreamSource,
   limits: LokiPushLimits,
-  refusals: Refusals,
+  rejected: Rejected,
 ): LogsBatch {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const cursor = { bytes, pos: 0, end: bytes.length };
@@ -55,7 +56,7 @@ export function decodePushRequest(
       throw limit('streamsPerRequestMax', `the request has more than ${limits.streamsPerRequestMax} streams`);
     const end = readEnd(cursor);
     cursor.end = end;
-    readStream(cursor, builder, streams, limits, refusals);
+    readStream(cursor, builder, streams, limits, rejected);
     cursor.pos = end;
     cursor.end = bytes.length;
   }
@@ -71,7 +72,7 @@ function readStream(
   builder: LogsBuilder,
   streams: StreamSource,
   limits: LokiPushLimits,
-  refusals: Refusals,
+  rejected: Rejected,
 ): void {
   const { bytes, pos: start, end } = cursor;
   let [labelsStart, labelsEnd] = [0, 0];
@@ -89,9 +90,9 @@ function readStream(
   }
   if (entries === 0) return;
   const labels = () => parseLabels(bytes.toString('utf8', labelsStart, labelsEnd));
-  const stream = admittedStream(() => streams.of(bytes, labelsStart, labelsEnd, labels), refusals);
+  const stream = admittedStream(() => streams.of(bytes, labelsStart, labelsEnd, labels), rejected);
   if (stream === undefined) {
-    refusals.lines += entries;
+    rejected.count += entries;
     return;
   }
   cursor.pos = start;

@@ -1,9 +1,7 @@
+import { type BodyLimits, bodyLimits } from '../body-limits.ts';
+
 /** Limits of one Loki push request. Meeting one refuses the whole request. */
-export interface LokiPushLimits {
-  /** Body as sent; answered with 413. */
-  readonly bodyBytesMax: number;
-  /** Body after decompression; answered with 413. */
-  readonly decodedBytesMax: number;
+export interface LokiPushLimits extends BodyLimits {
   readonly streamsPerRequestMax: number;
   readonly lineBytesMax: number;
   /** Names and values of the structured metadata of one line. */
@@ -11,8 +9,7 @@ export interface LokiPushLimits {
 }
 
 export const lokiPushLimits: LokiPushLimits = {
-  bodyBytesMax: 32 * 1024 * 1024,
-  decodedBytesMax: 64 * 1024 * 1024,
+  ...bodyLimits,
   streamsPerRequestMax: 100_000,
   lineBytesMax: 1024 * 1024,
   metadataBytesMax: 64 * 1024,

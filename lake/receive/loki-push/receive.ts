@@ -1,10 +1,11 @@
 import type { LogsBatch } from '../../model/batch.ts';
+import { noneRejected, type Rejected } from '../rejected.ts';
 import { decodeSnappy } from '../snappy.ts';
 import { decodeJsonPush } from './decode-json.ts';
 import { decodePushRequest } from './decode-protobuf.ts';
 import { invalid } from './errors.ts';
 import type { LokiPushLimits } from './limits.ts';
-import type { Refusals, StreamSource } from './streams.ts';
+import type { StreamSource } from './streams.ts';
 
 export type LokiPushFormat = 'json' | 'snappy';
 
@@ -22,7 +23,8 @@ export function lokiPushFormat(contentType: string | undefined): LokiPushFormat 
 
 export interface LokiPush {
   readonly batch: LogsBatch;
-  readonly refusals: Readonly<Refusals>;
+  /** Lines of streams for which there was no room. */
+  readonly rejected: Rejected;
 }
 
 /** One push request, whole but for what the guard refused. Throws FirnError `invalid` or `limit`. */
@@ -32,10 +34,10 @@ export function receiveLokiPush(
   streams: StreamSource,
   limits: LokiPushLimits,
 ): LokiPush {
-  const refusals: Refusals = { lines: 0, message: '' };
+  const rejected = noneRejected();
   const batch =
     format === 'json'
-      ? decodeJsonPush(body, streams, limits, refusals)
-      : decodePushRequest(decodeSnappy(body, limits.decodedBytesMax), streams, limits, refusals);
-  return { batch, refusals };
+      ? decodeJsonPush(body, streams, limits, rejected)
+      : decodePushRequest(decodeSnappy(body, limits.decodedBytesMax), streams, limits, rejected);
+  return { batch, rejected };
 }

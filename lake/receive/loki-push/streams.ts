@@ -1,4 +1,5 @@
 import { type Label, type Labels, labelValue } from '../../model/labels.ts';
+import { noteRejected, type Rejected } from '../rejected.ts';
 import type { CachedSeries, SeriesCache } from '../series-cache.ts';
 import { isSeriesRefusal } from '../series-guard.ts';
 import { invalid } from './errors.ts';
@@ -25,19 +26,13 @@ export interface StreamSource {
   of(bytes: Uint8Array, start: number, end: number, labels: () => readonly Label[]): Stream;
 }
 
-/** Streams that the cardinality guard refused: their lines are left out, the others go on. */
-export interface Refusals {
-  lines: number;
-  message: string;
-}
-
 /** What `find` finds; undefined when the guard refuses it, which is noted. */
-export function admittedStream(find: () => Stream, refusals: Refusals): Stream | undefined {
+export function admittedStream(find: () => Stream, rejected: Rejected): Stream | undefined {
   try {
     return find();
   } catch (error) {
     if (!isSeriesRefusal(error)) throw error;
-    refusals.message ||= error.message;
+    noteRejected(rejected, error.message, 0);
     return undefined;
   }
 }

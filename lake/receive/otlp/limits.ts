@@ -1,9 +1,7 @@
+import { type BodyLimits, bodyLimits } from '../body-limits.ts';
+
 /** Limits of one OTLP request. */
-export interface OtlpLimits {
-  /** Body as sent; HTTP answers with 413, gRPC with RESOURCE_EXHAUSTED. */
-  readonly bodyBytesMax: number;
-  /** Body after decompression. */
-  readonly decodedBytesMax: number;
+export interface OtlpLimits extends BodyLimits {
   /** A log record whose body is larger is rejected alone. */
   readonly lineBytesMax: number;
   /** A log record with more than that in its attributes is rejected alone. */
@@ -13,8 +11,7 @@ export interface OtlpLimits {
 }
 
 export const otlpLimits: OtlpLimits = {
-  bodyBytesMax: 32 * 1024 * 1024,
-  decodedBytesMax: 64 * 1024 * 1024,
+  ...bodyLimits,
   lineBytesMax: 1024 * 1024,
   attributesBytesMax: 256 * 1024,
   deltaSeriesMax: 50_000,

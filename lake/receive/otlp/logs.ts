@@ -5,6 +5,7 @@ import { createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
 import { levelOfLine, levelOfSeverity } from '../loki-push/level.ts';
 import { type Int64Halves, isUnsignedTime, nanosecondsText } from '../nanoseconds.ts';
 import { readFixed32, readTag, readVarint32, skipField } from '../protobuf.ts';
+import { noteRejected, type Rejected } from '../rejected.ts';
 import type { CachedSeries, SeriesCache } from '../series-cache.ts';
 import {
   type AnyValue,
@@ -17,7 +18,6 @@ import {
 } from './any-value.ts';
 import type { OtlpLimits } from './limits.ts';
 import { addPart, metadataJson, metadataParts, type Parts, pushPart } from './log-metadata.ts';
-import { noteRejected, type Rejected } from './rejected.ts';
 import { type Resource, readResource, readScope, type Scope, serviceOf } from './resource.ts';
 import {
   type BufferCursor,

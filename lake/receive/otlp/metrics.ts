@@ -4,6 +4,7 @@ import { createExemplarsBuilder, type ExemplarsBuilder } from '../exemplars-buil
 import { createMetricsBuilder, type MetricsBuilder } from '../metrics-builder.ts';
 import { isUnsignedTime } from '../nanoseconds.ts';
 import { readVarint32 } from '../protobuf.ts';
+import { noteRejected, type Rejected } from '../rejected.ts';
 import type { CachedSeries, SeriesCache } from '../series-cache.ts';
 import type { DeltaSums, Undo } from './delta-sums.ts';
 import { nativeHistogramOf } from './exponential.ts';
@@ -22,7 +23,6 @@ import {
   summaryFields,
   timeUs,
 } from './points.ts';
-import { noteRejected, type Rejected } from './rejected.ts';
 import { type Resource, readResource, readScope, type Scope } from './resource.ts';
 import {
   type BufferCursor,

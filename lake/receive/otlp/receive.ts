@@ -1,5 +1,6 @@
 import type { Batch } from '../../model/batch.ts';
 import type { Int64Halves } from '../nanoseconds.ts';
+import { noneRejected, type Rejected } from '../rejected.ts';
 import type { SeriesCache } from '../series-cache.ts';
 import { createDeltaSums, type DeltaSums, type Undo } from './delta-sums.ts';
 import { protobufOfJson } from './json.ts';
@@ -7,7 +8,6 @@ import type { OtlpLimits } from './limits.ts';
 import { decodeLogs } from './logs.ts';
 import { createIdentities, type Identities } from './metric-series.ts';
 import { decodeMetrics } from './metrics.ts';
-import { noneRejected, type Rejected } from './rejected.ts';
 import { decodeTraces } from './traces.ts';
 
 export type OtlpSignal = 'logs' | 'traces' | 'metrics';

@@ -1,5 +1,5 @@
+import type { Rejected } from '../rejected.ts';
 import type { OtlpSignal } from './receive.ts';
-import type { Rejected } from './rejected.ts';
 
 // What OTLP answers: Export...ServiceResponse and google.rpc.Status, as protobuf or JSON.
 

@@ -1,9 +1,9 @@
 import type { SpansBatch } from '../../model/batch.ts';
 import { isUnsignedTime } from '../nanoseconds.ts';
 import { readVarint32 } from '../protobuf.ts';
+import { noteRejected, type Rejected } from '../rejected.ts';
 import { type SpanRow, spansBatch } from '../spans-builder.ts';
 import { objectJson, type Pair, readKeyValue } from './any-value.ts';
-import { noteRejected, type Rejected } from './rejected.ts';
 import { readResource, readScope, scopeJson, serviceOf } from './resource.ts';
 import {
   type BufferCursor,

@@ -1,20 +1,19 @@
 import { FirnError } from '../../base/errors.ts';
 import {
   type Cursor,
-  readDouble,
   readEnd,
-  readInt64,
   readTag,
   readVarint32,
   skipField,
-  wireFixed64,
   wireLength,
   wireVarint,
 } from '../protobuf.ts';
 import type { CachedSeries, SeriesCache } from '../series-cache.ts';
 import { invalidSeries, tooMany, type WriteDraft } from './draft.ts';
+import { readExemplarPoint } from './exemplar.ts';
 import { readHistogram } from './histogram.ts';
 import { readLabels, readSeriesLabels, text } from './labels.ts';
+import { metricTypeOf } from './metric-type.ts';
 import { isOutOfRange, readSample } from './sample.ts';
 
 // prometheus.WriteRequest (remote.proto, types.proto), walked straight into columns.
@@ -27,18 +26,6 @@ const seriesLabels = (1 << 3) | wireLength;
 const seriesSamples = (2 << 3) | wireLength;
 const seriesExemplars = (3 << 3) | wireLength;
 const seriesHistograms = (4 << 3) | wireLength;
-
-/** The type of a metric by its number, in both versions. */
-export const metricTypes = [
-  'unknown',
-  'counter',
-  'gauge',
-  'histogram',
-  'gaugehistogram',
-  'summary',
-  'info',
-  'stateset',
-];
 
 /**
  * Reads a whole request into the draft. What is wrong with single series is left out and said there; throws FirnError
@@ -134,17 +121,7 @@ function scatteredSeries(cursor: Cursor, cache: SeriesCache): CachedSeries {
 /** As in Prometheus, a wrong exemplar is no reason to refuse anything: it is left out. */
 function readExemplar(cursor: Cursor, end: number, series: CachedSeries, draft: WriteDraft): void {
   const start = cursor.pos;
-  const outer = cursor.end;
-  cursor.end = end;
-  let value = 0;
-  let timestampMs = 0;
-  while (cursor.pos < end) {
-    const tag = readTag(cursor);
-    if (tag === ((2 << 3) | wireFixed64)) value = readDouble(cursor);
-    else if (tag === ((3 << 3) | wireVarint)) timestampMs = readInt64(cursor);
-    else skipField(cursor, tag);
-  }
-  cursor.end = outer;
+  const { value, timestampMs } = readExemplarPoint(cursor, end, (tag) => skipField(cursor, tag));
   draft.countRow();
   if (isOutOfRange(timestampMs)) return;
   try {
@@ -172,7 +149,7 @@ function readMetadata(cursor: Cursor, draft: WriteDraft): void {
   if (name === '') throw invalidSeries('metadata without metric_family_name');
   draft.metrics.describe({
     name,
-    type: metricTypes[type] ?? 'unknown',
+    type: metricTypeOf(type),
     help: texts.get(4) ?? '',
     unit: texts.get(5) ?? '',
   });

@@ -1,21 +1,20 @@
 import type { Label, Labels } from '../../model/labels.ts';
 import {
   type Cursor,
-  readDouble,
   readEnd,
   readInt64,
   readTag,
   readVarint32,
   skipField,
-  wireFixed64,
   wireLength,
   wireVarint,
 } from '../protobuf.ts';
 import type { CachedSeries } from '../series-cache.ts';
-import { metricTypes } from './decode-v1.ts';
 import { invalidSeries, tooMany, type WriteDraft } from './draft.ts';
+import { readExemplarPoint } from './exemplar.ts';
 import { readHistogram } from './histogram.ts';
 import { readSeriesLabels, text } from './labels.ts';
+import { metricTypeOf } from './metric-type.ts';
 import { isOutOfRange, readSample } from './sample.ts';
 import { createSymbols, type Symbols } from './symbols.ts';
 
@@ -129,19 +128,11 @@ function readRefs(cursor: Cursor, tag: number, refs: number[]): void {
 
 function readExemplar(cursor: Cursor, end: number, series: CachedSeries, reading: Reading): void {
   const { draft, symbols } = reading;
-  const outer = cursor.end;
-  cursor.end = end;
   const refs: number[] = [];
-  let value = 0;
-  let timestampMs = 0;
-  while (cursor.pos < end) {
-    const tag = readTag(cursor);
+  const { value, timestampMs } = readExemplarPoint(cursor, end, (tag) => {
     if (tag >>> 3 === labelsRefs) readRefs(cursor, tag, refs);
-    else if (tag === ((2 << 3) | wireFixed64)) value = readDouble(cursor);
-    else if (tag === ((3 << 3) | wireVarint)) timestampMs = readInt64(cursor);
     else skipField(cursor, tag);
-  }
-  cursor.end = outer;
+  });
   draft.countRow();
   try {
     if (isOutOfRange(timestampMs)) throw invalidSeries(`an exemplar's timestamp is out of range`);
@@ -182,7 +173,7 @@ function readMetadata(cursor: Cursor, end: number, nameRef: number, reading: Rea
   symbols.checkOne(help, 'help');
   symbols.checkOne(unit, 'unit');
   if (type === 0 && help === 0 && unit === 0) return;
-  const word = metricTypes[type] ?? 'unknown';
+  const word = metricTypeOf(type);
   draft.metrics.describe({
     name: familyName(text(symbols.bytesOf(nameRef), 'metric name'), word),
     type: word,

@@ -1,9 +1,7 @@
+import { type BodyLimits, bodyLimits } from '../body-limits.ts';
+
 /** What one remote-write request may hold. Meeting one refuses the whole request and stores nothing of it. */
-export interface RemoteWriteLimits {
-  /** Body as sent; answered with 413. */
-  readonly bodyBytesMax: number;
-  /** Body after decompression; answered with 413. */
-  readonly decodedBytesMax: number;
+export interface RemoteWriteLimits extends BodyLimits {
   readonly seriesPerRequestMax: number;
   /** Samples, histograms and exemplars: an empty one has two bytes on the wire, but takes a row. */
   readonly rowsPerRequestMax: number;
@@ -13,8 +11,7 @@ export interface RemoteWriteLimits {
 }
 
 export const remoteWriteLimits: RemoteWriteLimits = {
-  bodyBytesMax: 32 * 1024 * 1024,
-  decodedBytesMax: 64 * 1024 * 1024,
+  ...bodyLimits,
   seriesPerRequestMax: 200_000,
   rowsPerRequestMax: 2_000_000,
   metadataPerRequestMax: 100_000,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createMap, type Mapped } from '../mqtt/mapper.fixture.ts';
+import { createMap, type Mapped, receivedUs } from '../mqtt/mapper.fixture.ts';
 import type { BirthStore } from './edge-nodes.ts';
 import { sparkplugHost } from './host.ts';
 import { get, type UPayload } from './payload.fixture.ts';
@@ -99,7 +99,15 @@ test('units are metadata, times are the metric’s own, historical ones too', ()
     ]),
   );
   expect(born.units).toEqual([['Temp', 'bar', 'gauge']]);
-  expect(born.metrics.map(({ timestampUs }) => timestampUs - at * 1000)).toEqual([0, -90_000_000, 0]);
+  const laterMs = ({ metrics }: Mapped) => metrics.map(({ timestampUs }) => timestampUs / 1000 - at);
+  expect(laterMs(born)).toEqual([0, -90_000, 0]);
+  const own = { name: 'x', type: 'Int8', value: 1, timestamp: at + 5 };
+  const without = { name: 'y', type: 'Int8', value: 1 };
+  const timestamp = at + 2000;
+  for (const [seq, type] of ['DBIRTH/E/D', 'DDATA/E/D', 'NDATA/E'].entries())
+    expect(
+      laterMs(send(`G/${type}`, { seq: seq + 1, timestamp, metrics: [own, without] })).slice(0, 2),
+    ).toEqual([5, 2000]);
 });
 
 test.each([
@@ -209,6 +217,8 @@ test('null and death are stale markers, and the dead are offline', () => {
   const node = send('G/NDEATH/E', { metrics: [bdSeq(3)] });
   expect(samples(node)).toEqual(['Temp  NaN', 'y D2 NaN']);
   expect(isOnline(node)).toEqual([0, 0]);
+  // By the host's time.
+  expect(new Set(node.metrics.map(({ timestampUs }) => timestampUs))).toEqual(new Set([receivedUs]));
   expect(map('spBv1.0/G/NDEATH/E', encode({ metrics: [bdSeq(3)] })).outcome).toBe('ignored');
 });
 
@@ -239,6 +249,23 @@ test('gaps, missing births and unknown aliases ask for a rebirth, not too often'
   ).toEqual(['x D 1']);
   early.send('G/DBIRTH/E/D', { seq: 6, metrics: [] });
   expect(early.asked).toEqual(['G/E no birth']);
+});
+
+test('each message of a node or device counts in seq, whose absence is a gap', () => {
+  const x = { name: 'x', type: 'Int8', value: 1 };
+  for (const type of ['NDATA/E', 'DBIRTH/E/D', 'DDATA/E/D', 'DDEATH/E/D'])
+    for (const [seq, asked] of [
+      [0, []],
+      [1, ['G/E gap']],
+      [255, ['G/E gap']],
+      [undefined, ['G/E gap']],
+    ] as const) {
+      const host = open();
+      host.send('G/NBIRTH/E', nodeBirth([temperature], 254));
+      host.send('G/DBIRTH/E/D', { seq: 255, metrics: [x] });
+      host.send(`G/${type}`, { ...(seq !== undefined && { seq }), metrics: [x] });
+      expect([type, seq, host.asked]).toEqual([type, seq, asked]);
+    }
 });
 
 test('aliases survive a restart, after which births are asked for', () => {
@@ -279,8 +306,9 @@ test('births beyond the limit and what is no payload are set aside', () => {
 });
 
 test('the rebirth command is what other implementations read', () => {
-  const { metrics, seq } = get().decodePayload(rebirthCommand(at));
+  const { metrics, seq, timestamp } = get().decodePayload(rebirthCommand(at));
   expect(seq).toBeFalsy();
+  expect(Number(timestamp)).toBe(at);
   expect(metrics).toMatchObject([{ name: 'Node Control/Rebirth', type: 'Boolean', value: true }]);
 });
 

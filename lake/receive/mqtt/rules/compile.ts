@@ -64,7 +64,9 @@ function labelOf(rule: unknown, index: number): string {
 function parse<T>(schema: z.ZodType<T>, value: unknown, label: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
+  const { issues } = result.error;
+  // A misspelt field is why another one is missing.
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0];
   throw ruleError(label, fieldOf(issue?.path ?? []), issue?.message ?? 'is not valid');
 }
 
@@ -185,7 +187,10 @@ function labelsOf(
 ): (readonly [string, TextTemplate])[] {
   return Object.entries(labels).map(([name, text]) => {
     if (!/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name) || name === '__name__')
-      throw at(`${field}.${name}`)('a label name has letters, digits and _', 'a metric is named by name');
+      throw at(`${field}.${name}`)(
+        'a label name has letters, digits and _, and begins with no digit',
+        'a metric is named by `name`',
+      );
     return [name, compileText(text, names, at(`${field}.${name}`))];
   });
 }

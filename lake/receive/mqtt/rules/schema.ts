@@ -7,11 +7,14 @@ import { timeUnits } from './time-of.ts';
 const text = z.string().min(1).max(2048);
 const texts = z.record(z.string(), z.string());
 
-const time = z.union([
-  text,
-  z.literal(false),
-  z.strictObject({ path: text, unit: z.enum(timeUnits).default('auto'), zone: z.string().default('utc') }),
-]);
+const time = z.union(
+  [
+    text,
+    z.literal(false),
+    z.strictObject({ path: text, unit: z.enum(timeUnits).default('auto'), zone: z.string().default('utc') }),
+  ],
+  `write a path, false, or {path, unit, zone}, of which unit is one of ${timeUnits.join(', ')}`,
+);
 
 const metric = z.strictObject({
   value: text.default('$'),
@@ -39,10 +42,15 @@ const payload = z.enum([...wrappers, ...formats]);
 
 export const ruleSchema = z.strictObject({
   name: text.optional(),
-  topic: z.union([text, z.array(text).min(1).max(100)]),
+  topic: z.union([text, z.array(text).min(1).max(100)], 'write a topic, or a list of up to 100'),
   action: z.enum(['store', 'ignore']).default('store'),
-  payload: z.union([payload, z.array(payload).min(1).max(5)]).default('json'),
-  items: z.union([text, z.array(text).min(1).max(20)]).optional(),
+  payload: z
+    .union(
+      [payload, z.array(payload).min(1).max(5)],
+      `write one, or a list of up to five, of ${[...wrappers, ...formats].join(', ')}`,
+    )
+    .default('json'),
+  items: z.union([text, z.array(text).min(1).max(20)], 'write a path, or a list of up to 20').optional(),
   when: text.optional(),
   time: time.optional(),
   labels: texts.default({}),

@@ -1,4 +1,4 @@
-/** What of a request was not taken, while the rest was: OTLP's partial success. */
+/** What of a request was not taken, while the rest was: points, lines or values. */
 export interface Rejected {
   count: number;
   /** The first few reasons, each once. */
