@@ -7,7 +7,8 @@ import type { Logger } from '../../lake/base/log.ts';
 import { createBell } from '../../lake/base/retry.ts';
 import type { GatewayId, TenantId } from '../../lake/model/ids.ts';
 import { segmentKey } from '../../lake/model/keys.ts';
-import { type MergeRequest, mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
+import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
+import type { MergeRequest } from '../../lake/parquet/merge-request.ts';
 import type { SegmentFile } from '../../lake/parquet/segment-writer.ts';
 import type { Wal } from '../wal/wal.ts';
 import {

@@ -1,5 +1,5 @@
 import type { FirnError } from '../../lake/base/errors.ts';
-import type { MergeRequest } from '../../lake/parquet/duckdb-merge.ts';
+import type { MergeRequest } from '../../lake/parquet/merge-request.ts';
 import type { SegmentFile } from '../../lake/parquet/segment-writer.ts';
 import type { SealIdentity, SealOutcome, SealRequest } from './seal-range.ts';
 

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
-import type { MergeRequest } from '../../lake/parquet/duckdb-merge.ts';
+import type { MergeRequest } from '../../lake/parquet/merge-request.ts';
 import type { SegmentFile } from '../../lake/parquet/segment-writer.ts';
 import type { SealFailure, SealWorkerOptions, SealWorkerReply, SealWorkerRequest } from './seal-messages.ts';
 import type { SealOutcome, SealRequest } from './seal-range.ts';

@@ -4,7 +4,7 @@ import { crashAt, type ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { type Bell, backoffMs, createBell } from '../../lake/base/retry.ts';
 import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
-import type { MergeRequest } from '../../lake/parquet/duckdb-merge.ts';
+import type { MergeRequest } from '../../lake/parquet/merge-request.ts';
 import { type SegmentFile, writerDefaults } from '../../lake/parquet/segment-writer.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import { isDatabaseDamage } from '../wal/error-detail.ts';

@@ -1,24 +1,12 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { FirnError } from '../base/errors.ts';
 import type { Signal } from '../model/batch.ts';
 import { tableSchemas } from '../schema/tables.ts';
 import { openDuckdb, sqlText } from '../sql/duckdb/engine.ts';
 import { copyDays, seriesDdl } from './duckdb-copy.ts';
 import { memoryLimit } from './duckdb-writer.ts';
+import { type MergeRequest, otherRows } from './merge-request.ts';
 import { hasSeriesName, rowsOfFile } from './row-table.ts';
 import type { SegmentFile } from './segment-writer.ts';
-
-export interface MergeRequest {
-  readonly signal: Signal;
-  /** Segments of one day, the oldest first: rows that are equal in the sort order stay in this order. */
-  readonly paths: readonly string[];
-  /** How many rows they hold together. */
-  readonly rows: number;
-  readonly path: string;
-  readonly writerMemoryBytesMax: number;
-  /** Where sorting spills when memory is short. */
-  readonly spillDirectory: string;
-}
 
 /**
  * Writes one segment that holds the rows of several, durable when it resolves. The inputs stay as they are. Throws
@@ -36,7 +24,12 @@ export async function mergeSegments(request: MergeRequest): Promise<SegmentFile>
     await showFiles(connection, signal, paths);
     const files = await copyDays(connection, signal, 'site', () => path);
     const [file] = files;
-    if (file === undefined || files.length > 1 || file.rows !== rows) throw otherRows(path, rows, files);
+    if (file === undefined || files.length > 1 || file.rows !== rows)
+      throw otherRows(
+        path,
+        rows,
+        files.map((each) => `${each.rows} of ${each.day}`),
+      );
     return file;
   } catch (error) {
     throw memoryLimit(error, 'merge segments', writerMemoryBytesMax);
@@ -47,8 +40,8 @@ export async function mergeSegments(request: MergeRequest): Promise<SegmentFile>
 }
 
 /**
- * Shows the rows of files as a view, with the columns of `segment_rows` and its `rowid`, without taking them into memory. Files that were written before a column was
- * added lack it.
+ * Shows the rows of files as a view, with the columns of `segment_rows` and its `rowid`, without taking them into memory.
+ * Files that were written before a column was added lack it.
  */
 export async function showFiles(
   connection: DuckDBConnection,
@@ -71,14 +64,4 @@ export async function showFiles(
   await connection.run(`INSERT INTO segment_series
     SELECT id, row_number() OVER (ORDER BY name, id) - 1, name, labels FROM
     (SELECT "${seriesColumn}" AS id, ${name} AS name, min(labels) AS labels FROM ${from} GROUP BY 1)`);
-}
-
-function otherRows(path: string, rows: number, files: readonly SegmentFile[]): FirnError {
-  const found = files.map((file) => `${file.rows} of ${file.day}`).join(', ') || 'none';
-  return new FirnError({
-    code: 'corrupt',
-    operation: 'merge segments',
-    subject: path,
-    message: `${path} should hold ${rows} rows of one day, its parts hold ${found}`,
-  });
 }

@@ -1,6 +1,6 @@
 import { FirnError } from '../base/errors.ts';
 import type { Batch } from '../model/batch.ts';
-import type { MergeRequest } from './duckdb-merge.ts';
+import { type MergeRequest, otherRows } from './merge-request.ts';
 import { openSegment } from './segment-reader.ts';
 import type { SegmentFile, SegmentWriter } from './segment-writer.ts';
 
@@ -23,7 +23,7 @@ export async function mergeInMemory(
     if (bytes > writerMemoryBytesMax) throw tooLarge(path, writerMemoryBytesMax);
     batches.push(await segment.read());
   }
-  if (found !== rows) throw otherRows(path, rows, found);
+  if (found !== rows) throw otherRows(path, rows, [`${found}`]);
   const labels = new Map(batches.flatMap(({ series }) => series.map((entry) => [entry.id, entry.labels])));
   const files = await writer.write({
     ...{ signal, site, batches },
@@ -31,7 +31,12 @@ export async function mergeInMemory(
     pathOf: () => path,
   });
   const [file] = files;
-  if (file === undefined || files.length > 1) throw otherRows(path, rows, file?.rows ?? 0);
+  if (file === undefined || files.length > 1)
+    throw otherRows(
+      path,
+      rows,
+      files.map((each) => `${each.rows} of ${each.day}`),
+    );
   return file;
 }
 
@@ -41,14 +46,5 @@ function tooLarge(path: string, bytesMax: number): FirnError {
     operation: 'merge segments',
     subject: 'writerMemoryBytesMax',
     message: `the rows of ${path} need more than ${bytesMax} bytes of memory`,
-  });
-}
-
-function otherRows(path: string, rows: number, found: number): FirnError {
-  return new FirnError({
-    code: 'corrupt',
-    operation: 'merge segments',
-    subject: path,
-    message: `${path} should hold ${rows} rows of one day, its parts hold ${found}`,
   });
 }
