@@ -338,10 +338,13 @@ const isDamage = (error: unknown): boolean =>
   hasCode(error, 'corrupt') ||
   (error instanceof Error && 'code' in error && /^SQLITE_CORRUPT/.test(String(error.code)));
 
+/** One for all that is read: opening one takes longer than reading a site. */
+let duckdb: ReturnType<typeof openDuckdb> | undefined;
+
 async function contentOf(folder: string): Promise<Pick<Outcome, 'counts' | 'gaps'>> {
   using reader = openWalReader(join(folder, 'wal.db'));
-  const instance = await openDuckdb({ threads: '1' });
-  const connection = await instance.connect();
+  duckdb ??= openDuckdb({ threads: '1', enable_external_file_cache: 'false' });
+  const connection = await (await duckdb).connect();
   const query = async (signal: 'metrics' | 'logs' | 'gaps', columns: string): Promise<unknown[][]> => {
     const paths = reader.segments(signal).map(({ path }) => sqlText(join(folder, path)));
     if (paths.length === 0) return [];
@@ -367,7 +370,6 @@ async function contentOf(folder: string): Promise<Pick<Outcome, 'counts' | 'gaps
     };
   } finally {
     connection.closeSync();
-    instance.closeSync();
   }
 }
 
