@@ -83,7 +83,7 @@ async function build(options: Partial<GatewayTablesOptions> = {}, retentionHours
       ...shared,
       wal,
       gateway: gatewayId('gw'),
-      writer: 'duckdb',
+      writer: 'parquetjs',
       sealIntervalMs: 1e6,
       sealRowsMax: 50,
     }),
