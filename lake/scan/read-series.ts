@@ -86,27 +86,35 @@ function* groupsOf(chunk: DuckDBDataChunk): Generator<Read> {
   const timestamps = listColumn(chunk, 1);
   const values = listColumn(chunk, 2);
   const special = chunk.getColumnVector(3);
+  let more: ReturnType<typeof specialColumns> | undefined;
   for (let row = 0; row < chunk.rowCount; row++) {
-    const plain = {
-      timestampsMs: timestamps.items.slice(...timestamps.bounds(row)),
-      values: values.items.slice(...values.bounds(row)),
+    const plain: Samples = {
+      timestampsMs: timestamps.items.subarray(...timestamps.bounds(row)),
+      values: values.items.subarray(...values.bounds(row)),
     };
-    const samples = special.getItem(row) === true ? specialSamples(chunk, row, plain) : inOrder(plain);
+    let samples = plain;
+    if (special.getItem(row) === true) {
+      more ??= specialColumns(chunk);
+      samples = more(row, plain);
+    } else samples = inOrder(plain);
     yield { key: textOf(labels.getItem(row)), samples };
   }
 }
 
-function specialSamples(chunk: DuckDBDataChunk, row: number, plain: Samples): Samples {
+/** Of a chunk that has such groups: what else their samples have. */
+function specialColumns(chunk: DuckDBDataChunk): (row: number, plain: Samples) => Samples {
   const starts = listColumn(chunk, 4);
   const histograms = chunk.getColumnVector(5) as DuckDBListVector;
-  const startsMs = starts.items.slice(...starts.bounds(row));
-  const from = histograms.getEntryOffset(row);
-  const texts = Array.from(startsMs, (_, index) => textOf(histograms.childVector.getItem(from + index)));
-  return mergeSamples({
-    ...plain,
-    ...(startsMs.some((startMs) => startMs !== 0) && { startsMs }),
-    ...(texts.some((text) => text !== '') && { histograms: texts.map(histogramOf) }),
-  });
+  return (row, plain) => {
+    const startsMs = starts.items.subarray(...starts.bounds(row));
+    const from = histograms.getEntryOffset(row);
+    const texts = Array.from(startsMs, (_, index) => textOf(histograms.childVector.getItem(from + index)));
+    return mergeSamples({
+      ...plain,
+      ...(startsMs.some((startMs) => startMs !== 0) && { startsMs }),
+      ...(texts.some((text) => text !== '') && { histograms: texts.map(histogramOf) }),
+    });
+  };
 }
 
 /** A row that only marks the end of a series has that in its value. */
@@ -129,7 +137,8 @@ function listColumn(
   const { items } = list.childVector as unknown as { readonly items?: unknown };
   if (!(items instanceof Float64Array)) throw new Error('a list of DOUBLE is not backed by a Float64Array');
   return {
-    items,
+    // Copied, because the memory is DuckDB's; once for all series of the chunk.
+    items: items.slice(),
     bounds: (row) => {
       const from = list.getEntryOffset(row);
       return [from, from + list.getEntryLength(row)];
