@@ -24,6 +24,9 @@ import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
 import type { Tables } from '../lake/tables.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
+import { fileConfigOf } from './iceberg-rest/file-config.ts';
+import { icebergRestRoutes } from './iceberg-rest/routes.ts';
+import { servedTables } from './iceberg-rest/served-tables.ts';
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
@@ -66,7 +69,8 @@ async function startCloud(config: CloudConfig): Promise<Service> {
     }),
   );
   const deployments = openDeployments(config, { store, locationOf, ingest }, stack);
-  const ports = await openDoors(config, logger, tenants, { store, deployments }, stack);
+  const iceberg = await openIcebergRest(config, tenants, { store, locationOf }, stack);
+  const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
@@ -144,17 +148,46 @@ function openDeployments(
   };
 }
 
+/** The catalog for other engines. */
+async function openIcebergRest(
+  config: CloudConfig,
+  keys: TenantStore,
+  lake: { readonly store: ObjectStore; readonly locationOf: (key: string) => string },
+  stack: AsyncDisposableStack,
+) {
+  const { vendRoleArn: roleArn, stsEndpoint, vendSeconds: durationSeconds } = config.iceberg;
+  const { locationOf } = lake;
+  // The SDK takes a while to load, and few need it.
+  const vendor =
+    roleArn === ''
+      ? undefined
+      : stack.use(
+          (await import('./iceberg-rest/credentials.ts')).s3CredentialVendor({
+            ...{ store: config.store, roleArn, stsEndpoint, durationSeconds, locationOf, clock },
+          }),
+        );
+  const tables = servedTables({ ...lake, clock });
+  return icebergRestRoutes({ tables, keys, clock, fileConfig: fileConfigOf(config.store), vendor });
+}
+
 /** Everything that listens. Returns the ports. */
 async function openDoors(
   config: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
-  { store, deployments }: { readonly store: ObjectStore; readonly deployments: Deployments },
+  parts: {
+    readonly store: ObjectStore;
+    readonly deployments: Deployments;
+    readonly iceberg: ReturnType<typeof icebergRestRoutes>;
+  },
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
+  const { store, deployments } = parts;
   const app = new Hono<{ Variables: { tenant: TenantId } }>();
   app.get('/ready', (c) => c.text('ready\n'));
+  // It has its own way to authenticate.
+  app.route('/iceberg', parts.iceberg);
   app.use('*', async (c, next) => {
     const tenant = tenantOfHeader(c.req.header('authorization'), tenants);
     if (tenant === undefined) {
