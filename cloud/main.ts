@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Context, Hono } from 'hono';
+import { asOfOf } from '../lake/api/as-of.ts';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { completenessRoutes } from '../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../lake/api/http-server.ts';
@@ -22,7 +23,7 @@ import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
 import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
-import type { Tables } from '../lake/tables.ts';
+import { type Tables, tablesAsOf } from '../lake/tables.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
 import { icebergRestRoutes } from './iceberg-rest/routes.ts';
@@ -30,7 +31,8 @@ import { servedTables } from './iceberg-rest/served-tables.ts';
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
-import { openCloudTables } from './tables/cloud-tables.ts';
+import { type CloudTables, openCloudTables } from './tables/cloud-tables.ts';
+import { tableRoutes } from './tables/routes.ts';
 import { tenantOfHeader } from './tenants/http-credentials.ts';
 import { openTenantStore, type TenantStore, writeSecretFile } from './tenants/tenant-store.ts';
 
@@ -104,7 +106,7 @@ export PGPASSWORD='${secret}'
 /** What one tenant's queries are answered from. */
 interface Deployment {
   readonly engine: Engine;
-  readonly tables: Tables;
+  readonly tables: CloudTables;
   readonly scan: SeriesScan;
   readonly completeness: CompletenessSource;
 }
@@ -199,7 +201,14 @@ async function openDoors(
     c.set('tenant', tenant);
     return next();
   });
-  const context = (c: Context): Promise<Deployment> => deployments(c.get('tenant'));
+  const context = async (c: Context): Promise<Deployment> => {
+    const deployment = await deployments(c.get('tenant'));
+    const asOf = asOfOf(c);
+    if (!asOf) return deployment;
+    const { engine } = deployment;
+    const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
+    return { ...deployment, tables, scan: seriesScan({ tables, engine }) };
+  };
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
@@ -215,8 +224,11 @@ async function openDoors(
     tenant: TenantId,
     user: string,
     startParameters: ReadonlyMap<string, string> = new Map(),
+    given?: Tables,
   ) => {
-    const { engine, tables } = await deployments(tenant);
+    const deployment = await deployments(tenant);
+    const { engine } = deployment;
+    const tables = given ?? deployment.tables;
     return openSqlSession({
       startParameters,
       engine,
@@ -227,7 +239,10 @@ async function openDoors(
       limits: { statementTimeoutMs: timeoutMs },
     });
   };
-  app.route('/', sqlRoutes({ openSession: (c) => openSession(c.get('tenant'), 'firn') }));
+  const sessionOver = (c: Context, tables: Tables) => openSession(c.get('tenant'), 'firn', new Map(), tables);
+  app.route('/', sqlRoutes({ openSession: async (c) => sessionOver(c, (await context(c)).tables) }));
+  const tablesOf = async (c: Context) => (await deployments(c.get('tenant'))).tables;
+  app.route('/', tableRoutes({ tablesOf, openSession: sessionOver }));
   const pg = stack.use(
     await startPgServer({
       ...{ host, port: config.pgwire.port, logger },
