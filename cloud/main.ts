@@ -172,6 +172,31 @@ async function openIcebergRest(
   return icebergRestRoutes({ tables, keys, clock, fileConfig: fileConfigOf(config.store), vendor });
 }
 
+/** The deployment as it was, where a request asks for that. */
+function asAsked(deployment: Deployment, c: Context): Deployment {
+  const asOf = asOfOf(c);
+  if (!asOf) return deployment;
+  const { engine } = deployment;
+  const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
+  return { ...deployment, tables, scan: seriesScan({ tables, engine }) };
+}
+
+/** Opens SQL sessions over a tenant's tables, or over others that are given. */
+const sqlSessions =
+  (deployments: Deployments, statementTimeoutMs: number) =>
+  async (
+    tenant: TenantId,
+    user: string,
+    startParameters: ReadonlyMap<string, string> = new Map(),
+    given?: Tables,
+  ) => {
+    const { engine, tables } = await deployments(tenant);
+    return openSqlSession({
+      ...{ startParameters, engine, tables: given ?? tables, clock, user, database: tenant },
+      limits: { statementTimeoutMs },
+    });
+  };
+
 /** Everything that listens. Returns the ports. */
 async function openDoors(
   config: CloudConfig,
@@ -201,14 +226,7 @@ async function openDoors(
     c.set('tenant', tenant);
     return next();
   });
-  const context = async (c: Context): Promise<Deployment> => {
-    const deployment = await deployments(c.get('tenant'));
-    const asOf = asOfOf(c);
-    if (!asOf) return deployment;
-    const { engine } = deployment;
-    const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
-    return { ...deployment, tables, scan: seriesScan({ tables, engine }) };
-  };
+  const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(c.get('tenant')), c);
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
@@ -220,25 +238,7 @@ async function openDoors(
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
   app.route('/', quarantineRoutes({ store, tenantOf: (c) => c.get('tenant') }));
-  const openSession = async (
-    tenant: TenantId,
-    user: string,
-    startParameters: ReadonlyMap<string, string> = new Map(),
-    given?: Tables,
-  ) => {
-    const deployment = await deployments(tenant);
-    const { engine } = deployment;
-    const tables = given ?? deployment.tables;
-    return openSqlSession({
-      startParameters,
-      engine,
-      tables,
-      clock,
-      user,
-      database: tenant,
-      limits: { statementTimeoutMs: timeoutMs },
-    });
-  };
+  const openSession = sqlSessions(deployments, timeoutMs);
   const sessionOver = (c: Context, tables: Tables) => openSession(c.get('tenant'), 'firn', new Map(), tables);
   app.route('/', sqlRoutes({ openSession: async (c) => sessionOver(c, (await context(c)).tables) }));
   const tablesOf = async (c: Context) => (await deployments(c.get('tenant'))).tables;
