@@ -24,10 +24,13 @@ import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
 import { type Tables, tablesAsOf } from '../lake/tables.ts';
+import { restCatalog } from './catalog/rest/client.ts';
+import { restHead } from './catalog/rest/head.ts';
+import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
 import { icebergRestRoutes } from './iceberg-rest/routes.ts';
-import { servedTables } from './iceberg-rest/served-tables.ts';
+import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-tables.ts';
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
@@ -60,7 +63,8 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const keyFile = makeTenants(config, tenants, logger);
   const { store, locationOf } = await openObjectStore(config.store);
   stack.defer(() => store.close());
-  const lake = { store, locationOf, tenants: tenants.tenants, clock, logger };
+  const headOf = headsOf(config);
+  const lake = { store, locationOf, headOf, tenants: tenants.tenants, clock, logger };
   const ingest = stack.use(startIngest({ ...lake, pollIntervalMs: config.ingest.pollIntervalMs }));
   stack.use(
     startMaintain({
@@ -70,12 +74,19 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       limits: { writerMemoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
-  const deployments = openDeployments(config, { store, locationOf, ingest }, stack);
-  const iceberg = await openIcebergRest(config, tenants, { store, locationOf }, stack);
+  const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, stack);
+  const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
   const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+/** Who decides which state of a table is the newest; undefined: the object store alone. */
+function headsOf({ catalog: settings }: CloudConfig): HeadOf | undefined {
+  if (settings.kind === 'object-store') return undefined;
+  const catalog = restCatalog(settings, clock);
+  return ({ tenant, name }) => restHead(catalog, tenant, name);
 }
 
 /** Makes the configured tenants that do not exist; the key of each goes into a file of its own. Returns the first's. */
@@ -119,11 +130,12 @@ function openDeployments(
   lake: {
     readonly store: ObjectStore;
     readonly locationOf: (key: string) => string;
+    readonly headOf: HeadOf | undefined;
     readonly ingest: Pick<Ingest, 'shipping'>;
   },
   stack: AsyncDisposableStack,
 ): Deployments {
-  const { store, locationOf, ingest } = lake;
+  const { store, locationOf, headOf, ingest } = lake;
   const engines = stack.use(new AsyncDisposableStack());
   const open = async (tenant: TenantId): Promise<Deployment> => {
     const cacheDirectory = join(config.dataDir, 'cache', tenant);
@@ -134,7 +146,7 @@ function openDeployments(
     });
     engines.use(engine);
     const tables = await openCloudTables({
-      ...{ store, tenant, locationOf, clock },
+      ...{ store, tenant, locationOf, headOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
     });
     const gaps = gapRows(tables, engine, clock);
@@ -154,7 +166,7 @@ function openDeployments(
 async function openIcebergRest(
   config: CloudConfig,
   keys: TenantStore,
-  lake: { readonly store: ObjectStore; readonly locationOf: (key: string) => string },
+  lake: Omit<ServedTablesOptions, 'clock'>,
   stack: AsyncDisposableStack,
 ) {
   const { vendRoleArn: roleArn, stsEndpoint, vendSeconds: durationSeconds } = config.iceberg;
