@@ -1,8 +1,12 @@
 import type { VectorAggregation } from './ast.ts';
-import { type Series, grouped, labelsKey, type SeriesLabels, type Times } from './value.ts';
+import { grouped, labelsKey, type Series, type SeriesLabels, type Times } from './value.ts';
 
 /** Series put together, step by step. */
-export function aggregate(expr: VectorAggregation, input: readonly Series[], times: Times): readonly Series[] {
+export function aggregate(
+  expr: VectorAggregation,
+  input: readonly Series[],
+  times: Times,
+): readonly Series[] {
   switch (expr.op) {
     case 'topk':
     case 'approx_topk':

@@ -52,7 +52,7 @@ export interface LineAlternative {
   readonly value: string;
 }
 
-export interface JsonStage {
+interface JsonStage {
   readonly kind: 'json';
   /** Empty: every field. */
   readonly expressions: readonly Extraction[];
@@ -160,8 +160,8 @@ export interface VectorAggregation {
   readonly grouping: Grouping | undefined;
 }
 
-export type SetOp = 'and' | 'or' | 'unless';
-export type ArithmeticOp = '+' | '-' | '*' | '/' | '%' | '^';
+type SetOp = 'and' | 'or' | 'unless';
+type ArithmeticOp = '+' | '-' | '*' | '/' | '%' | '^';
 export type BinaryOp = SetOp | ArithmeticOp | ComparisonOp;
 export interface Binary {
   readonly kind: 'binary';
@@ -180,12 +180,12 @@ export interface Matching {
   readonly include: readonly string[];
 }
 
-export interface NumberLiteral {
+interface NumberLiteral {
   readonly kind: 'number';
   readonly value: number;
 }
 /** `vector(1)`. */
-export interface VectorLiteral {
+interface VectorLiteral {
   readonly kind: 'vector';
   readonly value: number;
 }

@@ -47,7 +47,12 @@ function signature(labels: SeriesLabels, matching: Matching | undefined): string
   return labelsKey(labels.filter(([name]) => matching.labels.includes(name) === matching.on));
 }
 
-function vectors(expr: Binary, left: readonly Series[], right: readonly Series[], times: Times): readonly Series[] {
+function vectors(
+  expr: Binary,
+  left: readonly Series[],
+  right: readonly Series[],
+  times: Times,
+): readonly Series[] {
   const { op, matching } = expr;
   if (op === 'and' || op === 'unless') return kept(left, right, matching, times, op === 'and');
   if (op === 'or') return [...left, ...kept(right, left, matching, times, false)];
@@ -86,7 +91,10 @@ function matched(
   swapped: boolean,
 ): readonly Series[] {
   const { matching } = expr;
-  const found = new Map<string, { readonly labels: SeriesLabels; values: Float64Array; present: Uint8Array }>();
+  const found = new Map<
+    string,
+    { readonly labels: SeriesLabels; values: Float64Array; present: Uint8Array }
+  >();
   const ones = Map.groupBy(one, ({ labels }) => signature(labels, matching));
   const taken = new Map<string, Uint8Array>();
   for (const partners of ones.values()) checkUnique(partners, times);

@@ -52,6 +52,10 @@ export const timeoutReason = Symbol('query timeout');
 export function throwIfStopped(signal: AbortSignal, { timeoutMs }: LogqlLimits): void {
   if (!signal.aborted) return;
   if (signal.reason === timeoutReason)
-    throw new LogqlError('timeout', `request timed out after ${timeoutMs} ms (timeoutMs): narrow the query`, 'timeoutMs');
+    throw new LogqlError(
+      'timeout',
+      `request timed out after ${timeoutMs} ms (timeoutMs): narrow the query`,
+      'timeoutMs',
+    );
   throw new LogqlError('canceled', 'the request was cancelled by the client');
 }

@@ -1,5 +1,6 @@
 import { messageOf } from '../base/errors.ts';
 import { compileRe2 } from '../regexp/re2.ts';
+import { arithmetic } from './arithmetic.ts';
 import type {
   Binary,
   BinaryOp,
@@ -14,7 +15,6 @@ import type {
   VectorAggregation,
   VectorOp,
 } from './ast.ts';
-import { arithmetic } from './arithmetic.ts';
 import { parseError } from './errors.ts';
 import { compileStage } from './pipeline/compile.ts';
 import { valueTest } from './pipeline/label-filter.ts';
@@ -81,7 +81,11 @@ const groupable: ReadonlySet<RangeOp> = new Set<RangeOp>([
 const ofLines: ReadonlySet<RangeOp> = new Set<RangeOp>([
   ...(['bytes_over_time', 'bytes_rate', 'count_over_time', 'rate', 'absent_over_time'] as const),
 ]);
-const onlyOfLines: ReadonlySet<RangeOp> = new Set<RangeOp>(['bytes_over_time', 'bytes_rate', 'count_over_time']);
+const onlyOfLines: ReadonlySet<RangeOp> = new Set<RangeOp>([
+  'bytes_over_time',
+  'bytes_rate',
+  'count_over_time',
+]);
 
 export function checkRangeAggregation({ op, parameter, range, grouping }: RangeAggregation): void {
   if (op === 'quantile_over_time' && parameter === undefined)
@@ -90,8 +94,10 @@ export function checkRangeAggregation({ op, parameter, range, grouping }: RangeA
     throw parseError(`parameter ${parameter} not supported for operation ${op}`);
   if (grouping !== undefined && !groupable.has(op))
     throw parseError(`grouping not allowed for ${op} aggregation`);
-  if (range.unwrap !== undefined && onlyOfLines.has(op)) throw parseError(`invalid aggregation ${op} with unwrap`);
-  if (range.unwrap === undefined && !ofLines.has(op)) throw parseError(`invalid aggregation ${op} without unwrap`);
+  if (range.unwrap !== undefined && onlyOfLines.has(op))
+    throw parseError(`invalid aggregation ${op} with unwrap`);
+  if (range.unwrap === undefined && !ofLines.has(op))
+    throw parseError(`invalid aggregation ${op} without unwrap`);
 }
 
 const withParameter: readonly VectorOp[] = ['topk', 'bottomk', 'approx_topk'];

@@ -9,10 +9,10 @@ import {
   errorDetailsLabel,
   errorLabel,
   failLine,
+  type LabelSet,
   labelOf,
   labelsAndErrors,
   preserveErrorLabel,
-  type LabelSet,
   type Row,
 } from './pipeline/row.ts';
 import { countsBytes, isCountable, planPipeline } from './plan.ts';
@@ -233,4 +233,3 @@ function inOrder({ timesNs, values }: Samples): Samples {
     values: Float64Array.from(order, (index) => values[index] ?? 0),
   };
 }
-

@@ -79,7 +79,7 @@ async function rangeAggregation(
 }
 
 /** As Loki prints labels: {app="a", level="error"}. */
-export const labelsText = (labels: SeriesLabels): string =>
+const labelsText = (labels: SeriesLabels): string =>
   `{${labels.map(([name, value]) => `${name}=${quoted(value)}`).join(', ')}}`;
 
 /** 1 where no line is in the window; its labels are those that the selector says by `=`. */

@@ -83,7 +83,7 @@ function skipBlank(state: State): void {
   state.at = pattern.lastIndex;
 }
 
-function emit(state: State, name: string, length: number, value = 0, lineKnown = true): void {
+function emit(state: State, name: string, length: number, value = 0, lineKnown = true): undefined {
   const { input, at: start } = state;
   state.tokens.push({ name, text: input.slice(start, start + length), start, lineKnown, value });
   state.at += length;
@@ -97,7 +97,7 @@ const match = (state: State, pattern: RegExp): string | undefined => {
 const fail = (state: State, message: string, lineKnown = true): LogqlError =>
   errorAt(state.input, { start: state.at, lineKnown }, message);
 
-function lexToken(state: State): void {
+function lexToken(state: State): undefined {
   const char = state.input[state.at] ?? '';
   if (char === '"' || char === '`') return lexString(state, char);
   if (/[0-9]/.test(char) || match(state, /\.[0-9]/y)) return lexNumber(state, false);
@@ -119,7 +119,7 @@ const isPair = (state: State): boolean => (state.input.codePointAt(state.at) ?? 
 /** Words that may be labels where `=` and a text follow: nothing else can be meant. */
 const labelWords = new Set('by without bool offset on ignoring group_left group_right'.split(' '));
 
-function lexWord(state: State, word: string): void {
+function lexWord(state: State, word: string): undefined {
   const lower = word.toLowerCase();
   const rest = state.input.slice(state.at + word.length);
   const label = labelWords.has(lower) && /^\s*(?:=~|!~|!=|=)\s*["`]/.test(rest);
@@ -129,7 +129,7 @@ function lexWord(state: State, word: string): void {
   emit(state, name !== undefined && called ? name : 'IDENTIFIER', word.length);
 }
 
-function lexString(state: State, quote: string): void {
+function lexString(state: State, quote: string): undefined {
   const { input, at: start } = state;
   let at = start + 1;
   for (; at < input.length && input[at] !== quote; at++) {
@@ -151,7 +151,7 @@ function lexString(state: State, quote: string): void {
 }
 
 /** A number, or with a unit a duration or a size. */
-function lexNumber(state: State, negative: boolean): void {
+function lexNumber(state: State, negative: boolean): undefined {
   const sign = negative ? '-' : '';
   const number =
     match(
@@ -184,7 +184,7 @@ function attempt(read: () => number): number | undefined {
 }
 
 /** A flag, a negative duration, or a minus. */
-function lexMinus(state: State): void {
+function lexMinus(state: State): undefined {
   const flag = match(state, /--[\p{L}][\p{L}-]*/uy);
   if (flag !== undefined && /^--(?:strict|keep-empty)$/.test(flag))
     return emit(state, 'FUNCTION_FLAG', flag.length, 0, false);
@@ -192,7 +192,7 @@ function lexMinus(state: State): void {
   emit(state, '-', 1);
 }
 
-function lexRange(state: State): void {
+function lexRange(state: State): undefined {
   const end = state.input.indexOf(']', state.at);
   if (end < 0) throw fail(state, "missing closing ']' in duration", false);
   const text = state.input.slice(state.at + 1, end);

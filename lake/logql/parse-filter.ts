@@ -1,7 +1,7 @@
 import type { ComparisonOp, LabelFilter, Matcher, MatchOp } from './ast.ts';
 import { checkMatcher } from './check.ts';
-import { accept, expect, fail, isAt, nested, next, type Parser, peek } from './parser.ts';
 import { readNumber } from './parse-number.ts';
+import { accept, expect, fail, isAt, nested, next, type Parser, peek } from './parser.ts';
 
 type Joint = 'start' | 'or' | 'and' | 'beside';
 

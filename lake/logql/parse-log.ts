@@ -1,4 +1,14 @@
-import type { Extraction, LabelChoice, LabelFormat, LineAlternative, LineFilter, LineFilterOp, LogExpr, Matcher, Stage } from './ast.ts';
+import type {
+  Extraction,
+  LabelChoice,
+  LabelFormat,
+  LineAlternative,
+  LineFilter,
+  LineFilterOp,
+  LogExpr,
+  Matcher,
+  Stage,
+} from './ast.ts';
 import { checkStage } from './check.ts';
 import { ipPattern, isMatchOp, matcherAfter, parseLabelFilter } from './parse-filter.ts';
 import { accept, expect, fail, isAt, list, next, type Parser, peek } from './parser.ts';

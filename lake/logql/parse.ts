@@ -70,7 +70,8 @@ const precedences: Readonly<Record<string, number>> = {
 };
 
 /** How strongly an operator binds; 0 for what is none. */
-export const precedenceOf = (op: string): number => (Object.hasOwn(precedences, op) ? (precedences[op] ?? 0) : 0);
+export const precedenceOf = (op: string): number =>
+  Object.hasOwn(precedences, op) ? (precedences[op] ?? 0) : 0;
 
 function parseBinary(parser: Parser, above: number): Expr {
   let left = parsePrimary(parser);
@@ -100,7 +101,8 @@ function parseModifier(parser: Parser): Pick<Binary, 'returnBool' | 'matching'> 
 
 /** Whether a parenthesis opens a list of labels, and not an expression. */
 const isLabelList = (parser: Parser): boolean =>
-  peek(parser, 1).name === ')' || (peek(parser, 1).name === 'IDENTIFIER' && [',', ')'].includes(peek(parser, 2).name));
+  peek(parser, 1).name === ')' ||
+  (peek(parser, 1).name === 'IDENTIFIER' && [',', ')'].includes(peek(parser, 2).name));
 
 function labelList(parser: Parser): readonly string[] {
   expect(parser, '(');
@@ -258,8 +260,6 @@ function parseVectorAggregation(parser: Parser): MetricExpr {
   }
   const input = metric(parser, () => parseBinary(parser, 0));
   if (!accept(parser, ')')) fail(parser);
-  const grouping =
-    before ?? (isAt(parser, 'by', 'without') ? parseGrouping(parser) : undefined);
+  const grouping = before ?? (isAt(parser, 'by', 'without') ? parseGrouping(parser) : undefined);
   return checkVectorAggregation(op, parameter, input, grouping);
 }
-

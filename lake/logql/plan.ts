@@ -1,6 +1,6 @@
+import { messageOf } from '../base/errors.ts';
 import type { LabelFilter, LineFilter, LogExpr, RangeAggregation, RangeOp, Stage } from './ast.ts';
 import { parseError } from './errors.ts';
-import { messageOf } from '../base/errors.ts';
 import { compilePipeline, type Pipeline } from './pipeline/compile.ts';
 
 // How a pipeline is carried out: what a source can filter where the lines are, and what is left for each line.
@@ -45,7 +45,13 @@ export function isPushable({ op, alternatives }: LineFilter): boolean {
   return plain && alternatives.every(({ kind }) => kind === 'text');
 }
 
-const counts: readonly RangeOp[] = ['count_over_time', 'rate', 'bytes_over_time', 'bytes_rate', 'absent_over_time'];
+const counts: readonly RangeOp[] = [
+  'count_over_time',
+  'rate',
+  'bytes_over_time',
+  'bytes_rate',
+  'absent_over_time',
+];
 
 /** Whether lines need only be counted, where they are. */
 export function isCountable({ op, range }: RangeAggregation): boolean {

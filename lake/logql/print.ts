@@ -57,7 +57,9 @@ const groupingBefore = (grouping: Grouping | undefined): string =>
 
 /** The operator with its `bool` and its matching. */
 export function operatorText({ op, returnBool, matching }: Binary, comma = ','): string {
-  return [op, ...(returnBool ? ['bool'] : []), ...(matching ? [matchingText(matching, comma)] : [])].join(' ');
+  return [op, ...(returnBool ? ['bool'] : []), ...(matching ? [matchingText(matching, comma)] : [])].join(
+    ' ',
+  );
 }
 
 function matchingText({ on, labels, many, include }: Matching, comma: string): string {
@@ -66,7 +68,7 @@ function matchingText({ on, labels, many, include }: Matching, comma: string): s
   return `${clause} group_${many} (${include.join(comma)})`;
 }
 
-export const matcherText = ({ label, op, value }: Matcher): string => `${label}${op}${quoted(value)}`;
+const matcherText = ({ label, op, value }: Matcher): string => `${label}${op}${quoted(value)}`;
 export const selectorText = ({ matchers }: LogExpr): string => `{${matchers.map(matcherText).join(', ')}}`;
 
 export function printLog(expr: LogExpr): string {
@@ -128,12 +130,14 @@ function extractionsText(expressions: readonly Extraction[]): string[] {
 
 /** Alternatives of a negated filter are filters of their own. */
 function lineFilterText({ op, alternatives }: LineFilter): string {
-  const texts = alternatives.map(({ kind, value }) => (kind === 'ip' ? `ip(${quoted(value)})` : quoted(value)));
+  const texts = alternatives.map(({ kind, value }) =>
+    kind === 'ip' ? `ip(${quoted(value)})` : quoted(value),
+  );
   if (op.startsWith('!')) return texts.map((text) => `${op} ${text}`).join(' ');
   return `${op} ${texts.join(' or ')}`;
 }
 
-export function filterText(filter: LabelFilter): string {
+function filterText(filter: LabelFilter): string {
   switch (filter.kind) {
     case 'text':
       return matcherText(filter.matcher);

@@ -8,7 +8,14 @@ import type { LogqlLimits } from './limits.ts';
 import { createLabels, errorDetailsLabel, errorLabel, type LabelSet, type Row } from './pipeline/row.ts';
 import { planPipeline } from './plan.ts';
 import { type LogSource, newStats, type ReadStats } from './source.ts';
-import { compareLabels, labelsKey, type Series, type SeriesLabels, sortedLabels, type Times } from './value.ts';
+import {
+  compareLabels,
+  labelsKey,
+  type Series,
+  type SeriesLabels,
+  sortedLabels,
+  type Times,
+} from './value.ts';
 
 export interface QueryOptions {
   readonly source: LogSource;
@@ -29,7 +36,7 @@ export type ResultData =
   | { readonly type: 'streams'; readonly streams: readonly LogStream[] };
 
 /** Lines that share all their labels. */
-export interface LogStream {
+interface LogStream {
   /** Labels of the stream itself, without metadata and parsed ones where the entries have them. */
   readonly labels: SeriesLabels;
   readonly entries: readonly Entry[];
@@ -134,12 +141,25 @@ interface Collector {
   streams(): readonly LogStream[];
 }
 
-async function readLines(expr: LogExpr, log: LogOptions, reading: Reading, collector: Collector): Promise<void> {
+async function readLines(
+  expr: LogExpr,
+  log: LogOptions,
+  reading: Reading,
+  collector: Collector,
+): Promise<void> {
   const { source, limits, budget, stats } = reading;
   const { pushed, pipeline } = planPipeline(expr);
   const { fromNs, toNs, direction, limit, intervalNs } = log;
   const request = {
-    ...{ matchers: expr.matchers, lineFilters: pushed, fromNs, toNs, direction, bytesMax: limits.bytesMax, stats },
+    ...{
+      matchers: expr.matchers,
+      lineFilters: pushed,
+      fromNs,
+      toNs,
+      direction,
+      bytesMax: limits.bytesMax,
+      stats,
+    },
     ...(pipeline === undefined && intervalNs === 0 ? { limit } : {}),
     needs: { line: true, metadata: true },
   };
@@ -189,4 +209,3 @@ export function categories(labels: LabelSet): Record<'stream' | 'metadata' | 'pa
     parsed: sortedLabels([...labels.parsed, ...errors]),
   };
 }
-

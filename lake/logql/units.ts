@@ -10,7 +10,6 @@ const unitNs: Readonly<Record<string, number>> = {
   m: 60e9,
   h: 3600e9,
 };
-const longUnitNs: Readonly<Record<string, number>> = { d: 86_400e9, w: 604_800e9, y: 31_536_000e9 };
 
 /** Go's time.ParseDuration, in nanoseconds; throws an Error with its text. */
 export function parseGoDuration(text: string): number {
@@ -87,17 +86,15 @@ export function goDurationText(ns: number): string {
   if (size < 1e6) return `${sign}${size / 1e3}µs`;
   if (size < 1e9) return `${sign}${size / 1e6}ms`;
   const whole = Math.floor(size / 1e9);
-  const fraction = String(size % 1e9).padStart(9, '0').replace(/0+$/, '');
+  const fraction = String(size % 1e9)
+    .padStart(9, '0')
+    .replace(/0+$/, '');
   const seconds = `${whole % 60}${fraction === '' ? '' : `.${fraction}`}s`;
   const minutes = Math.floor(whole / 60) % 60;
   const hours = Math.floor(whole / 3600);
   if (hours > 0) return `${sign}${hours}h${minutes}m${seconds}`;
   return minutes > 0 ? `${sign}${minutes}m${seconds}` : `${sign}${seconds}`;
 }
-
-/** Units of the language's durations, for the lexer. */
-export const isDurationUnit = (text: string): boolean =>
-  Object.hasOwn(unitNs, text) || Object.hasOwn(longUnitNs, text);
 
 const byteUnits: Readonly<Record<string, number>> = Object.fromEntries([
   ['', 1],
@@ -160,16 +157,6 @@ export function parseGoFloat(text: string): number {
   throw new Error(`strconv.ParseFloat: parsing ${quoted(text)}: invalid syntax`);
 }
 
-/** Go's %v of a float: an exponent from 1e21 on and below 1e-4. */
-export function goFloatText(value: number): string {
-  if (Number.isNaN(value)) return 'NaN';
-  if (!Number.isFinite(value)) return value > 0 ? '+Inf' : '-Inf';
-  if (Object.is(value, -0)) return '-0';
-  const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-4 || size >= 1e21)) return exponentText(value);
-  return String(value);
-}
-
 /** With an exponent of at least two digits. */
 export function exponentText(value: number): string {
   return value.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
@@ -185,7 +172,10 @@ export function quoted(text: string): string {
     else if (code < 0x20 || code === 0x7f) out += `\\x${code.toString(16).padStart(2, '0')}`;
     else if (code >= 0xd800 && code < 0xe000) out += '\\ufffd';
     else if (code > 0x7e && !/[\p{L}\p{M}\p{N}\p{P}\p{S}]/u.test(char))
-      out += code > 0xffff ? `\\U${code.toString(16).padStart(8, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
+      out +=
+        code > 0xffff
+          ? `\\U${code.toString(16).padStart(8, '0')}`
+          : `\\u${code.toString(16).padStart(4, '0')}`;
     else out += char;
   }
   return `${out}"`;
@@ -210,9 +200,9 @@ export function unquote(literal: string): string {
   if (!inner.includes('\\')) return inner;
   const bytes: number[] = [];
   for (let at = 0; at < inner.length; ) {
-    const escape = escapeAt(inner, at, quote ?? '"');
-    bytes.push(...escape.bytes);
-    at += escape.length;
+    const part = escapeAt(inner, at, quote ?? '"');
+    bytes.push(...part.bytes);
+    at += part.length;
   }
   return Buffer.from(bytes).toString('utf8');
 }

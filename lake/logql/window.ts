@@ -18,7 +18,7 @@ interface Windowed {
 
 type WindowFunction = (window: Window) => number | undefined;
 
-export interface Window extends Samples {
+interface Window extends Samples {
   /** The window's samples: from inclusive, to exclusive. */
   readonly from: number;
   readonly to: number;
@@ -121,7 +121,7 @@ function variance({ values, from, to }: Window): number {
 }
 
 /** Interpolated between neighbours; sorts `values`, NaN first. */
-export function quantile(q: number, values: Float64Array): number {
+function quantile(q: number, values: Float64Array): number {
   if (values.length === 0 || Number.isNaN(q)) return Number.NaN;
   if (q < 0) return -Infinity;
   if (q > 1) return Infinity;
@@ -139,7 +139,10 @@ export function quantile(q: number, values: Float64Array): number {
  * A counter's increase per second, as Prometheus extrapolates it: to the edges of the window, where a sample is near
  * enough (else half an interval), and never below the counter's zero.
  */
-function counterRate({ timesNs, values, from, to, startNs, endNs }: Window, seconds: number): number | undefined {
+function counterRate(
+  { timesNs, values, from, to, startNs, endNs }: Window,
+  seconds: number,
+): number | undefined {
   if (to - from < 2) return undefined;
   const [first = 0, last = 0] = [values[from], values[to - 1]];
   let increase = last - first;

@@ -13,19 +13,19 @@ export interface LogIndex {
   volumes(request: VolumeRequest, signal: AbortSignal): Promise<readonly StreamVolume[]>;
 }
 
-export interface IndexRequest {
+interface IndexRequest {
   readonly matcherSets: readonly (readonly Matcher[])[];
   readonly fromNs: bigint;
   readonly toNs: bigint;
   readonly streamsMax: number;
 }
 
-export interface VolumeRequest extends IndexRequest {
+interface VolumeRequest extends IndexRequest {
   /** Pieces begin at `fromNs`. */
   readonly stepNs?: number;
 }
 
-export interface StreamVolume {
+interface StreamVolume {
   readonly labels: string;
   /** Which piece of time, from 0. */
   readonly step: number;

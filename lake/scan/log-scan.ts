@@ -13,8 +13,8 @@ import type { Engine } from '../sql/duckdb/engine.ts';
 import type { Tables } from '../tables.ts';
 import { storedLabelSql } from './conditions.ts';
 import { lineConditions, streamCondition, timeCondition } from './log-conditions.ts';
-import { type LogReader, openLogReader } from './log-reader.ts';
 import { type LogIndex, logIndex } from './log-index.ts';
+import { type LogReader, openLogReader } from './log-reader.ts';
 
 /** The logs of one tenant as LogQL sees them: lines, counts, and what labels and streams there are. */
 export interface LogScan extends LogSource, LogIndex {}
@@ -43,7 +43,7 @@ const labelTexts = new Map<string, ReadonlyMap<string, string>>();
 const labelTextsMax = 100_000;
 
 /** Labels of a stream from its canonical text; the same text gives the same map. */
-export function labelsOf(json: string): ReadonlyMap<string, string> {
+function labelsOf(json: string): ReadonlyMap<string, string> {
   const known = labelTexts.get(json);
   if (known !== undefined) return known;
   const labels = new Map(Object.entries(JSON.parse(json) as Record<string, string>));
@@ -94,7 +94,10 @@ async function* readLines(
   const columns = `stream_id, timestamp_ns, ${line ? 'line' : 'NULL'}, ${metadata ? 'attributes' : 'NULL'}`;
   let left = request.limit ?? Number.POSITIVE_INFINITY;
   for (const window of windowsOf(request, [...streams.values()])) {
-    const order = request.direction === undefined ? '' : ` ORDER BY timestamp_ns ${request.direction === 'forward' ? 'ASC' : 'DESC'}`;
+    const order =
+      request.direction === undefined
+        ? ''
+        : ` ORDER BY timestamp_ns ${request.direction === 'forward' ? 'ASC' : 'DESC'}`;
     const limit = Number.isFinite(left) ? ` LIMIT ${left}` : '';
     const where = [timeCondition(window.fromNs, window.toNs), ...conditions].join(' AND ');
     const sql = `SELECT ${columns} FROM ${reader.view.from} WHERE ${where}${order}${limit}`;
@@ -135,7 +138,7 @@ const firstWindowLines = 1000;
  * The time in pieces, in the order in which lines are wanted, so that whoever needs few reads few: the newest files
  * first. Without an order it is one piece.
  */
-export function windowsOf(
+function windowsOf(
   { fromNs, toNs, direction, limit }: Pick<LinesRequest, 'fromNs' | 'toNs' | 'direction' | 'limit'>,
   streams: readonly FoundStream[],
 ): readonly TimeWindow[] {
@@ -198,8 +201,7 @@ async function readCounts(
   const after = toNs > originNs ? (toNs - originNs + size - 1n) / size : 0n;
   const endNs = originNs + after * size;
   const asked = metadataNames(request.labels);
-  const metadata =
-    asked === undefined ? ['attributes'] : asked.map((name) => attributeSql(name));
+  const metadata = asked === undefined ? ['attributes'] : asked.map((name) => attributeSql(name));
   const keys = ['stream_id', `(${endNs} - timestamp_ns) // ${size}`, ...metadata];
   const where = [streamCondition(matchers, fromNs, toNs), ...lineConditions(lineFilters)].join(' AND ');
   const sql = `SELECT any_value(labels), ${keys[1]}, ${bytes ? 'sum(strlen(line))' : 'count(*)'}, count(*)${metadata.map((each) => `, ${each}`).join('')}
@@ -218,7 +220,10 @@ async function readCounts(
       });
     }
   if (found.length > rowsMax)
-    throw limitError('samplesMax', `the query would hold more than ${rowsMax} samples (samplesMax): narrow it by labels or time`);
+    throw limitError(
+      'samplesMax',
+      `the query would hold more than ${rowsMax} samples (samplesMax): narrow it by labels or time`,
+    );
   return found;
 }
 
@@ -229,7 +234,9 @@ function metadataNames(labels: readonly string[] | undefined): readonly string[]
   if (labels === undefined) return undefined;
   return [
     ...new Set(
-      labels.flatMap((name) => (name.endsWith(extracted) ? [name, name.slice(0, -extracted.length)] : [name])),
+      labels.flatMap((name) =>
+        name.endsWith(extracted) ? [name, name.slice(0, -extracted.length)] : [name],
+      ),
     ),
   ];
 }

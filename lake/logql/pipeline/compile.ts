@@ -2,7 +2,14 @@ import type { LineFilter, Stage } from '../ast.ts';
 import { decolorize, dropper, keeper, labelFormatter, lineFormatter } from './formats.ts';
 import { labelTest } from './label-filter.ts';
 import { lineTest } from './line-filter.ts';
-import { jsonExpressions, jsonParser, logfmtParser, patternParser, regexpParser, unpackParser } from './parsers.ts';
+import {
+  jsonExpressions,
+  jsonParser,
+  logfmtParser,
+  patternParser,
+  regexpParser,
+  unpackParser,
+} from './parsers.ts';
 import type { Row } from './row.ts';
 
 /** Changes a row, or says by false that it is no part of the answer. */

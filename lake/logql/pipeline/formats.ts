@@ -44,7 +44,7 @@ function checked(name: 'line' | 'label', template: string): (input: TemplateInpu
   try {
     return compileTemplate(name, template);
   } catch (cause) {
-    const what = name === 'line' ? 'invalid line template' : "invalid template for label";
+    const what = name === 'line' ? 'invalid line template' : 'invalid template for label';
     throw new Error(`${what}: ${messageOf(cause)}`);
   }
 }

@@ -15,7 +15,7 @@ export function ipTest(pattern: string): (text: string) => boolean {
   return (text) => anyIpv6(text, range);
 }
 
-export function parseIpPattern(pattern: string): Range {
+function parseIpPattern(pattern: string): Range {
   const invalid = (): Error => new Error('ip: invalid pattern');
   const network = /^(.*)\/(\d+)$/.exec(pattern);
   const between = pattern.split('-');

@@ -33,18 +33,28 @@ function stringEnd(text: string, start: number): number {
   throw notString();
 }
 
+/** Control characters as JSON wants them, which not every sender knows. */
+export function controlsEscaped(text: string): string {
+  let out = '';
+  for (const char of text) {
+    const code = char.charCodeAt(0);
+    out += code < 0x20 ? `\\u${code.toString(16).padStart(4, '0')}` : char;
+  }
+  return out;
+}
+
 /** What a JSON string between `start` and `end` (its quotes) says. */
 export function stringText(text: string, start: number, end: number): string {
   const raw = text.slice(start + 1, end - 1);
   if (!raw.includes('\\')) return raw;
   try {
-    return JSON.parse(`"${raw.replace(/[\n\r\t\u0000-\u001f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)}"`) as string;
+    return JSON.parse(`"${controlsEscaped(raw)}"`) as string;
   } catch {
     return raw;
   }
 }
 
-export function kindAt(text: string, at: number): JsonKind {
+function kindAt(text: string, at: number): JsonKind {
   const char = text[at];
   if (char === '"') return 'string';
   if (char === '{') return 'object';
@@ -65,7 +75,9 @@ export function valueEnd(text: string, at: number, kind: JsonKind): number {
   scalar.lastIndex = at;
   const word = scalar.exec(text)?.[0] ?? '';
   const right =
-    kind === 'number' ? /^-?[0-9][-+.0-9eE]*$/.test(word) : word === 'true' || word === 'false' || word === 'null';
+    kind === 'number'
+      ? /^-?[0-9][-+.0-9eE]*$/.test(word)
+      : word === 'true' || word === 'false' || word === 'null';
   if (!right) throw unknownValue();
   return at + word.length;
 }
@@ -113,7 +125,7 @@ export function eachField(
 }
 
 /** Calls `element` with where each element of the array at `start` is, until it returns false. */
-export function eachElement(text: string, start: number, element: (kind: JsonKind, at: number) => boolean): void {
+function eachElement(text: string, start: number, element: (kind: JsonKind, at: number) => boolean): void {
   let at = skipBlank(text, start + 1);
   if (text[at] === ']') return;
   for (;;) {

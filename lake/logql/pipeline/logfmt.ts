@@ -1,3 +1,5 @@
+import { controlsEscaped } from './json.ts';
+
 // logfmt, read as far as a line is right: what is wrong is left out, or, when the reader is strict, the end.
 
 export interface LogfmtError {
@@ -67,7 +69,9 @@ function readQuoted(line: string, start: number): Value {
       const raw = line.slice(start + 1, at);
       if (!raw.includes('\\')) return { text: raw, end: at + 1 };
       const text = unquoted(raw);
-      return text === undefined ? { text: '', end: at + 1, problem: 'invalid quoted value' } : { text, end: at + 1 };
+      return text === undefined
+        ? { text: '', end: at + 1, problem: 'invalid quoted value' }
+        : { text, end: at + 1 };
     }
   }
   return { text: '', end: line.length, problem: 'unterminated quoted value' };
@@ -75,7 +79,7 @@ function readQuoted(line: string, start: number): Value {
 
 function unquoted(raw: string): string | undefined {
   try {
-    return JSON.parse(`"${raw.replace(/[\u0000-\u001f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`).replaceAll("\\'", "'")}"`) as string;
+    return JSON.parse(`"${controlsEscaped(raw).replaceAll("\\'", "'")}"`) as string;
   } catch {
     return undefined;
   }

@@ -5,15 +5,20 @@ import { parseJsonPath, parseLogfmtKey } from './field-path.ts';
 import { eachField, JsonError, skipBlank, stringText, valueAtPath, valueEnd } from './json.ts';
 import { readLogfmt } from './logfmt.ts';
 import { captures, parsePattern } from './pattern.ts';
-import { extractedName, extractLabel, failLine, labelNameOf, labelValueOf, type Row, setLabel } from './row.ts';
+import {
+  extractedName,
+  extractLabel,
+  failLine,
+  labelNameOf,
+  labelValueOf,
+  type Row,
+  setLabel,
+} from './row.ts';
 
 // The stages that make labels of a line. Each is made once for a query and throws an Error when what it was given is
 // wrong; a line that cannot be read gets the labels __error__ and __error_details__.
 
 export type Parse = (row: Row) => void;
-
-/** Which labels are wanted; undefined when all are. A parser may leave out the others. */
-export type Wanted = ReadonlySet<string> | undefined;
 
 export function jsonParser(): Parse {
   return (row) => {
@@ -89,7 +94,10 @@ export function logfmtParser({ strict, keepEmpty, expressions }: LogfmtStage): P
   };
 }
 
-function failLogfmt(labels: Row['labels'], { position, message }: { position: number; message: string }): void {
+function failLogfmt(
+  labels: Row['labels'],
+  { position, message }: { position: number; message: string },
+): void {
   failLine(labels, 'LogfmtParserErr', `logfmt syntax error at pos ${position} : ${message}`);
 }
 

@@ -43,7 +43,10 @@ export function parseLinePattern(pattern: string): readonly PatternPart[] {
 }
 
 /** What the pattern's captures hold. Those behind a literal that is not found hold nothing; the last before it the rest. */
-export function* captures(pattern: readonly PatternPart[], line: string): Generator<[name: string, value: string]> {
+export function* captures(
+  pattern: readonly PatternPart[],
+  line: string,
+): Generator<[name: string, value: string]> {
   if (line === '') return;
   let [at, index] = [0, 0];
   const [first] = pattern;

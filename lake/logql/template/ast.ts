@@ -23,7 +23,15 @@ export type Operand =
   | { readonly kind: 'literal'; readonly value: string | number | bigint | boolean | null };
 
 /** Values: strings, floats (number), integers (bigint), truth, times, lists, maps and nothing. */
-export type Value = string | number | bigint | boolean | null | Time | readonly Value[] | ReadonlyMap<string, Value>;
+export type Value =
+  | string
+  | number
+  | bigint
+  | boolean
+  | null
+  | Time
+  | readonly Value[]
+  | ReadonlyMap<string, Value>;
 export interface Time {
   readonly kind: 'time';
   readonly ns: bigint;

@@ -14,7 +14,21 @@ export interface TemplateInput {
   labels(): ReadonlyMap<string, string>;
 }
 
-const own = ['__line__', '__timestamp__', 'and', 'or', 'not', 'index', 'slice', 'eq', 'ne', 'lt', 'le', 'gt', 'ge'];
+const own = [
+  '__line__',
+  '__timestamp__',
+  'and',
+  'or',
+  'not',
+  'index',
+  'slice',
+  'eq',
+  'ne',
+  'lt',
+  'le',
+  'gt',
+  'ge',
+];
 const names: ReadonlySet<string> = new Set([...own, ...Object.keys(functions)]);
 
 /**
@@ -68,7 +82,9 @@ function runNode(run: Run, node: Node): Outcome {
       return scoped(run, () => {
         const value = pipeValue(run, node.pipe);
         if (!isTrue(value)) return runAll(run, node.otherwise);
-        return node.kind === 'if' ? runAll(run, node.then) : withDot(run, value, () => runAll(run, node.then));
+        return node.kind === 'if'
+          ? runAll(run, node.then)
+          : withDot(run, value, () => runAll(run, node.then));
       });
     case 'range':
       return scoped(run, () => runRange(run, node));
@@ -121,7 +137,7 @@ function itemsOf(value: Value): readonly (readonly [Value, Value])[] {
   throw new Error(`range can't iterate over ${textOf(value)}`);
 }
 
-export function isTrue(value: Value): boolean {
+function isTrue(value: Value): boolean {
   if (value === null || value === '' || value === false || value === 0 || value === 0n) return false;
   if (Array.isArray(value)) return value.length > 0;
   return value instanceof Map ? value.size > 0 : true;

@@ -30,7 +30,8 @@ function intOf(value: Value): bigint {
   if (typeof value === 'bigint') return value;
   if (typeof value === 'number') return Number.isFinite(value) ? BigInt(Math.trunc(value)) : 0n;
   if (typeof value === 'boolean') return value ? 1n : 0n;
-  if (typeof value !== 'string' || !/^[-+]?(?:\d+|0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+)$/.test(value)) return 0n;
+  if (typeof value !== 'string' || !/^[-+]?(?:\d+|0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+)$/.test(value))
+    return 0n;
   const size = BigInt(value.replace(/^[-+]/, '').replace(/^0+(?=\d)/, ''));
   return BigInt.asIntN(64, value.startsWith('-') ? -size : size);
 }
@@ -139,7 +140,10 @@ function indent(count: Value, value: Value): string {
 }
 
 const title = (value: string): string =>
-  value.replace(/(^|[^\p{L}\p{N}_'])(\p{L})/gu, (_, before: string, letter: string) => before + letter.toUpperCase());
+  value.replace(
+    /(^|[^\p{L}\p{N}_'])(\p{L})/gu,
+    (_, before: string, letter: string) => before + letter.toUpperCase(),
+  );
 
 /** Base64 without its padding is read too. */
 function base64(value: string): string {
@@ -196,7 +200,9 @@ const date: TemplateFunction = {
 /** The digits of a Unix time say what it counts: days, seconds, milliseconds, microseconds or nanoseconds. */
 function unixToTime(value: string): Time {
   if (!/^-?\d+$/.test(value)) throw new Error(`unable to parse time '${value}'`);
-  const scale = { 5: 86_400_000_000_000n, 10: 1_000_000_000n, 13: 1_000_000n, 16: 1000n, 19: 1n }[value.length];
+  const scale = { 5: 86_400_000_000_000n, 10: 1_000_000_000n, 13: 1_000_000n, 16: 1000n, 19: 1n }[
+    value.length
+  ];
   if (scale === undefined) throw new Error(`unable to parse time '${value}'`);
   return { kind: 'time', ns: BigInt(value) * scale, zone: 'UTC' };
 }
@@ -222,12 +228,16 @@ export const functions: Readonly<Record<string, TemplateFunction>> = {
   TrimLeft: text((value, cutset) => trimChars(value, cutset, true, false)),
   TrimRight: text((value, cutset) => trimChars(value, cutset, false, true)),
   TrimPrefix: text((value, prefix) => (value.startsWith(prefix) ? value.slice(prefix.length) : value)),
-  TrimSuffix: text((value, suffix) => (suffix !== '' && value.endsWith(suffix) ? value.slice(0, -suffix.length) : value)),
+  TrimSuffix: text((value, suffix) =>
+    suffix !== '' && value.endsWith(suffix) ? value.slice(0, -suffix.length) : value,
+  ),
   TrimSpace: text((value) => value.trim()),
   trim: text((value) => value.trim()),
   trimAll: text((cutset, value) => trimChars(value, cutset, true, true)),
   trimPrefix: text((prefix, value) => (value.startsWith(prefix) ? value.slice(prefix.length) : value)),
-  trimSuffix: text((suffix, value) => (suffix !== '' && value.endsWith(suffix) ? value.slice(0, -suffix.length) : value)),
+  trimSuffix: text((suffix, value) =>
+    suffix !== '' && value.endsWith(suffix) ? value.slice(0, -suffix.length) : value,
+  ),
   contains: text((part, value) => value.includes(part)),
   hasPrefix: text((part, value) => value.startsWith(part)),
   hasSuffix: text((part, value) => value.endsWith(part)),
@@ -301,10 +311,12 @@ export const functions: Readonly<Record<string, TemplateFunction>> = {
     arity: 0,
     more: true,
     call: (args) =>
-      args.map((value, index) => {
-        const spaced = index > 0 && typeof value !== 'string' && typeof args[index - 1] !== 'string';
-        return (spaced ? ' ' : '') + textOf(value);
-      }).join(''),
+      args
+        .map((value, index) => {
+          const spaced = index > 0 && typeof value !== 'string' && typeof args[index - 1] !== 'string';
+          return (spaced ? ' ' : '') + textOf(value);
+        })
+        .join(''),
   },
   println: { arity: 0, more: true, call: (args) => `${args.map(textOf).join(' ')}\n` },
   len: {
@@ -321,6 +333,12 @@ export const functions: Readonly<Record<string, TemplateFunction>> = {
     arity: 0,
     more: true,
     call: (args) =>
-      args.map(textOf).join('').replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`).replaceAll('&#38;', '&amp;').replaceAll('&#60;', '&lt;').replaceAll('&#62;', '&gt;'),
+      args
+        .map(textOf)
+        .join('')
+        .replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)
+        .replaceAll('&#38;', '&amp;')
+        .replaceAll('&#60;', '&lt;')
+        .replaceAll('&#62;', '&gt;'),
   },
 };

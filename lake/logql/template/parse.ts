@@ -4,7 +4,18 @@ import type { Command, Node, Nodes, Operand, Pipe } from './ast.ts';
 // Lexer and parser of templates. Errors are Error with the text of Go's, `template: NAME:LINE: ...`.
 
 interface Token {
-  readonly kind: 'text' | 'open' | 'close' | 'word' | 'field' | 'variable' | 'string' | 'number' | 'char' | 'symbol' | 'end';
+  readonly kind:
+    | 'text'
+    | 'open'
+    | 'close'
+    | 'word'
+    | 'field'
+    | 'variable'
+    | 'string'
+    | 'number'
+    | 'char'
+    | 'symbol'
+    | 'end';
   readonly text: string;
   readonly at: number;
   /** A blank stands before it, which ends what belongs together. */
@@ -28,8 +39,10 @@ export function parseTemplate(name: string, source: string, functions: ReadonlyS
   return nodes;
 }
 
-const failure = ({ name, source, tokens, at }: Pick<State, 'name' | 'source' | 'tokens' | 'at'>, message: string): Error =>
-  new Error(`template: ${name}:${lineOf(source, tokens[at]?.at ?? source.length)}: ${message}`);
+const failure = (
+  { name, source, tokens, at }: Pick<State, 'name' | 'source' | 'tokens' | 'at'>,
+  message: string,
+): Error => new Error(`template: ${name}:${lineOf(source, tokens[at]?.at ?? source.length)}: ${message}`);
 const lineOf = (source: string, at: number): number => source.slice(0, at).split('\n').length;
 
 const action = new RegExp(
@@ -75,7 +88,9 @@ function lex(name: string, source: string): readonly Token[] {
     push('open', '{{', open);
     let spaced = false;
     for (;;) {
-      const close = /^(?:\s-)?\}\}/.exec(source.slice(at, at + 4))?.[0] ?? (/^\s+-?\}\}/.exec(source.slice(at)) ?? [''])[0];
+      const close =
+        /^(?:\s-)?\}\}/.exec(source.slice(at, at + 4))?.[0] ??
+        (/^\s+-?\}\}/.exec(source.slice(at)) ?? [''])[0];
       if (close !== '') {
         trim = close.endsWith('-}}');
         push('close', '}}', at);
@@ -90,7 +105,8 @@ function lex(name: string, source: string): readonly Token[] {
         if (source[at] === '`') throw fail('unterminated raw quoted string', at);
         throw fail(`unexpected ${quoted(source[at] ?? '')} in operand`, at);
       }
-      const [kind = 'blank'] = Object.entries(found.groups ?? {}).find(([, value]) => value !== undefined) ?? [];
+      const [kind = 'blank'] =
+        Object.entries(found.groups ?? {}).find(([, value]) => value !== undefined) ?? [];
       if (kind !== 'blank') push(kind as Token['kind'], found[0], at, spaced);
       spaced = kind === 'blank';
       at += found[0].length;
@@ -112,7 +128,18 @@ function next(state: State): Token {
   return token;
 }
 
-const keywords = new Set(['if', 'else', 'end', 'range', 'with', 'break', 'continue', 'define', 'block', 'template']);
+const keywords = new Set([
+  'if',
+  'else',
+  'end',
+  'range',
+  'with',
+  'break',
+  'continue',
+  'define',
+  'block',
+  'template',
+]);
 const atWord = (state: State, ...words: readonly string[]): boolean =>
   peek(state).kind === 'open' && peek(state, 1).kind === 'word' && words.includes(peek(state, 1).text);
 
@@ -158,7 +185,8 @@ function node(state: State): Node {
 }
 
 function close(state: State, context: string): void {
-  if (peek(state).kind !== 'close') throw failure(state, `unexpected ${quoted(peek(state).text)} in ${context}`);
+  if (peek(state).kind !== 'close')
+    throw failure(state, `unexpected ${quoted(peek(state).text)} in ${context}`);
   next(state);
 }
 
@@ -188,7 +216,10 @@ function pipe(state: State): Pipe {
   const variables: string[] = [];
   let declares = false;
   const second = peek(state, 1);
-  if (peek(state).kind === 'variable' && (second.text === ':=' || second.text === '=' || second.text === ',')) {
+  if (
+    peek(state).kind === 'variable' &&
+    (second.text === ':=' || second.text === '=' || second.text === ',')
+  ) {
     variables.push(next(state).text);
     if (peek(state).text === ',') {
       next(state);
@@ -233,7 +264,8 @@ function operand(state: State): Operand {
     default:
   }
   if (token.text === '.') return { kind: 'field', path: [], at: token.at };
-  if (token.text !== '(') throw failure({ ...state, at: state.at - 1 }, `unexpected ${quoted(token.text)} in operand`);
+  if (token.text !== '(')
+    throw failure({ ...state, at: state.at - 1 }, `unexpected ${quoted(token.text)} in operand`);
   const inner = pipe(state);
   if (next(state).text !== ')') throw failure(state, 'unclosed left paren');
   return { kind: 'pipe', pipe: inner, path: path(state) };
@@ -242,7 +274,8 @@ function operand(state: State): Operand {
 function word(state: State, { text, at }: Token): Operand {
   if (text === 'true' || text === 'false') return { kind: 'literal', value: text === 'true' };
   if (text === 'nil') return { kind: 'literal', value: null };
-  if (!state.functions.has(text)) throw failure({ ...state, at: state.at - 1 }, `function ${quoted(text)} not defined`);
+  if (!state.functions.has(text))
+    throw failure({ ...state, at: state.at - 1 }, `function ${quoted(text)} not defined`);
   return { kind: 'call', name: text, at };
 }
 

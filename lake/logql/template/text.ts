@@ -61,7 +61,8 @@ function verbText(verb: string, value: Value, flags: string, precision: number |
     case 'v':
       return textOf(value);
     case 's':
-      if (typeof value === 'string') return precision === undefined ? value : [...value].slice(0, precision).join('');
+      if (typeof value === 'string')
+        return precision === undefined ? value : [...value].slice(0, precision).join('');
       return isPlain(value) ? wrong(verb, value) : textOf(value);
     case 'q':
       return typeof value === 'string' ? JSON.stringify(value) : wrong(verb, value);
@@ -86,14 +87,18 @@ function verbText(verb: string, value: Value, flags: string, precision: number |
       return typeof value === 'boolean' ? String(value) : wrong(verb, value);
     case 'f':
     case 'F':
-      return typeof value === 'number' ? signed(value.toFixed(Math.min(100, precision ?? 6))) : wrong(verb, value);
+      return typeof value === 'number'
+        ? signed(value.toFixed(Math.min(100, precision ?? 6)))
+        : wrong(verb, value);
     case 'e':
       return typeof value === 'number'
         ? value.toExponential(Math.min(100, precision ?? 6)).replace(/e([+-])(\d)$/, 'e$10$2')
         : wrong(verb, value);
     case 'g':
       if (typeof value !== 'number') return wrong(verb, value);
-      return precision === undefined ? textOf(value) : textOf(Number(value.toPrecision(Math.max(1, Math.min(100, precision)))));
+      return precision === undefined
+        ? textOf(value)
+        : textOf(Number(value.toPrecision(Math.max(1, Math.min(100, precision)))));
     case 'T':
       return typeName(value);
     default:

@@ -5,7 +5,9 @@ import type { Time } from './ast.ts';
 const layoutPart =
   /2006|January|Monday|Jan|Mon|MST|-07:00:00|-07:00|-0700|-07|Z07:00|Z0700|Z07|01|02|03|04|05|002|06|15|PM|pm|_2|[.,]0+(?!\d)|[.,]9+(?!\d)|1|2|3|4|5/g;
 
-const months = 'January February March April May June July August September October November December'.split(' ');
+const months = 'January February March April May June July August September October November December'.split(
+  ' ',
+);
 const weekdays = 'Sunday Monday Tuesday Wednesday Thursday Friday Saturday'.split(' ');
 const pad = (value: number, size = 2): string => String(value).padStart(size, '0');
 
@@ -72,7 +74,9 @@ function partText(part: string, date: Date, ns: bigint, offset: number, zone: st
 }
 
 function fractionText(part: string, ns: bigint): string {
-  const digits = String(ns).padStart(9, '0').slice(0, part.length - 1);
+  const digits = String(ns)
+    .padStart(9, '0')
+    .slice(0, part.length - 1);
   if (part[1] === '0') return part[0] + digits;
   const short = digits.replace(/0+$/, '');
   return short === '' ? '' : part[0] + short;
@@ -96,7 +100,10 @@ function offsetMinutes({ ns, zone }: Time): number {
 }
 
 function zoneOffset(zone: string, ms: number): number {
-  const parts = new Intl.DateTimeFormat('en-US', { timeZone: zone, timeZoneName: 'longOffset' }).formatToParts(ms);
+  const parts = new Intl.DateTimeFormat('en-US', {
+    timeZone: zone,
+    timeZoneName: 'longOffset',
+  }).formatToParts(ms);
   const text = parts.find(({ type }) => type === 'timeZoneName')?.value ?? 'GMT';
   const [, sign, hours, minutes] = /GMT([+-])(\d{2}):(\d{2})/.exec(text) ?? [];
   return sign === undefined ? 0 : (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes));
@@ -152,7 +159,8 @@ function timeOf(fields: Readonly<Record<string, string>>, zone: string): Time {
     return text === undefined ? undefined : Number(text);
   };
   const name = (fields.January ?? fields.Jan)?.slice(0, 3).toLowerCase();
-  const named = name === undefined ? -1 : months.findIndex((month) => month.slice(0, 3).toLowerCase() === name);
+  const named =
+    name === undefined ? -1 : months.findIndex((month) => month.slice(0, 3).toLowerCase() === name);
   const short = number('06');
   const year = number('2006') ?? (short === undefined ? 0 : short + (short >= 69 ? 1900 : 2000));
   const month = named >= 0 ? named : (number('01', '1') ?? 1) - 1;
@@ -162,7 +170,10 @@ function timeOf(fields: Readonly<Record<string, string>>, zone: string): Time {
   const date = new Date(0);
   date.setUTCFullYear(year, month, number('02', '_2', '2') ?? 1);
   date.setUTCHours(hour, number('04', '4') ?? 0, number('05', '5') ?? 0);
-  const fraction = Object.entries(fields).find(([key]) => /^[.,]/.test(key))?.[1]?.slice(1) ?? '';
+  const fraction =
+    Object.entries(fields)
+      .find(([key]) => /^[.,]/.test(key))?.[1]
+      ?.slice(1) ?? '';
   const ns = BigInt(fraction.padEnd(9, '0').slice(0, 9) || '0');
   const offset = Object.entries(fields).find(([key]) => /^(?:Z07|-07)/.test(key))?.[1];
   const place = offset === undefined ? zone : offset === 'Z' ? 'UTC' : offset;
