@@ -4,21 +4,28 @@ import { asOfOf } from '../lake/api/as-of.ts';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { completenessRoutes } from '../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../lake/api/http-server.ts';
+import { committedLogs, type LiveLogs } from '../lake/api/loki/live-logs.ts';
+import { nowNs } from '../lake/api/loki/queries.ts';
+import { lokiRoutes } from '../lake/api/loki/routes.ts';
+import { openTail, tailPath } from '../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
+import { messageOf } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
 import type { CompletenessSource } from '../lake/completeness/completeness.ts';
 import { gapRows } from '../lake/completeness/gap-rows.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
+import { defaultLogqlLimits } from '../lake/logql/limits.ts';
 import { type TenantId, tenantId } from '../lake/model/ids.ts';
 import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
+import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
 import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
@@ -74,7 +81,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       limits: { writerMemoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
-  const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, stack);
+  const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
   const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
@@ -119,8 +126,13 @@ interface Deployment {
   readonly engine: Engine;
   readonly tables: CloudTables;
   readonly scan: SeriesScan;
+  readonly logs: LogScan;
+  readonly live: LiveLogs;
   readonly completeness: CompletenessSource;
 }
+
+/** Bytes of lines that one tail reads after a commit. */
+const tailBytesMax = 256 * 1024 * 1024;
 
 type Deployments = (tenant: TenantId) => Promise<Deployment>;
 
@@ -131,8 +143,9 @@ function openDeployments(
     readonly store: ObjectStore;
     readonly locationOf: (key: string) => string;
     readonly headOf: HeadOf | undefined;
-    readonly ingest: Pick<Ingest, 'shipping'>;
+    readonly ingest: Pick<Ingest, 'shipping' | 'onCommit'>;
   },
+  logger: Logger,
   stack: AsyncDisposableStack,
 ): Deployments {
   const { store, locationOf, headOf, ingest } = lake;
@@ -151,7 +164,16 @@ function openDeployments(
     });
     const gaps = gapRows(tables, engine, clock);
     const completeness = { gateways: () => ingest.shipping(tenant), gaps };
-    return { engine, tables, scan: seriesScan({ tables, engine }), completeness };
+    const logs = logScan({ tables, engine });
+    const live = committedLogs({
+      ...{ source: logs, nowNs: () => nowNs(clock), bytesMax: tailBytesMax },
+      onCommit: (listener) =>
+        ingest.onCommit((commit) => {
+          if (commit.tenant === tenant && commit.table === 'logs') listener();
+        }),
+      onError: (error) => logger.warn('a tail could not read', { tenant, error: messageOf(error) }),
+    });
+    return { engine, tables, scan: seriesScan({ tables, engine }), logs, live, completeness };
   };
   const opened = new Map<TenantId, Promise<Deployment>>();
   return (tenant) => {
@@ -190,7 +212,7 @@ function asAsked(deployment: Deployment, c: Context): Deployment {
   if (!asOf) return deployment;
   const { engine } = deployment;
   const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
-  return { ...deployment, tables, scan: seriesScan({ tables, engine }) };
+  return { ...deployment, tables, scan: seriesScan({ tables, engine }), logs: logScan({ tables, engine }) };
 }
 
 /** Opens SQL sessions over a tenant's tables, or over others that are given. */
@@ -267,6 +289,31 @@ async function openDoors(
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
   );
-  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
+  const upgrades = openLogDoors(config, logger, tenants, deployments, app, stack);
+  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, {}, upgrades));
   return { cloudHttp: http.port, cloudPg: pg.port };
+}
+
+/** LogQL: adds its routes to the application. Returns tail, which is a door of its own. */
+function openLogDoors(
+  { query: { timeoutMs, samplesMax } }: CloudConfig,
+  logger: Logger,
+  tenants: TenantStore,
+  deployments: Deployments,
+  app: Hono<{ Variables: { tenant: TenantId } }>,
+  stack: AsyncDisposableStack,
+) {
+  const logql = { limits: { ...defaultLogqlLimits, timeoutMs, samplesMax }, clock, logger };
+  const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(c.get('tenant')), c);
+  app.route('/', lokiRoutes({ ...logql, context, buildInfo }));
+  const tail = stack.use(
+    openTail({
+      ...logql,
+      context: async ({ headers }) => {
+        const tenant = tenantOfHeader(headers.authorization, tenants);
+        return tenant && deployments(tenant);
+      },
+    }),
+  );
+  return { [tailPath]: tail.upgrade };
 }
