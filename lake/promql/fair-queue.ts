@@ -10,7 +10,7 @@ export interface FairQueueLimits {
 }
 
 /** The limits of the machines that Firn is meant for; Prometheus runs 20 queries at a time. */
-export const defaultFairQueueLimits: FairQueueLimits = {
+const defaultFairQueueLimits: FairQueueLimits = {
   runningMax: 8,
   runningPerTenantMax: 6,
   waitingPerTenantMax: 256,
