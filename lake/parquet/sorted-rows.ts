@@ -1,5 +1,6 @@
 import { FirnError } from '../base/errors.ts';
-import type { Batch } from '../model/batch.ts';
+import type { Batch, BatchColumn } from '../model/batch.ts';
+import { isTextColumn, textsOf } from '../model/text-column.ts';
 import { batchColumnsOf, columnOf } from '../schema/batch-columns.ts';
 import { type Column, dayOfUs, type TableSchema, tableSchemas } from '../schema/tables.ts';
 import { dictionaryOf64, halvesOf } from './dictionary.ts';
@@ -51,7 +52,7 @@ export function readRows({ signal, batches, labelsOf }: SegmentRows, rowsMax: nu
 
 /** A column of all batches; undefined when every row of it is null. */
 function concatenated(batches: readonly Batch[], { name }: Column, rows: number): Values | undefined {
-  const parts = batches.map((batch) => columnOf(batch, name));
+  const parts = batches.map((batch) => plainColumn(columnOf(batch, name)));
   if (parts.every((part) => part === undefined)) return undefined;
   const dense = parts.filter((part) => part instanceof BigInt64Array || part instanceof Float64Array);
   if (dense.length > 0) return concat64(rows, dense);
@@ -65,6 +66,9 @@ function concatenated(batches: readonly Batch[], { name }: Column, rows: number)
     }
   return present ? (values as (bigint | null)[]) : undefined;
 }
+
+const plainColumn = (column: BatchColumn | undefined) =>
+  column !== undefined && isTextColumn(column) ? textsOf(column) : column;
 
 /** Copied as bytes: a NaN that passes through a number may lose its payload. */
 function concat64(rows: number, parts: readonly (BigInt64Array | Float64Array)[]): BigInt64Array {

@@ -1,25 +1,33 @@
 import type { LogsBatch, SeriesEntry } from '../model/batch.ts';
 import type { Int64Halves } from './nanoseconds.ts';
 import type { CachedSeries } from './series-cache.ts';
+import {
+  addKnown,
+  addNull,
+  addText,
+  createTextBuilder,
+  finishTexts,
+  type TextBuilder,
+} from './text-builder.ts';
 import { createDoubtColumns, type TimeDoubt } from './time-doubt.ts';
 
 /** Grows the columns of a logs batch row by row. */
 export interface LogsBuilder {
   readonly rows: number;
   append(stream: CachedSeries, record: LogRecord): void;
-  /** The same for receivers of many lines: no object is made for a line. */
-  appendRow(
-    stream: CachedSeries,
-    timestampNs: Int64Halves,
-    line: string,
-    attributes: string | null,
-    severity: string | null,
-    traceId: string | null,
-    spanId: string | null,
-  ): void;
+  /**
+   * Begins a row, for receivers of many lines, which make neither an object nor a string for one. Each column of
+   * `texts` is to get its text or null then.
+   */
+  begin(stream: CachedSeries, timestampNs: Int64Halves): void;
+  readonly texts: LogTexts;
   /** The batch; the builder is empty afterwards. */
   finish(): LogsBatch;
 }
+
+export type LogTexts = Readonly<
+  Record<'line' | 'attributes' | 'severity' | 'traceId' | 'spanId', TextBuilder>
+>;
 
 interface LogRecord {
   /** Nanoseconds since the Unix epoch. */
@@ -28,62 +36,64 @@ interface LogRecord {
   /** Canonical JSON text of an object of strings. */
   readonly attributes?: string;
   readonly severity?: string;
-  readonly traceId?: string;
-  readonly spanId?: string;
   readonly doubt?: TimeDoubt;
 }
 
 const rowsFirst = 256;
+const lineBytesFirst = 4096;
 
-export function createLogsBuilder(): LogsBuilder {
-  let columns = createColumns();
+/** `lineBytes`: about how many bytes the lines will have. */
+export function createLogsBuilder(lineBytes = lineBytesFirst): LogsBuilder {
+  let texts = createTexts(lineBytes);
   let numbers = createNumbers(rowsFirst);
+  let rows = 0;
   let entries = new Map<bigint, SeriesEntry>();
   let lastEntry: SeriesEntry | undefined;
   const doubts = createDoubtColumns();
-  const appendRow: LogsBuilder['appendRow'] = (stream, time, line, attributes, severity, traceId, spanId) => {
-    const row = columns.line.length;
+  const begin: LogsBuilder['begin'] = (stream, time) => {
     const { pending } = stream;
     if (pending !== undefined && pending !== lastEntry) {
       entries.set(pending.id, pending);
       lastEntry = pending;
     }
-    if (2 * row === numbers.stream.length) numbers = doubled(numbers);
-    numbers.stream[2 * row] = stream.idLow;
-    numbers.stream[2 * row + 1] = stream.idHigh;
-    numbers.time[2 * row] = time.low;
-    numbers.time[2 * row + 1] = time.high;
-    columns.line.push(line);
-    columns.attributes.push(attributes);
-    columns.severity.push(severity);
-    columns.traceId.push(traceId);
-    columns.spanId.push(spanId);
+    if (2 * rows === numbers.stream.length) numbers = doubled(numbers);
+    const { stream: ids, time: times } = numbers;
+    ids[2 * rows] = stream.idLow;
+    ids[2 * rows + 1] = stream.idHigh;
+    times[2 * rows] = time.low;
+    times[2 * rows + 1] = time.high;
+    rows++;
   };
   return {
     get rows() {
-      return columns.line.length;
+      return rows;
     },
-    append: (stream, record) => {
-      const { timestampNs, line, attributes, severity, traceId, spanId, doubt } = record;
-      if (doubt !== undefined) doubts.add(columns.line.length, doubt);
-      const time = { low: Number(BigInt.asIntN(32, timestampNs)), high: Number(timestampNs >> 32n) };
-      const texts = [attributes ?? null, severity ?? null, traceId ?? null, spanId ?? null] as const;
-      appendRow(stream, time, line, ...texts);
+    get texts() {
+      return texts;
     },
-    appendRow,
+    begin,
+    append: (stream, { timestampNs, line, attributes, severity, doubt }) => {
+      if (doubt !== undefined) doubts.add(rows, doubt);
+      begin(stream, { low: Number(BigInt.asIntN(32, timestampNs)), high: Number(timestampNs >> 32n) });
+      addText(texts.line, line);
+      addTextOrNull(texts.attributes, attributes);
+      addTextOrNull(texts.severity, severity);
+      addNull(texts.traceId);
+      addNull(texts.spanId);
+    },
     finish: () => {
-      const rows = columns.line.length;
       const batch: LogsBatch = {
         signal: 'logs',
         rows,
         streamId: new BigInt64Array(numbers.stream.buffer, 0, rows),
         timestampNs: new BigInt64Array(numbers.time.buffer, 0, rows),
-        ...columns,
+        ...columnsOf(texts),
         series: [...entries.values()],
         ...doubts.finish(rows),
       };
-      columns = createColumns();
+      texts = createTexts(lineBytesFirst);
       numbers = createNumbers(rowsFirst);
+      rows = 0;
       entries = new Map();
       lastEntry = undefined;
       return batch;
@@ -91,13 +101,60 @@ export function createLogsBuilder(): LogsBuilder {
   };
 }
 
-function createColumns() {
+/** What a line brings besides itself, perhaps as others do. */
+export interface KnownMetadata {
+  /** Canonical JSON text. */
+  readonly attributes: Uint8Array;
+  readonly severity: Uint8Array | null;
+  readonly traceId: Uint8Array | null;
+  readonly spanId: Uint8Array | null;
+}
+
+/** Of a row whose line is there already. */
+export function addMetadata(
+  { attributes, severity, traceId, spanId }: LogTexts,
+  metadata: KnownMetadata,
+): void {
+  addKnown(attributes, metadata.attributes);
+  addKnownOrNull(severity, metadata.severity);
+  addKnownOrNull(traceId, metadata.traceId);
+  addKnownOrNull(spanId, metadata.spanId);
+}
+
+function addKnownOrNull(text: TextBuilder, value: Uint8Array | null): void {
+  if (value === null) addNull(text);
+  else addKnown(text, value);
+}
+
+export function addTextOrNull(text: TextBuilder, value: string | null | undefined): void {
+  if (value === null || value === undefined) addNull(text);
+  else addText(text, value);
+}
+
+function columnsOf({ line, attributes, severity, traceId, spanId }: LogTexts) {
+  const optional = {
+    attributes: finishTexts(attributes),
+    severity: finishTexts(severity),
+    traceId: finishTexts(traceId),
+    spanId: finishTexts(spanId),
+  };
   return {
-    line: [] as string[],
-    attributes: [] as (string | null)[],
-    severity: [] as (string | null)[],
-    traceId: [] as (string | null)[],
-    spanId: [] as (string | null)[],
+    line: finishTexts(line) ?? [],
+    ...(optional.attributes && { attributes: optional.attributes }),
+    ...(optional.severity && { severity: optional.severity }),
+    ...(optional.traceId && { traceId: optional.traceId }),
+    ...(optional.spanId && { spanId: optional.spanId }),
+  };
+}
+
+/** Ids are few where there are any, levels short. */
+function createTexts(lineBytes: number): LogTexts {
+  return {
+    line: createTextBuilder(lineBytes),
+    attributes: createTextBuilder(4096),
+    severity: createTextBuilder(1024),
+    traceId: createTextBuilder(64),
+    spanId: createTextBuilder(64),
   };
 }
 

@@ -1,9 +1,10 @@
 import { messageOf } from '../../base/errors.ts';
 import type { LogsBatch } from '../../model/batch.ts';
 import { type Label, labelsJson } from '../../model/labels.ts';
-import { createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
+import { addMetadata, createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
 import { isStorableTime, setDigits } from '../nanoseconds.ts';
 import type { Rejected } from '../rejected.ts';
+import { addText } from '../text-builder.ts';
 import { lineTooLong, metadataTooLarge, outOfRange } from './decode-protobuf.ts';
 import { invalid, limit } from './errors.ts';
 import type { LokiPushLimits } from './limits.ts';
@@ -24,7 +25,7 @@ export function decodeJsonPush(
     throw invalid('the body is not {"streams":[...]}: send a list of streams');
   if (request.streams.length > limits.streamsPerRequestMax)
     throw limit('streamsPerRequestMax', `the request has more than ${limits.streamsPerRequestMax} streams`);
-  const builder = createLogsBuilder();
+  const builder = createLogsBuilder(body.byteLength);
   for (const [index, stream] of (request.streams as unknown[]).entries()) {
     if (!isObject(stream) || !isObject(stream.stream))
       throw invalid(`streams[${index}].stream is not an object of labels`);
@@ -85,9 +86,17 @@ function readValue(
   if (line.length * 3 > limits.lineBytesMax && Buffer.byteLength(line) > limits.lineBytesMax)
     throw lineTooLong(Buffer.byteLength(line), limits);
   const pairs = metadata === undefined ? [] : pairsOf(metadata, place, limits);
-  const { attributes, severity, traceId, spanId } =
-    pairs.length === 0 ? bareMetadata(line, stream.level) : lineMetadata(pairs, line, stream.level);
-  builder.appendRow(stream.series, time, line, attributes, severity, traceId, spanId);
+  builder.begin(stream.series, time);
+  const { texts } = builder;
+  const start = texts.line.end;
+  addText(texts.line, line);
+  const { bytes, end } = texts.line;
+  addMetadata(
+    texts,
+    pairs.length === 0
+      ? bareMetadata(bytes, start, end, stream.level)
+      : lineMetadata(pairs, bytes, start, end, stream.level),
+  );
 }
 
 function pairsOf(metadata: unknown, place: string, limits: LokiPushLimits): Label[] {

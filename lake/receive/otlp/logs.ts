@@ -1,12 +1,14 @@
 import { FirnError } from '../../base/errors.ts';
 import type { EventsBatch, LogsBatch } from '../../model/batch.ts';
 import { type EventRow, eventsBatch } from '../events-builder.ts';
-import { createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
-import { levelOfLine, levelOfSeverity } from '../loki-push/level.ts';
+import { addTextOrNull, createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
+import { levelOfSeverity } from '../loki-push/level.ts';
+import { levelOfString } from '../loki-push/line-level.ts';
 import { type Int64Halves, isUnsignedTime, nanosecondsText } from '../nanoseconds.ts';
 import { readFixed32, readTag, readVarint32, skipField } from '../protobuf.ts';
 import { noteRejected, type Rejected } from '../rejected.ts';
 import type { CachedSeries, SeriesCache } from '../series-cache.ts';
+import { addText } from '../text-builder.ts';
 import {
   type AnyValue,
   labelName,
@@ -208,7 +210,13 @@ function readRecord(cursor: BufferCursor, place: Place): void {
   const severity = severityText || (severityNumber === 0 ? '' : levelOfSeverity(severityNumber)) || null;
   const traceId = record.traceId || null;
   const spanId = record.spanId || null;
-  builder.appendRow(stream, time, line, metadataOf(line, place.base), severity, traceId, spanId);
+  builder.begin(stream, time);
+  const { texts } = builder;
+  addText(texts.line, line);
+  addText(texts.attributes, metadataOf(line, place.base));
+  addTextOrNull(texts.severity, severity);
+  addTextOrNull(texts.traceId, traceId);
+  addTextOrNull(texts.spanId, spanId);
   if (record.eventName !== '') place.events.push(eventOf(place.resource, time, severity));
 }
 
@@ -240,7 +248,7 @@ function metadataOf(line: string, base: Parts): string {
   if (traceId !== '') pushPart(parts, 'trace_id', traceId);
   if (spanId !== '') pushPart(parts, 'span_id', spanId);
   if (eventName !== '') addPart(parts, 'event_name', eventName);
-  const level = parts.level ?? (severityNumber === 0 ? levelOfLine(line) : levelOfSeverity(severityNumber));
+  const level = parts.level ?? (severityNumber === 0 ? levelOfString(line) : levelOfSeverity(severityNumber));
   return metadataJson(parts, base, level);
 }
 

@@ -1,0 +1,13 @@
+import type { LogsBatch } from '../model/batch.ts';
+import { textsOf } from '../model/text-column.ts';
+
+/** The batch with its texts as strings; columns that are absent stay so. */
+export function plainLogs({ line, attributes, severity, traceId, spanId, ...batch }: LogsBatch) {
+  return {
+    ...{ ...batch, line: textsOf(line) },
+    ...(attributes && { attributes: textsOf(attributes) }),
+    ...(severity && { severity: textsOf(severity) }),
+    ...(traceId && { traceId: textsOf(traceId) }),
+    ...(spanId && { spanId: textsOf(spanId) }),
+  };
+}
