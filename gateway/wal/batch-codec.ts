@@ -30,7 +30,11 @@ function payloadOrder(signal: Signal): readonly Column[] {
   return order;
 }
 
-export function encodeBatch(batch: Batch): Uint8Array {
+/** `allocate`: where the payload is put, at least so many bytes; more are left out of the result. */
+export function encodeBatch(
+  batch: Batch,
+  allocate = (bytes: number) => new Uint8Array(bytes),
+): Uint8Array<ArrayBuffer> {
   const { rows } = batch;
   const header = Buffer.alloc(HEADER_BYTES);
   const parts: Uint8Array[] = [header];
@@ -46,7 +50,14 @@ export function encodeBatch(batch: Batch): Uint8Array {
   header.writeUInt8(FORMAT, 0);
   header.writeUIntLE(present, 1, 3);
   header.writeUInt32LE(rows, 4);
-  return Buffer.concat(parts);
+  const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
+  const payload = allocate(bytes).subarray(0, bytes);
+  let end = 0;
+  for (const part of parts) {
+    payload.set(part, end);
+    end += part.byteLength;
+  }
+  return payload;
 }
 
 /** Reads a payload; `series` and `metadata` are empty. Throws FirnError `corrupt` when its length is not what it says. */

@@ -17,7 +17,7 @@ export interface WalServer {
  */
 export function openWalServer(
   options: WorkerOptions,
-  reply: (message: WalReply) => void,
+  reply: (message: WalReply, transfer?: readonly ArrayBuffer[]) => void,
   reach: ReachFaultPoint = crashAt(options.crashAt),
 ): WalServer | undefined {
   let database: WalDatabase;
@@ -32,10 +32,16 @@ export function openWalServer(
   let groupRows = 0;
   let timer: NodeJS.Timeout | undefined;
 
-  const attempt = (operation: string, ids: readonly number[], work: () => number | undefined): void => {
+  const attempt = (
+    operation: string,
+    ids: readonly number[],
+    work: () => number | undefined,
+    spare: readonly ArrayBuffer[] = [],
+  ): void => {
     try {
       const value = work();
-      reply({ kind: 'done', ids, state: database.state(), ...(value === undefined ? {} : { value }) });
+      const given = { ...(value !== undefined && { value }), ...(spare.length > 0 && { spare }) };
+      reply({ kind: 'done', ids, state: database.state(), ...given }, spare);
     } catch (error) {
       reply({ kind: 'failed', ids, error: errorDetail(operation, options.path, error) });
     }
@@ -48,10 +54,12 @@ export function openWalServer(
     group = [];
     groupBytes = 0;
     groupRows = 0;
+    const messages = appends.flatMap((request) => [request, ...(request.also ?? [])]);
     attempt(
       'append to WAL',
       appends.map(({ id }) => id),
-      () => void database.append(appends.flatMap((request) => [request, ...(request.also ?? [])])),
+      () => void database.append(messages),
+      messages.map(({ payload }) => payload.buffer),
     );
   };
   /** Answered when it is done: the caller ends the thread then. */

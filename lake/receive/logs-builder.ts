@@ -6,6 +6,7 @@ import {
   addNull,
   addText,
   createTextBuilder,
+  emptyTexts,
   finishTexts,
   type TextBuilder,
 } from './text-builder.ts';
@@ -16,11 +17,10 @@ export interface LogsBuilder {
   readonly rows: number;
   append(stream: CachedSeries, record: LogRecord): void;
   /**
-   * Begins a row, for receivers of many lines, which make neither an object nor a string for one. Each column of
-   * `texts` is to get its text or null then.
+   * Begins a row, for receivers of many lines, which make neither an object nor a string for one. Each of the columns
+   * that it returns is to get its text or null then.
    */
-  begin(stream: CachedSeries, timestampNs: Int64Halves): void;
-  readonly texts: LogTexts;
+  begin(stream: CachedSeries, timestampNs: Int64Halves): LogTexts;
   /** The batch; the builder is empty afterwards. */
   finish(): LogsBatch;
 }
@@ -39,13 +39,12 @@ interface LogRecord {
   readonly doubt?: TimeDoubt;
 }
 
-const rowsFirst = 256;
+const rowsFirst = 64;
 const lineBytesFirst = 4096;
 
 /** `lineBytes`: about how many bytes the lines will have. */
 export function createLogsBuilder(lineBytes = lineBytesFirst): LogsBuilder {
-  let texts = createTexts(lineBytes);
-  let numbers = createNumbers(rowsFirst);
+  let columns: LogColumns | undefined;
   let rows = 0;
   let entries = new Map<bigint, SeriesEntry>();
   let lastEntry: SeriesEntry | undefined;
@@ -56,25 +55,25 @@ export function createLogsBuilder(lineBytes = lineBytesFirst): LogsBuilder {
       entries.set(pending.id, pending);
       lastEntry = pending;
     }
-    if (2 * rows === numbers.stream.length) numbers = doubled(numbers);
-    const { stream: ids, time: times } = numbers;
+    columns ??= takeColumns(lineBytes);
+    if (2 * rows === columns.stream.length) growNumbers(columns);
+    const { stream: ids, time: times } = columns;
     ids[2 * rows] = stream.idLow;
     ids[2 * rows + 1] = stream.idHigh;
     times[2 * rows] = time.low;
     times[2 * rows + 1] = time.high;
     rows++;
+    return columns;
   };
   return {
     get rows() {
       return rows;
     },
-    get texts() {
-      return texts;
-    },
     begin,
     append: (stream, { timestampNs, line, attributes, severity, doubt }) => {
       if (doubt !== undefined) doubts.add(rows, doubt);
-      begin(stream, { low: Number(BigInt.asIntN(32, timestampNs)), high: Number(timestampNs >> 32n) });
+      const time = { low: Number(BigInt.asIntN(32, timestampNs)), high: Number(timestampNs >> 32n) };
+      const texts = begin(stream, time);
       addText(texts.line, line);
       addTextOrNull(texts.attributes, attributes);
       addTextOrNull(texts.severity, severity);
@@ -83,16 +82,13 @@ export function createLogsBuilder(lineBytes = lineBytesFirst): LogsBuilder {
     },
     finish: () => {
       const batch: LogsBatch = {
-        signal: 'logs',
-        rows,
-        streamId: new BigInt64Array(numbers.stream.buffer, 0, rows),
-        timestampNs: new BigInt64Array(numbers.time.buffer, 0, rows),
-        ...columnsOf(texts),
+        ...{ signal: 'logs', rows },
+        ...(columns === undefined ? noColumns : columnsOf(columns, rows)),
         series: [...entries.values()],
         ...doubts.finish(rows),
       };
-      texts = createTexts(lineBytesFirst);
-      numbers = createNumbers(rowsFirst);
+      if (columns !== undefined) columnsOfBatch.set(batch, columns);
+      columns = undefined;
       rows = 0;
       entries = new Map();
       lastEntry = undefined;
@@ -100,6 +96,48 @@ export function createLogsBuilder(lineBytes = lineBytesFirst): LogsBuilder {
     },
   };
 }
+
+/** The memory of a batch under construction. */
+interface LogColumns extends LogTexts {
+  /** Halves of 64-bit integers. */
+  stream: Int32Array<ArrayBuffer>;
+  time: Int32Array<ArrayBuffer>;
+}
+
+const columnsOfBatch = new WeakMap<LogsBatch, LogColumns>();
+/** Memory of batches that are done, for the next ones: new memory each time costs more than what is written to it. */
+const spare: LogColumns[] = [];
+const spareMax = 4;
+const spareBytesMax = 4 * 1024 * 1024;
+
+/** Gives the memory of a batch back, which must not be read any more. */
+export function recycleLogs(batch: LogsBatch): void {
+  const columns = columnsOfBatch.get(batch);
+  if (columns === undefined || spare.length >= spareMax || bytesOf(columns) > spareBytesMax) return;
+  columnsOfBatch.delete(batch);
+  spare.push(columns);
+}
+
+function bytesOf(columns: LogColumns): number {
+  const texts = textsIn(columns).reduce(
+    (sum, { bytes, lengths }) => sum + bytes.length + lengths.byteLength,
+    0,
+  );
+  return texts + columns.stream.byteLength + columns.time.byteLength;
+}
+
+const textsIn = ({ line, attributes, severity, traceId, spanId }: LogTexts): readonly TextBuilder[] => [
+  ...[line, attributes, severity, traceId, spanId],
+];
+
+function takeColumns(lineBytes: number): LogColumns {
+  const columns = spare.pop();
+  if (columns === undefined) return createColumns(lineBytes);
+  for (const text of textsIn(columns)) emptyTexts(text);
+  return columns;
+}
+
+const noColumns = { streamId: new BigInt64Array(), timestampNs: new BigInt64Array(), line: [] };
 
 /** What a line brings besides itself, perhaps as others do. */
 export interface KnownMetadata {
@@ -131,7 +169,7 @@ export function addTextOrNull(text: TextBuilder, value: string | null | undefine
   else addText(text, value);
 }
 
-function columnsOf({ line, attributes, severity, traceId, spanId }: LogTexts) {
+function columnsOf({ stream, time, line, attributes, severity, traceId, spanId }: LogColumns, rows: number) {
   const optional = {
     attributes: finishTexts(attributes),
     severity: finishTexts(severity),
@@ -139,6 +177,8 @@ function columnsOf({ line, attributes, severity, traceId, spanId }: LogTexts) {
     spanId: finishTexts(spanId),
   };
   return {
+    streamId: new BigInt64Array(stream.buffer, 0, rows),
+    timestampNs: new BigInt64Array(time.buffer, 0, rows),
     line: finishTexts(line) ?? [],
     ...(optional.attributes && { attributes: optional.attributes }),
     ...(optional.severity && { severity: optional.severity }),
@@ -148,29 +188,20 @@ function columnsOf({ line, attributes, severity, traceId, spanId }: LogTexts) {
 }
 
 /** Ids are few where there are any, levels short. */
-function createTexts(lineBytes: number): LogTexts {
-  return {
-    line: createTextBuilder(lineBytes),
-    attributes: createTextBuilder(4096),
-    severity: createTextBuilder(1024),
-    traceId: createTextBuilder(64),
-    spanId: createTextBuilder(64),
-  };
-}
-
-interface Numbers {
-  readonly stream: Int32Array<ArrayBuffer>;
-  readonly time: Int32Array<ArrayBuffer>;
-}
-
-const createNumbers = (rows: number): Numbers => ({
-  stream: new Int32Array(2 * rows),
-  time: new Int32Array(2 * rows),
+const createColumns = (lineBytes: number): LogColumns => ({
+  line: createTextBuilder(lineBytes),
+  attributes: createTextBuilder(1024),
+  severity: createTextBuilder(256),
+  traceId: createTextBuilder(64),
+  spanId: createTextBuilder(64),
+  stream: new Int32Array(2 * rowsFirst),
+  time: new Int32Array(2 * rowsFirst),
 });
 
-function doubled({ stream, time }: Numbers): Numbers {
-  const larger = createNumbers(stream.length);
-  larger.stream.set(stream);
-  larger.time.set(time);
-  return larger;
+function growNumbers(columns: LogColumns): void {
+  const { stream, time } = columns;
+  columns.stream = new Int32Array(2 * stream.length);
+  columns.stream.set(stream);
+  columns.time = new Int32Array(2 * time.length);
+  columns.time.set(time);
 }

@@ -20,7 +20,7 @@ export interface TextBuilder {
   unchecked: boolean;
 }
 
-const rowsFirst = 256;
+const rowsFirst = 64;
 
 /** `bytesFirst`: for how many bytes it has room before it grows. */
 export const createTextBuilder = (bytesFirst: number): TextBuilder => ({
@@ -28,6 +28,12 @@ export const createTextBuilder = (bytesFirst: number): TextBuilder => ({
   lengths: new Int32Array(rowsFirst),
   ...{ end: 0, rows: 0, start: 0, present: false, unchecked: false },
 });
+
+/** For a new column in the same memory. */
+export function emptyTexts(text: TextBuilder): void {
+  text.end = text.rows = text.start = 0;
+  text.present = text.unchecked = false;
+}
 
 /** Makes room for so many bytes behind `end`. */
 export function reserve(text: TextBuilder, count: number): void {
@@ -90,7 +96,7 @@ export function addBytes(text: TextBuilder, from: Buffer, start: number, end: nu
   close(text);
 }
 
-/** The column; undefined when every row is null. It must not be used afterwards. */
+/** The column, in the builder's memory; undefined when every row is null. */
 export function finishTexts(text: TextBuilder): TextColumn | undefined {
   if (!text.present) return undefined;
   const { rows } = text;

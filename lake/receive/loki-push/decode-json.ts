@@ -86,8 +86,7 @@ function readValue(
   if (line.length * 3 > limits.lineBytesMax && Buffer.byteLength(line) > limits.lineBytesMax)
     throw lineTooLong(Buffer.byteLength(line), limits);
   const pairs = metadata === undefined ? [] : pairsOf(metadata, place, limits);
-  builder.begin(stream.series, time);
-  const { texts } = builder;
+  const texts = builder.begin(stream.series, time);
   const start = texts.line.end;
   addText(texts.line, line);
   const { bytes, end } = texts.line;

@@ -142,9 +142,9 @@ function readEntry(
     pairs === undefined
       ? bareMetadata(bytes, lineStart, lineEnd, stream.level)
       : lineMetadata(pairs, bytes, lineStart, lineEnd, stream.level);
-  builder.begin(stream.series, time);
-  addBytes(builder.texts.line, bytes, lineStart, lineEnd);
-  addMetadata(builder.texts, metadata);
+  const texts = builder.begin(stream.series, time);
+  addBytes(texts.line, bytes, lineStart, lineEnd);
+  addMetadata(texts, metadata);
 }
 
 /** google.protobuf.Timestamp. */

@@ -210,8 +210,7 @@ function readRecord(cursor: BufferCursor, place: Place): void {
   const severity = severityText || (severityNumber === 0 ? '' : levelOfSeverity(severityNumber)) || null;
   const traceId = record.traceId || null;
   const spanId = record.spanId || null;
-  builder.begin(stream, time);
-  const { texts } = builder;
+  const texts = builder.begin(stream, time);
   addText(texts.line, line);
   addText(texts.attributes, metadataOf(line, place.base));
   addTextOrNull(texts.severity, severity);
