@@ -133,3 +133,17 @@ function mended({ bytes, lengths }: TextColumn): TextColumn {
   if (column === undefined) throw new TypeError('a text is gone');
   return column;
 }
+
+/** Texts that come again and again, such as levels. */
+const known = new Map<string, Buffer>();
+const knownMax = 1000;
+
+/** The UTF-8 of such a text. */
+export function knownBytes(value: string): Buffer {
+  const found = known.get(value);
+  if (found !== undefined) return found;
+  const bytes = Buffer.from(value);
+  if (known.size >= knownMax) known.clear();
+  known.set(value, bytes);
+  return bytes;
+}
