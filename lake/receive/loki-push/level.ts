@@ -15,8 +15,18 @@ const canonical: Readonly<Record<string, string>> = {
 export const knownLevel = (text: string): string | undefined =>
   Object.hasOwn(canonical, text.toLowerCase()) ? canonical[text.toLowerCase()] : undefined;
 
+const normal = new Map<string, string>();
+const normalMax = 1000;
+
 /** A level in Loki's words; one that it does not know stays as it is. */
-export const normalLevel = (text: string): string => knownLevel(text) ?? text;
+export function normalLevel(text: string): string {
+  const known = normal.get(text);
+  if (known !== undefined) return known;
+  const level = knownLevel(text) ?? text;
+  if (normal.size >= normalMax) normal.clear();
+  normal.set(text, level);
+  return level;
+}
 
 /** The level that labels or structured metadata name. */
 export function levelOf(value: (name: string) => string | undefined): string | undefined {

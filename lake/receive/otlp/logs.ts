@@ -285,9 +285,11 @@ function appendPlain(bytes: Buffer, { context, builder, stream, plainMetadata }:
 }
 
 function addId(to: TextBuilder, bytes: Buffer, id: Slice): void {
-  if (id.start === id.end) return addNull(to);
-  putHex(to, bytes, id);
-  close(to);
+  if (id.start === id.end) addNull(to);
+  else {
+    putHex(to, bytes, id);
+    close(to);
+  }
 }
 
 /** Structured metadata of the record as canonical JSON. The record's own stands before that of its scope and resource. */

@@ -178,21 +178,29 @@ export const textOf = ({ start, end, text }: Slice, bytes: Buffer): string =>
 function putValue(to: TextBuilder, value: number, level: string, bytes: Buffer): void {
   switch (value) {
     case own.observed:
-      return putNanoseconds(to, plain.observed);
+      putNanoseconds(to, plain.observed);
+      return;
     case own.severityNumber:
-      return putText(to, String(plain.severityNumber));
+      putText(to, String(plain.severityNumber));
+      return;
     case own.severityText:
-      return putKnown(to, escapedOf(plain.severityText));
+      putKnown(to, escapedOf(plain.severityText));
+      return;
     case own.dropped:
-      return putText(to, String(plain.dropped));
+      putText(to, String(plain.dropped));
+      return;
     case own.flags:
-      return putText(to, String(plain.flags));
+      putText(to, String(plain.flags));
+      return;
     case own.trace:
-      return putHex(to, bytes, plain.trace);
+      putHex(to, bytes, plain.trace);
+      return;
     case own.span:
-      return putHex(to, bytes, plain.span);
+      putHex(to, bytes, plain.span);
+      return;
     case own.level:
-      return putKnown(to, escapedOf(level));
+      putKnown(to, escapedOf(level));
+      return;
     default: {
       const slice = plain.values[value];
       if (slice) putEscaped(to, bytes, slice);
@@ -216,14 +224,19 @@ function escapedOf(text: string): Buffer {
 /** As JSON.stringify does, without the quotes. */
 function putEscaped(to: TextBuilder, from: Buffer, slice: Slice): void {
   const { start, end, text } = slice;
-  if (text !== undefined) return putText(to, quoted(text).slice(1, -1));
+  if (text !== undefined) {
+    putText(to, quoted(text).slice(1, -1));
+    return;
+  }
   reserve(to, end - start);
   const { bytes } = to;
   let put = to.end;
   for (let at = start; at < end; at++) {
     const byte = from[at] ?? 0;
-    if (byte < 0x20 || byte === 0x22 || byte === 0x5c || byte >= 0x80)
-      return putText(to, quoted(from.toString('utf8', start, end)).slice(1, -1));
+    if (byte < 0x20 || byte === 0x22 || byte === 0x5c || byte >= 0x80) {
+      putText(to, quoted(from.toString('utf8', start, end)).slice(1, -1));
+      return;
+    }
     bytes[put++] = byte;
   }
   to.end = put;
@@ -249,7 +262,10 @@ const digitsOfUs = 16;
 
 function putNanoseconds(to: TextBuilder, time: Int64Halves): void {
   const us = isStorableTime(time.high) && time.high >= 0 ? microsecondsOf(time) : 0;
-  if (us < microsecondsMin) return putText(to, nanosecondsText(time));
+  if (us < microsecondsMin) {
+    putText(to, nanosecondsText(time));
+    return;
+  }
   const upper = Math.floor(us / 1e8);
   const below = ((time.low >>> 0) - (((us % 4294967296) * 1000) % 4294967296)) >>> 0;
   reserve(to, digitsOfUs + 3);
