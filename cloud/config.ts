@@ -72,6 +72,18 @@ const schema = z.strictObject({
   cache: z
     .strictObject({ bytesMax: count(10 * 1024 * MEBIBYTE, 'Local copies of lake files (S3 only)') })
     .prefault({}),
+  iceberg: z
+    .strictObject({
+      vendRoleArn: z
+        .string()
+        .default('')
+        .describe(
+          'Role whose sessions readers of the Iceberg REST catalog get, cut down to a table (S3 only)',
+        ),
+      stsEndpoint: z.string().default('').describe("URL of the STS service; empty: the store's, or AWS"),
+      vendSeconds: count(3600, 'How long such a session lasts'),
+    })
+    .prefault({}),
   query: querySettings(1024),
 });
 

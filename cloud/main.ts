@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Context, Hono } from 'hono';
+import { asOfOf } from '../lake/api/as-of.ts';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { completenessRoutes } from '../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../lake/api/http-server.ts';
@@ -22,12 +23,16 @@ import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
 import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
-import type { Tables } from '../lake/tables.ts';
+import { type Tables, tablesAsOf } from '../lake/tables.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
+import { fileConfigOf } from './iceberg-rest/file-config.ts';
+import { icebergRestRoutes } from './iceberg-rest/routes.ts';
+import { servedTables } from './iceberg-rest/served-tables.ts';
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
-import { openCloudTables } from './tables/cloud-tables.ts';
+import { type CloudTables, openCloudTables } from './tables/cloud-tables.ts';
+import { tableRoutes } from './tables/routes.ts';
 import { tenantOfHeader } from './tenants/http-credentials.ts';
 import { openTenantStore, type TenantStore, writeSecretFile } from './tenants/tenant-store.ts';
 
@@ -66,7 +71,8 @@ async function startCloud(config: CloudConfig): Promise<Service> {
     }),
   );
   const deployments = openDeployments(config, { store, locationOf, ingest }, stack);
-  const ports = await openDoors(config, logger, tenants, { store, deployments }, stack);
+  const iceberg = await openIcebergRest(config, tenants, { store, locationOf }, stack);
+  const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
@@ -100,7 +106,7 @@ export PGPASSWORD='${secret}'
 /** What one tenant's queries are answered from. */
 interface Deployment {
   readonly engine: Engine;
-  readonly tables: Tables;
+  readonly tables: CloudTables;
   readonly scan: SeriesScan;
   readonly completeness: CompletenessSource;
 }
@@ -144,17 +150,71 @@ function openDeployments(
   };
 }
 
+/** The catalog for other engines. */
+async function openIcebergRest(
+  config: CloudConfig,
+  keys: TenantStore,
+  lake: { readonly store: ObjectStore; readonly locationOf: (key: string) => string },
+  stack: AsyncDisposableStack,
+) {
+  const { vendRoleArn: roleArn, stsEndpoint, vendSeconds: durationSeconds } = config.iceberg;
+  const { locationOf } = lake;
+  // The SDK takes a while to load, and few need it.
+  const vendor =
+    roleArn === ''
+      ? undefined
+      : stack.use(
+          (await import('./iceberg-rest/credentials.ts')).s3CredentialVendor({
+            ...{ store: config.store, roleArn, stsEndpoint, durationSeconds, locationOf, clock },
+          }),
+        );
+  const tables = servedTables({ ...lake, clock });
+  return icebergRestRoutes({ tables, keys, clock, fileConfig: fileConfigOf(config.store), vendor });
+}
+
+/** The deployment as it was, where a request asks for that. */
+function asAsked(deployment: Deployment, c: Context): Deployment {
+  const asOf = asOfOf(c);
+  if (!asOf) return deployment;
+  const { engine } = deployment;
+  const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
+  return { ...deployment, tables, scan: seriesScan({ tables, engine }) };
+}
+
+/** Opens SQL sessions over a tenant's tables, or over others that are given. */
+const sqlSessions =
+  (deployments: Deployments, statementTimeoutMs: number) =>
+  async (
+    tenant: TenantId,
+    user: string,
+    startParameters: ReadonlyMap<string, string> = new Map(),
+    given?: Tables,
+  ) => {
+    const { engine, tables } = await deployments(tenant);
+    return openSqlSession({
+      ...{ startParameters, engine, tables: given ?? tables, clock, user, database: tenant },
+      limits: { statementTimeoutMs },
+    });
+  };
+
 /** Everything that listens. Returns the ports. */
 async function openDoors(
   config: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
-  { store, deployments }: { readonly store: ObjectStore; readonly deployments: Deployments },
+  parts: {
+    readonly store: ObjectStore;
+    readonly deployments: Deployments;
+    readonly iceberg: ReturnType<typeof icebergRestRoutes>;
+  },
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
+  const { store, deployments } = parts;
   const app = new Hono<{ Variables: { tenant: TenantId } }>();
   app.get('/ready', (c) => c.text('ready\n'));
+  // It has its own way to authenticate.
+  app.route('/iceberg', parts.iceberg);
   app.use('*', async (c, next) => {
     const tenant = tenantOfHeader(c.req.header('authorization'), tenants);
     if (tenant === undefined) {
@@ -166,7 +226,7 @@ async function openDoors(
     c.set('tenant', tenant);
     return next();
   });
-  const context = (c: Context): Promise<Deployment> => deployments(c.get('tenant'));
+  const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(c.get('tenant')), c);
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
@@ -178,23 +238,11 @@ async function openDoors(
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
   app.route('/', quarantineRoutes({ store, tenantOf: (c) => c.get('tenant') }));
-  const openSession = async (
-    tenant: TenantId,
-    user: string,
-    startParameters: ReadonlyMap<string, string> = new Map(),
-  ) => {
-    const { engine, tables } = await deployments(tenant);
-    return openSqlSession({
-      startParameters,
-      engine,
-      tables,
-      clock,
-      user,
-      database: tenant,
-      limits: { statementTimeoutMs: timeoutMs },
-    });
-  };
-  app.route('/', sqlRoutes({ openSession: (c) => openSession(c.get('tenant'), 'firn') }));
+  const openSession = sqlSessions(deployments, timeoutMs);
+  const sessionOver = (c: Context, tables: Tables) => openSession(c.get('tenant'), 'firn', new Map(), tables);
+  app.route('/', sqlRoutes({ openSession: async (c) => sessionOver(c, (await context(c)).tables) }));
+  const tablesOf = async (c: Context) => (await deployments(c.get('tenant'))).tables;
+  app.route('/', tableRoutes({ tablesOf, openSession: sessionOver }));
   const pg = stack.use(
     await startPgServer({
       ...{ host, port: config.pgwire.port, logger },

@@ -9,7 +9,8 @@ import { mapConcurrent } from '../catalog/concurrent.ts';
 import { dataFileOf } from '../catalog/data-file.ts';
 import type { DataFile, ManifestEntry } from '../catalog/manifest-file.ts';
 import type { TableMetadata } from '../catalog/metadata.ts';
-import type { IcebergTable, TableState } from '../catalog/table.ts';
+import type { IcebergTable } from '../catalog/table.ts';
+import type { TableState } from '../catalog/table-head.ts';
 import { type Merge, type MergeLimits, planMerge } from './plan.ts';
 import type { ReplaceFiles } from './replace-files.ts';
 
