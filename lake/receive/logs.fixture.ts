@@ -1,4 +1,4 @@
-import type { LogsBatch } from '../model/batch.ts';
+import type { Batch, LogsBatch } from '../model/batch.ts';
 import { textsOf } from '../model/text-column.ts';
 
 /** The batch with its texts as strings; columns that are absent stay so. */
@@ -11,3 +11,6 @@ export function plainLogs({ line, attributes, severity, traceId, spanId, ...batc
     ...(spanId && { spanId: textsOf(spanId) }),
   };
 }
+
+/** The batch as it is now: what receivers append must not be read later. */
+export const kept = (batch: Batch): Batch => (batch.signal === 'logs' ? plainLogs(batch) : batch);

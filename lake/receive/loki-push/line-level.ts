@@ -1,4 +1,4 @@
-import { createByteTable } from '../byte-table.ts';
+import { createByteTable } from '../../base/byte-table.ts';
 import { knownLevel, levelNames } from './level.ts';
 
 // What a line itself says about its level. Most lines are looked at once, as bytes; the few whose answer depends on more

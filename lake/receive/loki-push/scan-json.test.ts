@@ -78,9 +78,9 @@ test('of damaged requests too, and of lines that are no UTF-8', () => {
       for (const [at, byte] of changes) body[at % body.length] = byte;
       scanned += Number(same(body));
     }),
-    { numRuns: 5000 },
+    { numRuns: 2000 },
   );
-  expect(scanned).toBeGreaterThan(500);
+  expect(scanned).toBeGreaterThan(50);
 });
 
 test.each([

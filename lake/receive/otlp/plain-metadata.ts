@@ -172,7 +172,7 @@ function levelOf({ levelAttributes }: MetadataPlan, base: Parts, bytes: Buffer):
 
 const severityTextRank = levelRankOf('severity_text');
 
-export const textOf = ({ start, end, text }: Slice, bytes: Buffer): string =>
+const textOf = ({ start, end, text }: Slice, bytes: Buffer): string =>
   text ?? bytes.toString('utf8', start, end);
 
 function putValue(to: TextBuilder, value: number, level: string, bytes: Buffer): void {

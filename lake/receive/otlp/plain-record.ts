@@ -1,4 +1,4 @@
-import { createByteTable } from '../byte-table.ts';
+import { createByteTable } from '../../base/byte-table.ts';
 import { readEnd, readFixed32, readTag, readVarint32, skipField } from '../protobuf.ts';
 import { labelName, readAnyValue } from './any-value.ts';
 import { levelRankOf } from './log-metadata.ts';
@@ -26,7 +26,7 @@ export interface Slice {
 
 const slice = (): Slice => ({ start: 0, end: 0, text: undefined });
 
-export const attributesMax = 64;
+const attributesMax = 64;
 
 export const plain = {
   time: { low: 0, high: 0 },
