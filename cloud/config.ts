@@ -7,6 +7,8 @@ import {
   listenSettings,
   logLevelSetting,
   MEBIBYTE,
+  pgwireFiles,
+  pgwireSettings,
   port,
   querySettings,
 } from '../lake/base/settings.ts';
@@ -47,12 +49,7 @@ const schema = z.strictObject({
       bodyBytesMax: count(4 * MEBIBYTE, 'Size of one request body'),
     })
     .prefault({}),
-  pgwire: z
-    .strictObject({
-      port: port(5433, 'PostgreSQL protocol'),
-      connectionsMax: count(100, 'SQL clients at once'),
-    })
-    .prefault({}),
+  pgwire: pgwireSettings(5433, 100),
   store: storeSettings(['directory', 's3']),
   ingest: z
     .strictObject({ pollIntervalMs: count(1000, 'How often the inbox is looked at for new shipments') })
@@ -85,6 +82,7 @@ export function loadCloudConfig(argv: readonly string[], env: NodeJS.ProcessEnv 
   return {
     ...config,
     dataDir: absolutePath(config.dataDir),
+    pgwire: pgwireFiles(config.pgwire),
     store: { ...config.store, path: absolutePath(config.store.path) },
   };
 }

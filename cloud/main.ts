@@ -15,6 +15,7 @@ import { completenessWarning } from '../lake/completeness/warning.ts';
 import { type TenantId, tenantId } from '../lake/model/ids.ts';
 import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
+import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
@@ -197,7 +198,7 @@ async function openDoors(
   app.route('/', sqlRoutes({ openSession: (c) => openSession(c.get('tenant'), 'firn') }));
   const pg = stack.use(
     await startPgServer({
-      ...{ host, port: config.pgwire.port, logger },
+      ...{ host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
       authenticate: { kind: 'scram', keyOf: tenants.keyOf },
       openSession: async ({ user, database, key, parameters }) => {
         if (!key || database !== key.tenant)
