@@ -23,6 +23,11 @@ const schema = z.strictObject({
     .array(z.string().superRefine(checkedBy(tenantId)))
     .default(['demo'])
     .describe('Tenants that are made, with one key each, when they do not exist'),
+  tenantsDatabase: z
+    .string()
+    .regex(/^(postgres(ql)?:.*)?$/, 'it is a URL like postgres://user:password@host/database')
+    .default('')
+    .describe('PostgreSQL with tenants and keys, for several clouds; empty: a file in the folder'),
   bootstrap: z
     .strictObject({
       keyId: z
@@ -71,6 +76,18 @@ const schema = z.strictObject({
     .prefault({}),
   cache: z
     .strictObject({ bytesMax: count(10 * 1024 * MEBIBYTE, 'Local copies of lake files (S3 only)') })
+    .prefault({}),
+  iceberg: z
+    .strictObject({
+      vendRoleArn: z
+        .string()
+        .default('')
+        .describe(
+          'Role whose sessions readers of the Iceberg REST catalog get, cut down to a table (S3 only)',
+        ),
+      stsEndpoint: z.string().default('').describe("URL of the STS service; empty: the store's, or AWS"),
+      vendSeconds: count(3600, 'How long such a session lasts'),
+    })
     .prefault({}),
   query: querySettings(1024),
 });

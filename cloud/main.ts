@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { getConnInfo } from '@hono/node-server/conninfo';
 import { type Context, Hono } from 'hono';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { completenessRoutes } from '../lake/api/completeness/routes.ts';
@@ -12,7 +13,7 @@ import { type Service, serviceCommand } from '../lake/base/service.ts';
 import type { CompletenessSource } from '../lake/completeness/completeness.ts';
 import { gapRows } from '../lake/completeness/gap-rows.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
-import { type TenantId, tenantId } from '../lake/model/ids.ts';
+import type { TenantId } from '../lake/model/ids.ts';
 import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
@@ -24,12 +25,26 @@ import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
 import type { Tables } from '../lake/tables.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
+import { fileConfigOf } from './iceberg-rest/file-config.ts';
+import { icebergRestRoutes } from './iceberg-rest/routes.ts';
+import { servedTables } from './iceberg-rest/served-tables.ts';
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
 import { openCloudTables } from './tables/cloud-tables.ts';
-import { tenantOfHeader } from './tenants/http-credentials.ts';
-import { openTenantStore, type TenantStore, writeSecretFile } from './tenants/tenant-store.ts';
+import { restrictedTables } from './tables/restricted-tables.ts';
+import type { Access, Restriction, TenantAccess } from './tenants/access.ts';
+import { adminRoutes } from './tenants/admin-routes.ts';
+import {
+  accessOf,
+  type GateEnv,
+  keyGate,
+  scopeGate,
+  tenantAccessOf,
+  wholeTenantGate,
+} from './tenants/gate.ts';
+import { makeTenants } from './tenants/make-tenants.ts';
+import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
 
 // The cloud process: joins the rooms beside it. What is opened is closed in reverse.
 
@@ -51,8 +66,9 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   });
   const logger = createLogger(config.logLevel).with({ part: 'cloud' });
   await using stack = new AsyncDisposableStack();
-  const tenants = openTenantStore(config.dataDir);
-  const keyFile = makeTenants(config, tenants, logger);
+  const { dataDir, tenantsDatabase: database } = config;
+  const tenants = stack.use(await openTenantStore({ directory: dataDir, database, clock, logger }));
+  const keyFile = await makeTenants(config, tenants, logger);
   const { store, locationOf } = await openObjectStore(config.store);
   stack.defer(() => store.close());
   const lake = { store, locationOf, tenants: tenants.tenants, clock, logger };
@@ -66,36 +82,12 @@ async function startCloud(config: CloudConfig): Promise<Service> {
     }),
   );
   const deployments = openDeployments(config, { store, locationOf, ingest }, stack);
-  const ports = await openDoors(config, logger, tenants, { store, deployments }, stack);
+  const iceberg = await openIcebergRest(config, tenants, { store, locationOf }, stack);
+  const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
-
-/** Makes the configured tenants that do not exist; the key of each goes into a file of its own. Returns the first's. */
-function makeTenants(config: CloudConfig, tenants: TenantStore, logger: Logger): string {
-  const fileOf = (tenant: string): string => join(config.dataDir, 'keys', `${tenant}.key`);
-  const { keyId, keySecret } = config.bootstrap;
-  for (const [index, name] of config.tenants.entries()) {
-    const given =
-      index === 0 && keyId !== '' && keySecret !== '' ? { id: keyId, secret: keySecret } : undefined;
-    const key = tenants.create(tenantId(name), given);
-    if (!key) continue;
-    writeSecretFile(fileOf(name), keyFileText(name, key.id, key.secret));
-    logger.info('made a tenant; its key is in a file that only this user can read', {
-      tenant: name,
-      file: fileOf(name),
-    });
-  }
-  return fileOf(config.tenants[0] ?? 'demo');
-}
-
-const keyFileText = (tenant: string, id: string, secret: string): string =>
-  `# Key of tenant ${tenant}. To use it in a shell: . THIS_FILE
-export FIRN_KEY='${id}:${secret}'
-export PGUSER='${id}'
-export PGPASSWORD='${secret}'
-`;
 
 /** What one tenant's queries are answered from. */
 interface Deployment {
@@ -105,7 +97,7 @@ interface Deployment {
   readonly completeness: CompletenessSource;
 }
 
-type Deployments = (tenant: TenantId) => Promise<Deployment>;
+type Deployments = (access: TenantAccess) => Promise<Deployment>;
 
 /** One engine a tenant, opened when it is first asked: it may read this tenant's files and no others. */
 function openDeployments(
@@ -136,12 +128,53 @@ function openDeployments(
     return { engine, tables, scan: seriesScan({ tables, engine }), completeness };
   };
   const opened = new Map<TenantId, Promise<Deployment>>();
-  return (tenant) => {
-    const deployment = opened.get(tenant) ?? open(tenant);
-    opened.set(tenant, deployment);
-    deployment.catch(() => opened.delete(tenant));
+  // As long as the key is known by this object, its restriction is.
+  const confined = new WeakMap<Restriction, Deployment>();
+  return async ({ tenant, restriction }) => {
+    const opening = opened.get(tenant) ?? open(tenant);
+    opened.set(tenant, opening);
+    opening.catch(() => opened.delete(tenant));
+    const whole = await opening;
+    if (restriction === undefined) return whole;
+    const deployment = confined.get(restriction) ?? confinedTo(restriction, whole);
+    confined.set(restriction, deployment);
     return deployment;
   };
+}
+
+/** What a key that sees some rows only is answered from. */
+function confinedTo(restriction: Restriction, { engine, tables, completeness }: Deployment): Deployment {
+  const visible = restrictedTables(tables, restriction);
+  const { sites } = restriction;
+  return {
+    ...{ engine, tables: visible, scan: seriesScan({ tables: visible, engine }) },
+    completeness: {
+      gateways: () => completeness.gateways().filter(({ site }) => !sites || sites.includes(site)),
+      gaps: gapRows(visible, engine, clock),
+    },
+  };
+}
+
+/** The catalog for other engines. */
+async function openIcebergRest(
+  config: CloudConfig,
+  keys: TenantStore,
+  lake: { readonly store: ObjectStore; readonly locationOf: (key: string) => string },
+  stack: AsyncDisposableStack,
+) {
+  const { vendRoleArn: roleArn, stsEndpoint, vendSeconds: durationSeconds } = config.iceberg;
+  const { locationOf } = lake;
+  // The SDK takes a while to load, and few need it.
+  const vendor =
+    roleArn === ''
+      ? undefined
+      : stack.use(
+          (await import('./iceberg-rest/credentials.ts')).s3CredentialVendor({
+            ...{ store: config.store, roleArn, stsEndpoint, durationSeconds, locationOf, clock },
+          }),
+        );
+  const tables = servedTables({ ...lake, clock });
+  return icebergRestRoutes({ tables, keys, clock, fileConfig: fileConfigOf(config.store), vendor });
 }
 
 /** Everything that listens. Returns the ports. */
@@ -149,24 +182,23 @@ async function openDoors(
   config: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
-  { store, deployments }: { readonly store: ObjectStore; readonly deployments: Deployments },
+  parts: {
+    readonly store: ObjectStore;
+    readonly deployments: Deployments;
+    readonly iceberg: ReturnType<typeof icebergRestRoutes>;
+  },
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
-  const app = new Hono<{ Variables: { tenant: TenantId } }>();
+  const { store, deployments } = parts;
+  const app = new Hono<GateEnv>();
   app.get('/ready', (c) => c.text('ready\n'));
-  app.use('*', async (c, next) => {
-    const tenant = tenantOfHeader(c.req.header('authorization'), tenants);
-    if (tenant === undefined) {
-      c.header('WWW-Authenticate', 'Basic realm="firn"');
-      const error =
-        'give a key: basic authentication with its id and secret, or its secret as a bearer token';
-      return c.json({ status: 'error', errorType: 'unauthorized', error }, 401);
-    }
-    c.set('tenant', tenant);
-    return next();
-  });
-  const context = (c: Context): Promise<Deployment> => deployments(c.get('tenant'));
+  // It has its own way to authenticate.
+  app.route('/iceberg', parts.iceberg);
+  app.use('*', keyGate(tenants));
+  app.route('/', adminRoutes({ store: tenants, accessOf, addressOf }));
+  app.use('*', scopeGate('read'));
+  const context = (c: Context): Promise<Deployment> => deployments(tenantAccessOf(c));
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
@@ -177,32 +209,31 @@ async function openDoors(
   app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
-  app.route('/', quarantineRoutes({ store, tenantOf: (c) => c.get('tenant') }));
+  app.use('/api/v1/firn/quarantine', wholeTenantGate);
+  app.route('/', quarantineRoutes({ store, tenantOf: (c) => tenantAccessOf(c).tenant }));
   const openSession = async (
-    tenant: TenantId,
+    access: TenantAccess,
     user: string,
     startParameters: ReadonlyMap<string, string> = new Map(),
   ) => {
-    const { engine, tables } = await deployments(tenant);
+    const { engine, tables } = await deployments(access);
     return openSqlSession({
       startParameters,
       engine,
       tables,
       clock,
       user,
-      database: tenant,
+      database: access.tenant,
       limits: { statementTimeoutMs: timeoutMs },
     });
   };
-  app.route('/', sqlRoutes({ openSession: (c) => openSession(c.get('tenant'), 'firn') }));
+  app.route('/', sqlRoutes({ openSession: (c) => openSession(tenantAccessOf(c), 'firn') }));
   const pg = stack.use(
     await startPgServer({
       ...{ host, port: config.pgwire.port, logger },
       authenticate: { kind: 'scram', keyOf: tenants.keyOf },
       openSession: async ({ user, database, key, parameters }) => {
-        if (!key || database !== key.tenant)
-          throw new SqlError('3D000', `database "${database}" does not exist`);
-        return openSession(key.tenant, user, parameters);
+        return openSession(sqlAccess(key?.access, database), user, parameters);
       },
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
@@ -210,3 +241,13 @@ async function openDoors(
   const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
   return { cloudHttp: http.port, cloudPg: pg.port };
 }
+
+/** Throws SqlError: a key that is not one for this database. */
+function sqlAccess(access: Access | undefined, database: string): TenantAccess {
+  if (access?.tenant === undefined || database !== access.tenant)
+    throw new SqlError('3D000', `database "${database}" does not exist`);
+  if (!access.scopes.has('read')) throw new SqlError('42501', 'this key has not the scope "read"');
+  return { ...access, tenant: access.tenant };
+}
+
+const addressOf = (c: Context): string => getConnInfo(c).remote.address ?? '';

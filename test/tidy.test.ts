@@ -65,6 +65,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'cloud/tables': ['lake', 'cloud/catalog'],
   'cloud/maintain': ['lake', 'cloud/catalog'],
   'cloud/tenants': ['lake'],
+  'cloud/iceberg-rest': ['lake', 'cloud/catalog', 'cloud/tenants'],
   'cloud/config.ts': ['lake'],
   'cloud/commands': ['lake', 'cloud'],
   'cloud/main.ts': ['lake', 'cloud', 'provisioning/contract.ts'],

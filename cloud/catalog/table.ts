@@ -46,7 +46,7 @@ export interface TableOptions {
   readonly headOf?: HeadOf;
 }
 
-type HeadOf = (table: HeadPlace & { readonly tenant: TenantId; readonly name: string }) => TableHead;
+export type HeadOf = (table: HeadPlace & { readonly tenant: TenantId; readonly name: string }) => TableHead;
 
 export interface TableLimits {
   /** Entries of manifests that are held in memory (about 2 KB each). */

@@ -10,11 +10,10 @@ export type TenantScope = (typeof tenantScopes)[number];
 export type Scope = TenantScope | 'operator';
 
 /** Signals that a key can be confined to; rollups and exemplars go with metrics. */
-export const keySignals = ['metrics', 'logs', 'spans', 'events'] as const;
-export type KeySignal = (typeof keySignals)[number];
+const keySignals = ['metrics', 'logs', 'spans', 'events'] as const;
 
 /** Names and values of a label filter, and sites of a key. */
-export const restrictionItemsMax = 20;
+const restrictionItemsMax = 20;
 
 /** Rows that a key sees: those of which everything that is given is true. */
 export const restrictionSchema = z.strictObject({

@@ -3,7 +3,9 @@ import { z } from 'zod';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import { tenantId } from '../../lake/model/ids.ts';
 import { type Access, restrictionSchema, tenantScopes } from './access.ts';
-import { type Actor, auditLinesMax, type KeyInfo } from './administration.ts';
+import { auditLinesMax } from './audit-log.ts';
+import type { Actor } from './changes.ts';
+import type { KeyInfo } from './key-administration.ts';
 import { openApiOf, type RouteDescription } from './open-api.ts';
 import { readJson } from './read-json.ts';
 import type { TenantStore } from './tenant-store.ts';
@@ -135,9 +137,9 @@ export interface AdminOptions {
 
 export function adminRoutes({ store, accessOf, addressOf }: AdminOptions): Hono {
   const app = new Hono();
-  const on = <Route extends RouteDescription>(
-    { method, path, by, body: schema }: Route,
-    run: (c: Context, body: z.infer<Route['body']>, actor: Actor) => Promise<unknown>,
+  const on = <Body extends z.ZodType>(
+    { method, path, by, body: schema }: RouteDescription & { readonly body: Body },
+    run: (c: Context, body: z.infer<Body>, actor: Actor) => Promise<unknown>,
   ): void => {
     app.on(method.toUpperCase(), `${base}${path.replaceAll(/\{(\w+)\}/g, ':$1')}`, async (c) => {
       const access = accessOf(c);

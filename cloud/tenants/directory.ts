@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import type { Clock } from '../../lake/base/clock.ts';
 import { messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
@@ -40,6 +41,8 @@ export interface Directory extends AsyncDisposable {
   authenticateSecret(secret: string): Access | undefined;
   /** For the PostgreSQL protocol: what proves that a client knows the secret. */
   keyOf(keyId: string): { readonly access: Access; readonly verifier: ScramVerifier } | undefined;
+  /** Signs a text (HMAC-SHA-256) with what is stored of a key; undefined for a key that does not count. */
+  sign(keyId: string, text: string): Buffer | undefined;
   /** Looks for changes now. */
   refresh(): Promise<void>;
 }
@@ -104,6 +107,10 @@ export async function openDirectory(options: {
     keyOf: (keyId) => {
       const key = copy.byId.get(keyId);
       return valid(key) ? { access: note(key), verifier: decodeVerifier(key.scram) } : undefined;
+    },
+    sign: (keyId, text) => {
+      const key = copy.byId.get(keyId);
+      return valid(key) ? createHmac('sha256', key.secretSha256).update(text).digest() : undefined;
     },
     refresh,
     [Symbol.asyncDispose]: async () => {

@@ -4,14 +4,17 @@ import { z } from 'zod';
 import { type Clock, systemClock } from '../../lake/base/clock.ts';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import { createLogger, type Logger } from '../../lake/base/log.ts';
-import { type Administration, administration } from './administration.ts';
+import { type AuditLog, openAuditLog } from './audit-log.ts';
+import { openChanges } from './changes.ts';
 import { openTenantDatabase, type TenantDatabase } from './database.ts';
 import { type Directory, openDirectory } from './directory.ts';
+import { type KeyAdministration, keyAdministration } from './key-administration.ts';
 import { verifierSchema } from './stored-verifier.ts';
+import { type TenantAdministration, tenantAdministration } from './tenant-administration.ts';
 
 // Tenants and their API keys. Secrets are not stored: a hash for HTTP and a SCRAM verifier for the PostgreSQL protocol.
 
-export interface TenantStore extends Directory, Administration {}
+export interface TenantStore extends Directory, TenantAdministration, KeyAdministration, AuditLog {}
 
 /**
  * Opens the store: `database` is a PostgreSQL URL, or empty for the file `tenants.db` in the folder. Takes over a
@@ -31,7 +34,12 @@ export async function openTenantStore(options: {
     stack.defer(() => db.destroy());
     await takeOver(db, join(directory, 'tenants.json'), clock);
     const known = stack.use(await openDirectory({ db, clock, logger }));
-    const administered = administration({ db, clock, changed: known.refresh });
+    const context = { db, clock, change: openChanges(db, clock, known.refresh) };
+    const administered = {
+      ...tenantAdministration(context),
+      ...keyAdministration(context),
+      ...openAuditLog(db),
+    };
     const open = stack.move();
     return { ...known, ...administered, [Symbol.asyncDispose]: () => open.disposeAsync() };
   } catch (cause) {
