@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { getConnInfo } from '@hono/node-server/conninfo';
 import { type Context, Hono } from 'hono';
+import { asOfOf } from '../lake/api/as-of.ts';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { completenessRoutes } from '../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../lake/api/http-server.ts';
@@ -23,7 +24,7 @@ import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
 import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
-import type { Tables } from '../lake/tables.ts';
+import { type Tables, tablesAsOf } from '../lake/tables.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
 import { icebergRestRoutes } from './iceberg-rest/routes.ts';
@@ -31,8 +32,9 @@ import { servedTables } from './iceberg-rest/served-tables.ts';
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
-import { openCloudTables } from './tables/cloud-tables.ts';
+import { type CloudTables, openCloudTables } from './tables/cloud-tables.ts';
 import { restrictedTables } from './tables/restricted-tables.ts';
+import { tableRoutes } from './tables/routes.ts';
 import type { Access, Restriction, TenantAccess } from './tenants/access.ts';
 import { adminRoutes } from './tenants/admin-routes.ts';
 import {
@@ -92,7 +94,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
 /** What one tenant's queries are answered from. */
 interface Deployment {
   readonly engine: Engine;
-  readonly tables: Tables;
+  readonly tables: CloudTables;
   readonly scan: SeriesScan;
   readonly completeness: CompletenessSource;
 }
@@ -177,6 +179,34 @@ async function openIcebergRest(
   return icebergRestRoutes({ tables, keys, clock, fileConfig: fileConfigOf(config.store), vendor });
 }
 
+/** The deployment as it was, where a request asks for that. */
+function asAsked(deployment: Deployment, c: Context): Deployment {
+  const asOf = asOfOf(c);
+  if (!asOf) return deployment;
+  const { engine } = deployment;
+  const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
+  return { ...deployment, tables, scan: seriesScan({ tables, engine }) };
+}
+
+/** Opens SQL sessions over a tenant's tables, or over others that are given. */
+const sqlSessions =
+  (deployments: Deployments, statementTimeoutMs: number) =>
+  async (
+    access: TenantAccess,
+    user: string,
+    startParameters: ReadonlyMap<string, string> = new Map(),
+    given?: Tables,
+  ) => {
+    const { engine, tables } = await deployments(access);
+    return openSqlSession({
+      ...{ startParameters, engine, tables: given ?? tables, clock, user, database: access.tenant },
+      limits: { statementTimeoutMs },
+    });
+  };
+
+/** What is about all rows of a tenant, so that keys that see some of them can't have it. */
+const wholeTenantPaths = ['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'];
+
 /** Everything that listens. Returns the ports. */
 async function openDoors(
   config: CloudConfig,
@@ -198,7 +228,9 @@ async function openDoors(
   app.use('*', keyGate(tenants));
   app.route('/', adminRoutes({ store: tenants, accessOf, addressOf }));
   app.use('*', scopeGate('read'));
-  const context = (c: Context): Promise<Deployment> => deployments(tenantAccessOf(c));
+  for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);
+  app.on(['POST', 'PUT', 'DELETE'], '/api/v1/firn/tables/:table/tags/*', scopeGate('admin'));
+  const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
@@ -209,25 +241,13 @@ async function openDoors(
   app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
-  app.use('/api/v1/firn/quarantine', wholeTenantGate);
   app.route('/', quarantineRoutes({ store, tenantOf: (c) => tenantAccessOf(c).tenant }));
-  const openSession = async (
-    access: TenantAccess,
-    user: string,
-    startParameters: ReadonlyMap<string, string> = new Map(),
-  ) => {
-    const { engine, tables } = await deployments(access);
-    return openSqlSession({
-      startParameters,
-      engine,
-      tables,
-      clock,
-      user,
-      database: access.tenant,
-      limits: { statementTimeoutMs: timeoutMs },
-    });
-  };
-  app.route('/', sqlRoutes({ openSession: (c) => openSession(tenantAccessOf(c), 'firn') }));
+  const openSession = sqlSessions(deployments, timeoutMs);
+  const sessionOver = (c: Context, tables: Tables) =>
+    openSession(tenantAccessOf(c), 'firn', new Map(), tables);
+  app.route('/', sqlRoutes({ openSession: async (c) => sessionOver(c, (await context(c)).tables) }));
+  const tablesOf = async (c: Context) => (await deployments(tenantAccessOf(c))).tables;
+  app.route('/', tableRoutes({ tablesOf, openSession: sessionOver }));
   const pg = stack.use(
     await startPgServer({
       ...{ host, port: config.pgwire.port, logger },

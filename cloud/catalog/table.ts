@@ -43,7 +43,7 @@ export interface TableOptions {
   readonly clock: Clock;
   readonly limits?: Partial<TableLimits>;
   /** Who decides which metadata is the newest; the object store alone when absent. */
-  readonly headOf?: HeadOf;
+  readonly headOf?: HeadOf | undefined;
 }
 
 export type HeadOf = (table: HeadPlace & { readonly tenant: TenantId; readonly name: string }) => TableHead;
