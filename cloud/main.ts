@@ -5,21 +5,28 @@ import { asOfOf } from '../lake/api/as-of.ts';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { completenessRoutes } from '../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../lake/api/http-server.ts';
+import { committedLogs, type LiveLogs } from '../lake/api/loki/live-logs.ts';
+import { nowNs } from '../lake/api/loki/queries.ts';
+import { lokiRoutes } from '../lake/api/loki/routes.ts';
+import { openTail, tailPath } from '../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
+import { messageOf } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
 import type { CompletenessSource } from '../lake/completeness/completeness.ts';
 import { gapRows } from '../lake/completeness/gap-rows.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
+import { defaultLogqlLimits } from '../lake/logql/limits.ts';
 import type { TenantId } from '../lake/model/ids.ts';
 import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
+import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
 import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
@@ -45,6 +52,7 @@ import {
   tenantAccessOf,
   wholeTenantGate,
 } from './tenants/gate.ts';
+import { accessOfHeader } from './tenants/http-credentials.ts';
 import { makeTenants } from './tenants/make-tenants.ts';
 import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
 
@@ -83,7 +91,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       limits: { writerMemoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
-  const deployments = openDeployments(config, { store, locationOf, ingest }, stack);
+  const deployments = openDeployments(config, { store, locationOf, ingest }, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf }, stack);
   const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
@@ -92,12 +100,24 @@ async function startCloud(config: CloudConfig): Promise<Service> {
 }
 
 /** What one tenant's queries are answered from. */
-interface Deployment {
+interface DeploymentBase {
   readonly engine: Engine;
   readonly tables: CloudTables;
+  readonly gateways: CompletenessSource['gateways'];
+  /** Calls the listener after each commit of log lines, until what it returns is called. */
+  readonly onLogs: (listener: () => void) => () => void;
+  readonly onTailError: (error: unknown) => void;
+}
+
+interface Deployment extends DeploymentBase {
   readonly scan: SeriesScan;
+  readonly logs: LogScan;
+  readonly live: LiveLogs;
   readonly completeness: CompletenessSource;
 }
+
+/** Bytes of lines that one tail reads after a commit. */
+const tailBytesMax = 256 * 1024 * 1024;
 
 type Deployments = (access: TenantAccess) => Promise<Deployment>;
 
@@ -107,8 +127,9 @@ function openDeployments(
   lake: {
     readonly store: ObjectStore;
     readonly locationOf: (key: string) => string;
-    readonly ingest: Pick<Ingest, 'shipping'>;
+    readonly ingest: Pick<Ingest, 'shipping' | 'onCommit'>;
   },
+  logger: Logger,
   stack: AsyncDisposableStack,
 ): Deployments {
   const { store, locationOf, ingest } = lake;
@@ -125,9 +146,14 @@ function openDeployments(
       ...{ store, tenant, locationOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
     });
-    const gaps = gapRows(tables, engine, clock);
-    const completeness = { gateways: () => ingest.shipping(tenant), gaps };
-    return { engine, tables, scan: seriesScan({ tables, engine }), completeness };
+    return deploymentOver({
+      ...{ engine, tables, gateways: () => ingest.shipping(tenant) },
+      onLogs: (listener) =>
+        ingest.onCommit((commit) => {
+          if (commit.tenant === tenant && commit.table === 'logs') listener();
+        }),
+      onTailError: (error) => logger.warn('a tail could not read', { tenant, error: messageOf(error) }),
+    });
   };
   const opened = new Map<TenantId, Promise<Deployment>>();
   // As long as the key is known by this object, its restriction is.
@@ -144,17 +170,26 @@ function openDeployments(
   };
 }
 
+/** All that is answered from some tables. */
+function deploymentOver(base: DeploymentBase): Deployment {
+  const { engine, tables, gateways, onLogs, onTailError } = base;
+  const logs = logScan({ tables, engine });
+  const live = committedLogs({
+    ...{ source: logs, nowNs: () => nowNs(clock), bytesMax: tailBytesMax },
+    ...{ onCommit: onLogs, onError: onTailError },
+  });
+  const completeness = { gateways, gaps: gapRows(tables, engine, clock) };
+  return { ...base, scan: seriesScan({ tables, engine }), logs, live, completeness };
+}
+
 /** What a key that sees some rows only is answered from. */
-function confinedTo(restriction: Restriction, { engine, tables, completeness }: Deployment): Deployment {
-  const visible = restrictedTables(tables, restriction);
+function confinedTo(restriction: Restriction, whole: DeploymentBase): Deployment {
   const { sites } = restriction;
-  return {
-    ...{ engine, tables: visible, scan: seriesScan({ tables: visible, engine }) },
-    completeness: {
-      gateways: () => completeness.gateways().filter(({ site }) => !sites || sites.includes(site)),
-      gaps: gapRows(visible, engine, clock),
-    },
-  };
+  return deploymentOver({
+    ...whole,
+    tables: restrictedTables(whole.tables, restriction),
+    gateways: () => whole.gateways().filter(({ site }) => !sites || sites.includes(site)),
+  });
 }
 
 /** The catalog for other engines. */
@@ -258,16 +293,43 @@ async function openDoors(
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
   );
-  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
+  const upgrades = openLogDoors(config, logger, tenants, deployments, app, stack);
+  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, {}, upgrades));
   return { cloudHttp: http.port, cloudPg: pg.port };
 }
+
+const readsTenant = (access: Access | undefined): access is TenantAccess =>
+  access?.tenant !== undefined && access.scopes.has('read');
 
 /** Throws SqlError: a key that is not one for this database. */
 function sqlAccess(access: Access | undefined, database: string): TenantAccess {
   if (access?.tenant === undefined || database !== access.tenant)
     throw new SqlError('3D000', `database "${database}" does not exist`);
-  if (!access.scopes.has('read')) throw new SqlError('42501', 'this key has not the scope "read"');
-  return { ...access, tenant: access.tenant };
+  if (!readsTenant(access)) throw new SqlError('42501', 'this key has not the scope "read"');
+  return access;
 }
 
 const addressOf = (c: Context): string => getConnInfo(c).remote.address ?? '';
+
+/** LogQL: adds its routes to the application. Returns tail, which is a door of its own. */
+function openLogDoors(
+  { query: { timeoutMs, samplesMax } }: CloudConfig,
+  logger: Logger,
+  tenants: TenantStore,
+  deployments: Deployments,
+  app: Hono<GateEnv>,
+  stack: AsyncDisposableStack,
+) {
+  const logql = { limits: { ...defaultLogqlLimits, timeoutMs, samplesMax }, clock, logger };
+  app.route('/', lokiRoutes({ ...logql, context: (c) => deployments(tenantAccessOf(c)), buildInfo }));
+  const tail = stack.use(
+    openTail({
+      ...logql,
+      context: async ({ headers }) => {
+        const access = accessOfHeader(headers.authorization, tenants);
+        return readsTenant(access) ? deployments(access) : undefined;
+      },
+    }),
+  );
+  return { [tailPath]: tail.upgrade };
+}
