@@ -32,10 +32,13 @@ import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
 import { type Tables, tablesAsOf } from '../lake/tables.ts';
+import { restCatalog } from './catalog/rest/client.ts';
+import { restHead } from './catalog/rest/head.ts';
+import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
 import { icebergRestRoutes } from './iceberg-rest/routes.ts';
-import { servedTables } from './iceberg-rest/served-tables.ts';
+import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-tables.ts';
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
@@ -81,7 +84,8 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const keyFile = await makeTenants(config, tenants, logger);
   const { store, locationOf } = await openObjectStore(config.store);
   stack.defer(() => store.close());
-  const lake = { store, locationOf, tenants: tenants.tenants, clock, logger };
+  const headOf = headsOf(config);
+  const lake = { store, locationOf, headOf, tenants: tenants.tenants, clock, logger };
   const ingest = stack.use(startIngest({ ...lake, pollIntervalMs: config.ingest.pollIntervalMs }));
   stack.use(
     startMaintain({
@@ -91,12 +95,19 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       limits: { writerMemoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
-  const deployments = openDeployments(config, { store, locationOf, ingest }, logger, stack);
-  const iceberg = await openIcebergRest(config, tenants, { store, locationOf }, stack);
+  const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
+  const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
   const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+/** Who decides which state of a table is the newest; undefined: the object store alone. */
+function headsOf({ catalog: settings }: CloudConfig): HeadOf | undefined {
+  if (settings.kind === 'object-store') return undefined;
+  const catalog = restCatalog(settings, clock);
+  return ({ tenant, name }) => restHead(catalog, tenant, name);
 }
 
 /** What one tenant's queries are answered from. */
@@ -127,12 +138,13 @@ function openDeployments(
   lake: {
     readonly store: ObjectStore;
     readonly locationOf: (key: string) => string;
+    readonly headOf: HeadOf | undefined;
     readonly ingest: Pick<Ingest, 'shipping' | 'onCommit'>;
   },
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Deployments {
-  const { store, locationOf, ingest } = lake;
+  const { store, locationOf, headOf, ingest } = lake;
   const engines = stack.use(new AsyncDisposableStack());
   const open = async (tenant: TenantId): Promise<Deployment> => {
     const cacheDirectory = join(config.dataDir, 'cache', tenant);
@@ -143,7 +155,7 @@ function openDeployments(
     });
     engines.use(engine);
     const tables = await openCloudTables({
-      ...{ store, tenant, locationOf, clock },
+      ...{ store, tenant, locationOf, headOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
     });
     return deploymentOver({
@@ -196,7 +208,7 @@ function confinedTo(restriction: Restriction, whole: DeploymentBase): Deployment
 async function openIcebergRest(
   config: CloudConfig,
   keys: TenantStore,
-  lake: { readonly store: ObjectStore; readonly locationOf: (key: string) => string },
+  lake: Omit<ServedTablesOptions, 'clock'>,
   stack: AsyncDisposableStack,
 ) {
   const { vendRoleArn: roleArn, stsEndpoint, vendSeconds: durationSeconds } = config.iceberg;
@@ -220,7 +232,7 @@ function asAsked(deployment: Deployment, c: Context): Deployment {
   if (!asOf) return deployment;
   const { engine } = deployment;
   const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
-  return { ...deployment, tables, scan: seriesScan({ tables, engine }) };
+  return { ...deployment, tables, scan: seriesScan({ tables, engine }), logs: logScan({ tables, engine }) };
 }
 
 /** Opens SQL sessions over a tenant's tables, or over others that are given. */
@@ -321,7 +333,8 @@ function openLogDoors(
   stack: AsyncDisposableStack,
 ) {
   const logql = { limits: { ...defaultLogqlLimits, timeoutMs, samplesMax }, clock, logger };
-  app.route('/', lokiRoutes({ ...logql, context: (c) => deployments(tenantAccessOf(c)), buildInfo }));
+  const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
+  app.route('/', lokiRoutes({ ...logql, context, buildInfo }));
   const tail = stack.use(
     openTail({
       ...logql,
