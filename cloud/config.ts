@@ -25,6 +25,11 @@ const schema = z.strictObject({
     .array(z.string().superRefine(checkedBy(tenantId)))
     .default(['demo'])
     .describe('Tenants that are made, with one key each, when they do not exist'),
+  tenantsDatabase: z
+    .string()
+    .regex(/^(postgres(ql)?:.*)?$/, 'it is a URL like postgres://user:password@host/database')
+    .default('')
+    .describe('PostgreSQL with tenants and keys, for several clouds; empty: a file in the folder'),
   bootstrap: z
     .strictObject({
       keyId: z
