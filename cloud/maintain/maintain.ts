@@ -8,7 +8,7 @@ import { signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
-import { type IcebergTable, openTable, type TableLimits } from '../catalog/table.ts';
+import { type HeadOf, type IcebergTable, openTable, type TableLimits } from '../catalog/table.ts';
 import {
   type Compaction,
   type CompactLimits,
@@ -73,6 +73,7 @@ export interface MaintainOptions {
   readonly intervalMs?: number;
   readonly limits?: Partial<MaintainLimits>;
   readonly tableLimits?: Partial<TableLimits>;
+  readonly headOf?: HeadOf | undefined;
 }
 
 type Counts = { -readonly [K in keyof MaintainStatus]: MaintainStatus[K] };
@@ -191,9 +192,9 @@ async function round(work: Work, tables: Map<TenantId, readonly TableWork[]>): P
 }
 
 function openTables({ options }: Work, tenant: TenantId): TableWork[] {
-  const { store, locationOf, clock, tableLimits: limits = {} } = options;
+  const { store, locationOf, clock, headOf, tableLimits: limits = {} } = options;
   return signals.map((signal) => ({
-    table: openTable({ store, tenant, signal, locationOf, clock, limits }),
+    table: openTable({ store, tenant, signal, locationOf, clock, limits, headOf }),
     held: new Map(),
     reason: undefined,
   }));
