@@ -5,6 +5,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly st
     card: () => import('./card.ts'),
     path: () => import('./path.ts'),
     outage: () => import('./outage.ts'),
+    promql: () => import('./promql.ts'),
     receive: () => import('./receive.ts'),
     'receive-logs': () => import('./logs.ts'),
     start: () => import('./start.ts'),
