@@ -62,7 +62,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       ...lake,
       workDirectory: join(config.dataDir, 'maintain'),
       intervalMs: config.maintain.intervalMs,
-      limits: { writerMemoryBytesMax: config.maintain.memoryBytesMax },
+      limits: { memoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
   const deployments = openDeployments(config, { store, locationOf, ingest }, stack);

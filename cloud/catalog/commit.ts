@@ -76,6 +76,41 @@ export async function commit(
   }
 }
 
+/** What changes metadata without a new snapshot; undefined when nothing is left to do. May be asked repeatedly. */
+export type ChangeMetadata = (current: TableMetadata) => TableMetadata | undefined;
+
+/**
+ * Changes a table's metadata in one atomic step, without a snapshot: references, properties, snapshots that go. Loads
+ * the newest first. Returns the state that holds the change; as it is when there is no table, or nothing to change.
+ */
+export async function changeMetadata(
+  table: IcebergTable,
+  change: ChangeMetadata,
+  { random = Math.random, signal }: CommitOptions = {},
+): Promise<TableState> {
+  for (let attempt = 0; attempt < table.limits.commitAttemptsMax; attempt++) {
+    const base = await table.load();
+    const changed = base.metadata && change(base.metadata);
+    if (!changed) return base;
+    signal?.throwIfAborted();
+    const lastUpdatedMs = Math.max(table.clock.nowMs(), changed.lastUpdatedMs);
+    const before = {
+      timestampMs: base.metadata?.lastUpdatedMs ?? 0,
+      metadataFile: table.locations.of(metadataKey(table.prefix, base.version)),
+    };
+    const metadataLog = [...changed.metadataLog, before].slice(-table.limits.metadataLogMax);
+    const state = { version: base.version + 1, metadata: { ...changed, lastUpdatedMs, metadataLog } };
+    try {
+      await put(table, { state, manifests: await table.manifestsOf(base) });
+      return state;
+    } catch (error) {
+      if (!hasCode(error, 'conflict')) throw error;
+    }
+    await table.clock.sleep(20 * random(), signal);
+  }
+  throw lostTooOften(table);
+}
+
 const holdsAny = ({ metadata }: TableState, ids: ReadonlySet<bigint>): boolean =>
   metadata?.snapshots.some(({ snapshotId }) => ids.has(snapshotId)) ?? false;
 
