@@ -4,12 +4,16 @@ import { defineConfig } from 'vitest/config';
 // `system` starts Firn as a user does, with real clients and servers where they are installed. `simulate` runs whole
 // sites in one process, by seeds; `fuzz` gives decoders changed payloads. Vitest alone would leave one core idle, which
 // is half of a machine with two.
+// A machine with other work answers late: what a test waits for may take so long.
+const expect = { poll: { timeout: 30_000 } };
+
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: 'unit',
+          expect,
           include: [
             '{lake,gateway,cloud,cli,provisioning}/**/*.test.ts',
             'test/{contract,golden}/**/*.test.ts',
@@ -26,6 +30,7 @@ export default defineConfig({
       {
         test: {
           name: 'system',
+          expect,
           include: ['test/system/**/*.test.ts'],
           testTimeout: 240_000,
           hookTimeout: 120_000,
@@ -37,6 +42,7 @@ export default defineConfig({
       {
         test: {
           name: 'fuzz',
+          expect,
           include: ['test/fuzz/**/*.test.ts'],
           testTimeout: 300_000,
           maxWorkers: '100%',
@@ -45,6 +51,7 @@ export default defineConfig({
       {
         test: {
           name: 'simulate',
+          expect,
           include: ['test/simulate/**/*.test.ts'],
           testTimeout: 3_000_000,
           maxWorkers: '100%',

@@ -27,6 +27,7 @@ import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
+import { maintainRoutes } from './maintain/routes.ts';
 import { openCloudTables } from './tables/cloud-tables.ts';
 import { tenantOfHeader } from './tenants/http-credentials.ts';
 import { openTenantStore, type TenantStore, writeSecretFile } from './tenants/tenant-store.ts';
@@ -178,6 +179,7 @@ async function openDoors(
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
   app.route('/', quarantineRoutes({ store, tenantOf: (c) => c.get('tenant') }));
+  app.route('/', maintainRoutes({ store, clock, tenantOf: (c: Context) => c.get('tenant') }));
   const openSession = async (
     tenant: TenantId,
     user: string,

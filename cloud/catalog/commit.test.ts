@@ -4,9 +4,10 @@ import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { countedStore, locationOf, someFile, stillClock, tenant } from '../../test/contract/lake-fixtures.ts';
 import { memoryStore, watchedStore } from '../../test/contract/memory-store.ts';
-import { commit } from './commit.ts';
-import { parseMetadata, printMetadata } from './metadata.ts';
-import { type IcebergTable, metadataKey, openTable, type TableLimits } from './table.ts';
+import { changeMetadata, commit } from './commit.ts';
+import { printMetadata } from './metadata.ts';
+import { type IcebergTable, openTable, type TableLimits } from './table.ts';
+import { metadataKey } from './table-head.ts';
 
 const open = (store: ObjectStore, limits: Partial<TableLimits> = {}, clock = stillClock()): IcebergTable =>
   openTable({ store, tenant, signal: 'metrics', locationOf, clock, limits });
@@ -88,8 +89,8 @@ test('the summary counts, and metadata says what came before', async () => {
 
 test('of racing writers each gets in once', async () => {
   const store = memoryStore();
-  const tables = Array.from({ length: 4 }, () => open(store));
-  const names = Array.from({ length: 40 }, (_, index) => `f${index}`);
+  const tables = Array.from({ length: 16 }, () => open(store, { commitAttemptsMax: 1_000 }));
+  const names = Array.from({ length: 96 }, (_, index) => `f${index}`);
   await Promise.all(
     tables.map(async (table, writer) => {
       for (const name of names.filter((_, index) => index % tables.length === writer))
@@ -227,13 +228,70 @@ test('loads at one moment share their requests, and a young state needs none', a
   expect(take()).toHaveLength(1);
 });
 
-test('a foreign commit that Firn cannot follow is an error with its reason', async () => {
+test('a newest version that cannot be read leaves the table readable as it was, and closed to commits', async () => {
+  for (const [text, code] of [
+    ['{"format-version":9}', 'unsupported'],
+    ['{"format-version":2,', 'corrupt'],
+  ] as const) {
+    const store = memoryStore();
+    const table = open(store);
+    await append(table, 'a');
+    await append(table, 'b');
+    const key = metadataKey('acme/lake/metrics/', 3);
+    await store.put(key, Buffer.from(text));
+    for (const reader of [table, open(store)]) {
+      const state = await reader.load();
+      expect(state.fault).toMatchObject({
+        code,
+        subject: key,
+        hint: expect.stringContaining('firn lake check'),
+      });
+      expect(await contents(reader)).toHaveProperty('size', 2);
+      await expect(append(reader, 'c')).rejects.toMatchObject({ code, subject: key });
+      await expect(changeMetadata(reader, (metadata) => metadata)).rejects.toMatchObject({ code });
+    }
+    // Whatever stands after it counts again.
+    const good = store.objects.get(metadataKey('acme/lake/metrics/', 2));
+    await store.put(metadataKey('acme/lake/metrics/', 4), good ?? Buffer.of());
+    expect((await table.load()).fault).toBeUndefined();
+    await append(table, 'c');
+    expect(await contents(open(store))).toHaveProperty('size', 3);
+  }
+});
+
+test('a table none of whose versions can be read is an error', async () => {
   const store = memoryStore();
-  const table = open(store);
-  await append(table, 'a');
-  await store.put(metadataKey('acme/lake/metrics/', 2), Buffer.from('{"format-version":3}'));
-  await expect(table.load()).rejects.toMatchObject({ code: 'unsupported' });
-  expect(() => parseMetadata('{}', 'x')).toThrow();
+  await store.put(metadataKey('acme/lake/metrics/', 1), Buffer.from('rubbish'));
+  await expect(open(store).load()).rejects.toMatchObject({ code: 'corrupt' });
+});
+
+test('a table of format version 3 is read and not written', async () => {
+  const store = memoryStore();
+  const { metadata } = await append(open(store), 'a');
+  if (!metadata) throw new Error('no table');
+  const next = printMetadata({ ...metadata, formatVersion: 3 });
+  await store.put(metadataKey('acme/lake/metrics/', 2), Buffer.from(next));
+  expect(await contents(open(store))).toHaveProperty('size', 1);
+  await expect(append(open(store), 'b')).rejects.toMatchObject({ code: 'unsupported' });
+});
+
+test('metadata changes without a snapshot, beside commits of others', async () => {
+  const store = memoryStore();
+  const [one, two] = [open(store), open(store)];
+  await append(one, 'a');
+  const set = (table: IcebergTable, name: string) =>
+    changeMetadata(table, (metadata) => ({
+      ...metadata,
+      properties: { ...metadata.properties, [name]: 'x' },
+    }));
+  await Promise.all([append(one, 'b'), set(two, 'p'), set(open(store), 'q'), append(open(store), 'c')]);
+  const { metadata, version } = await open(store).load();
+  expect(version).toBe(5);
+  expect(metadata?.properties).toMatchObject({ p: 'x', q: 'x' });
+  expect(metadata?.snapshots).toHaveLength(3);
+  expect(metadata?.metadataLog).toHaveLength(4);
+  expect(await changeMetadata(two, () => undefined)).toMatchObject({ version: 5 });
+  expect(await contents(two)).toHaveProperty('size', 3);
 });
 
 function failure(code: 'conflict' | 'unavailable', subject: string): FirnError {

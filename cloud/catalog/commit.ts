@@ -5,8 +5,9 @@ import { withNewColumns } from './evolve.ts';
 import { initialMetadata } from './initial-metadata.ts';
 import { type DataFile, type ManifestEntry, printManifestFile } from './manifest-file.ts';
 import { describeManifest, type ManifestFile, printManifestList } from './manifest-list.ts';
-import { currentSnapshot, printMetadata, type Snapshot, type TableMetadata } from './metadata.ts';
-import { hintKey, type IcebergTable, metadataKey, type TableState } from './table.ts';
+import { currentSnapshot, type Snapshot, type TableMetadata } from './metadata.ts';
+import type { IcebergTable } from './table.ts';
+import type { ExistingTable, TableState } from './table-head.ts';
 import { takeOut } from './take-out.ts';
 
 // A commit writes a manifest and a manifest list under new names, and then `v<N+1>.metadata.json` if absent: that put is
@@ -25,7 +26,7 @@ interface Proposal {
 }
 
 /** Looks at the current state and says what to add; undefined when nothing is left to do. May be asked repeatedly. */
-export type Propose = (current: TableState) => Proposal | undefined;
+export type Propose = (current: TableState) => Proposal | undefined | Promise<Proposal | undefined>;
 
 export interface CommitOptions {
   readonly signal?: AbortSignal;
@@ -53,26 +54,28 @@ export async function commit(
   const tried = new Set<bigint>();
   let first: bigint | undefined;
   for (let attempt = 0; ; attempt++) {
+    const isLate = sleepWatch(table);
     const base = await table.load(attempt === 0 ? Number.POSITIVE_INFINITY : 0);
     // A put that was retried below us can be told "exists" about its own first try.
     if (holdsAny(base, tried)) return base;
     // Where even the snapshot we began from has expired, one of ours may have come and gone.
     if (first !== undefined && !holdsAny(base, new Set([first]))) throw outcomeUnknown(table);
     if (attempt === table.limits.commitAttemptsMax) throw lostTooOften(table);
-    const proposal = propose(base);
+    checkWritable(base);
+    const proposal = await propose(base);
     if (!proposal) return base;
     if (proposal.replaced) first ??= base.metadata?.currentSnapshotId;
     const next = await prepare(table, base, proposal, uuid);
     options.signal?.throwIfAborted();
-    tried.add(next.state.metadata.currentSnapshotId ?? 0n);
+    tried.add(next.metadata.currentSnapshotId ?? 0n);
     try {
-      await put(table, next);
-      return next.state;
+      const state = await table.head.swap(base, next.metadata, isLate);
+      table.adopt(state, next.manifests);
+      return state;
     } catch (error) {
       if (!hasCode(error, 'conflict')) throw error;
     }
-    const longest = Math.min(retryDelayMs.first * 2 ** attempt, retryDelayMs.max);
-    await table.clock.sleep(longest * random(), options.signal);
+    await pauseAfterLoss(table, attempt, random, options.signal);
   }
 }
 
@@ -82,6 +85,7 @@ export type ChangeMetadata = (current: TableMetadata) => TableMetadata | undefin
 /**
  * Changes a table's metadata in one atomic step, without a snapshot: references, properties, snapshots that go. Loads
  * the newest first. Returns the state that holds the change; as it is when there is no table, or nothing to change.
+ * Throws as `commit` does.
  */
 export async function changeMetadata(
   table: IcebergTable,
@@ -89,26 +93,52 @@ export async function changeMetadata(
   { random = Math.random, signal }: CommitOptions = {},
 ): Promise<TableState> {
   for (let attempt = 0; attempt < table.limits.commitAttemptsMax; attempt++) {
+    const isLate = sleepWatch(table);
     const base = await table.load();
+    checkWritable(base);
     const changed = base.metadata && change(base.metadata);
     if (!changed) return base;
     signal?.throwIfAborted();
     const lastUpdatedMs = Math.max(table.clock.nowMs(), changed.lastUpdatedMs);
-    const before = {
-      timestampMs: base.metadata?.lastUpdatedMs ?? 0,
-      metadataFile: table.locations.of(metadataKey(table.prefix, base.version)),
-    };
-    const metadataLog = [...changed.metadataLog, before].slice(-table.limits.metadataLogMax);
-    const state = { version: base.version + 1, metadata: { ...changed, lastUpdatedMs, metadataLog } };
+    const next = { ...changed, lastUpdatedMs, metadataLog: logWith(base, table.limits.metadataLogMax) };
     try {
-      await put(table, { state, manifests: await table.manifestsOf(base) });
+      const state = await table.head.swap(base, next, isLate);
+      table.adopt(state);
       return state;
     } catch (error) {
       if (!hasCode(error, 'conflict')) throw error;
     }
-    await table.clock.sleep(20 * random(), signal);
+    await pauseAfterLoss(table, attempt, random, signal);
   }
   throw lostTooOften(table);
+}
+
+/** What Firn can't read whole it does not build upon. */
+function checkWritable({ fault, metadata }: TableState): void {
+  if (fault) throw fault;
+  if (metadata?.formatVersion === 3)
+    throw new FirnError({
+      code: 'unsupported',
+      operation: 'commit to table',
+      subject: metadata.location,
+      message: `${metadata.location} is of format version 3, which Firn reads and does not write`,
+    });
+}
+
+/** Says whether the process has slept since, by either clock: one of them goes on while a machine is suspended. */
+function sleepWatch({ clock, limits }: IcebergTable): () => boolean {
+  const begun = { ms: clock.nowMs(), monotonicMs: clock.monotonicMs() };
+  return () =>
+    Math.max(clock.nowMs() - begun.ms, clock.monotonicMs() - begun.monotonicMs) > limits.rediscoverAfterMs;
+}
+
+function pauseAfterLoss(
+  { clock }: IcebergTable,
+  attempt: number,
+  random: () => number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  return clock.sleep(Math.min(retryDelayMs.first * 2 ** attempt, retryDelayMs.max) * random(), signal);
 }
 
 const holdsAny = ({ metadata }: TableState, ids: ReadonlySet<bigint>): boolean =>
@@ -133,23 +163,8 @@ function outcomeUnknown({ prefix }: IcebergTable): FirnError {
   });
 }
 
-interface Prepared {
-  readonly state: TableState & { readonly metadata: TableMetadata };
+interface Prepared extends Pick<ExistingTable, 'metadata'> {
   readonly manifests: readonly ManifestFile[];
-}
-
-async function put(table: IcebergTable, { state: next, manifests }: Prepared): Promise<void> {
-  const { store, prefix } = table;
-  await store.putIfAbsent(metadataKey(prefix, next.version), Buffer.from(printMetadata(next.metadata)), {
-    contentType: 'application/json',
-  });
-  table.adopt(next, manifests);
-  try {
-    await store.put(hintKey(prefix), Buffer.from(String(next.version)), { contentType: 'text/plain' });
-  } catch (error) {
-    // Only a hint: readers look on from whatever it says, and the next commit writes it again.
-    if (!(error instanceof FirnError)) throw error;
-  }
 }
 
 /** Writes the manifest and its list, and makes the metadata that would commit them. */
@@ -197,9 +212,8 @@ async function prepare(
   const manifests = [...written, ...kept];
   await store.put(listKey, printManifestList(manifests, snapshot));
   const summary = { ...summaryOf(proposal, manifests, parent), ...proposal.summary };
-  const next = withSnapshot(metadata, { ...snapshot, summary }, table, base.version);
-  const state = { version: base.version + 1, metadata: proposal.finish?.(next) ?? next };
-  return { state, manifests };
+  const next = withSnapshot({ ...base, metadata }, { ...snapshot, summary }, table);
+  return { metadata: proposal.finish?.(next) ?? next, manifests };
 }
 
 async function writeManifest(
@@ -276,12 +290,8 @@ function summaryOf(
   };
 }
 
-function withSnapshot(
-  metadata: TableMetadata,
-  snapshot: Snapshot,
-  { locations, prefix, limits }: IcebergTable,
-  baseVersion: number,
-): TableMetadata {
+function withSnapshot(base: ExistingTable, snapshot: Snapshot, { limits }: IcebergTable): TableMetadata {
+  const { metadata } = base;
   const main = { ...metadata.refs.main, 'snapshot-id': snapshot.snapshotId, type: 'branch' };
   const refs = { ...metadata.refs, main };
   const referred = new Set(Object.values(refs).map((ref) => ref['snapshot-id']));
@@ -296,10 +306,6 @@ function withSnapshot(
   ];
   // History before an expired snapshot goes with it (specification, "snapshot-log").
   const expired = log.findLastIndex(({ snapshotId }) => !valid.has(snapshotId));
-  const before = {
-    timestampMs: metadata.lastUpdatedMs,
-    metadataFile: locations.of(metadataKey(prefix, baseVersion)),
-  };
   return {
     ...metadata,
     lastSequenceNumber: snapshot.sequenceNumber,
@@ -307,9 +313,15 @@ function withSnapshot(
     currentSnapshotId: snapshot.snapshotId,
     snapshots,
     snapshotLog: log.slice(expired + 1),
-    metadataLog: baseVersion === 0 ? [] : [...metadata.metadataLog, before].slice(-limits.metadataLogMax),
+    metadataLog: logWith(base, limits.metadataLogMax),
     refs,
   };
+}
+
+function logWith({ metadata, location }: TableState, metadataLogMax: number): TableMetadata['metadataLog'] {
+  if (!metadata || location === undefined) return [];
+  const before = { timestampMs: metadata.lastUpdatedMs, metadataFile: location };
+  return [...metadata.metadataLog, before].slice(-metadataLogMax);
 }
 
 /** 53 random bits of a random UUID (beside its fixed ones): positive, and exact for readers that use doubles. */

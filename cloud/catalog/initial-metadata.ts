@@ -16,6 +16,7 @@ export function initialMetadata(
   nowMs: number,
 ): TableMetadata {
   return {
+    formatVersion: 2,
     tableUuid,
     location,
     lastSequenceNumber: 0,

@@ -1,13 +1,16 @@
 import { z } from 'zod';
 import { FirnError } from '../../lake/base/errors.ts';
 import { parseExactJson, printExactJson } from './exact-json.ts';
+import { upgradedFromV1 } from './metadata-v1.ts';
 
-// Table metadata (specification, "Table Metadata" and appendix C), format version 2. The parts that Firn reasons about
+// Table metadata (specification, "Table Metadata" and appendix C). Firn writes format version 2; it reads 1 and 3 as well,
+// and a table of version 1 becomes one of version 2 with its next commit. The parts that Firn reasons about
 // get its own names here; schemas, partition specs and sort orders stay as they are written, because they also go
 // verbatim into manifest headers. Fields that Firn doesn't know are carried through, so that what another engine put
 // into a table outlives Firn's commits.
 
 export interface TableMetadata {
+  readonly formatVersion: 2 | 3;
   readonly tableUuid: string;
   readonly location: string;
   readonly lastSequenceNumber: number;
@@ -39,6 +42,13 @@ export interface Snapshot {
   readonly summary: Readonly<Record<string, string>>;
   readonly schemaId: number | undefined;
 }
+
+/** A summary property of this prefix holds the URI of an object that the snapshot needs as it needs its manifests. */
+export const snapshotObjectPrefix = 'firn.object.';
+
+/** The objects that a snapshot names besides its manifest list, as URIs. */
+export const objectsOf = ({ summary }: Snapshot): string[] =>
+  Object.entries(summary).flatMap(([name, value]) => (name.startsWith(snapshotObjectPrefix) ? value : []));
 
 export type IcebergSchema = z.infer<typeof schemaJson>;
 export type PartitionSpec = z.infer<typeof specJson>;
@@ -72,7 +82,7 @@ const snapshotJson = z.object({
 });
 
 const metadataJson = z.looseObject({
-  'format-version': z.literal(2),
+  'format-version': z.union([z.literal(2), z.literal(3)]),
   'table-uuid': z.string(),
   location: z.string(),
   'last-sequence-number': int,
@@ -95,8 +105,8 @@ const metadataJson = z.looseObject({
 const knownKeys = new Set(Object.keys(metadataJson.shape));
 
 /**
- * Reads a `v<N>.metadata.json`. Throws FirnError: `unsupported` for another format version, `corrupt` (naming the
- * field) when a version 2 file is not whole.
+ * Reads a metadata file. Throws FirnError: `unsupported` for a format version after 3, `corrupt` (naming the field) when
+ * the file is not whole.
  */
 export function parseMetadata(text: string, subject: string): TableMetadata {
   let json: unknown;
@@ -106,9 +116,11 @@ export function parseMetadata(text: string, subject: string): TableMetadata {
     throw refused('corrupt', subject, 'it is not JSON', cause);
   }
   const version = (json as { 'format-version'?: unknown } | null)?.['format-version'];
-  if (typeof version === 'number' && version !== 2)
-    throw refused('unsupported', subject, `format version ${version}; Firn reads and writes version 2`);
-  const result = metadataJson.safeParse(json);
+  if (typeof version === 'number' && version > 3)
+    throw refused('unsupported', subject, `format version ${version}; Firn reads 1 to 3 and writes 2`);
+  const result = metadataJson.safeParse(
+    version === 1 ? upgradedFromV1(json as Record<string, unknown>) : json,
+  );
   if (result.success) return checked(fromJson(result.data), subject);
   const issue = result.error.issues[0];
   throw refused(
@@ -121,7 +133,7 @@ export function parseMetadata(text: string, subject: string): TableMetadata {
 
 export function printMetadata(metadata: TableMetadata): string {
   return printExactJson({
-    'format-version': 2,
+    'format-version': metadata.formatVersion,
     'table-uuid': metadata.tableUuid,
     location: metadata.location,
     'last-sequence-number': metadata.lastSequenceNumber,
@@ -165,6 +177,7 @@ export function currentSnapshot(metadata: TableMetadata): Snapshot | undefined {
 function fromJson(json: z.infer<typeof metadataJson>): TableMetadata {
   const current = json['current-snapshot-id'];
   return {
+    formatVersion: json['format-version'],
     tableUuid: json['table-uuid'],
     location: json.location,
     lastSequenceNumber: json['last-sequence-number'],

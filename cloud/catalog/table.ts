@@ -1,5 +1,4 @@
 import type { Clock } from '../../lake/base/clock.ts';
-import { hasCode } from '../../lake/base/errors.ts';
 import { type Signal, signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import { tablePrefix } from '../../lake/model/keys.ts';
@@ -8,13 +7,11 @@ import { type TableSchema, tableSchemas } from '../../lake/schema/tables.ts';
 import { type Locations, locationsOf } from './location.ts';
 import { type ManifestEntry, parseManifestFile } from './manifest-file.ts';
 import { type ManifestFile, parseManifestList } from './manifest-list.ts';
-import { currentSnapshot, parseMetadata, type TableMetadata } from './metadata.ts';
+import { currentSnapshot, type Snapshot } from './metadata.ts';
+import { type HeadPlace, objectStoreHead, type TableHead, type TableState } from './table-head.ts';
 import { weightedCache } from './weighted-cache.ts';
 
-/**
- * One Iceberg table on an object store and nothing else: the newest `metadata/v<N>.metadata.json` is the table. Version
- * numbers have no holes above the oldest file that is kept, so the newest is found by looking one further.
- */
+/** One Iceberg table. Its files are in the object store; its head says which of its metadata is the newest. */
 export interface IcebergTable {
   readonly tenant: TenantId;
   readonly schema: TableSchema;
@@ -24,21 +21,17 @@ export interface IcebergTable {
   /** Key prefix of metadata and data, ends in `/`. */
   readonly prefix: string;
   readonly limits: TableLimits;
+  readonly head: TableHead;
   /**
    * The newest state; version 0 when the table doesn't exist yet. One request when nothing is new. A state confirmed at
    * most `maxAgeMs` ago is given without a request (default 0); that there is no table yet, `absentMaxAgeMs`.
    */
   load(maxAgeMs?: number, absentMaxAgeMs?: number): Promise<TableState>;
-  /** Takes over a state that the caller has just committed, with its manifests. */
-  adopt(state: TableState, manifests: readonly ManifestFile[]): void;
-  /** The manifests of the current snapshot, from memory when they were read before. */
-  manifestsOf(state: TableState): Promise<readonly ManifestFile[]>;
+  /** Takes over a state that the caller has just committed, with its manifests if they are new. */
+  adopt(state: TableState, manifests?: readonly ManifestFile[]): void;
+  /** The manifests of the current snapshot, or of another one of the state; from memory when they were read before. */
+  manifestsOf(state: TableState, snapshot?: Snapshot): Promise<readonly ManifestFile[]>;
   entriesOf(manifest: ManifestFile): Promise<readonly ManifestEntry[]>;
-}
-
-export interface TableState {
-  readonly version: number;
-  readonly metadata: TableMetadata | undefined;
 }
 
 export interface TableOptions {
@@ -49,7 +42,11 @@ export interface TableOptions {
   readonly locationOf: (key: string) => string;
   readonly clock: Clock;
   readonly limits?: Partial<TableLimits>;
+  /** Who decides which metadata is the newest; the object store alone when absent. */
+  readonly headOf?: HeadOf;
 }
+
+type HeadOf = (table: HeadPlace & { readonly tenant: TenantId; readonly name: string }) => TableHead;
 
 export interface TableLimits {
   /** Entries of manifests that are held in memory (about 2 KB each). */
@@ -78,10 +75,6 @@ const tableLimits: TableLimits = {
   metadataLogMax: 100,
 };
 
-export const metadataKey = (prefix: string, version: number): string =>
-  `${prefix}metadata/v${version}.metadata.json`;
-export const hintKey = (prefix: string): string => `${prefix}metadata/version-hint.text`;
-
 /** All tables of a tenant. None is looked at before it is used. */
 export function openTables(options: Omit<TableOptions, 'signal'>): Readonly<Record<Signal, IcebergTable>> {
   const tables = signals.map((signal) => [signal, openTable({ ...options, signal })] as const);
@@ -94,6 +87,8 @@ export function openTable(options: TableOptions): IcebergTable {
   const prefix = tablePrefix(tenant, options.signal);
   const limits = { ...tableLimits, ...options.limits };
   const locations = locationsOf(options.locationOf);
+  const place = { store, locations, prefix };
+  const head = options.headOf?.({ ...place, tenant, name: options.signal }) ?? objectStoreHead(place);
   const lists = weightedCache<readonly ManifestFile[]>(
     limits.manifestEntriesCachedMax,
     (list) => list.length + 1,
@@ -109,7 +104,7 @@ export function openTable(options: TableOptions): IcebergTable {
   async function refresh(): Promise<TableState> {
     const startedMs = clock.monotonicMs();
     const stale = !known || startedMs - known.confirmedMs > limits.rediscoverAfterMs;
-    const found = stale || !known ? await discover(store, prefix) : await advance(store, prefix, known);
+    const found = await head.load(stale ? undefined : known);
     // A commit of our own may have been adopted meanwhile.
     if (!known || found.version >= known.version) known = { ...found, confirmedMs: startedMs };
     return known;
@@ -130,6 +125,7 @@ export function openTable(options: TableOptions): IcebergTable {
     locations,
     prefix,
     limits,
+    head,
     load: async (maxAgeMs = 0, absentMaxAgeMs = maxAgeMs) => {
       const usableMs = Math.min(known?.version === 0 ? absentMaxAgeMs : maxAgeMs, limits.rediscoverAfterMs);
       if (known && clock.monotonicMs() - known.confirmedMs < usableMs) return known;
@@ -145,11 +141,10 @@ export function openTable(options: TableOptions): IcebergTable {
     },
     adopt: (state, list) => {
       const snapshot = state.metadata && currentSnapshot(state.metadata);
-      if (snapshot) lists.set(locations.keyOf(snapshot.manifestList), list);
+      if (snapshot && list) lists.set(locations.keyOf(snapshot.manifestList), list);
       if (!known || state.version > known.version) known = { ...state, confirmedMs: clock.monotonicMs() };
     },
-    manifestsOf: async ({ metadata }) => {
-      const snapshot = metadata && currentSnapshot(metadata);
+    manifestsOf: async ({ metadata }, snapshot = metadata && currentSnapshot(metadata)) => {
       if (!snapshot) return [];
       const key = locations.keyOf(snapshot.manifestList);
       return lists.get(key, async () => parseManifestList((await store.get(key)).body, key));
@@ -160,65 +155,4 @@ export function openTable(options: TableOptions): IcebergTable {
       return manifests.get(key, async () => parseManifestFile((await store.get(key)).body, key, inherited));
     },
   };
-}
-
-/** Finds the newest version without knowing any: by the hint, which may lag behind, else by listing. */
-async function discover(store: ObjectStore, prefix: string): Promise<TableState> {
-  const hint = await unlessAbsent(store.get(hintKey(prefix)));
-  const hinted = Number(hint ? Buffer.from(hint.body).toString().trim() : 0);
-  const state = Number.isSafeInteger(hinted) && hinted > 0 ? await read(store, prefix, hinted) : undefined;
-  if (state) return advance(store, prefix, state);
-  let newest = 0;
-  for await (const { key } of store.list(`${prefix}metadata/v`)) {
-    newest = Math.max(newest, Number(/\/v(\d+)\.metadata\.json$/.exec(key)?.[1] ?? 0));
-  }
-  return (newest > 0 ? await read(store, prefix, newest) : undefined) ?? { version: 0, metadata: undefined };
-}
-
-/** The newest version from a known one on: usually that one (one request) or the next (two). */
-async function advance(store: ObjectStore, prefix: string, known: TableState): Promise<TableState> {
-  let state = known;
-  for (let step = 0; step < 2; step++) {
-    const next = await read(store, prefix, state.version + 1);
-    if (!next) return state;
-    state = next;
-  }
-  const newest = await gallop(state.version, (version) => exists(store, metadataKey(prefix, version)));
-  if (newest === state.version) return state;
-  return (await read(store, prefix, newest)) ?? discover(store, prefix);
-}
-
-/** The last of the consecutive versions that exist, in logarithmically many steps. */
-async function gallop(from: number, has: (version: number) => Promise<boolean>): Promise<number> {
-  let low = from;
-  let step = 1;
-  while (await has(low + step)) {
-    low += step;
-    step *= 2;
-  }
-  let high = low + step;
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (await has(middle)) low = middle;
-    else high = middle;
-  }
-  return low;
-}
-
-async function read(store: ObjectStore, prefix: string, version: number): Promise<TableState | undefined> {
-  const key = metadataKey(prefix, version);
-  const object = await unlessAbsent(store.get(key));
-  return object && { version, metadata: parseMetadata(Buffer.from(object.body).toString(), key) };
-}
-
-const exists = async (store: ObjectStore, key: string): Promise<boolean> =>
-  (await unlessAbsent(store.head(key))) !== undefined;
-
-async function unlessAbsent<T>(promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise;
-  } catch (error) {
-    if (hasCode(error, 'not-found')) return undefined;
-    throw error;
-  }
 }

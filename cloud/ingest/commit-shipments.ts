@@ -1,20 +1,22 @@
+import { randomUUID } from 'node:crypto';
 import { FirnError } from '../../lake/base/errors.ts';
 import type { ShipmentManifest } from '../../lake/model/manifest.ts';
 import { type CommitOptions, commit } from '../catalog/commit.ts';
 import { dataFileOf } from '../catalog/data-file.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
-import type { IcebergTable, TableState } from '../catalog/table.ts';
+import type { IcebergTable } from '../catalog/table.ts';
+import type { TableState } from '../catalog/table-head.ts';
 import {
   comparePositions,
   dropOldMarks,
+  type Mark,
   type Marks,
-  marksOf,
-  marksProperty,
+  marksSummary,
   moveMark,
   noMark,
   origin,
   type Position,
-  printMarks,
+  readMarks,
 } from './marks.ts';
 
 /** An accepted shipment and its place. */
@@ -62,26 +64,35 @@ export async function commitShipments(
   let before: Marks = new Map();
   const state = await commit(
     table,
-    (current) => {
-      const marks = marksOf(current, table.prefix);
+    async (current) => {
+      const stored = await readMarks(table, current);
+      const { marks } = stored;
       before = marks;
       checkForward(marks, batch, table);
       checkUnmoved(marks, batch, table);
       added = filesAfter(marks, batch, table);
       if (added.length === 0 && !batch.marksOnly) return undefined;
-      const moved = new Map(marks);
-      for (const [gateway, { to }] of batch.progress)
-        moved.set(gateway, moveMark(marks.get(gateway) ?? noMark, to, positionsOf(batch, gateway)));
-      if (added.length === 0 && sameMarks(marks, moved)) return undefined;
-      return { added, summary: { [marksProperty]: printMarks(moved) }, finish: dropOldMarks };
+      const moved = movedMarks(marks, batch);
+      if (added.length === 0 && moved.size === 0) return undefined;
+      const summary = await marksSummary(table, stored, moved, options.uuid ?? randomUUID);
+      return { added, summary, finish: dropOldMarks };
     },
     options,
   );
   return { state, before, files: added.length, rows: added.reduce((sum, { rows }) => sum + rows, 0) };
 }
 
-const positionsOf = ({ shipments }: ShipmentBatch, gateway: string): Position[] =>
-  shipments.filter(({ manifest }) => manifest.gateway === gateway).map(({ position }) => position);
+function movedMarks(marks: Marks, { progress, shipments }: ShipmentBatch): Marks {
+  const taken = Map.groupBy(shipments, ({ manifest }) => manifest.gateway);
+  const moved = new Map<string, Mark>();
+  for (const [gateway, { to }] of progress) {
+    const mark = marks.get(gateway) ?? noMark;
+    const positions = taken.get(gateway)?.map(({ position }) => position) ?? [];
+    const next = moveMark(mark, to, positions);
+    if (next !== mark) moved.set(gateway, next);
+  }
+  return moved;
+}
 
 function filesAfter(marks: Marks, batch: ShipmentBatch, table: IcebergTable): DataFile[] {
   return batch.shipments
@@ -121,6 +132,3 @@ function checkUnmoved(marks: Marks, { progress, shipments }: ShipmentBatch, tabl
     });
   }
 }
-
-const sameMarks = (a: Marks, b: Marks): boolean =>
-  a.size === b.size && [...b].every(([gateway, at]) => comparePositions(at, a.get(gateway) ?? origin) === 0);

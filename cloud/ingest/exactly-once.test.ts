@@ -1,9 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { signals } from '../../lake/model/batch.ts';
-import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { ingester, turnstile, wrongIn } from '../../test/contract/ingest-process.ts';
-import { seededRandom } from '../../test/contract/lake-fixtures.ts';
+import { changingTable, seededRandom, withSummaries } from '../../test/contract/lake-fixtures.ts';
 import { type MemoryStore, memoryStore } from '../../test/contract/memory-store.ts';
 import { madeShipment } from '../../test/contract/shipments.ts';
 import { commit } from '../catalog/commit.ts';
@@ -106,7 +105,7 @@ const broken: Record<string, CommitShipments> = {
   },
   'marks that are not looked at again after a lost race': async (table, batch, options) => {
     const base = await table.load(Number.POSITIVE_INFINITY);
-    return commitShipments({ ...table, load: freezeMarks(table, base) }, batch, options);
+    return commitShipments({ ...table, load: await freezeMarks(table, base) }, batch, options);
   },
 };
 
@@ -115,36 +114,29 @@ function withoutMarks(
   table: Parameters<CommitShipments>[0],
   taken: (marks: string) => void,
 ): Parameters<CommitShipments>[0] {
-  const store: ObjectStore = {
-    ...table.store,
-    putIfAbsent: async (key, body, options) => {
-      const json = JSON.parse(Buffer.from(body).toString()) as {
-        snapshots: { summary: Record<string, string> }[];
-      };
-      const last = json.snapshots.at(-1);
-      const before = json.snapshots.at(-2)?.summary[marksProperty] ?? '{}';
-      taken(last?.summary[marksProperty] ?? '{}');
-      if (last) last.summary[marksProperty] = before;
-      return table.store.putIfAbsent(key, Buffer.from(JSON.stringify(json)), options);
-    },
-  };
-  return { ...table, store };
+  return changingTable(table, (next) => {
+    const before = next.snapshots.at(-2)?.summary[marksProperty] ?? '{}';
+    taken(next.snapshots.at(-1)?.summary[marksProperty] ?? '{}');
+    const last = next.snapshots.length - 1;
+    return withSummaries(next, (summary, index) =>
+      index === last ? { ...summary, [marksProperty]: before } : summary,
+    );
+  });
 }
 
 /** Newer states appear with the marks of the first. */
-function freezeMarks(
+async function freezeMarks(
   table: Parameters<CommitShipments>[0],
   base: Awaited<ReturnType<Parameters<CommitShipments>[0]['load']>>,
-): Parameters<CommitShipments>[0]['load'] {
-  const marks = printMarks(marksOf(base, 'test'));
+): Promise<Parameters<CommitShipments>[0]['load']> {
+  const marks = printMarks(await marksOf(table, base));
   return async (maxAgeMs) => {
     const { version, metadata } = await table.load(maxAgeMs);
     if (!metadata) return { version, metadata };
-    const snapshots = metadata.snapshots.map((snapshot) => ({
-      ...snapshot,
-      summary: { ...snapshot.summary, [marksProperty]: marks },
-    }));
-    return { version, metadata: { ...metadata, snapshots } };
+    return {
+      version,
+      metadata: withSummaries(metadata, (summary) => ({ ...summary, [marksProperty]: marks })),
+    };
   };
 }
 

@@ -49,7 +49,8 @@ async function cloud(trusted: StickFixture): Promise<Cloud> {
       await ingest.pollNow();
     },
     receiptOf: async (_, gateway) => {
-      const at = marksOf(await table(store).load(), 'metrics').get(gateway);
+      const metrics = table(store);
+      const at = (await marksOf(metrics, await metrics.load())).get(gateway);
       return at && { ...at, text: JSON.stringify({ gateway, ...at }), refused: [] };
     },
   };

@@ -17,7 +17,8 @@ import {
   segmentBody,
 } from '../../test/contract/shipments.ts';
 import { readMetricMetadata } from '../catalog/metric-metadata.ts';
-import { metadataKey, openTable } from '../catalog/table.ts';
+import { openTable } from '../catalog/table.ts';
+import { metadataKey } from '../catalog/table-head.ts';
 import { type Ingest, type IngestOptions, startIngest } from './ingest.ts';
 import { marksOf } from './marks.ts';
 import { listQuarantine, quarantineKey } from './quarantine.ts';
@@ -60,7 +61,7 @@ async function filesIn(store: ObjectStore, signal: 'metrics' | 'logs' = 'metrics
 
 async function marksIn(store: ObjectStore, signal: 'metrics' | 'logs' = 'metrics') {
   const table = openTable({ store, tenant, signal, locationOf, clock: stillClock() });
-  const marks = marksOf(await table.load(), signal);
+  const marks = await marksOf(table, await table.load());
   return Object.fromEntries([...marks].map(([gateway, { epoch, number }]) => [gateway, { epoch, number }]));
 }
 

@@ -1,11 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { ingester, turnstile, wrongIn } from '../../test/contract/ingest-process.ts';
-import { seededRandom } from '../../test/contract/lake-fixtures.ts';
+import { changingTable, seededRandom, withSummaries } from '../../test/contract/lake-fixtures.ts';
 import { type LossyGateway, lossyGateway } from '../../test/contract/lossy-gateway.ts';
 import { memoryStore } from '../../test/contract/memory-store.ts';
-import type { TableState } from '../catalog/table.ts';
 import { type CommitShipments, commitShipments } from './commit-shipments.ts';
 import { marksProperty } from './marks.ts';
 
@@ -92,23 +90,17 @@ test.each([1, 2] as const)(
 // The same simulation must notice when a rule is broken.
 const ends = /(\d+-\d+)(?: \d+-\d+)+/g;
 
-const withoutEndsOfEpochs: CommitShipments = (table, batch, options) => {
-  const withoutEnds = (state: TableState): TableState => {
-    const snapshots = state.metadata?.snapshots.map((each) => {
-      const marks = each.summary[marksProperty]?.replace(ends, '$1');
-      return { ...each, summary: { ...each.summary, ...(marks && { [marksProperty]: marks }) } };
-    });
-    return state.metadata && snapshots ? { ...state, metadata: { ...state.metadata, snapshots } } : state;
-  };
-  const store: ObjectStore = {
-    ...table.store,
-    putIfAbsent: (key, body, write) =>
-      table.store.putIfAbsent(key, Buffer.from(Buffer.from(body).toString().replace(ends, '$1')), write),
-  };
-  const adopt: typeof table.adopt = (state, manifests) =>
-    table.adopt({ ...state, ...withoutEnds(state) } as typeof state, manifests);
-  return commitShipments({ ...table, store, adopt }, batch, options);
-};
+const withoutEndsOfEpochs: CommitShipments = (table, batch, options) =>
+  commitShipments(
+    changingTable(table, (next) =>
+      withSummaries(next, (summary) => {
+        const marks = summary[marksProperty]?.replace(ends, '$1');
+        return { ...summary, ...(marks && { [marksProperty]: marks }) };
+      }),
+    ),
+    batch,
+    options,
+  );
 
 test('the simulation notices marks that do not tell where an epoch ended', async () => {
   let noticed: readonly string[] = [];

@@ -1,10 +1,14 @@
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { z } from 'zod';
-import { FirnError } from '../../lake/base/errors.ts';
-import { currentSnapshot, type TableMetadata } from '../catalog/metadata.ts';
-import type { TableState } from '../catalog/table.ts';
+import { FirnError, hasCode } from '../../lake/base/errors.ts';
+import { currentSnapshot, snapshotObjectPrefix, type TableMetadata } from '../catalog/metadata.ts';
+import type { IcebergTable } from '../catalog/table.ts';
+import type { TableHead, TableState } from '../catalog/table-head.ts';
 
-// High-water marks: per gateway the last shipment whose rows are in the table. They are a property of the snapshot
-// summary, so that they move in the same atomic swap that adds the rows: exactly once.
+// High-water marks: per gateway the last shipment whose rows are in the table. They belong to a snapshot, so that they
+// move in the same atomic swap that adds the rows: exactly once. The snapshot's summary holds those that moved lately,
+// and names the object that holds all others: so a commit writes the marks that it moves, whatever the number of
+// gateways, and all of them once in a while.
 
 /** A shipment's place: epochs follow one another, and within one numbers run from 1 without holes. */
 export interface Position {
@@ -23,7 +27,14 @@ export type Marks = ReadonlyMap<string, Mark>;
 /** Ended epochs that a mark remembers. */
 export const endedEpochsMax = 32;
 
+/** The marks that are not in the object, or have moved since; all of them where there is no object. */
 export const marksProperty = 'firn.high-water-marks';
+/** The URI of the object. Properties of this prefix name objects that live as long as their snapshot. */
+const marksObjectProperty = `${snapshotObjectPrefix}high-water-marks`;
+/** Characters of marks in one summary; with more, all marks go into a new object. */
+export const marksTextMax = 8 * 1024;
+/** Uncompressed bytes of a marks object that is read. */
+const marksObjectBytesMax = 64 * 1024 * 1024;
 /** Newest snapshots that keep their marks; older ones lose them, or metadata would hold snapshots x gateways of them. */
 export const markedSnapshotsMax = 10;
 
@@ -61,18 +72,84 @@ export function lastNumberOf(mark: Mark, epoch: number): number | undefined {
   return forgotten ? undefined : 0;
 }
 
+/** All marks of a table, and where they stand. */
+export interface StoredMarks {
+  readonly marks: Marks;
+  /** The URI of the object that `marks` without `since` are in. */
+  readonly object: string | undefined;
+  /** Those in the summary. */
+  readonly since: Marks;
+}
+
+const noMarks: StoredMarks = { marks: new Map(), object: undefined, since: new Map() };
+
 /**
  * The marks of a table: of its current snapshot, or where another engine has committed since, of the nearest ancestor
- * that has some. Throws FirnError `corrupt` when a table with history has none: starting over would add all rows again.
+ * that has some. Throws FirnError `corrupt` when a table with history has none, or their object can't be read: starting
+ * over would add all rows again.
  */
-export function marksOf({ metadata }: TableState, subject: string): Marks {
-  if (!metadata || metadata.snapshots.length === 0) return new Map();
+export async function readMarks(table: IcebergTable, { metadata }: TableState): Promise<StoredMarks> {
+  if (!metadata || metadata.snapshots.length === 0) return noMarks;
   const byId = new Map(metadata.snapshots.map((snapshot) => [snapshot.snapshotId, snapshot]));
   for (let at = currentSnapshot(metadata); at; at = byId.get(at.parentSnapshotId ?? -1n)) {
     const text = at.summary[marksProperty];
-    if (text !== undefined) return parseMarks(text, subject);
+    if (text === undefined) continue;
+    const object = at.summary[marksObjectProperty];
+    const since = parseMarks(text, table.prefix);
+    if (object === undefined) return { marks: since, object, since };
+    return { marks: new Map([...(await objectMarks(table, object)), ...since]), object, since };
   }
-  throw lost(subject, 'no snapshot of it holds them');
+  throw lost(table.prefix, 'no snapshot of it holds them');
+}
+
+export async function marksOf(table: IcebergTable, state: TableState): Promise<Marks> {
+  return (await readMarks(table, state)).marks;
+}
+
+/** The last object of each table that was read or written: they never change. */
+const objects = new WeakMap<TableHead, { readonly location: string; readonly marks: Marks }>();
+
+async function objectMarks(
+  { head, store, locations, prefix }: IcebergTable,
+  location: string,
+): Promise<Marks> {
+  const held = objects.get(head);
+  if (held?.location === location) return held.marks;
+  const key = locations.keyOf(location);
+  let text: string;
+  try {
+    const { body } = await store.get(key);
+    text = gunzipSync(body, { maxOutputLength: marksObjectBytesMax }).toString();
+  } catch (error) {
+    if (error instanceof FirnError && !hasCode(error, 'not-found')) throw error;
+    throw lost(prefix, `${key} is ${error instanceof FirnError ? 'not there' : 'damaged'}`);
+  }
+  const marks = parseMarks(text, key);
+  objects.set(head, { location, marks });
+  return marks;
+}
+
+/**
+ * The properties of a snapshot that moves marks. Writes an object of all of them when those that moved since the last
+ * one have become too many for the summary; `name` is its own.
+ */
+export async function marksSummary(
+  table: IcebergTable,
+  before: StoredMarks,
+  moved: Marks,
+  name: () => string,
+): Promise<Record<string, string>> {
+  const since = new Map([...before.since, ...moved]);
+  const text = printMarks(since);
+  const objectOf = (location: string | undefined) =>
+    location === undefined ? {} : { [marksObjectProperty]: location };
+  if (text.length <= marksTextMax) return { [marksProperty]: text, ...objectOf(before.object) };
+  const marks = new Map([...before.marks, ...moved]);
+  const key = `${table.prefix}metadata/marks-${name()}.json.gz`;
+  await table.store.put(key, gzipSync(printMarks(marks)));
+  const location = table.locations.of(key);
+  objects.set(table.head, { location, marks });
+  return { [marksProperty]: '{}', ...objectOf(location) };
 }
 
 /** `{"<gateway>":"<epoch>-<number>"}`, gateways in order; ends of earlier epochs follow after a space each. */
@@ -113,7 +190,7 @@ export function dropOldMarks(metadata: TableMetadata): TableMetadata {
     ...metadata,
     snapshots: metadata.snapshots.map((snapshot, index) => {
       if (index >= keptFrom || snapshot.summary[marksProperty] === undefined) return snapshot;
-      const { [marksProperty]: _, ...summary } = snapshot.summary;
+      const { [marksProperty]: _, [marksObjectProperty]: __, ...summary } = snapshot.summary;
       return { ...snapshot, summary };
     }),
   };

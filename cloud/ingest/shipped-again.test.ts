@@ -107,7 +107,8 @@ test('a shipment of which nothing is left moves the mark, and nothing is read of
   await upload(memory, only(madeShipment({ gateway: 'gw-1', epoch: 2, number: 1 }), one.manifest.segments));
   expect(await ingest.round()).toMatchObject({ shipments: 1, commits: [] });
   expect(take().filter((request) => request.includes('.parquet'))).toEqual([]);
-  const marks = marksOf(await tables(memory).metrics.load(), 'metrics');
+  const { metrics } = tables(memory);
+  const marks = await marksOf(metrics, await metrics.load());
   expect(marks.get('gw-1')).toEqual({ epoch: 2, number: 1, ended: [{ epoch: 1, number: 3 }] });
   expect(await pathsIn(memory)).toEqual(pathsOf(...first));
 });

@@ -158,7 +158,7 @@ async function readMarks({ tables }: TenantIngestOptions, gateways: Gateways): P
   const marks = await Promise.all(
     signals.map(async (table) => {
       const state = await tables[table].load(0, absentTableMaxAgeMs);
-      return [table, marksOf(state, tables[table].prefix)] as const;
+      return [table, await marksOf(tables[table], state)] as const;
     }),
   );
   for (const [gateway, progress] of gateways) {
@@ -244,7 +244,7 @@ async function commitTable(
     { progress, shipments, marksOnly: lagging },
     { ...options.commitOptions, ...(signal ? { signal } : {}) },
   );
-  const marks = marksOf(state, options.tables[table].prefix);
+  const marks = await marksOf(options.tables[table], state);
   for (const [gateway, each] of gateways) {
     // As in readMarks.
     const seen = each.seen.get(table) ?? noMark;

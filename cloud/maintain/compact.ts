@@ -2,7 +2,8 @@ import { FirnError } from '../../lake/base/errors.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import type { ManifestEntry } from '../catalog/manifest-file.ts';
 import type { TableMetadata } from '../catalog/metadata.ts';
-import type { IcebergTable, TableState } from '../catalog/table.ts';
+import type { IcebergTable } from '../catalog/table.ts';
+import type { TableState } from '../catalog/table-head.ts';
 import { type MergeLimits, planMerge } from './plan.ts';
 import {
   type FileGroup,

@@ -8,7 +8,7 @@ import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 // One maintainer acts per table. The lease only keeps the others from doing the same work; what makes it safe is its
 // epoch: it grows with each holder, the table remembers the newest (fence.ts), and a commit of an older one is refused.
 
-export interface Lease {
+interface Lease {
   readonly epoch: number;
 }
 

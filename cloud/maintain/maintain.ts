@@ -282,8 +282,10 @@ async function takeTurn({ options, limits, status, stop }: Work, each: OpenTable
 function failed(status: Counts, each: OpenTable, what: string, error: unknown): void {
   status.failures++;
   const reason = error instanceof UnmergeableError ? messageOf(error.cause) : messageOf(error);
-  if (each.reason !== reason) each.logger.error(what, { reason });
-  each.reason = reason;
+  // Names of files are new each time.
+  const kind = reason.replaceAll(/[0-9a-f-]{30,}/g, '');
+  if (each.reason !== kind) each.logger.error(what, { reason });
+  each.reason = kind;
 }
 
 async function keepAllHouses(work: Work): Promise<void> {

@@ -108,24 +108,23 @@ function rowBounds(table: IcebergTable, rule: RowRule): (file: DataFile) => bool
   };
 }
 
-/** Carries out a request for what was committed before it was begun; returns it as it is when it is done. */
+/**
+ * Carries out a request for what is committed by now; returns it as it is when it is done. One that was interrupted
+ * begins again with what is committed by then: merges in between have given rows a later number.
+ */
 export async function carryOutDelete(
   options: RewriteOptions,
   request: DeleteRequest,
 ): Promise<DeleteRequest> {
-  const { table } = options;
+  const { table, epoch, commitOptions } = options;
   const { store, tenant, clock } = table;
-  const state = await table.load();
-  const begun = {
-    ...request,
-    sequenceNumber: request.sequenceNumber ?? state.metadata?.lastSequenceNumber ?? 0,
-  };
-  if (request.sequenceNumber === undefined) await saveDelete(store, tenant, begun);
-  const isDue = ({ sequenceNumber }: ManifestEntry): boolean => sequenceNumber <= begun.sequenceNumber;
+  await raiseFence(table, epoch, commitOptions);
+  const last = (await table.load()).metadata?.lastSequenceNumber ?? 0;
+  const isDue = ({ sequenceNumber }: ManifestEntry): boolean => sequenceNumber <= last;
   const { selector, fromUs, toUs } = request;
   const rule = { selector, ...(fromUs !== undefined && { fromUs }), ...(toUs !== undefined && { toUs }) };
   const { rows } = await removeRows(options, { rule, isDue }, new Set());
-  const done = { ...begun, doneMs: clock.nowMs(), rowsDeleted: begun.rowsDeleted + rows };
+  const done = { ...request, doneMs: clock.nowMs(), rowsDeleted: request.rowsDeleted + rows };
   await saveDelete(store, tenant, done);
   return done;
 }

@@ -9,7 +9,8 @@ import { commit } from '../catalog/commit.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
 import { printManifestList } from '../catalog/manifest-list.ts';
 import { currentSnapshot } from '../catalog/metadata.ts';
-import { type IcebergTable, openTable, type TableLimits, type TableState } from '../catalog/table.ts';
+import { type IcebergTable, openTable, type TableLimits } from '../catalog/table.ts';
+import type { TableState } from '../catalog/table-head.ts';
 import { replaceFiles as replace } from './replace-files.ts';
 
 const open = (store: ObjectStore, limits: Partial<TableLimits> = {}): IcebergTable =>

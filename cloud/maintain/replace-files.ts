@@ -1,7 +1,8 @@
 import { type CommitOptions, commit } from '../catalog/commit.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
 import { currentSnapshot, type TableMetadata } from '../catalog/metadata.ts';
-import type { IcebergTable, TableState } from '../catalog/table.ts';
+import type { IcebergTable } from '../catalog/table.ts';
+import type { TableState } from '../catalog/table-head.ts';
 import { checkEpoch } from './fence.ts';
 
 export type ReplaceFiles = typeof replaceFiles;

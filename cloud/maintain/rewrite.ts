@@ -65,7 +65,7 @@ export class UnmergeableError extends Error {
 }
 
 /** `data/<day>/e<epoch>-<uuid>.parquet`: the epoch tells which maintainer may still mean to commit it. */
-export const mergedName = (epoch: number, uuid: string): string =>
+const mergedName = (epoch: number, uuid: string): string =>
   `e${String(epoch).padStart(8, '0')}-${uuid}.parquet`;
 
 /**

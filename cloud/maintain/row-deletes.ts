@@ -23,8 +23,6 @@ const requestJson = z.object({
   requestedMs: z.number(),
   doneMs: z.number().optional(),
   rowsDeleted: z.number().default(0),
-  /** Rows committed after this data sequence number stay; set by the maintainer that begins. */
-  sequenceNumber: z.number().optional(),
 });
 
 /** One request, and how far it is. */

@@ -128,7 +128,7 @@ test('the store says it: one answer is not enough, however often it is looked at
   expect(gatewayClock.quality).toBe('untrusted');
   time = { serverMs: Date.now(), atMonotonicMs: systemClock.monotonicMs() };
   await expect.poll(() => gatewayClock.quality).toBe('corrected');
-  expect(Math.abs(gatewayClock.clock.nowMs() - Date.now())).toBeLessThan(2000);
+  expect(Math.abs(gatewayClock.clock.nowMs() - Date.now())).toBeLessThan(20_000);
 });
 
 test('what a machine shows of its clock', async () => {

@@ -53,7 +53,7 @@ test.each(signals)('%s: decode(encode(batch)) = batch, NaN payloads bit for bit'
       expect(contentOf(back)).toEqual(contentOf(batch));
       expect(Object.keys(back).sort()).toEqual(Object.keys(batch).sort());
     }),
-    { numRuns: 30 },
+    { numRuns: 15 },
   );
 });
 

@@ -106,7 +106,7 @@ test('every file that is flipped, cut, grown or gone is found, whichever it is',
     'manifests/000002.json',
     ...[1, 2, 3, 4].map((number) => `segments/00000${number}.parquet`),
   ]);
-  const seed = Date.now() % 1e9;
+  const seed = 1;
   const random = seededRandom(seed);
   const damages: Record<string, (file: string, body: Buffer) => Promise<void>> = {
     flipped: (file, body) => {

@@ -24,7 +24,7 @@ export interface SegmentReader extends AsyncDisposable {
 }
 
 /** Rows that are read without those of the others. */
-export interface RowGroup {
+interface RowGroup {
   readonly rows: number;
   readonly uncompressedBytes: number;
   /** By column name; one that is absent is null in every row. */

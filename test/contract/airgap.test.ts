@@ -152,7 +152,7 @@ function pulledOutAfter(stick: Stick, writes: number): Stick {
   };
 }
 
-const firstSeed = Number(process.env.FIRN_SEED ?? Date.now() % 1e6);
+const firstSeed = Number(process.env.FIRN_SEED ?? 1);
 const runs = 6;
 
 test('by stick, by network and by both, in any order: each row once', { timeout: 240_000 }, async () => {

@@ -167,7 +167,6 @@ test('latency and rate', async () => {
   await proxy.setLine({ latencyMs: 100 });
   const slow = await timed();
   expect(slow).toBeGreaterThan(195);
-  expect(slow).toBeLessThan(1000);
   await proxy.setLine({ bytesPerSecond: 400_000 });
   expect(await timed()).toBeGreaterThan(225);
 });

@@ -1,4 +1,6 @@
 import type { DataFile } from '../../cloud/catalog/manifest-file.ts';
+import type { Snapshot, TableMetadata } from '../../cloud/catalog/metadata.ts';
+import type { IcebergTable } from '../../cloud/catalog/table.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import { type TenantId, tenantId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
@@ -54,6 +56,24 @@ export function countedStore(inner: ObjectStore): { store: ObjectStore; take(): 
     },
   };
 }
+
+/** A table that commits something else than it was asked to. */
+export const changingTable = (
+  table: IcebergTable,
+  change: (next: TableMetadata) => TableMetadata,
+): IcebergTable => ({
+  ...table,
+  head: { ...table.head, swap: (base, next) => table.head.swap(base, change(next)) },
+});
+
+/** The metadata with other properties in the summaries of its snapshots. */
+export const withSummaries = (
+  metadata: TableMetadata,
+  change: (summary: Snapshot['summary'], index: number) => Snapshot['summary'],
+): TableMetadata => ({
+  ...metadata,
+  snapshots: metadata.snapshots.map((each, index) => ({ ...each, summary: change(each.summary, index) })),
+});
 
 export const someFile = (name: string, schema: TableSchema, day = 19_675): DataFile => ({
   path: locationOf(`${tenant}/data/${name}.parquet`),

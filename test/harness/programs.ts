@@ -25,3 +25,13 @@ export function findProgram(name: string): string | undefined {
 
 /** ../shared of the workplace, or undefined in a checkout without it. */
 export const sharedFolder: string | undefined = [join(root, '..', 'shared')].find((path) => existsSync(path));
+
+/** Whether Debian's Python has this module. */
+export function pythonModule(name: string): boolean {
+  try {
+    execFileSync('/usr/bin/python3', ['-c', `import ${name}`], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}

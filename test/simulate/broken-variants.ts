@@ -1,7 +1,7 @@
 import { commit } from '../../cloud/catalog/commit.ts';
 import { type CommitShipments, commitShipments } from '../../cloud/ingest/commit-shipments.ts';
 import { marksProperty, origin } from '../../cloud/ingest/marks.ts';
-import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import { changingTable, withSummaries } from '../contract/lake-fixtures.ts';
 import type { Variant } from './schedule.ts';
 
 // Firn with one rule broken at a time, each as a careless change would break it. The simulation must notice all of them:
@@ -67,26 +67,17 @@ type State = Awaited<ReturnType<Table['load']>>;
 
 /** A table whose commits leave the marks as they were; `taken` is told what they should have been. */
 function withoutMarks(table: Table, taken: (marks: string) => void): Table {
-  const store: ObjectStore = {
-    ...table.store,
-    putIfAbsent: (key, body, options) => {
-      const json = JSON.parse(Buffer.from(body).toString()) as {
-        snapshots: { summary: Record<string, string> }[];
-      };
-      const [before, last] = [json.snapshots.at(-2), json.snapshots.at(-1)];
-      taken(last?.summary[marksProperty] ?? '{}');
-      if (last) last.summary[marksProperty] = before?.summary[marksProperty] ?? '{}';
-      return table.store.putIfAbsent(key, Buffer.from(JSON.stringify(json)), options);
-    },
-  };
-  return { ...table, store };
+  return changingTable(table, (next) => {
+    const before = next.snapshots.at(-2)?.summary[marksProperty] ?? '{}';
+    taken(next.snapshots.at(-1)?.summary[marksProperty] ?? '{}');
+    const last = next.snapshots.length - 1;
+    return withSummaries(next, (summary, index) =>
+      index === last ? { ...summary, [marksProperty]: before } : summary,
+    );
+  });
 }
 
 function unmarked({ version, metadata }: State): State {
   if (!metadata) return { version, metadata };
-  const snapshots = metadata.snapshots.map((snapshot) => ({
-    ...snapshot,
-    summary: { ...snapshot.summary, [marksProperty]: '{}' },
-  }));
-  return { version, metadata: { ...metadata, snapshots } };
+  return { version, metadata: withSummaries(metadata, (summary) => ({ ...summary, [marksProperty]: '{}' })) };
 }

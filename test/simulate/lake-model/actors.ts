@@ -60,6 +60,7 @@ const tableLimits = {
   snapshotsMax: 6,
   commitAttemptsMax: 60,
   metadataLogMax: 8,
+  rediscoverAfterMs: graceMs,
 };
 const limits: TableLimits = {
   ...maintainDefaults,
@@ -81,7 +82,7 @@ export interface Stage {
 }
 
 /** Does `act` in one life after another until it has been done; what others do to it is no reason to give up. */
-export async function untilDone(
+async function untilDone(
   { world }: Stage,
   act: (store: ObjectStore, isDead: () => boolean) => Promise<void>,
   sleeps = false,

@@ -1,12 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { systemClock } from '../base/clock.ts';
-import { canonicalLabels, type Labels } from '../model/labels.ts';
-import { defaultLookbackMs, defaultQueryLimits } from './limits.ts';
-import { memorySource } from './memory-source.ts';
-import { instantQuery, parseQuery, type QueryResult, rangeQuery } from './query.ts';
-import { bitsOf, type SeriesData, type SeriesSource, setStaleAt } from './source.ts';
-import { labelsKey } from './value.ts';
+import { systemClock } from '../../lake/base/clock.ts';
+import { canonicalLabels, type Labels } from '../../lake/model/labels.ts';
+import { defaultLookbackMs, defaultQueryLimits } from '../../lake/promql/limits.ts';
+import { memorySource } from '../../lake/promql/memory-source.ts';
+import { instantQuery, parseQuery, type QueryResult, rangeQuery } from '../../lake/promql/query.ts';
+import { bitsOf, type SeriesData, type SeriesSource, setStaleAt } from '../../lake/promql/source.ts';
+import { labelsKey } from '../../lake/promql/value.ts';
 
 // Runs Prometheus' acceptance cases (the corpus beside the repository, see its README) in process.
 
@@ -146,7 +146,7 @@ function numberOf(value: CorpusValue): number {
 }
 
 /** Runs one case; returns what is wrong, `histograms` when it reads some, or undefined when all is as expected. */
-export async function runCase(
+async function runCase(
   source: SeriesSource,
   one: CorpusCase,
   shift?: 'as range',
@@ -269,4 +269,28 @@ function compareSeries(
 function almostEqual(one: number, other: number): boolean {
   if (one === other || (Number.isNaN(one) && Number.isNaN(other))) return true;
   return Math.abs(one - other) < 1e-6 * (Math.abs(one) + Math.abs(other));
+}
+
+/** Their value depends on the query being instant. */
+const usesQueryTimes = /\b(start|end|range|step)\(\)/i;
+
+/** Runs every case that `wanted` lets through, instant ones also inside a range. */
+export async function runCorpus(
+  { cases, sourceOf }: Corpus,
+  wanted: (one: CorpusCase) => boolean,
+): Promise<{ readonly passed: number; readonly failed: readonly string[] }> {
+  const failed: string[] = [];
+  let passed = 0;
+  for (const one of cases.filter(wanted)) {
+    const source = sourceOf(one);
+    let why = await runCase(source, one);
+    const also = one.mode === 'instant' && one.expect.kind === 'vector' && !usesQueryTimes.test(one.expr);
+    if (why === undefined && also) {
+      why = await runCase(source, one, 'as range');
+      if (why !== undefined) why = `inside a range: ${why}`;
+    }
+    if (why === undefined) passed++;
+    else failed.push(`${one.id} ${one.expr}: ${why}`);
+  }
+  return { passed, failed };
 }
