@@ -72,6 +72,42 @@ const schema = z.strictObject({
   cache: z
     .strictObject({ bytesMax: count(10 * 1024 * MEBIBYTE, 'Local copies of lake files (S3 only)') })
     .prefault({}),
+  catalog: z
+    .strictObject({
+      kind: z
+        .enum(['object-store', 'rest'])
+        .default('object-store')
+        .describe(
+          'Who says which state of a table is the newest: the object store alone, or an Iceberg REST catalog',
+        ),
+      uri: z.string().default('').describe('URL of that catalog (Polaris, Lakekeeper, Nessie)'),
+      warehouse: z.string().default('').describe('Its warehouse'),
+      token: z.string().default('').describe('Bearer token for it'),
+      clientId: z.string().default('').describe('OAuth2 client, to get tokens with instead'),
+      clientSecret: z.string().default('').describe("That client's secret"),
+      scope: z.string().default('catalog').describe('Scope of those tokens (Polaris: PRINCIPAL_ROLE:ALL)'),
+      oauthUri: z
+        .string()
+        .default('')
+        .describe("Where they are given; empty: the catalog's /v1/oauth/tokens"),
+    })
+    .refine(({ kind, uri }) => kind !== 'rest' || uri !== '', {
+      path: ['uri'],
+      message: 'a catalog of kind rest needs it',
+    })
+    .prefault({}),
+  iceberg: z
+    .strictObject({
+      vendRoleArn: z
+        .string()
+        .default('')
+        .describe(
+          'Role whose sessions readers of the Iceberg REST catalog get, cut down to a table (S3 only)',
+        ),
+      stsEndpoint: z.string().default('').describe("URL of the STS service; empty: the store's, or AWS"),
+      vendSeconds: count(3600, 'How long such a session lasts'),
+    })
+    .prefault({}),
   query: querySettings(1024),
 });
 

@@ -1,34 +1,49 @@
 import { join } from 'node:path';
 import { type Context, Hono } from 'hono';
+import { asOfOf } from '../lake/api/as-of.ts';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { completenessRoutes } from '../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../lake/api/http-server.ts';
+import { committedLogs, type LiveLogs } from '../lake/api/loki/live-logs.ts';
+import { nowNs } from '../lake/api/loki/queries.ts';
+import { lokiRoutes } from '../lake/api/loki/routes.ts';
+import { openTail, tailPath } from '../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
+import { messageOf } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
 import type { CompletenessSource } from '../lake/completeness/completeness.ts';
 import { gapRows } from '../lake/completeness/gap-rows.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
+import { defaultLogqlLimits } from '../lake/logql/limits.ts';
 import { type TenantId, tenantId } from '../lake/model/ids.ts';
 import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
+import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
 import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
-import type { Tables } from '../lake/tables.ts';
+import { type Tables, tablesAsOf } from '../lake/tables.ts';
+import { restCatalog } from './catalog/rest/client.ts';
+import { restHead } from './catalog/rest/head.ts';
+import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
+import { fileConfigOf } from './iceberg-rest/file-config.ts';
+import { icebergRestRoutes } from './iceberg-rest/routes.ts';
+import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-tables.ts';
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
 import { maintainRoutes } from './maintain/routes.ts';
-import { openCloudTables } from './tables/cloud-tables.ts';
+import { type CloudTables, openCloudTables } from './tables/cloud-tables.ts';
+import { tableRoutes } from './tables/routes.ts';
 import { tenantOfHeader } from './tenants/http-credentials.ts';
 import { openTenantStore, type TenantStore, writeSecretFile } from './tenants/tenant-store.ts';
 
@@ -56,7 +71,8 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const keyFile = makeTenants(config, tenants, logger);
   const { store, locationOf } = await openObjectStore(config.store);
   stack.defer(() => store.close());
-  const lake = { store, locationOf, tenants: tenants.tenants, clock, logger };
+  const headOf = headsOf(config);
+  const lake = { store, locationOf, headOf, tenants: tenants.tenants, clock, logger };
   const ingest = stack.use(startIngest({ ...lake, pollIntervalMs: config.ingest.pollIntervalMs }));
   stack.use(
     startMaintain({
@@ -66,11 +82,19 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       limits: { memoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
-  const deployments = openDeployments(config, { store, locationOf, ingest }, stack);
-  const ports = await openDoors(config, logger, tenants, { store, deployments }, stack);
+  const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
+  const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
+  const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+/** Who decides which state of a table is the newest; undefined: the object store alone. */
+function headsOf({ catalog: settings }: CloudConfig): HeadOf | undefined {
+  if (settings.kind === 'object-store') return undefined;
+  const catalog = restCatalog(settings, clock);
+  return ({ tenant, name }) => restHead(catalog, tenant, name);
 }
 
 /** Makes the configured tenants that do not exist; the key of each goes into a file of its own. Returns the first's. */
@@ -101,10 +125,15 @@ export PGPASSWORD='${secret}'
 /** What one tenant's queries are answered from. */
 interface Deployment {
   readonly engine: Engine;
-  readonly tables: Tables;
+  readonly tables: CloudTables;
   readonly scan: SeriesScan;
+  readonly logs: LogScan;
+  readonly live: LiveLogs;
   readonly completeness: CompletenessSource;
 }
+
+/** Bytes of lines that one tail reads after a commit. */
+const tailBytesMax = 256 * 1024 * 1024;
 
 type Deployments = (tenant: TenantId) => Promise<Deployment>;
 
@@ -114,11 +143,13 @@ function openDeployments(
   lake: {
     readonly store: ObjectStore;
     readonly locationOf: (key: string) => string;
-    readonly ingest: Pick<Ingest, 'shipping'>;
+    readonly headOf: HeadOf | undefined;
+    readonly ingest: Pick<Ingest, 'shipping' | 'onCommit'>;
   },
+  logger: Logger,
   stack: AsyncDisposableStack,
 ): Deployments {
-  const { store, locationOf, ingest } = lake;
+  const { store, locationOf, headOf, ingest } = lake;
   const engines = stack.use(new AsyncDisposableStack());
   const open = async (tenant: TenantId): Promise<Deployment> => {
     const cacheDirectory = join(config.dataDir, 'cache', tenant);
@@ -129,12 +160,21 @@ function openDeployments(
     });
     engines.use(engine);
     const tables = await openCloudTables({
-      ...{ store, tenant, locationOf, clock },
+      ...{ store, tenant, locationOf, headOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
     });
     const gaps = gapRows(tables, engine, clock);
     const completeness = { gateways: () => ingest.shipping(tenant), gaps };
-    return { engine, tables, scan: seriesScan({ tables, engine }), completeness };
+    const logs = logScan({ tables, engine });
+    const live = committedLogs({
+      ...{ source: logs, nowNs: () => nowNs(clock), bytesMax: tailBytesMax },
+      onCommit: (listener) =>
+        ingest.onCommit((commit) => {
+          if (commit.tenant === tenant && commit.table === 'logs') listener();
+        }),
+      onError: (error) => logger.warn('a tail could not read', { tenant, error: messageOf(error) }),
+    });
+    return { engine, tables, scan: seriesScan({ tables, engine }), logs, live, completeness };
   };
   const opened = new Map<TenantId, Promise<Deployment>>();
   return (tenant) => {
@@ -145,17 +185,71 @@ function openDeployments(
   };
 }
 
+/** The catalog for other engines. */
+async function openIcebergRest(
+  config: CloudConfig,
+  keys: TenantStore,
+  lake: Omit<ServedTablesOptions, 'clock'>,
+  stack: AsyncDisposableStack,
+) {
+  const { vendRoleArn: roleArn, stsEndpoint, vendSeconds: durationSeconds } = config.iceberg;
+  const { locationOf } = lake;
+  // The SDK takes a while to load, and few need it.
+  const vendor =
+    roleArn === ''
+      ? undefined
+      : stack.use(
+          (await import('./iceberg-rest/credentials.ts')).s3CredentialVendor({
+            ...{ store: config.store, roleArn, stsEndpoint, durationSeconds, locationOf, clock },
+          }),
+        );
+  const tables = servedTables({ ...lake, clock });
+  return icebergRestRoutes({ tables, keys, clock, fileConfig: fileConfigOf(config.store), vendor });
+}
+
+/** The deployment as it was, where a request asks for that. */
+function asAsked(deployment: Deployment, c: Context): Deployment {
+  const asOf = asOfOf(c);
+  if (!asOf) return deployment;
+  const { engine } = deployment;
+  const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
+  return { ...deployment, tables, scan: seriesScan({ tables, engine }), logs: logScan({ tables, engine }) };
+}
+
+/** Opens SQL sessions over a tenant's tables, or over others that are given. */
+const sqlSessions =
+  (deployments: Deployments, statementTimeoutMs: number) =>
+  async (
+    tenant: TenantId,
+    user: string,
+    startParameters: ReadonlyMap<string, string> = new Map(),
+    given?: Tables,
+  ) => {
+    const { engine, tables } = await deployments(tenant);
+    return openSqlSession({
+      ...{ startParameters, engine, tables: given ?? tables, clock, user, database: tenant },
+      limits: { statementTimeoutMs },
+    });
+  };
+
 /** Everything that listens. Returns the ports. */
 async function openDoors(
   config: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
-  { store, deployments }: { readonly store: ObjectStore; readonly deployments: Deployments },
+  parts: {
+    readonly store: ObjectStore;
+    readonly deployments: Deployments;
+    readonly iceberg: ReturnType<typeof icebergRestRoutes>;
+  },
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
+  const { store, deployments } = parts;
   const app = new Hono<{ Variables: { tenant: TenantId } }>();
   app.get('/ready', (c) => c.text('ready\n'));
+  // It has its own way to authenticate.
+  app.route('/iceberg', parts.iceberg);
   app.use('*', async (c, next) => {
     const tenant = tenantOfHeader(c.req.header('authorization'), tenants);
     if (tenant === undefined) {
@@ -167,7 +261,7 @@ async function openDoors(
     c.set('tenant', tenant);
     return next();
   });
-  const context = (c: Context): Promise<Deployment> => deployments(c.get('tenant'));
+  const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(c.get('tenant')), c);
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
@@ -180,23 +274,11 @@ async function openDoors(
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
   app.route('/', quarantineRoutes({ store, tenantOf: (c) => c.get('tenant') }));
   app.route('/', maintainRoutes({ store, clock, tenantOf: (c: Context) => c.get('tenant') }));
-  const openSession = async (
-    tenant: TenantId,
-    user: string,
-    startParameters: ReadonlyMap<string, string> = new Map(),
-  ) => {
-    const { engine, tables } = await deployments(tenant);
-    return openSqlSession({
-      startParameters,
-      engine,
-      tables,
-      clock,
-      user,
-      database: tenant,
-      limits: { statementTimeoutMs: timeoutMs },
-    });
-  };
-  app.route('/', sqlRoutes({ openSession: (c) => openSession(c.get('tenant'), 'firn') }));
+  const openSession = sqlSessions(deployments, timeoutMs);
+  const sessionOver = (c: Context, tables: Tables) => openSession(c.get('tenant'), 'firn', new Map(), tables);
+  app.route('/', sqlRoutes({ openSession: async (c) => sessionOver(c, (await context(c)).tables) }));
+  const tablesOf = async (c: Context) => (await deployments(c.get('tenant'))).tables;
+  app.route('/', tableRoutes({ tablesOf, openSession: sessionOver }));
   const pg = stack.use(
     await startPgServer({
       ...{ host, port: config.pgwire.port, logger },
@@ -209,6 +291,31 @@ async function openDoors(
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
   );
-  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }));
+  const upgrades = openLogDoors(config, logger, tenants, deployments, app, stack);
+  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, {}, upgrades));
   return { cloudHttp: http.port, cloudPg: pg.port };
+}
+
+/** LogQL: adds its routes to the application. Returns tail, which is a door of its own. */
+function openLogDoors(
+  { query: { timeoutMs, samplesMax } }: CloudConfig,
+  logger: Logger,
+  tenants: TenantStore,
+  deployments: Deployments,
+  app: Hono<{ Variables: { tenant: TenantId } }>,
+  stack: AsyncDisposableStack,
+) {
+  const logql = { limits: { ...defaultLogqlLimits, timeoutMs, samplesMax }, clock, logger };
+  const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(c.get('tenant')), c);
+  app.route('/', lokiRoutes({ ...logql, context, buildInfo }));
+  const tail = stack.use(
+    openTail({
+      ...logql,
+      context: async ({ headers }) => {
+        const tenant = tenantOfHeader(headers.authorization, tenants);
+        return tenant && deployments(tenant);
+      },
+    }),
+  );
+  return { [tailPath]: tail.upgrade };
 }

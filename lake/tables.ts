@@ -16,13 +16,31 @@ export interface Tables {
   metricMetadata(): Promise<readonly MetricMetadata[]>;
 }
 
-/** Every bound is inclusive; one that is absent does not restrict. */
+/** What is to be read. Every bound is inclusive; one that is absent does not restrict. */
 export interface Prune {
   readonly fromUs?: number;
   readonly toUs?: number;
   /** Exact metric name. */
   readonly name?: string;
+  /** Id of one series or stream. */
+  readonly seriesId?: bigint;
+  /** Trace that all rows belong to, hex. */
+  readonly traceId?: string;
+  /** Which state of the table; absent: the newest. */
+  readonly asOf?: AsOf;
 }
+
+/** A state of a table: that of a moment, of an Iceberg snapshot, or of a tag. */
+export type AsOf =
+  | { readonly kind: 'time'; readonly us: number }
+  | { readonly kind: 'snapshot'; readonly id: bigint }
+  | { readonly kind: 'tag'; readonly name: string };
+
+/** The tables as they were, wherever a read does not say otherwise itself. */
+export const tablesAsOf = (tables: Tables, asOf: AsOf): Tables => ({
+  ...tables,
+  open: (table, prune, signal) => tables.open(table, { asOf, ...prune }, signal),
+});
 
 export interface TableView extends AsyncDisposable {
   /**

@@ -43,10 +43,10 @@ export interface TableOptions {
   readonly clock: Clock;
   readonly limits?: Partial<TableLimits>;
   /** Who decides which metadata is the newest; the object store alone when absent. */
-  readonly headOf?: HeadOf;
+  readonly headOf?: HeadOf | undefined;
 }
 
-type HeadOf = (table: HeadPlace & { readonly tenant: TenantId; readonly name: string }) => TableHead;
+export type HeadOf = (table: HeadPlace & { readonly tenant: TenantId; readonly name: string }) => TableHead;
 
 export interface TableLimits {
   /** Entries of manifests that are held in memory (about 2 KB each). */

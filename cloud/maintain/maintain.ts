@@ -8,7 +8,7 @@ import { createBell } from '../../lake/base/retry.ts';
 import { signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
-import { type TableLimits as IcebergLimits, openTable } from '../catalog/table.ts';
+import { type HeadOf, type TableLimits as IcebergLimits, openTable } from '../catalog/table.ts';
 import { leaseKeeper } from './lease.ts';
 import { createMergeThread, type MergeThread } from './merge-thread.ts';
 import { replaceFiles } from './replace-files.ts';
@@ -93,6 +93,8 @@ export interface MaintainOptions {
   readonly intervalMs?: number;
   readonly limits?: Partial<MaintainLimits>;
   readonly tableLimits?: Partial<IcebergLimits>;
+  /** An external catalog's: it decides about snapshots and old metadata, and nothing is swept. */
+  readonly headOf?: HeadOf | undefined;
 }
 
 type Counts = { -readonly [K in keyof MaintainStatus]: MaintainStatus[K] };
@@ -214,10 +216,10 @@ function openTables(work: Work): ReadonlyMap<TenantId, readonly OpenTable[]> {
 }
 
 function tablesOf({ options, limits, stop, thread, owner }: Work, tenant: TenantId): OpenTable[] {
-  const { store, locationOf, clock, tableLimits = {}, workDirectory } = options;
+  const { store, locationOf, clock, headOf, tableLimits = {}, workDirectory } = options;
   return signals.map((signal) => ({
     options: {
-      table: openTable({ store, tenant, signal, locationOf, clock, limits: tableLimits }),
+      table: openTable({ store, tenant, signal, locationOf, clock, headOf, limits: tableLimits }),
       openFolder: (name) => openWorkFolder(join(workDirectory, name)),
       limits,
       merge: thread.merge,
@@ -225,6 +227,7 @@ function tablesOf({ options, limits, stop, thread, owner }: Work, tenant: Tenant
       commitOptions: { signal: stop },
     },
     limits,
+    sweeps: headOf === undefined,
     lease: leaseKeeper({ store, tenant, table: signal, clock, owner, leaseMs: limits.leaseMs }),
     fencedEpoch: 0,
     logger: options.logger.with({ tenant, table: signal }),

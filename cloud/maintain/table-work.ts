@@ -17,6 +17,8 @@ export interface TableWork {
   readonly options: Omit<RewriteOptions, 'epoch'>;
   readonly limits: TableLimits;
   readonly lease: LeaseKeeper;
+  /** False where another catalog keeps the snapshots and the old metadata. */
+  readonly sweeps: boolean;
   /** Up to which epoch the fence was raised by this process. */
   fencedEpoch: number;
 }
@@ -64,6 +66,7 @@ export async function keepHouse(
   for (const request of deletes.filter((each) => each.table === table.schema.table))
     rowsRemoved += (await carryOutDelete(options, request)).rowsDeleted;
   await rewriteManifests(table, options.epoch, work.limits, commitOptions);
+  if (!work.sweeps) return { rowsRemoved, snapshotsExpired: 0, swept: { deleted: 0, waiting: 0 } };
   const snapshotsExpired = await expireSnapshots(table, options.epoch, work.limits, commitOptions);
   const swept = await sweepTable(table, options.epoch, work.limits, commitOptions);
   return { rowsRemoved, snapshotsExpired, swept };

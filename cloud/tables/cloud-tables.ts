@@ -5,12 +5,11 @@ import type { TenantId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { filesSql } from '../../lake/parquet/files-sql.ts';
 import type { Prune, Tables, TableView } from '../../lake/tables.ts';
-import { mapConcurrent } from '../catalog/concurrent.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
 import { metricMetadataKey, readMetricMetadata } from '../catalog/metric-metadata.ts';
-import { type IcebergTable, openTables, type TableLimits } from '../catalog/table.ts';
+import { type HeadOf, type IcebergTable, openTables, type TableLimits } from '../catalog/table.ts';
 import { type FileCache, openFileCache } from './file-cache.ts';
-import { fileFilter, manifestMayMatch } from './prune.ts';
+import { planScan, type ScanPlan } from './plan-scan.ts';
 
 export interface CloudTablesOptions {
   readonly store: ObjectStore;
@@ -26,6 +25,7 @@ export interface CloudTablesOptions {
   /** Files that one view may read. */
   readonly filesPerViewMax?: number;
   readonly tableLimits?: Partial<TableLimits>;
+  readonly headOf?: HeadOf | undefined;
 }
 
 /** What absent options are. */
@@ -35,14 +35,20 @@ const cloudTablesDefaults = {
   filesPerViewMax: 20_000,
 } as const;
 
-const manifestsConcurrentMax = 8;
+export interface CloudTables extends Tables {
+  /** What opening a table with this `prune` would read, without reading it. */
+  plan(table: Signal, prune: Prune): Promise<ScanPlan>;
+  /** The table itself, for changes of its metadata. */
+  icebergTable(table: Signal): IcebergTable;
+}
 
-/** One tenant's tables, as the newest Iceberg snapshots. Data files of a view are pinned until it is disposed. */
-export async function openCloudTables(options: CloudTablesOptions): Promise<Tables> {
+/** One tenant's tables, as Iceberg snapshots. Data files of a view are pinned until it is disposed. */
+export async function openCloudTables(options: CloudTablesOptions): Promise<CloudTables> {
   const { store, tenant, locationOf, clock = systemClock } = options;
   const settings = { ...cloudTablesDefaults, ...options };
   const cache = await openCache(options, settings.cacheBytesMax);
-  const tables = openTables({ store, tenant, locationOf, clock, limits: options.tableLimits ?? {} });
+  const { headOf, tableLimits: limits = {} } = options;
+  const tables = openTables({ store, tenant, locationOf, clock, limits, headOf });
   const described = cachedMetadata(store, tenant, clock, settings.snapshotMaxAgeMs);
 
   return {
@@ -50,12 +56,15 @@ export async function openCloudTables(options: CloudTablesOptions): Promise<Tabl
     metricMetadata: described,
     open: async (name, prune, signal) => {
       const table = tables[name];
-      const { files, considered } = await plan(table, prune, settings.snapshotMaxAgeMs, signal);
+      const plan = await planScan(table, prune, settings.snapshotMaxAgeMs, signal);
+      const { files, filesConsidered } = plan;
       if (files.length > settings.filesPerViewMax)
         throw tooManyFiles(name, files.length, settings.filesPerViewMax);
       const objects = files.map((file) => ({ key: keyOf(table, file), bytes: file.bytes }));
-      return pin(table, objects, considered, cache, signal);
+      return pin(table, objects, filesConsidered, cache, signal);
     },
+    icebergTable: (name) => tables[name],
+    plan: (name, prune) => planScan(tables[name], prune, settings.snapshotMaxAgeMs),
   };
 }
 
@@ -69,29 +78,6 @@ async function openCache(options: CloudTablesOptions, cacheBytesMax: number): Pr
     subject: 'cacheDirectory',
     message: `${store.description} is not a local directory, so queries need a cacheDirectory`,
   });
-}
-
-/** The live files of the newest snapshot that can hold a row of `prune`. */
-async function plan(
-  table: IcebergTable,
-  prune: Prune,
-  snapshotMaxAgeMs: number,
-  signal: AbortSignal | undefined,
-): Promise<{ files: DataFile[]; considered: number }> {
-  const state = await table.load(snapshotMaxAgeMs);
-  signal?.throwIfAborted();
-  const { metadata } = state;
-  if (!metadata) return { files: [], considered: 0 };
-  const manifests = await table.manifestsOf(state);
-  const matches = fileFilter(table.schema, prune);
-  const considered = manifests.reduce((sum, each) => sum + each.addedFiles + each.existingFiles, 0);
-  const chosen = manifests.filter((manifest) => manifestMayMatch(manifest, metadata, prune));
-  const files = await mapConcurrent(chosen, manifestsConcurrentMax, async (manifest) => {
-    signal?.throwIfAborted();
-    const entries = await table.entriesOf(manifest);
-    return entries.filter(({ file }) => matches(file)).map(({ file }) => file);
-  });
-  return { files: files.flat(), considered };
 }
 
 /** The object of a data file. Throws FirnError `corrupt` when it is not the tenant's own, or not Parquet. */

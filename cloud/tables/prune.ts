@@ -8,6 +8,9 @@ import type { TableMetadata } from '../catalog/metadata.ts';
 
 // Which manifests and files can hold a row of a query. Whatever is unknown about one keeps it in.
 
+/** What showed that a file holds no row of a query; in the order in which they are looked at. */
+export type PruneReason = 'partition' | 'timestamp' | 'name' | 'series' | 'trace';
+
 /** False when no file of the manifest can hold a row. */
 export function manifestMayMatch(manifest: ManifestFile, metadata: TableMetadata, prune: Prune): boolean {
   if (!manifest.days) return true;
@@ -16,21 +19,43 @@ export function manifestMayMatch(manifest: ManifestFile, metadata: TableMetadata
   return daysOverlap(manifest.days.first, manifest.days.last, prune);
 }
 
-/** A test for data files, made once for a query. */
-export function fileFilter(schema: TableSchema, prune: Prune): (file: DataFile) => boolean {
+/** Says why a data file holds no row of a query, undefined when it may; made once for a query. */
+export function fileFilter(schema: TableSchema, prune: Prune): (file: DataFile) => PruneReason | undefined {
   const timestamp = fieldIdOf(schema, 'timestamp');
-  const named = schema.columns.find(({ name }) => name === 'name');
-  const name = prune.name === undefined || !named ? undefined : Buffer.from(prune.name);
   const from = prune.fromUs === undefined ? undefined : BigInt(Math.floor(prune.fromUs));
   const to = prune.toUs === undefined ? undefined : BigInt(Math.ceil(prune.toUs));
-  return (file) => {
-    if (file.day !== undefined && !daysOverlap(file.day, file.day, prune)) return false;
-    const first = file.lowerBounds.get(timestamp);
-    const last = file.upperBounds.get(timestamp);
-    if (to !== undefined && first && decodeLong(first) > to) return false;
-    if (from !== undefined && last && decodeLong(last) < from) return false;
-    return name === undefined || !named || mayHold(file, named.fieldId, name);
-  };
+  const tests: [PruneReason, (file: DataFile) => boolean][] = [
+    ['partition', ({ day }) => day === undefined || daysOverlap(day, day, prune)],
+    ['timestamp', (file) => longsOverlap(file, timestamp, from, to)],
+  ];
+  const { name, seriesId, traceId } = prune;
+  const column = (named: string | undefined) => schema.columns.find((each) => each.name === named)?.fieldId;
+  const ofName = column('name');
+  if (name !== undefined && ofName !== undefined) {
+    const value = Buffer.from(name);
+    tests.push(['name', (file) => mayHold(file, ofName, value)]);
+  }
+  const ofSeries = column(schema.seriesColumn);
+  if (seriesId !== undefined && ofSeries !== undefined)
+    tests.push(['series', (file) => longsOverlap(file, ofSeries, seriesId, seriesId)]);
+  const ofTrace = column('trace_id');
+  if (traceId !== undefined && ofTrace !== undefined) {
+    const value = Buffer.from(traceId);
+    tests.push(['trace', (file) => mayHold(file, ofTrace, value)]);
+  }
+  return (file) => tests.find(([, may]) => !may(file))?.[0];
+}
+
+function longsOverlap(
+  { lowerBounds, upperBounds }: DataFile,
+  fieldId: number,
+  from: bigint | undefined,
+  to: bigint | undefined,
+): boolean {
+  const first = lowerBounds.get(fieldId);
+  const last = upperBounds.get(fieldId);
+  if (to !== undefined && first && decodeLong(first) > to) return false;
+  return !(from !== undefined && last && decodeLong(last) < from);
 }
 
 /** Text bounds compare as UTF-8 bytes. */

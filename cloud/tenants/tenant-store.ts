@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import {
   closeSync,
   existsSync,
@@ -39,6 +40,8 @@ export interface TenantStore {
   authenticateSecret(secret: string): TenantId | undefined;
   /** The tenant and SCRAM verifier of a key id. */
   keyOf(keyId: string): { readonly tenant: TenantId; readonly verifier: ScramVerifier } | undefined;
+  /** Signs a text (HMAC-SHA-256) with what is stored of a key; undefined for a key that does not exist. */
+  sign(keyId: string, text: string): Buffer | undefined;
   /** Makes the tenant with one key (a random one if none is given) and returns it; undefined when the tenant exists. */
   create(tenant: TenantId, given?: ApiKey): ApiKey | undefined;
 }
@@ -61,6 +64,10 @@ export function openTenantStore(directory: string): TenantStore {
     keyOf: (keyId) => {
       const key = keys.get(keyId);
       return key && { tenant: key.tenant, verifier: decodeVerifier(key.scram) };
+    },
+    sign: (keyId, text) => {
+      const key = keys.get(keyId);
+      return key && createHmac('sha256', key.secretSha256).update(text).digest();
     },
     create: (tenant, given) => {
       if (file.tenants.some((existing) => existing.id === tenant)) return undefined;

@@ -31,6 +31,8 @@ export interface OpenDiskLadderOptions extends DiskLimits, Partial<LadderSetting
   readonly checkIntervalMs?: number;
   readonly writerMemoryBytesMax?: number;
   readonly reach?: ReachFaultPoint;
+  /** Told of what came from outside once it is on disk. */
+  readonly onAppended?: (batches: readonly Batch[]) => void;
 }
 
 export interface OpenDiskLadder extends DiskLadder {
@@ -84,6 +86,7 @@ export async function openDiskLadder(options: OpenDiskLadderOptions): Promise<Op
     append: async (...batches) => {
       ladder.guard.admit(batches.reduce((sum, batch) => sum + bytesOf(batch), 0));
       await wal.append(...batches);
+      options.onAppended?.(batches);
     },
     [Symbol.asyncDispose]: async () => {
       await ladder[Symbol.asyncDispose]();

@@ -2,17 +2,21 @@ import { Hono } from 'hono';
 import { buildInfo } from '../../lake/api/build-info.ts';
 import { completenessRoutes } from '../../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../../lake/api/http-server.ts';
+import { lokiRoutes } from '../../lake/api/loki/routes.ts';
+import { openTail, type Tail, tailPath } from '../../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../../lake/api/prometheus/routes.ts';
 import { sqlRoutes } from '../../lake/api/sql/routes.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
+import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
 import type { Labels } from '../../lake/model/labels.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
 import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
+import { logScan } from '../../lake/scan/log-scan.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
@@ -50,6 +54,7 @@ export async function openDoors(
   });
   const app = new Hono();
   const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
+  const logs = openLogs(config, clock, logger, storage, app, stack);
   const pg = await openQueries(config, clock, logger, storage, app, stack);
   const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
   const bridges = openBridges(config, gatewayClock, logger, broker, stack);
@@ -83,7 +88,9 @@ export async function openDoors(
   ];
   const { intervalMs } = health;
   stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }));
-  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, receivers.direct));
+  const { direct } = receivers;
+  const upgrades = { [tailPath]: logs.tail.upgrade };
+  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, direct, upgrades));
   const otlp = await listenForOtlp(config, receivers.otlp, logger, stack);
   return {
     mqtt: broker.port,
@@ -110,6 +117,24 @@ function statusOf({ wal, recovery, sealer, shipper, disk }: Storage, gatewayCloc
 
 /** Everything that was received is here at once. */
 const localRules = { toleranceMs: 1000, retiredAfterDays: 1 } as const;
+
+/** LogQL: adds its routes to the application; tail is a door of its own. */
+function openLogs(
+  { query: { timeoutMs, samplesMax } }: GatewayConfig,
+  clock: Clock,
+  logger: Logger,
+  { tables, engine, live }: Storage,
+  app: Hono,
+  stack: AsyncDisposableStack,
+): { readonly tail: Tail } {
+  const deployment = { logs: logScan({ tables, engine }), live };
+  const options = {
+    ...{ context: () => deployment, clock, logger, buildInfo },
+    limits: { ...defaultLogqlLimits, timeoutMs, samplesMax },
+  };
+  app.route('/', lokiRoutes(options));
+  return { tail: stack.use(openTail(options)) };
+}
 
 /** PromQL and SQL: adds their routes to the application, and listens for PostgreSQL clients. */
 async function openQueries(

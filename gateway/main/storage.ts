@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { publishedLogs } from '../../lake/api/loki/live-logs.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import { messageOf } from '../../lake/base/errors.ts';
 import { crashAt } from '../../lake/base/fault-points.ts';
@@ -76,15 +77,16 @@ export async function openStorage(
     }),
   );
   const rollUp = { rollUpRowsMax: seal.mergeRowsMax, writerMemoryBytesMax: seal.mergeMemoryBytesMax };
-  const disk = stack.use(
-    await openDiskLadder({ ...shared, ...config.disk, ...rollUp, claims, discard: pins.discard }),
-  );
+  const reader = stack.use(openWalReader(walPath));
+  const live = publishedLogs(reader.labelsOf);
+  const ladder = { ...shared, ...config.disk, ...rollUp, claims, discard: pins.discard };
+  const disk = stack.use(await openDiskLadder({ ...ladder, onAppended: live.publish }));
   // Without a store, what is here is all there is: it waits, and is merged, as in an outage without end.
   const shipper = config.store.kind === 'none' ? undefined : await openShipper();
   const { memoryBytesMax, threads } = config.query;
   const engine = stack.use(lazyEngine({ directories: [join(dataDir, 'segments')], memoryBytesMax, threads }));
   const tables = stack.use(openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
-  return { ids, wal, recovery, sealer, merger, claims, shipper, engine, tables, disk, gaps };
+  return { ids, wal, recovery, sealer, merger, claims, shipper, engine, tables, disk, gaps, live };
 
   async function openShipper() {
     const store = await openShippingStore(config, stack);

@@ -57,7 +57,7 @@ test('UDP and TCP, both kinds of frames', async () => {
   await once(socket, 'close');
   await until(() => lines().length === 4);
   expect(lines()).toEqual(['over UDP', 'counted on', 'a line', 'the last']);
-  expect(batches[0]?.attributes).toEqual(['{"sender":"127.0.0.1"}']);
+  expect(batches[0]?.attributes).toEqual(['{"detected_level":"critical","sender":"127.0.0.1"}']);
   expect(server.counts).toMatchObject({ messages: 4, dropped: 0 });
 });
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import { FirnError } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { Signal } from '../../lake/model/batch.ts';
 import type { SiteId, TenantId } from '../../lake/model/ids.ts';
@@ -57,6 +58,7 @@ export function openGatewayTables(options: GatewayTablesOptions): GatewayTables 
     tenant,
     open: async (table, prune, signal) => {
       signal?.throwIfAborted();
+      if (prune.asOf) throw noTimeTravel();
       return (await tableOf(table)).open(prune);
     },
     metricMetadata: async () => reader.metadata(),
@@ -66,6 +68,16 @@ export function openGatewayTables(options: GatewayTablesOptions): GatewayTables 
       reader[Symbol.dispose]();
     },
   };
+}
+
+function noTimeTravel(): FirnError {
+  return new FirnError({
+    code: 'unsupported',
+    operation: 'open table',
+    subject: 'as of',
+    message: 'a gateway keeps no earlier states of its tables',
+    hint: 'ask the cloud: its tables are Iceberg snapshots',
+  });
 }
 
 interface SignalTable extends AsyncDisposable {

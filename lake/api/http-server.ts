@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 
 export interface HttpServer extends AsyncDisposable {
@@ -16,6 +17,9 @@ export type DirectHandler = (request: IncomingMessage, response: ServerResponse)
 /** By method and path, as in `POST /api/v1/write`. */
 export type DirectHandlers = Readonly<Record<string, DirectHandler>>;
 
+/** Takes over the connection of a request that wants another protocol. */
+export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
 /** How long running requests may take to end when the server closes. */
 const closeMsMax = 5000;
 
@@ -24,6 +28,8 @@ export async function startHttpServer(
   app: { fetch(request: Request): Response | Promise<Response> },
   address: { readonly host: string; readonly port: number },
   direct: DirectHandlers = {},
+  /** By path. */
+  upgrades: Readonly<Record<string, UpgradeHandler>> = {},
 ): Promise<HttpServer> {
   const handlers = new Map(Object.entries(direct));
   const serveApp = getRequestListener(app.fetch);
@@ -33,6 +39,12 @@ export async function startHttpServer(
     const handler = handlers.get(`${method} ${query < 0 ? url : url.slice(0, query)}`);
     if (handler === undefined) void serveApp(request, response);
     else handler(request, response).catch((error: unknown) => fail(response, error));
+  });
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+    const upgrade = Object.hasOwn(upgrades, path) ? upgrades[path] : undefined;
+    if (upgrade === undefined) socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
+    else upgrade(request, socket, head);
   });
   server.listen({ host: address.host, port: address.port });
   await once(server, 'listening');

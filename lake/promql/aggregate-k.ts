@@ -5,7 +5,7 @@ import { labelsHash } from './hash.ts';
 import { printGeneral } from './literals.ts';
 import { extremes } from './numbers.ts';
 import type { AggregationNode, Times } from './plan.ts';
-import { isEmpty, newSeries, type StepSeries } from './value.ts';
+import { copySample, isEmpty, newSeries, type StepSeries } from './value.ts';
 
 /** topk, bottomk, limitk and limit_ratio keep some series of each group, anew at every step. */
 export async function aggregateK(
@@ -23,15 +23,14 @@ export async function aggregateK(
     for (let step = 0; step < times.steps; step++) {
       if (budget.due()) await budget.pause();
       const parameter = parameters[step] ?? Number.NaN;
-      for (const member of choose(node.op, members, step, parameter, input.length)) {
+      for (const member of choose(evaluation, node, members, step, parameter, input.length)) {
         let series = kept.get(member);
         if (series === undefined) {
           budget.charge(times.steps);
           series = newSeries(member.labels, member.dropName, times.steps);
           kept.set(member, series);
         }
-        series.values[step] = member.values[step] ?? 0;
-        series.present[step] = 1;
+        copySample(series, step, member);
       }
     }
   }
@@ -67,7 +66,8 @@ function checkParameters(
 }
 
 function choose(
-  op: AggregationNode['op'],
+  { annotations }: Evaluation,
+  { op, span }: AggregationNode,
   members: readonly StepSeries[],
   step: number,
   parameter: number,
@@ -84,7 +84,9 @@ function choose(
   const k = Math.min(Math.trunc(parameter), total);
   if (k < 1) return [];
   if (op === 'limitk') return present.slice(0, k);
-  return largest(present, step, k, op === 'topk' ? 1 : -1);
+  const floats = present.filter(({ histograms }) => histograms?.[step] === undefined);
+  if (floats.length < present.length) annotations.inform(`ignored histogram in ${op} aggregation`, span);
+  return largest(floats, step, k, op === 'topk' ? 1 : -1);
 }
 
 /**

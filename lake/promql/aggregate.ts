@@ -1,7 +1,9 @@
 import type { Labels } from '../model/labels.ts';
+import { withHistograms } from './aggregate-histograms.ts';
 import { aggregateK } from './aggregate-k.ts';
 import { executionError } from './errors.ts';
 import { type Evaluation, evaluateScalar, evaluateVector } from './evaluation.ts';
+import { printHistogram } from './histograms/print.ts';
 import { printFloat, printGeneral, printString } from './literals.ts';
 import { extremes, kahanAdd, type Mean, meanAdd, meanValue, newMean, quantile } from './numbers.ts';
 import type { AggregationNode, Times } from './plan.ts';
@@ -36,6 +38,12 @@ export async function aggregate(evaluation: Evaluation, node: AggregationNode, t
     evaluation.budget.charge(times.steps);
     const dropName = members.some((one) => one.dropName);
     const result = newSeries(labels, dropName, times.steps);
+    if (members.some(({ histograms }) => histograms !== undefined)) {
+      const reduced = withHistograms(evaluation, node, members, result);
+      reduce(node.op, reduced, result, parameters, 0, times.steps);
+      series.push(result);
+      continue;
+    }
     // In slices of steps, so that large groups don't hold the event loop.
     const stepsPerTurn = Math.max(1, Math.floor(valuesPerTurn / members.length));
     for (let from = 0; from < times.steps; from += stepsPerTurn) {
@@ -255,12 +263,13 @@ async function countValues(
   const grouping = node.without ? node.grouping : [...node.grouping, label];
   const labelsOf = grouper({ without: node.without, grouping });
   const counts = new Map<string, StepSeries>();
-  for (const { labels, values, present } of input) {
+  for (const { labels, values, present, histograms } of input) {
     if (budget.due()) await budget.pause();
     const byValue = new Map<string, StepSeries>();
     for (let index = 0; index < times.steps; index++) {
       if (!present[index]) continue;
-      const text = printFloat(values[index] ?? 0);
+      const histogram = histograms?.[index];
+      const text = histogram ? printHistogram(histogram) : printFloat(values[index] ?? 0);
       const series = byValue.get(text) ?? counted(labelsOf(withLabel(labels, label, text)), text, byValue);
       series.values[index] = (series.values[index] ?? 0) + 1;
       series.present[index] = 1;

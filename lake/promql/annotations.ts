@@ -8,6 +8,8 @@ export interface Annotations {
   inform(text: string, span: Span): void;
   /** histogram_quantile had to force bucket counts to be monotonic; reports of one metric are merged. */
   forcedMonotonicity(report: MonotonicityReport, metric: string, span: Span): void;
+  /** Samples of a metric count since a time before the sample before them. */
+  startOverlap(metric: string, span: Span): void;
   /** Each text once, with its position in the query. */
   texts(query: string): { readonly warnings: readonly string[]; readonly infos: readonly string[] };
 }
@@ -26,6 +28,8 @@ interface Note {
   readonly text: string;
   readonly span: Span;
   readonly report: MonotonicityReport | undefined;
+  /** How often, where that is said. */
+  readonly times?: number;
 }
 
 /** Texts of one kind that an answer carries at most. */
@@ -44,6 +48,11 @@ export function createAnnotations(): Annotations {
       const text = `PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)${forMetric(metric)}`;
       const before = notes.get(text)?.report;
       notes.set(text, { severity: 'info', text, span, report: before ? merge(before, report) : report });
+    },
+    startOverlap: (metric, span) => {
+      const text = `PromQL warning: sample has start time that overlaps with previous sample timestamp for metric ${printString(metric)}`;
+      const times = (notes.get(text)?.times ?? 0) + 1;
+      notes.set(text, { severity: 'warning', text, span, report: undefined, times });
     },
     texts: (query) => ({
       warnings: textsOf(query, notes, 'warning'),
@@ -70,8 +79,9 @@ function merge(one: MonotonicityReport, other: MonotonicityReport): Monotonicity
 
 function textsOf(query: string, notes: ReadonlyMap<string, Note>, severity: Note['severity']): string[] {
   const all = [...notes.values()].filter((note) => note.severity === severity);
-  const texts = all.slice(0, annotationsMax).map(({ text, span, report }) => {
+  const texts = all.slice(0, annotationsMax).map(({ text, span, report, times = 1 }) => {
     const place = `(${positionText(query, span.start)})`;
+    if (times > 1) return `${text} (${times} occurrences) ${place}`;
     if (report === undefined) return `${text} ${place}`;
     const { bucketMin, bucketMax, differenceMax, samples, fromMs, toMs } = report;
     const buckets = `from buckets ${printGeneral(bucketMin)} to ${printGeneral(bucketMax)}`;

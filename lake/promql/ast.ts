@@ -175,6 +175,16 @@ export type Duration =
 export type DurationOp = '+' | '-' | '*' | '/' | '%' | '^';
 
 export const comparisonOps: ReadonlySet<string> = new Set<ComparisonOp>(['==', '!=', '<', '>', '<=', '>=']);
+/** Their results are of another kind than what they are computed from, so the metric name no longer holds. */
+export const renamingOps: ReadonlySet<string> = new Set<ArithmeticOp>([
+  '+',
+  '-',
+  '*',
+  '/',
+  '%',
+  '^',
+  'atan2',
+]);
 export const setOps: ReadonlySet<string> = new Set<SetOp>(['and', 'or', 'unless']);
 /** Aggregations that take a parameter before the vector. */
 export const parameterOps: ReadonlySet<string> = new Set<AggregateOp>([

@@ -1,9 +1,18 @@
-import { type BinaryOp, comparisonOps, type SetOp, setOps } from './ast.ts';
+import { type BinaryOp, comparisonOps, renamingOps, type SetOp, setOps } from './ast.ts';
+import { calculate, compare } from './binary-float.ts';
+import { type BinaryNote, combineSamples } from './binary-sample.ts';
 import { type Evaluation, evaluateScalar, evaluateVector } from './evaluation.ts';
 import { combineMatched, signatureOf } from './match.ts';
-import { fmod, power } from './numbers.ts';
 import type { BinaryNode, Times } from './plan.ts';
-import { isEmpty, mergeSameLabels, newSeries, type StepSeries, type Value } from './value.ts';
+import {
+  copySample,
+  isEmpty,
+  mergeSameLabels,
+  newSeries,
+  putHistogram,
+  type StepSeries,
+  type Value,
+} from './value.ts';
 
 /** Binary operators, by the types of their sides. */
 export async function evaluateBinary(evaluation: Evaluation, node: BinaryNode, times: Times): Promise<Value> {
@@ -28,54 +37,6 @@ function scalarOp(op: BinaryOp, left: number, right: number): number {
   return comparisonOps.has(op) ? Number(compare(op, left, right)) : calculate(op, left, right);
 }
 
-export function compare(op: BinaryOp, left: number, right: number): boolean {
-  switch (op) {
-    case '==':
-      return left === right;
-    case '!=':
-      return left !== right;
-    case '<':
-      return left < right;
-    case '>':
-      return left > right;
-    case '<=':
-      return left <= right;
-    default:
-      return left >= right;
-  }
-}
-
-export function calculate(op: BinaryOp, left: number, right: number): number {
-  switch (op) {
-    case '+':
-      return left + right;
-    case '-':
-      return left - right;
-    case '*':
-      return left * right;
-    case '/':
-      return left / right;
-    case '%':
-      return fmod(left, right);
-    case '^':
-      return power(left, right);
-    case 'atan2':
-      return Math.atan2(left, right);
-    default:
-      throw new Error(`${op} is no arithmetic operator`);
-  }
-}
-
-/** `</` and `>/` trim histograms; on numbers they have no result. */
-export const isTrim = (op: BinaryOp): boolean => op === '</' || op === '>/';
-
-export function informOfTypes({ annotations }: Evaluation, { op, span }: BinaryNode): void {
-  annotations.inform(
-    `incompatible sample types encountered for binary operator "${op}": float ${op} float`,
-    span,
-  );
-}
-
 async function vectorScalar(
   evaluation: Evaluation,
   node: BinaryNode,
@@ -87,28 +48,74 @@ async function vectorScalar(
   const vector = await evaluateVector(evaluation, swapped ? node.right : node.left, times);
   const scalars = first ?? (await evaluateScalar(evaluation, node.right, times));
   const { op, returnBool } = node;
-  const comparison = comparisonOps.has(op);
-  if (isTrim(op) && vector.length > 0) informOfTypes(evaluation, node);
-  if (isTrim(op)) return [];
+  const trim = isTrim(op);
+  // As in Prometheus, the last thing to say of a step is said.
+  const notes = new Map<number, BinaryNote>();
   const found: StepSeries[] = [];
-  for (const { labels, dropName, values, present } of vector) {
+  for (const series of vector) {
     if (evaluation.budget.due()) await evaluation.budget.pause();
     evaluation.budget.charge(times.steps);
-    const result = newSeries(labels, dropName || returnBool || !comparison, times.steps);
-    for (let step = 0; step < times.steps; step++) {
-      if (!present[step]) continue;
-      const value = values[step] ?? 0;
-      const scalar = scalars[step] ?? 0;
-      const [left, right] = swapped ? [scalar, value] : [value, scalar];
-      if (!comparison) result.values[step] = calculate(op, left, right);
-      else if (returnBool) result.values[step] = Number(compare(op, left, right));
-      else if (compare(op, left, right)) result.values[step] = value;
-      else continue;
-      result.present[step] = 1;
-    }
+    const dropName = series.dropName || returnBool || renamingOps.has(op);
+    const result = newSeries(series.labels, dropName, times.steps);
+    if (series.histograms || trim) withHistograms(node, series, scalars, result, notes);
+    else withFloats(node, series, scalars, result);
     if (!isEmpty(result)) found.push(result);
   }
+  const { annotations } = evaluation;
+  for (const note of notes.values()) note({ annotations, span: node.span });
   return found;
+}
+
+/** `</` and `>/` trim histograms. */
+const isTrim = (op: BinaryOp): boolean => op === '</' || op === '>/';
+
+function withFloats(
+  { op, returnBool, leftType }: BinaryNode,
+  { values, present }: StepSeries,
+  scalars: Float64Array,
+  result: StepSeries,
+): void {
+  const swapped = leftType === 'scalar';
+  const comparison = comparisonOps.has(op);
+  for (let step = 0; step < values.length; step++) {
+    if (!present[step]) continue;
+    const value = values[step] ?? 0;
+    const scalar = scalars[step] ?? 0;
+    const [left, right] = swapped ? [scalar, value] : [value, scalar];
+    if (!comparison) result.values[step] = calculate(op, left, right);
+    else if (returnBool) result.values[step] = Number(compare(op, left, right));
+    else if (compare(op, left, right)) result.values[step] = value;
+    else continue;
+    result.present[step] = 1;
+  }
+}
+
+/** The same where there are histograms among the samples. */
+function withHistograms(
+  { op, returnBool, leftType }: BinaryNode,
+  series: StepSeries,
+  scalars: Float64Array,
+  result: StepSeries,
+  notes: Map<number, BinaryNote>,
+): void {
+  for (let step = 0; step < series.values.length; step++) {
+    if (!series.present[step]) continue;
+    const sample = { value: series.values[step] ?? 0, histogram: series.histograms?.[step] };
+    const scalar = { value: scalars[step] ?? 0, histogram: undefined };
+    const [left, right] = leftType === 'scalar' ? [scalar, sample] : [sample, scalar];
+    const combined = combineSamples(op, left, right);
+    if (combined.note) notes.set(step, combined.note);
+    if (combined.failed || !(combined.keep || returnBool)) continue;
+    if (returnBool) {
+      result.values[step] = Number(combined.keep);
+      result.present[step] = 1;
+    } else if (comparisonOps.has(op)) copySample(result, step, series);
+    else if (combined.sample.histogram) putHistogram(result, step, combined.sample.histogram);
+    else {
+      result.values[step] = combined.sample.value;
+      result.present[step] = 1;
+    }
+  }
 }
 
 async function combineSets(

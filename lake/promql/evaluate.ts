@@ -1,9 +1,13 @@
 import { aggregate } from './aggregate.ts';
 import { evaluateBinary } from './binary.ts';
 import { evaluateCall } from './call.ts';
-import { type Evaluation, evaluateInstant, evaluateMatrix } from './evaluation.ts';
+import { executionError } from './errors.ts';
+import { type Evaluation, evaluateInstant, evaluateMatrix, type Matrix } from './evaluation.ts';
+import { extendedSamples } from './functions/rate.ts';
 import { firstAfter } from './functions/window.ts';
+import { type Histogram, multiply } from './histograms/histogram.ts';
 import type { PlanNode, Times } from './plan.ts';
+import { sliceSamples } from './source.ts';
 import type { MatrixSeries, Value } from './value.ts';
 
 /**
@@ -47,9 +51,8 @@ async function evaluateNode(evaluation: Evaluation, node: PlanNode, times: Times
       return { kind: 'vector', series: await evaluateInstant(evaluation, node, times) };
     case 'window':
     case 'subquery': {
-      const { series, rangeMs, offsetMs, atMs } = await evaluateMatrix(evaluation, node);
-      const endMs = (atMs ?? times.startMs) - offsetMs;
-      return { kind: 'matrix', series: series.flatMap((one) => cut(one, endMs - rangeMs, endMs)) };
+      const matrix = await evaluateMatrix(evaluation, node);
+      return { kind: 'matrix', series: windowsAt(matrix, times.startMs, evaluation.lookbackMs) };
     }
     case 'negate':
       return negate(await evaluation.evaluate(node.input, times));
@@ -64,13 +67,32 @@ async function evaluateNode(evaluation: Evaluation, node: PlanNode, times: Times
   }
 }
 
+/** The samples of a range vector's windows at one time. */
+function windowsAt(
+  { series, rangeMs, offsetMs, atMs, extension }: Matrix,
+  timeMs: number,
+  lookbackMs: number,
+) {
+  const endMs = (atMs ?? timeMs) - offsetMs;
+  const startMs = endMs - rangeMs;
+  if (extension === undefined) return series.flatMap((one) => cut(one, startMs, endMs));
+  const afterMs = extension === 'smoothed' ? lookbackMs : 0;
+  return series.flatMap((one) => {
+    const [found] = cut(one, startMs - lookbackMs, endMs + afterMs);
+    if (found === undefined) return [];
+    if (found.histograms?.some((histogram) => histogram !== undefined))
+      throw executionError(`${extension} modifier is not supported with histograms`);
+    const samples = extendedSamples(found, startMs, endMs, extension === 'smoothed');
+    return samples ? [{ ...found, ...samples }] : [];
+  });
+}
+
 /** The part of a series in (afterMs, toMs], if there is any. */
 function cut(series: MatrixSeries, afterMs: number, toMs: number): MatrixSeries[] {
-  const { timestampsMs, values } = series;
+  const { timestampsMs } = series;
   const from = firstAfter(timestampsMs, afterMs, 0, timestampsMs.length);
   const to = firstAfter(timestampsMs, toMs, from, timestampsMs.length);
-  if (from === to) return [];
-  return [{ ...series, timestampsMs: timestampsMs.slice(from, to), values: values.slice(from, to) }];
+  return from === to ? [] : [{ ...series, ...sliceSamples(series, from, to) }];
 }
 
 function negate(value: Value): Value {
@@ -80,6 +102,7 @@ function negate(value: Value): Value {
     ...one,
     dropName: true,
     values: one.values.map((number) => -number),
+    histograms: one.histograms?.map((histogram) => histogram && multiply(histogram, -1)),
   }));
   return { kind: 'vector', series };
 }
@@ -92,6 +115,7 @@ function repeat(value: Value, steps: number): Value {
     ...one,
     values: new Float64Array(steps).fill(one.values[0] ?? Number.NaN),
     present: new Uint8Array(steps).fill(one.present[0] ?? 0),
+    histograms: one.histograms && new Array<Histogram | undefined>(steps).fill(one.histograms[0]),
   }));
   return { kind: 'vector', series };
 }

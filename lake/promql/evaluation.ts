@@ -1,7 +1,9 @@
 import type { Annotations } from './annotations.ts';
 import type { Budget } from './budget.ts';
+import { type Histogram, withHint } from './histograms/histogram.ts';
 import type { InstantNode, PlanNode, Reference, SubqueryNode, Times, WindowNode } from './plan.ts';
-import { selectInstant, selectSmoothed } from './select.ts';
+import { hinted } from './reset-hints.ts';
+import { type SamplePart, selectInstant, selectSmoothed } from './select.ts';
 import { type SeriesData, withoutStale } from './source.ts';
 import { isEmpty, type MatrixSeries, type StepSeries, toMatrix, type Value } from './value.ts';
 
@@ -38,22 +40,21 @@ export async function evaluateScalar(
   return value.values;
 }
 
-/**
- * The instant vector of a selector; `timestamps` gives the times of its samples, in seconds, in place of their values.
- */
+/** The instant vector of a selector. */
 export async function evaluateInstant(
   evaluation: Evaluation,
   node: InstantNode,
   times: Times,
-  timestamps = false,
+  part: SamplePart = 'value',
 ): Promise<StepSeries[]> {
   const { budget, lookbackMs, data } = evaluation;
   const found: StepSeries[] = [];
-  for (const series of data[node.scan] ?? []) {
+  for (const stored of data[node.scan] ?? []) {
     if (budget.due()) await budget.pause();
+    const series = hinted(stored, node.statistics);
     const selected = node.smoothed
-      ? selectSmoothed(series, node, times, lookbackMs)
-      : selectInstant(series, node, times, lookbackMs, timestamps);
+      ? selectSmoothed(series, node, times, lookbackMs, evaluation.annotations)
+      : selectInstant(series, node, times, lookbackMs, part);
     if (isEmpty(selected)) continue;
     budget.charge(times.steps);
     found.push(selected);
@@ -75,7 +76,7 @@ export async function evaluateMatrix(
   const { rangeMs, offsetMs, atMs } = node;
   if (node.kind === 'window') {
     const series = (evaluation.data[node.scan] ?? []).map((one) => ({
-      ...withoutStale(one),
+      ...withoutStale(hinted(one, node.statistics)),
       dropName: false,
     }));
     return { series, rangeMs, offsetMs, atMs, extension: node.extension };
@@ -83,6 +84,12 @@ export async function evaluateMatrix(
   if (node.times.steps === 0) return { series: [], rangeMs, offsetMs, atMs, extension: undefined };
   const value = await evaluation.evaluate(node.input, node.times);
   if (value.kind !== 'vector') throw new Error(`a subquery over ${value.kind} has passed the checks`);
-  const series = value.series.map((one) => toMatrix(one, node.times));
+  const series = value.series.map((one) => {
+    const matrix = toMatrix(one, node.times);
+    // Between two steps there may have been samples that nobody has seen.
+    const forget = (histogram: Histogram | undefined): Histogram | undefined =>
+      histogram && withHint(histogram, histogram.hint === 'gauge' ? 'gauge' : 'unknown');
+    return matrix.histograms ? { ...matrix, histograms: matrix.histograms.map(forget) } : matrix;
+  });
   return { series, rangeMs, offsetMs, atMs, extension: undefined };
 }

@@ -1,10 +1,18 @@
 import { type Labels, labelValue } from '../model/labels.ts';
-import { comparisonOps, type Matching } from './ast.ts';
-import { calculate, compare, informOfTypes, isTrim } from './binary.ts';
+import { type Matching, renamingOps } from './ast.ts';
+import { type BinaryNote, combineSamples, type Sample } from './binary-sample.ts';
 import { executionError } from './errors.ts';
 import type { Evaluation } from './evaluation.ts';
 import type { BinaryNode, Times } from './plan.ts';
-import { labelsKey, newSeries, printLabels, type StepSeries, withLabel, withoutName } from './value.ts';
+import {
+  labelsKey,
+  newSeries,
+  printLabels,
+  putHistogram,
+  type StepSeries,
+  withLabel,
+  withoutName,
+} from './value.ts';
 
 /** The text by which series of the two sides belong together. */
 export function signatureOf({ on, labels: names }: Matching): (labels: Labels) => string {
@@ -28,6 +36,8 @@ interface Matcher {
   readonly evaluation: Evaluation;
   readonly times: Times;
   readonly results: Map<string, Result>;
+  /** What to say, by step. */
+  readonly notes: Map<number, BinaryNote>;
 }
 
 interface Result {
@@ -56,7 +66,7 @@ export async function combineMatched(
   if (!fills && (many.length === 0 || ones.length === 0)) return [];
   const signature = signatureOf(matching);
   const groups = await groupOnes(evaluation, node, ones, many, times, fills);
-  const matcher: Matcher = { node, evaluation, times, results: new Map() };
+  const matcher: Matcher = { node, evaluation, times, results: new Map(), notes: new Map() };
   for (const series of many) {
     if (evaluation.budget.due()) await evaluation.budget.pause();
     const key = signature(series.labels);
@@ -74,6 +84,8 @@ export async function combineMatched(
       if (group) fillUnmatched(matcher, series, group, fillMany);
     }
   }
+  const { annotations } = evaluation;
+  for (const note of matcher.notes.values()) note({ annotations, span: node.span });
   return [...matcher.results.values()].map(({ series }) => series);
 }
 
@@ -128,6 +140,11 @@ function matchLabels({ on, labels: names }: Matching, labels: Labels): Labels {
   );
 }
 
+const sampleAt = ({ values, histograms }: StepSeries, step: number): Sample => ({
+  value: values[step] ?? 0,
+  histogram: histograms?.[step],
+});
+
 function combineMany(
   matcher: Matcher,
   many: StepSeries,
@@ -141,8 +158,8 @@ function combineMany(
     const one = group.ones[(group.owner[step] ?? 0) - 1];
     if (one === undefined && fillOne === undefined) continue;
     const oneLabels = one ? one.labels : matchLabels(node.matching, many.labels);
-    const value = one ? (one.values[step] ?? 0) : (fillOne ?? 0);
-    put(matcher, group, resultOf(many.labels, oneLabels), step, many.values[step] ?? 0, value);
+    const sample = one ? sampleAt(one, step) : { value: fillOne ?? 0, histogram: undefined };
+    put(matcher, group, resultOf(many.labels, oneLabels), step, sampleAt(many, step), sample);
   }
 }
 
@@ -151,7 +168,8 @@ function fillUnmatched(matcher: Matcher, one: StepSeries, group: MatchGroup, fil
   const manyLabels = matchLabels(matcher.node.matching, one.labels);
   for (let step = 0; step < matcher.times.steps; step++) {
     if (!one.present[step] || group.matched[step]) continue;
-    put(matcher, group, resultOf(manyLabels, one.labels), step, fillMany, one.values[step] ?? 0);
+    const filled = { value: fillMany, histogram: undefined };
+    put(matcher, group, resultOf(manyLabels, one.labels), step, filled, sampleAt(one, step));
   }
 }
 
@@ -197,7 +215,7 @@ function slotOf(
 
 /** The labels of a result: those of the many side, less what the operator and the matching take away. */
 function resultLabels({ op, matching }: BinaryNode, many: Labels, one: Labels): Labels {
-  let labels = comparisonOps.has(op) ? many : withoutName(many);
+  let labels = renamingOps.has(op) ? withoutName(many) : many;
   if (matching.group === undefined) {
     labels = labels.filter(([name]) => matching.on === matching.labels.includes(name));
   }
@@ -205,19 +223,22 @@ function resultLabels({ op, matching }: BinaryNode, many: Labels, one: Labels): 
   return labels;
 }
 
+/** Combines the samples of a pair at one step. */
 function put(
-  { node, evaluation }: Matcher,
+  matcher: Matcher,
   group: MatchGroup,
   { series, taken }: Slot,
   step: number,
-  manyValue: number,
-  oneValue: number,
+  many: Sample,
+  one: Sample,
 ): void {
+  const { node, notes } = matcher;
   const { op, returnBool, matching } = node;
-  if (isTrim(op)) {
-    informOfTypes(evaluation, node);
-    return;
-  }
+  const [left, right] = matching.group === 'right' ? [one, many] : [many, one];
+  const { sample, keep, failed, note } = combineSamples(op, left, right);
+  // As in Prometheus, the last thing to say of a step is said.
+  if (note) notes.set(step, note);
+  if (failed) return;
   if (matching.group === undefined && group.matched[step])
     throw executionError(
       'multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)',
@@ -226,11 +247,11 @@ function put(
   if (matching.group !== undefined && taken[step])
     throw executionError('multiple matches for labels: grouping labels must ensure unique matches');
   taken[step] = 1;
-  const [left, right] = matching.group === 'right' ? [oneValue, manyValue] : [manyValue, oneValue];
-  const comparison = comparisonOps.has(op);
-  const keep = !comparison || compare(op, left, right);
   if (!keep && !returnBool) return;
   if (series.present[step]) throw executionError('vector cannot contain metrics with the same labelset');
-  series.values[step] = !comparison ? calculate(op, left, right) : returnBool ? Number(keep) : left;
-  series.present[step] = 1;
+  if (sample.histogram && !returnBool) putHistogram(series, step, sample.histogram);
+  else {
+    series.values[step] = returnBool ? Number(keep) : sample.value;
+    series.present[step] = 1;
+  }
 }

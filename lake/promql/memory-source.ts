@@ -1,7 +1,7 @@
 import type { Labels } from '../model/labels.ts';
 import { labelValue } from '../model/labels.ts';
 import { valueTest } from './matcher.ts';
-import type { SeriesData, SeriesSource } from './source.ts';
+import { histogramHistoryMs, type SeriesData, type SeriesSource, sliceSamples } from './source.ts';
 import { compareLabels } from './value.ts';
 
 /** Series in memory, for tests of the language. */
@@ -14,11 +14,15 @@ export function memorySource(series: readonly SeriesData[]): SeriesSource {
         tests.every(({ label, test }) => test(labelValue(labels, label)));
       return sorted
         .filter(({ labels }) => wanted(labels))
-        .map(({ labels, timestampsMs, values }) => {
-          const from = timestampsMs.findIndex((timeMs) => timeMs >= fromMs);
+        .map((one) => {
+          const { labels, timestampsMs, histograms } = one;
+          const startMs = histograms ? fromMs - histogramHistoryMs : fromMs;
+          const from = timestampsMs.findIndex((timeMs) => timeMs >= startMs);
           const to = timestampsMs.findLastIndex((timeMs) => timeMs <= toMs) + 1;
-          const kept = from < 0 ? [0, 0] : [from, Math.max(from, to)];
-          return { labels, timestampsMs: timestampsMs.slice(...kept), values: values.slice(...kept) };
+          return {
+            labels,
+            ...(from < 0 ? sliceSamples(one, 0, 0) : sliceSamples(one, from, Math.max(from, to))),
+          };
         })
         .filter(({ values }) => values.length > 0);
     },

@@ -99,7 +99,16 @@ test('a plan is data', () => {
         type: 'vector',
         pinned: [['b', 'c']],
         span: { start: 14, end: 32 },
-        args: [{ kind: 'window', scan: 0, rangeMs: 300_000, offsetMs: 0, span: { start: 19, end: 31 } }],
+        args: [
+          {
+            kind: 'window',
+            scan: 0,
+            statistics: false,
+            rangeMs: 300_000,
+            offsetMs: 0,
+            span: { start: 19, end: 31 },
+          },
+        ],
       },
     },
   });

@@ -65,6 +65,8 @@ export type PlanNode =
 export interface InstantNode extends Reference {
   readonly kind: 'instant';
   readonly scan: number;
+  /** Of native histograms only count, sum or average are looked at. */
+  readonly statistics: boolean;
   readonly smoothed: boolean;
   readonly span: Span;
 }
@@ -72,6 +74,7 @@ export interface InstantNode extends Reference {
 export interface WindowNode extends Reference {
   readonly kind: 'window';
   readonly scan: number;
+  readonly statistics: boolean;
   readonly rangeMs: number;
   readonly extension: Extension | undefined;
   readonly span: Span;
@@ -139,11 +142,13 @@ interface Planner {
   readonly lookbackMs: number;
   readonly scans: Scan[];
   readonly grids: Times[];
+  /** What the calls around the node that is being planned look at of native histograms. */
+  looksAt: 'all' | 'statistics' | 'buckets';
 }
 
 /** Resolves a checked expression; throws PromqlError `execution` for durations that come out as none. */
 export function planQuery(expr: Expr, query: QueryTimes, lookbackMs: number): Plan {
-  const planner: Planner = { query, lookbackMs, scans: [], grids: [] };
+  const planner: Planner = { query, lookbackMs, scans: [], grids: [], looksAt: 'all' };
   const times = timesOf(query);
   const root = wrapped(planner, expr, times);
   return { root, type: typeOf(expr), times, scans: planner.scans, grids: planner.grids, lookbackMs };
@@ -203,7 +208,36 @@ function wrapped(planner: Planner, expr: Expr, times: Times): PlanNode {
   return { kind: 'once', type, input, span: inner.span };
 }
 
+const statisticFunctions: ReadonlySet<string> = new Set([
+  'histogram_avg',
+  'histogram_count',
+  'histogram_sum',
+]);
+const bucketFunctions: ReadonlySet<string> = new Set([
+  'histogram_fraction',
+  'histogram_quantile',
+  'histogram_quantiles',
+]);
+
+/** Whoever needs the buckets, near or far, has them read; a subquery needs them to see resets. */
+function looksAt(expr: Expr): Planner['looksAt'] {
+  if (expr.kind === 'subquery') return 'buckets';
+  if (expr.kind === 'binary') return expr.op === '</' || expr.op === '>/' ? 'buckets' : 'all';
+  if (expr.kind !== 'call') return 'all';
+  if (statisticFunctions.has(expr.name)) return 'statistics';
+  return bucketFunctions.has(expr.name) ? 'buckets' : 'all';
+}
+
 function planExpr(planner: Planner, expr: Expr, times: Times): PlanNode {
+  const outer = planner.looksAt;
+  const own = looksAt(expr);
+  if (outer !== 'buckets' && own !== 'all') planner.looksAt = own;
+  const node = planNode(planner, expr, times);
+  planner.looksAt = outer;
+  return node;
+}
+
+function planNode(planner: Planner, expr: Expr, times: Times): PlanNode {
   const { span } = expr;
   switch (expr.kind) {
     case 'number':
@@ -223,7 +257,8 @@ function planExpr(planner: Planner, expr: Expr, times: Times): PlanNode {
       const rangeMs = durationMs(planner.query, expr.range, false);
       const reference = resolve(planner, selector.shift);
       const scan = addScan(planner, selector, reference, times, rangeMs);
-      return { kind: 'window', scan, rangeMs, extension: selector.extension, ...reference, span };
+      const statistics = planner.looksAt === 'statistics';
+      return { kind: 'window', scan, statistics, rangeMs, extension: selector.extension, ...reference, span };
     }
     case 'subquery':
       return planSubquery(planner, expr, times);
@@ -261,7 +296,9 @@ function planExpr(planner: Planner, expr: Expr, times: Times): PlanNode {
 function planInstant(planner: Planner, expr: VectorSelector, times: Times): InstantNode {
   const reference = resolve(planner, expr.shift);
   const scan = addScan(planner, expr, reference, times, undefined);
-  return { kind: 'instant', scan, smoothed: expr.extension === 'smoothed', ...reference, span: expr.span };
+  const statistics = planner.looksAt === 'statistics';
+  const smoothed = expr.extension === 'smoothed';
+  return { kind: 'instant', scan, statistics, smoothed, ...reference, span: expr.span };
 }
 
 function planSubquery(planner: Planner, expr: Expr & { kind: 'subquery' }, times: Times): SubqueryNode {

@@ -7,6 +7,7 @@ import { createBudget, throwIfStopped, timeoutReason, tooManySamples } from './b
 import { checkExpr } from './check.ts';
 import { executionError, PromqlError } from './errors.ts';
 import { createEvaluation } from './evaluate.ts';
+import { type Histogram, weightOf } from './histograms/histogram.ts';
 import type { QueryLimits } from './limits.ts';
 import { parseExpr } from './parse.ts';
 import { type Plan, planQuery, type QueryTimes } from './plan.ts';
@@ -64,6 +65,8 @@ export type ResultData =
 interface VectorSample {
   readonly labels: Labels;
   readonly value: number;
+  /** The sample, when it is a native histogram; `value` means nothing then. */
+  readonly histogram?: Histogram | undefined;
 }
 
 /** Answers a query at one point of time. */
@@ -109,7 +112,7 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
     checkSteps(plan, limits);
     const budget = createBudget(limits.samplesMax, clock, signal);
     const data = await readScans(plan, options, signal);
-    const samplesRead = data.flat().reduce((sum, series) => sum + series.values.length, 0);
+    const samplesRead = data.flat().reduce((sum, series) => sum + weightOfSeries(series), 0);
     budget.charge(samplesRead);
     const annotations = createAnnotations();
     const evaluation = createEvaluation({ data, lookbackMs: options.lookbackMs, annotations, budget });
@@ -120,6 +123,11 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
     done.abort();
     await timer;
   }
+}
+
+/** Samples, of which a native histogram is as many as it takes the room of. */
+function weightOfSeries({ values, histograms = [] }: SeriesData): number {
+  return histograms.reduce((sum, one) => sum + (one ? weightOf(one) - 1 : 0), values.length);
 }
 
 /** Subqueries have steps of their own, which no parameter of the query shows. */
@@ -174,7 +182,11 @@ function finish(plan: Plan, { startMs, stepMs }: QueryTimes, value: Value): Resu
     case 'vector': {
       const series = mergeSameLabels(value.series.map(named)).filter((one) => !isEmpty(one));
       if (!instant) return { type: 'matrix', series: sorted(series.map((one) => toMatrix(one, plan.times))) };
-      const samples = series.map(({ labels, values }) => ({ labels, value: values[0] ?? Number.NaN }));
+      const samples = series.map(({ labels, values, histograms }) => ({
+        labels,
+        value: values[0] ?? Number.NaN,
+        histogram: histograms?.[0],
+      }));
       return { type: 'vector', timestampMs: startMs, samples };
     }
   }

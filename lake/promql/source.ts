@@ -1,14 +1,19 @@
 import type { Labels } from '../model/labels.ts';
 import type { Matcher } from './ast.ts';
+import type { Histogram } from './histograms/histogram.ts';
 
 /** The port: where evaluation gets its samples. Implemented over the lake by lake/scan, and in memory by tests. */
 export interface SeriesSource {
   /**
    * Every series that satisfies all matchers, with its samples in [fromMs, toMs]; series without samples are left out.
+   * Series with native histograms come with those of histogramHistoryMs before that too, by which the first is judged.
    * Rejects with FirnError `limit` when more is found than `selection` allows, and when `signal` is aborted.
    */
   select(selection: Selection, signal: AbortSignal): Promise<readonly SeriesData[]>;
 }
+
+/** How far back the sample before a native histogram is looked for, to know whether it was reset. */
+export const histogramHistoryMs = 300_000;
 
 export interface Selection {
   readonly matchers: readonly Matcher[];
@@ -27,6 +32,59 @@ export interface SeriesData {
   readonly labels: Labels;
   readonly timestampsMs: Float64Array;
   readonly values: Float64Array;
+  /**
+   * The samples that are native histograms, by their place; their value is NaN, or the staleness marker (and then there
+   * is no histogram). Absent when there is none.
+   */
+  readonly histograms?: readonly (Histogram | undefined)[] | undefined;
+  /** Since when a sample counts (milliseconds since the Unix epoch), 0 where that is not known. Absent: nowhere. */
+  readonly startsMs?: Float64Array | undefined;
+}
+
+/** The samples whose place `keep` says so for. */
+export function keepSamples(
+  series: SeriesData,
+  keep: (index: number) => boolean,
+): Omit<SeriesData, 'labels'> {
+  const places = new Uint32Array(series.values.length);
+  let count = 0;
+  for (let index = 0; index < places.length; index++) if (keep(index)) places[count++] = index;
+  return pickSamples(series, places.subarray(0, count));
+}
+
+/** The samples at these places. */
+export function pickSamples(
+  series: Omit<SeriesData, 'labels'>,
+  places: Uint32Array,
+): Omit<SeriesData, 'labels'> {
+  const { timestampsMs, values, histograms, startsMs } = series;
+  const pick = (column: Float64Array): Float64Array => {
+    const picked = new Float64Array(places.length);
+    // As bits, because a staleness marker does not survive as a number.
+    const [from, to] = [bitsOf(column), bitsOf(picked)];
+    places.forEach((place, index) => {
+      to[2 * index] = from[2 * place] ?? 0;
+      to[2 * index + 1] = from[2 * place + 1] ?? 0;
+    });
+    return picked;
+  };
+  return {
+    timestampsMs: pick(timestampsMs),
+    values: pick(values),
+    histograms: histograms && Array.from(places, (place) => histograms[place]),
+    startsMs: startsMs && pick(startsMs),
+  };
+}
+
+/** The samples from `from` up to but not including `to`. */
+export function sliceSamples(series: SeriesData, from: number, to: number): Omit<SeriesData, 'labels'> {
+  const { timestampsMs, values, histograms, startsMs } = series;
+  return {
+    timestampsMs: timestampsMs.slice(from, to),
+    values: values.slice(from, to),
+    histograms: histograms?.slice(from, to),
+    startsMs: startsMs?.slice(from, to),
+  };
 }
 
 const staleLow = 2;
@@ -49,18 +107,12 @@ export function setStaleAt(bits: Uint32Array, index: number): void {
 }
 
 /** The series without its staleness markers (the same object when it has none). */
-export function withoutStale(series: SeriesData): SeriesData {
-  const bits = bitsOf(series.values);
-  let live = 0;
-  for (let index = 0; index < series.values.length; index++) if (!isStaleAt(bits, index)) live++;
-  if (live === series.values.length) return series;
-  const timestampsMs = new Float64Array(live);
-  const values = new Float64Array(live);
-  let to = 0;
-  for (let index = 0; index < series.values.length; index++) {
-    if (isStaleAt(bits, index)) continue;
-    timestampsMs[to] = series.timestampsMs[index] ?? 0;
-    values[to++] = series.values[index] ?? 0;
-  }
-  return { labels: series.labels, timestampsMs, values };
+export function withoutStale<T extends SeriesData>(series: T): T {
+  const { values } = series;
+  const bits = bitsOf(values);
+  let index = 0;
+  while (index < values.length && !isStaleAt(bits, index)) index++;
+  return index === values.length
+    ? series
+    : { ...series, ...keepSamples(series, (at) => !isStaleAt(bits, at)) };
 }

@@ -1,5 +1,6 @@
 import { type Label, type Labels, labelsJson, labelValue } from '../model/labels.ts';
 import { executionError } from './errors.ts';
+import type { Histogram } from './histograms/histogram.ts';
 import { printString } from './literals.ts';
 import type { Times } from './plan.ts';
 import type { SeriesData } from './source.ts';
@@ -20,6 +21,25 @@ export interface StepSeries {
   /** One entry a step; meaningful where `present` is 1. */
   readonly values: Float64Array;
   readonly present: Uint8Array;
+  /** The steps whose sample is a native histogram (and whose value means nothing); absent when there is none. */
+  histograms?: (Histogram | undefined)[] | undefined;
+}
+
+/** Gives a step a native histogram as its sample. */
+export function putHistogram(series: StepSeries, step: number, histogram: Histogram): void {
+  series.histograms ??= new Array<Histogram | undefined>(series.values.length).fill(undefined);
+  series.histograms[step] = histogram;
+  series.present[step] = 1;
+}
+
+/** Gives a step the sample of a step of another series. */
+export function copySample(to: StepSeries, step: number, from: StepSeries, fromStep = step): void {
+  const histogram = from.histograms?.[fromStep];
+  if (histogram) putHistogram(to, step, histogram);
+  else {
+    to.values[step] = from.values[fromStep] ?? 0;
+    to.present[step] = 1;
+  }
 }
 
 /** A series of a range vector. */
@@ -97,26 +117,29 @@ function unite(one: StepSeries, other: StepSeries): StepSeries {
   const united = newSeries(one.labels, one.dropName, one.values.length);
   united.values.set(one.values);
   united.present.set(one.present);
+  united.histograms = one.histograms?.slice();
   other.present.forEach((flag, step) => {
     if (!flag) return;
     if (united.present[step]) throw executionError('vector cannot contain metrics with the same labelset');
-    united.present[step] = 1;
-    united.values[step] = other.values[step] ?? 0;
+    copySample(united, step, other);
   });
   return united;
 }
 
 /** The samples that a step series has, with their times. */
-export function toMatrix({ labels, dropName, values, present }: StepSeries, times: Times): MatrixSeries {
+export function toMatrix(series: StepSeries, times: Times): MatrixSeries {
+  const { labels, dropName, values, present } = series;
   let samples = 0;
   for (const flag of present) samples += flag;
   const timestampsMs = new Float64Array(samples);
   const found = new Float64Array(samples);
+  const histograms = series.histograms && new Array<Histogram | undefined>(samples);
   let to = 0;
   for (let step = 0; step < times.steps; step++) {
     if (!present[step]) continue;
     timestampsMs[to] = times.startMs + step * times.stepMs;
+    if (histograms) histograms[to] = series.histograms?.[step];
     found[to++] = values[step] ?? 0;
   }
-  return { labels, dropName, timestampsMs, values: found };
+  return { labels, dropName, timestampsMs, values: found, histograms };
 }

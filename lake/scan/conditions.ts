@@ -25,7 +25,7 @@ const yearOneMs = -62_135_596_800_000;
 const yearLastMs = 253_402_300_799_999;
 
 /** A time as SQL; beyond the years 1 to 9999 there are no samples, so times are cut to those. */
-function timestampSql(ms: number): string {
+export function timestampSql(ms: number): string {
   return `make_timestamptz(${Math.max(yearOneMs, Math.min(yearLastMs, Math.floor(ms)))}000)`;
 }
 

@@ -1,7 +1,40 @@
+import { pickSamples, type SeriesData } from '../promql/source.ts';
+
 /** Samples of one series, side by side. */
-export interface Samples {
-  readonly timestampsMs: Float64Array;
-  readonly values: Float64Array;
+export type Samples = Omit<SeriesData, 'labels'>;
+
+/** Those of one kind put among those of another, in the order of time; of two at a timestamp a histogram stays. */
+export function mergeSamples(one: Samples, other?: Samples): Samples {
+  const all = other ? joinSamples(one, other) : one;
+  const { timestampsMs, histograms } = all;
+  const order = Array.from(timestampsMs.keys()).sort(
+    (left, right) =>
+      (timestampsMs[left] ?? 0) - (timestampsMs[right] ?? 0) ||
+      Number(histograms?.[left] === undefined) - Number(histograms?.[right] === undefined),
+  );
+  const kept = order.filter((index, at) => timestampsMs[index] !== timestampsMs[order[at - 1] ?? -1]);
+  return pickSamples(all, Uint32Array.from(kept));
+}
+
+function joinSamples(one: Samples, other: Samples): Samples {
+  const joined = (left: Float64Array, right: Float64Array): Float64Array => {
+    const both = new Float64Array(left.length + right.length);
+    both.set(left);
+    both.set(right, left.length);
+    return both;
+  };
+  const none = ({ values }: Samples): Float64Array => new Float64Array(values.length);
+  const empty = ({ values }: Samples): undefined[] => new Array<undefined>(values.length).fill(undefined);
+  return {
+    timestampsMs: joined(one.timestampsMs, other.timestampsMs),
+    values: joined(one.values, other.values),
+    ...((one.startsMs || other.startsMs) && {
+      startsMs: joined(one.startsMs ?? none(one), other.startsMs ?? none(other)),
+    }),
+    ...((one.histograms || other.histograms) && {
+      histograms: [...(one.histograms ?? empty(one)), ...(other.histograms ?? empty(other))],
+    }),
+  };
 }
 
 /**

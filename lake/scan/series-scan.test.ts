@@ -22,7 +22,8 @@ function tablesOf(from: string): Tables & { readonly pruned: Prune[] } {
     pruned,
     open: async (_table, prune) => {
       pruned.push(prune);
-      const view = from.includes('histogram') ? from : `(SELECT *, NULL::VARCHAR AS histogram FROM ${from})`;
+      const histogram = from.includes('AS histogram') ? '' : 'NULL::VARCHAR AS histogram,';
+      const view = `(SELECT *, ${histogram} NULL::TIMESTAMPTZ AS start_timestamp FROM ${from})`;
       return { from: view, filesConsidered: 0, filesPruned: 0, [Symbol.asyncDispose]: async () => undefined };
     },
     metricMetadata: async () => [],
@@ -91,7 +92,8 @@ test('samples come in the order of time, in milliseconds, without NULLs, within 
   expect(textOf(await scan.select({ ...everything, matchers, fromMs: 1001, toMs: 2000 }, signal))).toEqual([
     `${labelsJson(up)} 2 @ 2000`,
   ]);
-  expect(tables.pruned.at(-1)).toEqual({ name: 'up', fromUs: 1_001_000, toUs: 2_000_999 });
+  // Five minutes more, for the native histograms there may be.
+  expect(tables.pruned.at(-1)).toEqual({ name: 'up', fromUs: -298_999_000, toUs: 2_000_999 });
 });
 
 test('a staleness marker and another NaN keep their bits; of a repeated time the largest value stays', async () => {
@@ -176,16 +178,29 @@ test('more label entries than labelEntriesMax are an error, unless fewer were as
   expect(await scan.labelValues('job', { matcherSets: [], limit: 0 }, signal)).toHaveLength(2);
 });
 
-test('native histograms are no samples, but their series are there', async () => {
+test('native histograms are samples among the others, with the one before the range', async () => {
   await using engine = await openTestEngine();
-  const from = `(SELECT *, CASE WHEN value = 2 THEN '{}' END AS histogram FROM ${rowsSql([
-    [up, 1_000_000, '1.0'],
-    [up, 2_000_000, '2.0'],
-    [down, 1_000_000, '2.0'],
-  ])})`;
+  const text = '{"schema":0,"count":3,"sum":4.5,"positive_spans":[[1,2]],"positive_counts":[1,2]}';
+  const stale = text.replace('4.5', '"StaleNaN"');
+  const from = `(SELECT *, CASE WHEN value = 2 THEN '${text}' WHEN value = 5 THEN '${stale}' END AS histogram FROM ${rowsSql(
+    [
+      [up, 1_000_000, '1.0'],
+      [up, 2_000_000, '2.0'],
+      [up, 3_000_000, '3.0'],
+      [up, 4_000_000, '5.0'],
+      [down, 1_000_000, '2.0'],
+    ],
+  )})`;
   const scan = seriesScan({ tables: tablesOf(from), engine });
-  const found = await scan.select({ ...everything, matchers: matchersOf('{job!=""}') }, signal);
-  expect(textOf(found)).toEqual([`${labelsJson(up)} 1 @ 1000`]);
+  const selection = { ...everything, matchers: matchersOf('{job!=""}'), fromMs: 2001 };
+  const [first, second] = await scan.select(selection, signal);
+  expect(first).toMatchObject({ labels: down, timestampsMs: Float64Array.of(1000) });
+  expect(second?.timestampsMs).toEqual(Float64Array.of(2000, 3000, 4000));
+  expect(second?.histograms?.map((one) => one?.positive)).toEqual([
+    { indexes: [1, 2], counts: [1, 2] },
+    undefined,
+    undefined,
+  ]);
   expect(await scan.series({ matcherSets: [], limit: 0 }, signal)).toEqual([down, up]);
 });
 

@@ -1,14 +1,12 @@
-import { setImmediate } from 'node:timers/promises';
-import type { DuckDBConnection, DuckDBDataChunk, DuckDBListVector } from '@duckdb/node-api';
+import type { DuckDBConnection } from '@duckdb/node-api';
 import { FirnError, messageOf } from '../base/errors.ts';
 import { type Labels, parseLabelsJson } from '../model/labels.ts';
 import type { Matcher } from '../promql/ast.ts';
-import type { Selection, SeriesData, SeriesSource } from '../promql/source.ts';
-import { compareLabels } from '../promql/value.ts';
+import { histogramHistoryMs, type SeriesSource } from '../promql/source.ts';
 import type { Engine } from '../sql/duckdb/engine.ts';
 import type { Tables, TableView } from '../tables.ts';
 import { exactName, labelSql, type RowFilter, rowCondition, storedLabelSql } from './conditions.ts';
-import { inOrder } from './samples.ts';
+import { readSeries, tooMuch } from './read-series.ts';
 
 /** The metrics of one tenant as PromQL sees them: series by matchers, and what labels there are. */
 export interface SeriesScan extends SeriesSource {
@@ -81,8 +79,10 @@ export function seriesScan({
   };
 
   return {
-    select: (selection, signal) =>
-      query([selection], signal, (connection, rows) => readSeries(connection, rows, selection, signal)),
+    select: (selection, signal) => {
+      const wide = { ...selection, fromMs: selection.fromMs - histogramHistoryMs };
+      return query([wide], signal, (connection, rows) => readSeries(connection, rows, selection, signal));
+    },
     labelNames: (request, signal) =>
       texts(
         request,
@@ -133,73 +133,6 @@ async function openView(
   return tables.open('metrics', prune, signal);
 }
 
-/** Samples that are taken over before others get the event loop. */
-const samplesPerTurn = 250_000;
-
-async function readSeries(
-  connection: DuckDBConnection,
-  rows: string,
-  { samplesMax, seriesMax }: Selection,
-  signal: AbortSignal,
-): Promise<readonly SeriesData[]> {
-  // Native histograms are not evaluated yet: what is read is numbers.
-  // The limit keeps DuckDB from collecting more than may be used; the order is made in inOrder, where it costs less.
-  const sql = `SELECT any_value(labels), list(epoch_ms(timestamp)::DOUBLE), list(value::DOUBLE)
-    FROM (SELECT series_id, labels, timestamp, value FROM ${rows} AND histogram IS NULL LIMIT ${samplesMax + 1}) GROUP BY series_id`;
-  const result = await connection.stream(sql);
-  const found: SeriesData[] = [];
-  let samples = 0;
-  let turn = 0;
-  for (;;) {
-    const chunk = await result.fetchChunk();
-    if (chunk === null || chunk.rowCount === 0) break;
-    for (const series of seriesOf(chunk)) {
-      samples += series.values.length;
-      if (samples > samplesMax) throw tooMuch('samplesMax', samplesMax, 'samples');
-      if (found.push(series) > seriesMax) throw tooMuch('seriesMax', seriesMax, 'series');
-      turn += series.values.length;
-      if (turn < samplesPerTurn) continue;
-      turn = 0;
-      await setImmediate();
-      signal.throwIfAborted();
-    }
-  }
-  return found.sort((one, other) => compareLabels(one.labels, other.labels));
-}
-
-/** One series a row, without an object a sample: the lists' elements lie side by side in one array each. */
-function* seriesOf(chunk: DuckDBDataChunk): Generator<SeriesData> {
-  const labels = chunk.getColumnVector(0);
-  const timestamps = listColumn(chunk, 1);
-  const values = listColumn(chunk, 2);
-  for (let row = 0; row < chunk.rowCount; row++) {
-    const json = labels.getItem(row);
-    if (typeof json !== 'string') throw new Error('labels of a series are no text');
-    const samples = inOrder({
-      timestampsMs: timestamps.items.slice(...timestamps.bounds(row)),
-      values: values.items.slice(...values.bounds(row)),
-    });
-    yield { labels: parseLabelsJson(json), ...samples };
-  }
-}
-
-function listColumn(
-  chunk: DuckDBDataChunk,
-  column: number,
-): { readonly items: Float64Array; bounds(row: number): [number, number] } {
-  const list = chunk.getColumnVector(column) as DuckDBListVector;
-  // The library keeps the array to itself; going through its accessors would make a number object a sample.
-  const { items } = list.childVector as unknown as { readonly items?: unknown };
-  if (!(items instanceof Float64Array)) throw new Error('a list of DOUBLE is not backed by a Float64Array');
-  return {
-    items,
-    bounds: (row) => {
-      const from = list.getEntryOffset(row);
-      return [from, from + list.getEntryLength(row)];
-    },
-  };
-}
-
 async function readTexts(connection: DuckDBConnection, sql: string): Promise<readonly string[]> {
   const result = await connection.stream(sql);
   const found: string[] = [];
@@ -208,16 +141,6 @@ async function readTexts(connection: DuckDBConnection, sql: string): Promise<rea
     if (chunk === null || chunk.rowCount === 0) return found;
     for (const value of chunk.getColumnValues(0)) if (typeof value === 'string') found.push(value);
   }
-}
-
-function tooMuch(subject: string, max: number, what: string): FirnError {
-  return new FirnError({
-    code: 'limit',
-    operation: 'read series',
-    subject,
-    message: `the selection holds more than ${max} ${what} (${subject})`,
-    hint: 'select fewer series or a shorter time',
-  });
 }
 
 function storageError(error: unknown): unknown {

@@ -1,6 +1,7 @@
 import { hasSqlDetails, loadModule, type Node, parseSync } from 'libpg-query';
 import { messageOf } from '../base/errors.ts';
 import { SqlError, syntaxError } from './errors.ts';
+import { type Travels, takeTimeTravel, travelsOf } from './time-travel.ts';
 
 await loadModule();
 
@@ -14,6 +15,8 @@ export interface ParsedStatement {
   readonly refusal: SqlError | undefined;
   /** Turns a location of the tree (a byte offset in the whole text) into a position (1-based code points). */
   readonly positionOf: (location: number | undefined) => number | undefined;
+  /** States of tables that it asks for (time-travel.ts). */
+  readonly travels: Travels;
 }
 
 /**
@@ -29,22 +32,29 @@ export function parseStatements(text: string, statementBytesMax: number): readon
   }
   const positionOf = (location: number | undefined): number | undefined =>
     location === undefined || location < 0 ? undefined : codePoints(bytes.toString('utf8', 0, location)) + 1;
+  const { text: postgres, clauses } = takeTimeTravel(text);
   try {
-    return (parseSync(text).stmts ?? []).flatMap(({ stmt, stmt_location: start = 0, stmt_len: length }) =>
-      stmt
-        ? [
-            {
-              text: bytes.toString('utf8', start, length ? start + length : undefined).trim(),
-              node: stmt,
-              refusal: undefined,
-              positionOf,
-            },
-          ]
-        : [],
+    return (parseSync(postgres).stmts ?? []).flatMap(
+      ({ stmt, stmt_location: start = 0, stmt_len: length }) => {
+        if (!stmt) return [];
+        const end = length ? start + length : bytes.byteLength;
+        const own = clauses.filter((clause) => clause.startByte >= start && clause.startByte < end);
+        const travels = travelsOf(stmt, bytes, own, positionOf);
+        return [
+          {
+            text: bytes.toString('utf8', start, end).trim(),
+            node: stmt,
+            refusal: undefined,
+            positionOf,
+            travels,
+          },
+        ];
+      },
     );
   } catch (error) {
+    if (error instanceof SqlError) throw error;
     if (error instanceof RangeError) throw new SqlError('54001', 'the statement is nested too deeply');
-    return [{ text, node: undefined, refusal: refusalOf(error, text), positionOf }];
+    return [{ text, node: undefined, refusal: refusalOf(error, text), positionOf, travels: new Map() }];
   }
 }
 

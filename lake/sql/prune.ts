@@ -14,8 +14,10 @@ export interface Bounds {
   /** The greatest of these is the lower bound; each is a timestamptz. Inclusive, like `upper`. */
   readonly lower: readonly Node[];
   readonly upper: readonly Node[];
-  /** Exact metric name. */
+  /** Exact values, each of one column. */
   readonly name: Node | undefined;
+  readonly series: Node | undefined;
+  readonly trace: Node | undefined;
 }
 
 /** For each table all of whose references are bounded: the bounds of each reference. */
@@ -65,15 +67,16 @@ function tableOf(node: Node): TableReference | undefined {
 function boundsOfWhere(where: Node | undefined, alias: string): Bounds {
   const lower: Node[] = [];
   const upper: Node[] = [];
-  let name: Node | undefined;
+  const exact: Partial<Record<ExactColumn, Node>> = {};
   for (const conjunct of conjunctsOf(where)) {
     const comparison = comparisonOf(conjunct, alias);
     if (!comparison) continue;
     const { column, operator, values } = comparison;
     const [value, second] = values;
     if (!value) continue;
-    if (column === 'name') name = operator === '=' ? value : name;
-    else if (operator === 'BETWEEN' && second) {
+    if (column !== 'timestamp') {
+      if (operator === '=') exact[column] = value;
+    } else if (operator === 'BETWEEN' && second) {
       lower.push(value);
       upper.push(second);
     } else {
@@ -81,7 +84,7 @@ function boundsOfWhere(where: Node | undefined, alias: string): Bounds {
       if (operator === '<' || operator === '<=' || operator === '=') upper.push(value);
     }
   }
-  return { lower, upper, name };
+  return { lower, upper, name: exact.name, series: exact.series, trace: exact.trace };
 }
 
 function conjunctsOf(node: Node | undefined): Node[] {
@@ -90,8 +93,11 @@ function conjunctsOf(node: Node | undefined): Node[] {
   return node ? [node] : [];
 }
 
+/** Columns of which one value prunes. */
+type ExactColumn = 'name' | 'series' | 'trace';
+
 interface Comparison {
-  readonly column: 'timestamp' | 'name';
+  readonly column: 'timestamp' | ExactColumn;
   readonly operator: string;
   readonly values: readonly Node[];
 }
@@ -124,6 +130,9 @@ const columns: Readonly<Record<string, Comparison['column']>> = {
   time: 'timestamp',
   name: 'name',
   __name__: 'name',
+  series_id: 'series',
+  stream_id: 'series',
+  trace_id: 'trace',
 };
 
 function columnOf(node: Node, alias: string): Comparison['column'] | undefined {
@@ -132,9 +141,11 @@ function columnOf(node: Node, alias: string): Comparison['column'] | undefined {
   return names.length === 1 || qualified ? columns[names.at(-1) ?? ''] : undefined;
 }
 
-/** A name is compared as text only with text: DuckDB casts it when it is compared with a number. */
+/** Text is compared as text only with text: DuckDB casts it when it is compared with a number. */
 const isBound = (column: Comparison['column'], value: Node): boolean =>
-  column === 'name' ? textOf(value) !== undefined || as(value, 'ParamRef') !== undefined : isConstant(value);
+  column === 'name' || column === 'trace'
+    ? textOf(value) !== undefined || as(value, 'ParamRef') !== undefined
+    : isConstant(value);
 
 /** Depends on nothing but the statement: constants, parameters, now(), casts of them, sums and differences. */
 function isConstant(node: Node): boolean {
@@ -156,10 +167,12 @@ export function boundsQuery(
   const targets: Node[] = [];
   const add = (val: Node): number => targets.push({ ResTarget: { val, location: -1 } }) - 1;
   const time = (node: Node): number => add(castTo(call('epoch_us', [castTo(node, 'timestamptz')]), 'int8'));
-  const places = bounds.map(({ lower, upper, name }) => ({
+  const places = bounds.map(({ lower, upper, name, series, trace }) => ({
     lower: lower.map(time),
     upper: upper.map(time),
     name: name && add(castTo(name, 'text')),
+    series: series && add(castTo(series, 'int8')),
+    trace: trace && add(castTo(trace, 'text')),
   }));
   if (targets.length === 0) return undefined;
   return {
@@ -172,21 +185,37 @@ export function boundsQuery(
       const prunes = places.map((place) => ({
         fromUs: Math.max(Number.NEGATIVE_INFINITY, ...place.lower.map(number)),
         toUs: Math.min(Number.POSITIVE_INFINITY, ...place.upper.map(number)),
-        name: place.name === undefined ? undefined : row[place.name],
+        name: valueAt(row, place.name),
+        seriesId: valueAt(row, place.series),
+        traceId: valueAt(row, place.trace),
       }));
       return hull(prunes);
     },
   };
 }
 
+const valueAt = (row: readonly unknown[], place: number | undefined): unknown =>
+  place === undefined ? undefined : row[place];
+
+interface ReferenceBounds extends Record<'name' | 'seriesId' | 'traceId', unknown> {
+  readonly fromUs: number;
+  readonly toUs: number;
+}
+
 /** What holds for every reference. A bound that is not a number (NULL, infinity) restricts nothing. */
-function hull(prunes: readonly { fromUs: number; toUs: number; name: unknown }[]): Prune {
+function hull(prunes: readonly ReferenceBounds[]): Prune {
   const fromUs = Math.min(...prunes.map((prune) => prune.fromUs));
   const toUs = Math.max(...prunes.map((prune) => prune.toUs));
-  const [first, ...others] = prunes.map((prune) => prune.name);
+  const common = (field: 'name' | 'seriesId' | 'traceId'): unknown => {
+    const [first, ...others] = prunes.map((prune) => prune[field]);
+    return others.every((value) => value === first) ? first : undefined;
+  };
+  const [name, seriesId, traceId] = [common('name'), common('seriesId'), common('traceId')];
   return {
     ...(Number.isFinite(fromUs) && { fromUs }),
     ...(Number.isFinite(toUs) && { toUs }),
-    ...(typeof first === 'string' && others.every((name) => name === first) && { name: first }),
+    ...(typeof name === 'string' && { name }),
+    ...(typeof seriesId === 'bigint' && { seriesId }),
+    ...(typeof traceId === 'string' && { traceId }),
   };
 }

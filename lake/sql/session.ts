@@ -68,11 +68,11 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
     parsed: ParsedStatement,
     declaredTypes: readonly (string | null)[],
   ): Promise<SqlStatement> {
-    const { node, positionOf } = parsed;
+    const { node, positionOf, travels } = parsed;
     if (!node) throw parsed.refusal ?? notSupported('this statement');
     const select = async (each: Node, prefix = ''): Promise<SqlStatement> => {
       if (!isSelect(each)) throw refusal(each, parsed);
-      return selectStatement({ node: each, positionOf, prefix, declaredTypes }, context);
+      return selectStatement({ node: each, positionOf, travels, prefix, declaredTypes }, context);
     };
     if (isSelect(node)) return select(node);
     const explained = as(node, 'ExplainStmt');

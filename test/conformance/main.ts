@@ -14,6 +14,7 @@ export interface ConformanceSuite {
 
 const suites: Readonly<Record<string, () => Promise<ConformanceSuite>>> = {
   promql: () => import('./promql.ts'),
+  logql: () => import('./logql.ts'),
 };
 
 const [name = '', ...argv] = process.argv.slice(2);

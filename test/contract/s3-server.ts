@@ -13,6 +13,8 @@ export interface S3Server extends AsyncDisposable {
   readonly endpoint: string;
   readonly accessKey: string;
   readonly secretKey: string;
+  /** Runs Ceph's own `radosgw-admin`, for roles and the like. */
+  admin(...args: string[]): Promise<void>;
 }
 
 const startMsMax = 120_000;
@@ -40,7 +42,11 @@ export async function startS3(): Promise<S3Server> {
     const said = /endpoint=(\S+) access_key=(\S+) secret_key=(\S+)/.exec(stdout);
     if (said === null) throw new Error(`start-s3 said: ${stdout}`);
     const [, endpoint = '', accessKey = '', secretKey = ''] = said;
-    return { endpoint, accessKey, secretKey, [Symbol.asyncDispose]: stop };
+    const admin = async (...args: string[]): Promise<void> => {
+      const config = join(folder, 'data', 'ceph.conf');
+      await promisify(execFile)('radosgw-admin', ['-c', config, ...args], { timeout: startMsMax });
+    };
+    return { endpoint, accessKey, secretKey, admin, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,4 +1,6 @@
 import type { Labels } from '../../model/labels.ts';
+import type { Histogram } from '../../promql/histograms/histogram.ts';
+import { jsonBuckets } from '../../promql/histograms/print.ts';
 import type { ResultData } from '../../promql/query.ts';
 
 // The JSON of Prometheus' HTTP API, in pieces, so that a large answer is never one string.
@@ -55,19 +57,42 @@ export function* resultPieces(data: ResultData): Generator<string> {
 
 function* vectorTexts({ samples, timestampMs }: ResultData & { type: 'vector' }): Generator<string> {
   let comma = '';
-  for (const { labels, value } of samples) {
-    yield `${comma}{"metric":${labelsText(labels)},"value":${sample(timestampMs, value)}}`;
+  for (const { labels, value, histogram } of samples) {
+    const text = histogram
+      ? `"histogram":${histogramSample(timestampMs, histogram)}`
+      : `"value":${sample(timestampMs, value)}`;
+    yield `${comma}{"metric":${labelsText(labels)},${text}}`;
     comma = ',';
   }
 }
 
+function histogramSample(timestampMs: number, histogram: Histogram): string {
+  const { count, sum } = histogram;
+  const buckets = jsonBuckets(histogram)
+    .map(([rule, ...numbers]) => `[${rule},${numbers.map((number) => `"${sampleText(number)}"`).join()}]`)
+    .join();
+  const list = buckets === '' ? '' : `,"buckets":[${buckets}]`;
+  return `[${timestampText(timestampMs)},{"count":"${sampleText(count)}","sum":"${sampleText(sum)}"${list}}]`;
+}
+
 function* matrixTexts({ series }: ResultData & { type: 'matrix' }): Generator<string> {
   let comma = '';
-  for (const { labels, timestampsMs, values } of series) {
-    yield `${comma}{"metric":${labelsText(labels)},"values":[`;
-    for (let index = 0; index < values.length; index++)
-      yield `${index === 0 ? '' : ','}${sample(timestampsMs[index] ?? 0, values[index] ?? 0)}`;
-    yield ']}';
+  for (const { labels, timestampsMs, values, histograms } of series) {
+    yield `${comma}{"metric":${labelsText(labels)}`;
+    let before = ',"values":[';
+    for (let index = 0; index < values.length; index++) {
+      if (histograms?.[index]) continue;
+      yield `${before}${sample(timestampsMs[index] ?? 0, values[index] ?? 0)}`;
+      before = ',';
+    }
+    if (before === ',') yield ']';
+    before = ',"histograms":[';
+    for (const [index, histogram] of histograms?.entries() ?? []) {
+      if (histogram === undefined) continue;
+      yield `${before}${histogramSample(timestampsMs[index] ?? 0, histogram)}`;
+      before = ',';
+    }
+    yield before === ',' ? ']}' : '}';
     comma = ',';
   }
 }

@@ -1,7 +1,7 @@
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { messageOf } from '../../base/errors.ts';
+import { hasCode, messageOf } from '../../base/errors.ts';
 import { SqlError } from '../../sql/errors.ts';
 import type { SqlSession } from '../../sql/sql-session.ts';
 import { jsonPieces } from './json.ts';
@@ -28,7 +28,7 @@ export function sqlRoutes({ openSession, bodyBytesMax = defaultBodyBytesMax }: S
     try {
       return await answer(c, await openSession(c), await statementText(c));
     } catch (error) {
-      return failed(c, error, error instanceof SqlError ? 400 : 500);
+      return failed(c, error, error instanceof SqlError ? 400 : statusOf(error));
     }
   });
   return app;
@@ -95,6 +95,10 @@ function streamOf(
     },
   });
 }
+
+/** Of the parameter `as_of`: one that is none, and a state that is not kept. */
+const statusOf = (error: unknown): ContentfulStatusCode =>
+  hasCode(error, 'invalid') || hasCode(error, 'not-found') ? 400 : 500;
 
 const describe = (error: unknown): { code: string; message: string; position?: number; hint?: string } => ({
   code: error instanceof SqlError ? error.sqlstate : 'XX000',

@@ -1,6 +1,8 @@
 import { type Labels, labelValue } from '../../model/labels.ts';
 import { forMetric } from '../annotations.ts';
 import { type Evaluation, evaluateScalar, evaluateVector } from '../evaluation.ts';
+import type { Histogram } from '../histograms/histogram.ts';
+import { histogramFractionOf, histogramQuantileOf } from '../histograms/quantile.ts';
 import { parseNumber, printGeneral, printString } from '../literals.ts';
 import type { CallNode, PlanNode, Times } from '../plan.ts';
 import {
@@ -14,12 +16,13 @@ import {
 } from '../value.ts';
 import { type Buckets, bucketFraction, bucketQuantile, sortBuckets } from './buckets.ts';
 
-/** The series of one classic histogram: those that differ in `le` only. */
-interface Histogram {
+/** The series of one classic histogram, those that differ in `le` only; or one series with native histograms. */
+interface Input {
   readonly labels: Labels;
-  readonly dropName: boolean;
   readonly bounds: readonly number[];
   readonly members: readonly StepSeries[];
+  /** Also in a group that has classic buckets; at a step that has both nothing is evaluated. */
+  readonly native: StepSeries | undefined;
 }
 
 export async function histogramQuantile(
@@ -72,13 +75,23 @@ export async function histogramFraction(
   const upper = await evaluateScalar(evaluation, upperNode, times);
   const histograms = await evaluateHistograms(evaluation, vector, times);
   const series: StepSeries[] = [];
-  for (const histogram of histograms) {
+  for (const input of histograms) {
     if (evaluation.budget.due()) await evaluation.budget.pause();
     evaluation.budget.charge(times.steps);
-    const result = newSeries(histogram.labels, true, times.steps);
-    eachStep(histogram, times, (step, buckets) => {
-      result.values[step] = bucketFraction(lower[step] ?? Number.NaN, upper[step] ?? Number.NaN, buckets);
+    const result = newSeries(input.labels, true, times.steps);
+    const put = (step: number, value: number): void => {
+      result.values[step] = value;
       result.present[step] = 1;
+    };
+    const bounds = (step: number) => [lower[step] ?? Number.NaN, upper[step] ?? Number.NaN] as const;
+    const classic = (step: number, buckets: Buckets): void =>
+      put(step, bucketFraction(...bounds(step), buckets));
+    eachStep(input, times, classic, (step, histogram) => {
+      const { value, excluded } = histogramFractionOf(...bounds(step), histogram);
+      put(step, value);
+      if (!excluded) return;
+      const text = 'input to histogram_fraction has NaN observations, which are excluded from all fractions';
+      evaluation.annotations.inform(`${text}${forMetric(metricName(input.labels))}`, vector.span);
     });
     if (!isEmpty(result)) series.push(result);
   }
@@ -98,68 +111,116 @@ function warnOfQuantiles({ annotations }: Evaluation, quantiles: Float64Array, a
       annotations.warn(`quantile value should be between 0 and 1, got ${printGeneral(q)}`, arg.span);
 }
 
+interface Group extends Input {
+  readonly bounds: number[];
+  readonly members: StepSeries[];
+  native: StepSeries | undefined;
+}
+
 async function evaluateHistograms(
   evaluation: Evaluation,
   node: PlanNode,
   times: Times,
-): Promise<readonly Histogram[]> {
-  const groups = new Map<string, Histogram & { bounds: number[]; members: StepSeries[] }>();
+): Promise<readonly Input[]> {
+  const groups = new Map<string, Group>();
+  const groupOf = (labels: Labels): Group => {
+    const key = labelsKey(labels);
+    const group = groups.get(key) ?? { labels, bounds: [], members: [], native: undefined };
+    groups.set(key, group);
+    return group;
+  };
   for (const series of await evaluateVector(evaluation, node, times)) {
-    const le = labelValue(series.labels, 'le');
+    const { labels, histograms, present } = series;
+    if (histograms) groupOf(labels).native = series;
+    if (histograms && !present.some((flag, step) => flag === 1 && histograms[step] === undefined)) continue;
+    const le = labelValue(labels, 'le');
     const bound = parseNumber(le.replace(/^[+-]/, ''));
     if (bound === undefined) {
       const text = `bucket label "le" is missing or has a malformed value of ${printString(le)}`;
-      evaluation.annotations.warn(`${text}${forMetric(metricName(series.labels))}`, node.span);
+      evaluation.annotations.warn(`${text}${forMetric(metricName(labels))}`, node.span);
       continue;
     }
-    const labels = series.labels.filter(([name]) => name !== 'le');
-    const key = labelsKey(labels);
-    const group = groups.get(key) ?? { labels, dropName: series.dropName, bounds: [], members: [] };
-    groups.set(key, group);
+    const group = groupOf(labels.filter(([name]) => name !== 'le'));
     group.bounds.push(le.startsWith('-') ? -bound : bound);
     group.members.push(series);
   }
+  warnOfBoth(evaluation, node, [...groups.values()], times);
   return [...groups.values()];
 }
 
-/** Calls `use` with the buckets of every step that has some, sorted by bound. */
-function eachStep(
-  { bounds, members }: Histogram,
+function warnOfBoth(
+  { annotations }: Evaluation,
+  node: PlanNode,
+  groups: readonly Input[],
   { steps }: Times,
-  use: (step: number, buckets: Buckets) => void,
+): void {
+  const text = 'vector contains a mix of classic and native histograms';
+  for (const { labels, native, members } of groups) {
+    if (native === undefined || members.length === 0) continue;
+    for (let step = 0; step < steps; step++) {
+      if (native.histograms?.[step] && members.some((member) => hasBucket(member, step)))
+        annotations.warn(`${text}${forMetric(metricName(labels))}`, node.span);
+    }
+  }
+}
+
+const hasBucket = ({ present, histograms }: StepSeries, step: number): boolean =>
+  present[step] === 1 && histograms?.[step] === undefined;
+
+/** Calls one of the functions at every step: with the buckets sorted by bound, or with the native histogram. */
+function eachStep(
+  { bounds, members, native }: Input,
+  { steps }: Times,
+  classicUse: (step: number, buckets: Buckets) => void,
+  nativeUse: (step: number, histogram: Histogram) => void,
 ): void {
   for (let step = 0; step < steps; step++) {
     const buckets: Buckets = { bounds: [], counts: [] };
     members.forEach((member, index) => {
-      if (!member.present[step]) return;
+      if (!hasBucket(member, step)) return;
       buckets.bounds.push(bounds[index] ?? Number.NaN);
       buckets.counts.push(member.values[step] ?? 0);
     });
-    if (buckets.bounds.length > 0) use(step, sortBuckets(buckets));
+    const histogram = native?.present[step] ? native.histograms?.[step] : undefined;
+    if (buckets.bounds.length > 0) {
+      if (histogram === undefined) classicUse(step, sortBuckets(buckets));
+    } else if (histogram) nativeUse(step, histogram);
   }
 }
 
 async function quantileSeries(
   { annotations, budget }: Evaluation,
-  histograms: readonly Histogram[],
+  inputs: readonly Input[],
   quantiles: Float64Array,
   arg: PlanNode,
   times: Times,
   labelled: (labels: Labels) => Labels,
 ): Promise<StepSeries[]> {
   const found: StepSeries[] = [];
-  for (const histogram of histograms) {
+  for (const input of inputs) {
     if (budget.due()) await budget.pause();
     budget.charge(times.steps);
-    const result = newSeries(labelled(histogram.labels), true, times.steps);
-    eachStep(histogram, times, (step, buckets) => {
-      const { value, forced } = bucketQuantile(quantiles[step] ?? Number.NaN, buckets);
+    const result = newSeries(labelled(input.labels), true, times.steps);
+    const name = metricName(input.labels);
+    const put = (step: number, value: number): void => {
       result.values[step] = value;
       result.present[step] = 1;
+    };
+    const classic = (step: number, buckets: Buckets): void => {
+      const { value, forced } = bucketQuantile(quantiles[step] ?? Number.NaN, buckets);
+      put(step, value);
       if (forced === undefined) return;
       const timeMs = times.startMs + step * times.stepMs;
       const report = { ...forced, fromMs: timeMs, toMs: timeMs, samples: 1 };
-      annotations.forcedMonotonicity(report, metricName(histogram.labels), arg.span);
+      annotations.forcedMonotonicity(report, name, arg.span);
+    };
+    eachStep(input, times, classic, (step, histogram) => {
+      const { value, note } = histogramQuantileOf(quantiles[step] ?? Number.NaN, histogram);
+      put(step, value);
+      if (note === undefined) return;
+      const effect = note === 'result' ? 'result is NaN' : 'result is skewed higher';
+      const text = `input to histogram_quantile has NaN observations, ${effect}`;
+      annotations.inform(`${text}${forMetric(name)}`, arg.span);
     });
     if (!isEmpty(result)) found.push(result);
   }

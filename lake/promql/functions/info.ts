@@ -5,6 +5,7 @@ import { matches, matchingValues } from '../matcher.ts';
 import type { CallNode, InfoSelection, Times } from '../plan.ts';
 import { selectInstant } from '../select.ts';
 import {
+  copySample,
   isEmpty,
   labelsKey,
   metricName,
@@ -61,7 +62,7 @@ function infoSeries(
 ): Map<string, InfoSeries[]> {
   const bySignature = new Map<string, InfoSeries[]>();
   for (const series of data[info.scan] ?? []) {
-    const selected = selectInstant(series, info, times, lookbackMs, true);
+    const selected = selectInstant(series, info, times, lookbackMs, 'time');
     if (isEmpty(selected)) continue;
     budget.charge(times.steps);
     const key = identityKey(series.labels);
@@ -99,8 +100,7 @@ function enrich(
       }
       last = { key, result };
     }
-    last.result.values[step] = series.values[step] ?? 0;
-    last.result.present[step] = 1;
+    copySample(last.result, step, series);
   }
   return [...byLabels.values()];
 }

@@ -68,10 +68,18 @@ const relabel = (series: StepSeries, name: string, value: string): StepSeries =>
   dropName: name === '__name__' ? false : series.dropName,
 });
 
+function floatsOnly(series: StepSeries): StepSeries {
+  const { histograms, present } = series;
+  if (histograms === undefined) return series;
+  const floats = present.map((flag, step) => (histograms[step] ? 0 : flag));
+  return { ...series, present: floats, histograms: undefined };
+}
+
 /** By the value of the only step (the order of a range query is that of its labels); NaN last. */
 export function sortByValue(series: readonly StepSeries[], descending: boolean): readonly StepSeries[] {
   const firstOf = (one: StepSeries): number => one.values[0] ?? Number.NaN;
-  return series.toSorted((one, other) => {
+  // Native histograms have no order; they are left out.
+  return series.map(floatsOnly).toSorted((one, other) => {
     const [a, b] = [firstOf(one), firstOf(other)];
     if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
     return descending ? b - a : a - b;

@@ -12,8 +12,11 @@ export const windowFunctions: Readonly<Record<string, WindowFunction>> = {
   delta: extrapolated(false, false),
   irate: instantaneous(true),
   idelta: instantaneous(false),
-  resets: countPairs((before, value) => value < before),
-  changes: countPairs((before, value) => value !== before && !(Number.isNaN(value) && Number.isNaN(before))),
+  resets: countPairs((before, value) => value < before, true),
+  changes: countPairs(
+    (before, value) => value !== before && !(Number.isNaN(value) && Number.isNaN(before)),
+    false,
+  ),
   avg_over_time: ({ values, from, to }) => {
     const mean = newMean(at(values, from));
     for (let index = from + 1; index < to; index++) meanAdd(mean, at(values, index));

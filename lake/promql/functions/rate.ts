@@ -1,40 +1,76 @@
-import { firstAfter, rangeSeconds, type Window, type WindowFunction } from './window.ts';
+import {
+  firstAfter,
+  noteOverlaps,
+  rangeSeconds,
+  startedAnew,
+  type Window,
+  type WindowFunction,
+} from './window.ts';
 
 const at = (array: Float64Array, index: number): number => array[index] ?? Number.NaN;
 
 /** rate, increase and delta over plain windows. */
 export function extrapolated(counter: boolean, perSecond: boolean): WindowFunction {
   return (window) => {
-    const { timestampsMs, values, from, to, startMs, endMs } = window;
-    if (to - from < 2) return undefined;
-    const firstMs = at(timestampsMs, from);
-    const lastMs = at(timestampsMs, to - 1);
+    const { values, from, to } = window;
+    const countsSinceMs = counter ? startInside(window) : undefined;
+    if (to - from < 2 && countsSinceMs === undefined) return undefined;
     const first = at(values, from);
     let result = at(values, to - 1) - first;
     if (counter) {
+      if (window.startsMs) noteOverlaps(window);
       for (let index = from + 1; index < to; index++) {
         const before = at(values, index - 1);
-        if (at(values, index) < before) result += before;
+        if (at(values, index) < before || startedAnew(window, index)) result += before;
       }
     }
-    const sampledSeconds = (lastMs - firstMs) / 1000;
-    const meanSeconds = sampledSeconds / (to - from - 1);
-    const thresholdSeconds = meanSeconds * 1.1;
-    // Near a border the slope is taken to go on up to it; else for half the usual distance of samples.
-    let toStart = (firstMs - startMs) / 1000;
-    let toEnd = (endMs - lastMs) / 1000;
-    if (toStart >= thresholdSeconds) toStart = meanSeconds / 2;
-    if (counter) {
-      // A counter is never negative: it started, at the earliest, where its slope meets zero.
-      let toZero = toStart;
-      if (result > 0 && first >= 0) toZero = sampledSeconds * (first / result);
-      if (toZero < toStart) toStart = toZero;
-    }
-    if (toEnd >= thresholdSeconds) toEnd = meanSeconds / 2;
-    let factor = sampledSeconds === 0 ? 1 : (sampledSeconds + toStart + toEnd) / sampledSeconds;
-    if (perSecond) factor /= rangeSeconds(window);
-    return result * factor;
+    // A counter is never negative: it started, at the earliest, where its slope meets zero.
+    const toZero = counter && result > 0 && first >= 0 ? first / result : undefined;
+    if (countsSinceMs !== undefined) result += first;
+    return result * extrapolation(window, toZero, countsSinceMs, perSecond);
   };
+}
+
+/** When the first sample began to count, if that was within the range: then it is known what it had counted there. */
+export function startInside({
+  timestampsMs,
+  startsMs,
+  from,
+  startMs,
+}: Omit<Window, 'values'>): number | undefined {
+  const since = startsMs?.[from] ?? 0;
+  return since !== 0 && since > startMs && since < at(timestampsMs, from) ? since : undefined;
+}
+
+/**
+ * By what the change between the first and the last sample is multiplied to stand for the whole range. Near a border the
+ * slope is taken to go on up to it; else for half the usual distance of samples. `toZero`: after which part of the
+ * sampled time before it the first sample would have been zero.
+ */
+export function extrapolation(
+  window: Omit<Window, 'values'>,
+  toZero: number | undefined,
+  countsSinceMs: number | undefined,
+  perSecond: boolean,
+): number {
+  const { timestampsMs, from, to, startMs, endMs } = window;
+  const firstMs = at(timestampsMs, from);
+  const lastMs = at(timestampsMs, to - 1);
+  let sampledSeconds = (lastMs - firstMs) / 1000;
+  const meanSeconds = to - from > 1 ? sampledSeconds / (to - from - 1) : 0;
+  const thresholdSeconds = meanSeconds * 1.1;
+  let toStart = (firstMs - startMs) / 1000;
+  let toEnd = (endMs - lastMs) / 1000;
+  if (countsSinceMs === undefined) {
+    if (toStart >= thresholdSeconds) toStart = meanSeconds / 2;
+    if (toZero !== undefined) toStart = Math.min(toStart, sampledSeconds * toZero);
+  } else {
+    toStart = 0;
+    sampledSeconds = (lastMs - countsSinceMs) / 1000;
+  }
+  if (toEnd >= thresholdSeconds) toEnd = meanSeconds / 2;
+  const factor = sampledSeconds === 0 ? 1 : (sampledSeconds + toStart + toEnd) / sampledSeconds;
+  return perSecond ? factor / rangeSeconds(window) : factor;
 }
 
 /** rate, increase and delta over `anchored` and `smoothed` windows: borders are taken from samples, not guessed. */
@@ -62,6 +98,33 @@ export function extended(smoothed: boolean, counter: boolean, perSecond: boolean
       result += lostToResets(values, first, last, left, right);
     }
     return perSecond ? result / rangeSeconds(window) : result;
+  };
+}
+
+/**
+ * The samples of an `anchored` or `smoothed` window as they are: with one at each border, taken or interpolated from the
+ * samples around it. Undefined when all samples lie before the range.
+ */
+export function extendedSamples(
+  samples: Pick<Window, 'timestampsMs' | 'values'>,
+  startMs: number,
+  endMs: number,
+  smoothed: boolean,
+): { readonly timestampsMs: Float64Array; readonly values: Float64Array } | undefined {
+  const { timestampsMs, values } = samples;
+  let last = values.length - 1;
+  let first = Math.max(0, firstAfter(timestampsMs, startMs, 0, last) - 1);
+  if (smoothed) last = firstAfter(timestampsMs, endMs - 1, 0, last);
+  if (at(timestampsMs, last) <= startMs) return undefined;
+  const between = (index: number, timeMs: number): number => interpolate(samples, index, timeMs, false);
+  const left = smoothed && at(timestampsMs, first) < startMs ? between(first, startMs) : at(values, first);
+  const right =
+    smoothed && last > 0 && at(timestampsMs, last) > endMs ? between(last - 1, endMs) : at(values, last);
+  if (at(timestampsMs, first) <= startMs) first++;
+  if (at(timestampsMs, last) >= endMs) last--;
+  return {
+    timestampsMs: Float64Array.of(startMs, ...timestampsMs.subarray(first, last + 1), endMs),
+    values: Float64Array.of(left, ...values.subarray(first, last + 1), right),
   };
 }
 
@@ -98,19 +161,24 @@ export function interpolate(
 
 /** irate and idelta: between the last two samples. */
 export function instantaneous(counter: boolean): WindowFunction {
-  return ({ timestampsMs, values, from, to }) => {
+  return (window) => {
+    const { timestampsMs, values, from, to } = window;
     if (to - from < 2) return undefined;
     const seconds = (at(timestampsMs, to - 1) - at(timestampsMs, to - 2)) / 1000;
     if (seconds === 0) return undefined;
     const last = at(values, to - 1);
     const before = at(values, to - 2);
-    const change = counter && last < before ? last : last - before;
+    const reset = counter && (last < before || startedAnew(window, to - 1));
+    const change = reset ? last : last - before;
     return counter ? change / seconds : change;
   };
 }
 
 /** resets and changes count pairs of neighbours; anchored windows also count from the sample before the range. */
-export function countPairs(counts: (before: number, value: number) => boolean): WindowFunction {
+export function countPairs(
+  counts: (before: number, value: number) => boolean,
+  startsCount: boolean,
+): WindowFunction {
   return (window) => {
     const { timestampsMs, values, to, startMs } = window;
     const inside = firstAfter(timestampsMs, startMs, window.from, to);
@@ -119,7 +187,8 @@ export function countPairs(counts: (before: number, value: number) => boolean): 
     const from = Math.max(window.from, inside - 1);
     let count = 0;
     for (let index = from + 1; index < to; index++)
-      if (counts(at(values, index - 1), at(values, index))) count++;
+      if (counts(at(values, index - 1), at(values, index)) || (startsCount && startedAnew(window, index)))
+        count++;
     return count;
   };
 }

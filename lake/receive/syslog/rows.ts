@@ -14,8 +14,9 @@ export interface SyslogRowOptions {
 }
 
 /**
- * Appends a message as a log line. Labels of its stream: source, hostname, app, facility, severity. What differs from line
- * to line (process id, message id, structured data, sender's address) is structured metadata. Throws FirnError `limit`.
+ * Appends a message as a log line. Labels of its stream: source, hostname, app, service_name, facility, severity. What
+ * differs from line to line (process id, message id, structured data, sender's address) is structured metadata, and so is
+ * Loki's detected_level. Throws FirnError `limit`.
  */
 export function appendSyslog(
   bytes: Uint8Array,
@@ -48,14 +49,26 @@ function streamOf({ hostname, app, facility, severity }: SyslogMessage, cache: S
     ['hostname', hostname],
     ['facility', facility],
     ['severity', severity],
+    // As Loki's data source wants it of every stream.
+    ['service_name', app || hostname || 'unknown_service'],
   ]);
   return cache.add(key, 0, key.length, withIdentity(sent, [['source', 'syslog']]));
 }
 
-function attributesOf({ processId, messageId, structuredData }: SyslogMessage, sender: string): string {
+/** Severities in Loki's words. */
+const levels: Readonly<Record<string, string>> = {
+  ...{ emerg: 'critical', alert: 'critical', crit: 'critical', err: 'error' },
+  ...{ warning: 'warn', notice: 'info', info: 'info', debug: 'debug' },
+};
+
+function attributesOf(
+  { processId, messageId, structuredData, severity }: SyslogMessage,
+  sender: string,
+): string {
   return labelsJson(
     canonicalLabels([
       ...structuredData,
+      ['detected_level', levels[severity] ?? 'unknown'],
       ['message_id', messageId],
       ['process_id', processId],
       ['sender', sender],

@@ -122,7 +122,8 @@ function fromItem(p: Printer, node: Node | undefined): void {
   const call = as(node, 'RangeFunction');
   if (table) {
     p.mark(table.location);
-    if (table.schemaname === tableSchema) p.hole({ kind: 'table', table: table.relname as Signal });
+    if (table.schemaname === tableSchema)
+      p.hole({ kind: 'table', table: table.relname as Signal, location: table.location });
     else
       p.text(
         [table.schemaname, table.relname]

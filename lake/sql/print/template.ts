@@ -10,8 +10,8 @@ export interface Template {
 }
 
 export type Hole =
-  /** One reference to a table. */
-  | { readonly kind: 'table'; readonly table: Signal }
+  /** One reference to a table, and its location in the syntax tree. */
+  | { readonly kind: 'table'; readonly table: Signal; readonly location?: number | undefined }
   /** now(): the same instant everywhere in a statement, and in its pruning. */
   | { readonly kind: 'now' };
 

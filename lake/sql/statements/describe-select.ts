@@ -22,7 +22,7 @@ export interface SelectContext {
   readonly nowUs: () => number;
 }
 
-export interface SelectInput extends Pick<ParsedStatement, 'positionOf'> {
+export interface SelectInput extends Pick<ParsedStatement, 'positionOf' | 'travels'> {
   readonly node: Node;
   /** Stands before the printed statement: `EXPLAIN `, or nothing. */
   readonly prefix: string;

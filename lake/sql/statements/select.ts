@@ -1,19 +1,23 @@
 import type { DuckDBConnection, DuckDBResult } from '@duckdb/node-api';
 import type { Node } from 'libpg-query';
+import { hasCode } from '../../base/errors.ts';
 import type { Signal } from '../../model/batch.ts';
-import type { Prune, TableView } from '../../tables.ts';
-import { as, rewrite } from '../ast.ts';
-import { canceled, type SqlError } from '../errors.ts';
+import type { AsOf, Prune, TableView } from '../../tables.ts';
+import { as, rewrite, walk } from '../ast.ts';
+import { fromDuckdb } from '../duckdb-errors.ts';
+import { canceled, notSupported, SqlError } from '../errors.ts';
 import { aliasRules } from '../passes/aliases.ts';
 import { castRules } from '../passes/casts.ts';
 import { columnNameRules } from '../passes/column-names.ts';
 import { functionRulesAt } from '../passes/functions.ts';
 import { relationRules } from '../passes/relations.ts';
 import { print } from '../print/printer.ts';
-import { fill } from '../print/template.ts';
+import { tableSchema } from '../print/select.ts';
+import { fill, type Hole } from '../print/template.ts';
 import { type Bounds, boundsOf, boundsQuery } from '../prune.ts';
 import type { SqlResult, SqlStatement } from '../sql-session.ts';
 import { tableSql } from '../tables.ts';
+import { travelTimeQuery, versionOf } from '../travel-constants.ts';
 import { bindTexts } from './bind.ts';
 import {
   type DescribedSelect,
@@ -43,7 +47,7 @@ export async function selectStatement(input: SelectInput, context: SelectContext
 }
 
 function rewritten(input: SelectInput): RewrittenSelect {
-  const { node, positionOf } = input;
+  const { node, positionOf, travels } = input;
   const named = rewrite(node, columnNameRules);
   const root = rewrite(named, [
     ...relationRules(named, positionOf),
@@ -51,6 +55,13 @@ function rewritten(input: SelectInput): RewrittenSelect {
     ...castRules,
     ...aliasRules,
   ]);
+  const tables = new Set<number | undefined>();
+  walk(root, (each) => {
+    const table = as(each, 'RangeVar');
+    if (table?.schemaname === tableSchema) tables.add(table.location);
+  });
+  for (const location of travels.keys())
+    if (!tables.has(location)) throw notSupported('AS OF of anything but a table', positionOf(location));
   return { ...input, root };
 }
 
@@ -73,14 +84,16 @@ async function execute(
   const types = described.parameters.map((type, index) => select.declaredTypes[index] ?? type);
   const nowUs = context.nowUs();
   const bounds = boundsOf(select.root);
-  const views = new Map<Signal, TableView>();
+  const views = new Map<string, TableView>();
   for (const part of template.parts) {
-    if (typeof part === 'string' || part.kind !== 'table' || views.has(part.table)) continue;
+    if (typeof part === 'string' || part.kind !== 'table' || views.has(viewName(part, select))) continue;
     const prune = await pruneOf(select, bounds.get(part.table) ?? [], connection, nowUs, values);
-    views.set(part.table, stack.use(await context.tables.open(part.table, prune, signal)));
+    const asOf = await asOfOf(select, part, connection, nowUs);
+    const view = await openView(context, part.table, { ...prune, ...(asOf && { asOf }) }, signal);
+    views.set(viewName(part, select), stack.use(view));
   }
   const filled = fill(template, (hole) =>
-    hole.kind === 'now' ? nowSql(nowUs) : tableSql(hole.table, views.get(hole.table)?.from ?? ''),
+    hole.kind === 'now' ? nowSql(nowUs) : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? ''),
   );
   const failed = (error: unknown): SqlError => limit.reason() ?? failureOf(select, filled, error);
   try {
@@ -92,6 +105,50 @@ async function execute(
     return streamed(result, failed, () => open.disposeAsync());
   } catch (error) {
     throw failed(error);
+  }
+}
+
+type TableHole = Extract<Hole, { readonly kind: 'table' }>;
+
+/** References to one table share a view, unless they ask for a state of their own. */
+const viewName = ({ table, location = 0 }: TableHole, { travels }: RewrittenSelect): string =>
+  travels.has(location) ? `${table} ${location}` : table;
+
+async function openView(
+  { tables }: SelectContext,
+  table: Signal,
+  prune: Prune,
+  signal: AbortSignal,
+): Promise<TableView> {
+  try {
+    return await tables.open(table, prune, signal);
+  } catch (error) {
+    if (!prune.asOf || !(hasCode(error, 'not-found') || hasCode(error, 'unsupported'))) throw error;
+    const sqlstate = error.code === 'not-found' ? '22023' : '0A000';
+    throw new SqlError(sqlstate, error.message, { hint: error.hint, cause: error });
+  }
+}
+
+/** The state that a reference to a table asks for. */
+async function asOfOf(
+  { positionOf, travels }: RewrittenSelect,
+  { location = 0 }: TableHole,
+  connection: DuckDBConnection,
+  nowUs: number,
+): Promise<AsOf | undefined> {
+  const travel = travels.get(location);
+  if (travel === undefined) return undefined;
+  if (travel.kind === 'version') return versionOf(travel.expression);
+  const printed = print(travelTimeQuery(travel), {
+    positionOf: () => positionOf(location),
+    parameterTypes: [],
+  });
+  const filled = fill(printed, () => nowSql(nowUs));
+  try {
+    const [row] = (await connection.runAndReadAll(filled.sql)).getRows();
+    return { kind: 'time', us: Number(row?.[0]) };
+  } catch (error) {
+    throw fromDuckdb(error, filled.sql, () => positionOf(location));
   }
 }
 

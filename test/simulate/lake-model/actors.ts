@@ -208,6 +208,7 @@ function workOf(stage: Stage, store: ObjectStore): TableWork {
     },
     limits: { ...limits, ...variant.limits },
     lease: leaseKeeper({ store: own, tenant, table: 'metrics', clock, owner, leaseMs }),
+    sweeps: true,
     fencedEpoch: 0,
   };
 }

@@ -1,0 +1,66 @@
+import type { FirnError } from '../../lake/base/errors.ts';
+import type { Prune } from '../../lake/tables.ts';
+import { mapConcurrent } from '../catalog/concurrent.ts';
+import type { DataFile } from '../catalog/manifest-file.ts';
+import type { Snapshot } from '../catalog/metadata.ts';
+import { snapshotAt } from '../catalog/snapshot-at.ts';
+import type { IcebergTable } from '../catalog/table.ts';
+import { fileFilter, manifestMayMatch, type PruneReason } from './prune.ts';
+
+/** Which files of a table a query reads, and what spared it the others. */
+export interface ScanPlan {
+  /** Undefined for a table that has none. */
+  readonly snapshot: Snapshot | undefined;
+  /** The newest state can't be read, and this is an older one. */
+  readonly fault: FirnError | undefined;
+  readonly manifestsConsidered: number;
+  readonly manifestsRead: number;
+  readonly filesConsidered: number;
+  /** Files that were left out, by what showed it; those of a manifest that was not read count as `partition`. */
+  readonly prunedBy: ReadonlyMap<PruneReason, number>;
+  readonly files: readonly DataFile[];
+}
+
+const manifestsConcurrentMax = 8;
+
+/** Reads the manifests of the state that is asked for. Throws FirnError `not-found` when it is not kept. */
+export async function planScan(
+  table: IcebergTable,
+  prune: Prune,
+  snapshotMaxAgeMs: number,
+  signal?: AbortSignal,
+): Promise<ScanPlan> {
+  const state = await table.load(snapshotMaxAgeMs);
+  signal?.throwIfAborted();
+  const { metadata, fault } = state;
+  const snapshot = metadata && snapshotAt(metadata, prune.asOf);
+  const manifests = metadata ? await table.manifestsOf(state, snapshot) : [];
+  const chosen = manifests.filter((manifest) => metadata && manifestMayMatch(manifest, metadata, prune));
+  const prunedBy = new Map<PruneReason, number>();
+  const count = (reason: PruneReason, files: number): void => {
+    if (files > 0) prunedBy.set(reason, (prunedBy.get(reason) ?? 0) + files);
+  };
+  const whyNot = fileFilter(table.schema, prune);
+  const files = await mapConcurrent(chosen, manifestsConcurrentMax, async (manifest) => {
+    signal?.throwIfAborted();
+    const kept: DataFile[] = [];
+    for (const { file } of await table.entriesOf(manifest)) {
+      const reason = whyNot(file);
+      if (reason === undefined) kept.push(file);
+      else count(reason, 1);
+    }
+    return kept;
+  });
+  const filesOf = (list: typeof manifests): number =>
+    list.reduce((sum, each) => sum + each.addedFiles + each.existingFiles, 0);
+  count('partition', filesOf(manifests) - filesOf(chosen));
+  return {
+    snapshot,
+    fault,
+    manifestsConsidered: manifests.length,
+    manifestsRead: chosen.length,
+    filesConsidered: filesOf(manifests),
+    prunedBy,
+    files: files.flat(),
+  };
+}

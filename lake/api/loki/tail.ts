@@ -1,0 +1,224 @@
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { Clock } from '../../base/clock.ts';
+import { messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import type { LogExpr } from '../../logql/ast.ts';
+import { metadataReader } from '../../logql/collect.ts';
+import { LogqlError } from '../../logql/errors.ts';
+import { defaultEntries, type LogqlLimits } from '../../logql/limits.ts';
+import { parseLogExpr } from '../../logql/parse.ts';
+import { compilePipeline } from '../../logql/pipeline/compile.ts';
+import { valueTest } from '../../logql/pipeline/label-filter.ts';
+import { createLabels } from '../../logql/pipeline/row.ts';
+import { categories, type Entry, logQuery } from '../../logql/query.ts';
+import type { LineBatch, Stream } from '../../logql/source.ts';
+import { compareText, type SeriesLabels } from '../../logql/value.ts';
+import type { LogScan } from '../../scan/log-scan.ts';
+import type { UpgradeHandler } from '../http-server.ts';
+import { labelsText } from './encode.ts';
+import type { LiveLogs } from './live-logs.ts';
+import { badParameter, countParameter, durationParameter, timeParameter } from './parameters.ts';
+import { nowNs } from './queries.ts';
+
+// GET /loki/api/v1/tail over WebSocket: what there is of the last hour, and then lines as they come in.
+
+export const tailPath = '/loki/api/v1/tail';
+
+interface TailDeployment {
+  readonly logs: LogScan;
+  readonly live: LiveLogs;
+}
+
+interface TailOptions {
+  /** Whose data it is about; undefined when the request has no right to any. */
+  readonly context: (
+    request: IncomingMessage,
+  ) => TailDeployment | undefined | Promise<TailDeployment | undefined>;
+  readonly limits: LogqlLimits;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface Tail extends AsyncDisposable {
+  readonly upgrade: UpgradeHandler;
+}
+
+/** Clients that tail at a time. */
+const tailsMax = 100;
+/** Lines that wait for a client; more are dropped, and it is told of them. */
+const waitingMax = 10_000;
+/** Bytes on their way to a client before lines wait. */
+const bufferedBytesMax = 4 * 1024 * 1024;
+const flushMs = 100;
+const pingMs = 1000;
+const delayMsMax = 5000;
+const historyNs = 3_600_000_000_000n;
+
+export function openTail(options: TailOptions): Tail {
+  const server = new WebSocketServer({ noServer: true, maxPayload: 64 * 1024 });
+  const refuse = (socket: Duplex, status: number, message: string): void => {
+    const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}`;
+    const lines = [
+      head,
+      'Content-Type: text/plain; charset=utf-8',
+      `Content-Length: ${Buffer.byteLength(message)}`,
+    ];
+    socket.end(`${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\n${message}`);
+  };
+  const open = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
+    const deployment = await options.context(request);
+    if (deployment === undefined) return refuse(socket, 401, 'give a key');
+    if (server.clients.size >= tailsMax)
+      return refuse(socket, 429, `max concurrent tail requests limit exceeded (${tailsMax})`);
+    const asked = parametersOf(request, options);
+    server.handleUpgrade(request, socket, head, (client) => {
+      follow(client, asked, deployment, options).catch((error: unknown) => {
+        options.logger.warn('a tail ended', { error: messageOf(error) });
+        client.close(1011, messageOf(error).slice(0, 120));
+      });
+    });
+  };
+  return {
+    upgrade: (request, socket, head) => {
+      socket.on('error', () => socket.destroy());
+      open(request, socket, head).catch((error: unknown) => {
+        const known = error instanceof LogqlError;
+        if (!known) options.logger.error('tail failed', { error });
+        refuse(socket, known ? 400 : 500, messageOf(error));
+      });
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const client of server.clients) client.terminate();
+      server.close();
+    },
+  };
+}
+
+interface Asked {
+  readonly expr: LogExpr;
+  readonly limit: number;
+  readonly startNs: bigint;
+  readonly delayMs: number;
+}
+
+function parametersOf(request: IncomingMessage, { clock, limits }: TailOptions): Asked {
+  const { searchParams } = new URL(request.url ?? '/', 'http://localhost');
+  const parameters = {
+    text: (name: string) => searchParams.get(name) ?? '',
+    all: (name: string) => searchParams.getAll(name),
+  };
+  const delay = durationParameter({ ...parameters, text: (name) => parameters.text(name) }, 'delay_for') ?? 0;
+  const delayMs = delay / 1e6;
+  if (delayMs > delayMsMax) throw badParameter(`delay_for can't be greater than ${delayMsMax / 1000}`);
+  const limit = Math.min(countParameter(parameters, 'limit', defaultEntries), limits.entriesMax);
+  const startNs = timeParameter(parameters, 'start') ?? nowNs(clock) - historyNs;
+  return { expr: parseLogExpr(parameters.text('query')), limit, startNs, delayMs };
+}
+
+interface Waiting extends Pick<Entry, 'timestampNs' | 'line'> {
+  readonly labels: SeriesLabels;
+}
+
+async function follow(
+  client: WebSocket,
+  { expr, limit, startNs, delayMs }: Asked,
+  { logs, live }: TailDeployment,
+  options: TailOptions,
+): Promise<void> {
+  const { limits, clock } = options;
+  const closed = new AbortController();
+  const waiting: Waiting[] = [];
+  let dropped: Waiting[] = [];
+  const select = selection(expr);
+  const add = (entry: Waiting): void => {
+    if (waiting.length < waitingMax) waiting.push(entry);
+    else if (dropped.length < 100) dropped.push(entry);
+  };
+  // Before the past is read, so that nothing falls between; what is in both is known by its text.
+  const past = new Set<string>();
+  const end = live.subscribe(expr.matchers, (batch) => {
+    for (const entry of select(batch)) if (!past.has(textOf(entry))) add(entry);
+  });
+  const flush = (): void => {
+    if (client.bufferedAmount > bufferedBytesMax) return;
+    const entries = waiting.splice(0, 1000);
+    if (entries.length === 0 && dropped.length === 0) return;
+    client.send(frame(entries, dropped));
+    dropped = [];
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const pings = setInterval(() => client.ping(), pingMs);
+  client.on('error', () => client.terminate());
+  client.on('close', () => {
+    end();
+    closed.abort();
+    clearInterval(timer);
+    clearInterval(pings);
+  });
+  const log = {
+    fromNs: startNs,
+    toNs: nowNs(clock) + 1n,
+    limit,
+    direction: 'backward' as const,
+    intervalNs: 0,
+  };
+  const { data } = await logQuery(expr, log, { source: logs, limits, clock, signal: closed.signal });
+  const found =
+    data.type === 'streams'
+      ? data.streams.flatMap(({ labels, entries }) => entries.map((entry) => merged(labels, entry)))
+      : [];
+  for (const entry of found) past.add(textOf(entry));
+  const early = waiting.splice(0).filter((entry) => !past.has(textOf(entry)));
+  waiting.push(...found.sort((a, b) => (a.timestampNs < b.timestampNs ? -1 : 1)), ...early);
+  if (closed.signal.aborted) return;
+  setTimeout(() => {
+    if (!closed.signal.aborted) timer = setInterval(flush, flushMs);
+  }, delayMs);
+}
+
+const textOf = ({ timestampNs, line, labels }: Waiting): string =>
+  `${timestampNs} ${labelsText(labels)} ${line}`;
+
+const merged = (labels: SeriesLabels, { timestampNs, line, metadata, parsed }: Entry): Waiting => ({
+  timestampNs,
+  line,
+  labels: [...labels, ...metadata, ...parsed].sort(([a], [b]) => compareText(a, b)),
+});
+
+/** The lines of a batch that the query wants, as it makes them. */
+function selection({ matchers, stages }: LogExpr): (batch: LineBatch) => Generator<Waiting> {
+  const pipeline = compilePipeline(stages);
+  const tests = matchers.map((matcher) => ({ label: matcher.label, test: valueTest(matcher) }));
+  const wanted = new WeakMap<Stream, boolean>();
+  const read = metadataReader();
+  const isWanted = (stream: Stream): boolean => {
+    const known =
+      wanted.get(stream) ?? tests.every(({ label, test }) => test(stream.labels.get(label) ?? ''));
+    wanted.set(stream, known);
+    return known;
+  };
+  return function* (batch) {
+    for (let index = 0; index < batch.rows; index++) {
+      const stream = batch.stream(index);
+      if (!isWanted(stream)) continue;
+      const labels = createLabels(stream.labels, read(batch.metadata[index] ?? null));
+      const row = { line: batch.lines[index] ?? '', timestampNs: batch.timestampNs[index] ?? 0n, labels };
+      if (!pipeline(row)) continue;
+      const { stream: own, metadata, parsed } = categories(labels);
+      yield merged(own, { timestampNs: row.timestampNs, line: row.line, metadata, parsed });
+    }
+  };
+}
+
+function frame(entries: readonly Waiting[], dropped: readonly Waiting[]): string {
+  const streams = [...Map.groupBy(entries, ({ labels }) => labelsText(labels))].map(
+    ([labels, own]) =>
+      `{"stream":${labels},"values":[${own.map(({ timestampNs, line }) => `["${timestampNs}",${JSON.stringify(line)}]`).join(',')}]}`,
+  );
+  const lost = dropped.map(
+    ({ labels, timestampNs }) => `{"labels":${labelsText(labels)},"timestamp":"${timestampNs}"}`,
+  );
+  return `{"streams":[${streams.join(',')}],"dropped_entries":[${lost.join(',')}]}`;
+}

@@ -1,0 +1,174 @@
+import { messageOf } from '../../base/errors.ts';
+import { compileRe2 } from '../../regexp/re2.ts';
+import type { Extraction, LogfmtStage } from '../ast.ts';
+import { parseJsonPath, parseLogfmtKey } from './field-path.ts';
+import { eachField, JsonError, skipBlank, stringText, valueAtPath, valueEnd } from './json.ts';
+import { readLogfmt } from './logfmt.ts';
+import { captures, parsePattern } from './pattern.ts';
+import {
+  extractedName,
+  extractLabel,
+  failLine,
+  labelNameOf,
+  labelValueOf,
+  type Row,
+  setLabel,
+} from './row.ts';
+
+// The stages that make labels of a line. Each is made once for a query and throws an Error when what it was given is
+// wrong; a line that cannot be read gets the labels __error__ and __error_details__.
+
+export type Parse = (row: Row) => void;
+
+export function jsonParser(): Parse {
+  return (row) => {
+    if (row.line === '') return;
+    try {
+      flatten(row, row.line, 0, '');
+    } catch (error) {
+      failJson(row, error);
+    }
+  };
+}
+
+function failJson({ labels }: Row, error: unknown): void {
+  if (!(error instanceof JsonError)) throw error;
+  failLine(labels, 'JSONParserErr', error.message);
+}
+
+/** Nested objects are one level of names, joined by `_`; lists and null are left out. */
+function flatten(row: Row, text: string, start: number, prefix: string): number {
+  return eachField(text, start, (field, kind, at) => {
+    if (kind === 'null' || kind === 'array') return undefined;
+    const name = prefix === '' ? labelNameOf(field, true) : `${prefix}_${labelNameOf(field, false)}`;
+    if (kind === 'object') return flatten(row, text, at, name);
+    const end = valueEnd(text, at, kind);
+    const value = kind === 'string' ? labelValueOf(stringText(text, at, end)) : text.slice(at, end);
+    extractLabel(row.labels, name, value);
+    return end;
+  });
+}
+
+/** `json label="path"`: those labels only, empty where there is nothing. */
+export function jsonExpressions(expressions: readonly Extraction[]): Parse {
+  const paths = expressions.map(({ label, expression }) => ({
+    label,
+    path: attempt(expression, parseJsonPath),
+  }));
+  return (row) => {
+    const { line, labels } = row;
+    if (line === '') return;
+    if (!/^\s*["{[]/.test(line)) return failLine(labels, 'JSONParserErr', '');
+    for (const { label, path } of paths)
+      setLabel(labels, extractedName(labels, label), labelValueOf(pathValue(line, path) ?? ''));
+  };
+}
+
+/** What is wrong behind a value does not matter to it. */
+function pathValue(line: string, path: readonly (string | number)[]): string | undefined {
+  try {
+    return path.length === 0 ? undefined : valueAtPath(line, path);
+  } catch (error) {
+    if (error instanceof JsonError) return undefined;
+    throw error;
+  }
+}
+
+function attempt<T>(expression: string, parse: (text: string) => T): T {
+  try {
+    return parse(expression);
+  } catch (cause) {
+    throw new Error(`cannot parse expression [${expression}]: ${messageOf(cause)}`);
+  }
+}
+
+export function logfmtParser({ strict, keepEmpty, expressions }: LogfmtStage): Parse {
+  if (expressions.length > 0) return logfmtExpressions(expressions, strict, keepEmpty);
+  return ({ line, labels }) => {
+    const error = readLogfmt(line, strict, (key, value) => {
+      const name = labelNameOf(key, true);
+      if (name !== '' && (value !== '' || keepEmpty)) extractLabel(labels, name, labelValueOf(value));
+      return true;
+    });
+    if (error) failLogfmt(labels, error);
+  };
+}
+
+function failLogfmt(
+  labels: Row['labels'],
+  { position, message }: { position: number; message: string },
+): void {
+  failLine(labels, 'LogfmtParserErr', `logfmt syntax error at pos ${position} : ${message}`);
+}
+
+function logfmtExpressions(expressions: readonly Extraction[], strict: boolean, keepEmpty: boolean): Parse {
+  const wanted = expressions.map(({ label, expression }) => ({
+    label,
+    key: attempt(expression, parseLogfmtKey),
+  }));
+  return ({ line, labels }) => {
+    if (line === '') return;
+    const values = new Map<string, string>();
+    const error = readLogfmt(line, strict, (key, value) => {
+      const name = labelNameOf(key, true);
+      for (const one of [key, name])
+        if (!values.has(one) && (value !== '' || keepEmpty)) values.set(one, labelValueOf(value));
+      return true;
+    });
+    if (error) return failLogfmt(labels, error);
+    for (const { label, key } of wanted)
+      setLabel(labels, extractedName(labels, label), values.get(key) ?? '');
+  };
+}
+
+export function regexpParser(pattern: string): Parse {
+  const regexp = compileRe2(pattern);
+  const names = new Map<number, string>();
+  for (const [group, name] of regexp.groupNames) {
+    if (!/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name)) throw new Error(`invalid extracted label name '${name}'`);
+    if ([...names.values()].includes(name)) throw new Error(`duplicate extracted label name '${name}'`);
+    names.set(group, name);
+  }
+  if (names.size === 0) throw new Error('at least one named capture must be supplied');
+  return ({ line, labels }) => {
+    const groups = regexp.exec(line);
+    if (groups === undefined) return;
+    for (const [group, name] of names) extractLabel(labels, name, groups[group] ?? '');
+  };
+}
+
+export function patternParser(text: string): Parse {
+  const pattern = parsePattern(text);
+  return ({ line, labels }) => {
+    for (const [name, value] of captures(pattern, line)) extractLabel(labels, name, value);
+  };
+}
+
+const entryField = '_entry';
+
+/** What Promtail's pack stage has packed: labels, and the line itself in `_entry`. */
+export function unpackParser(): Parse {
+  return (row) => {
+    const { line, labels } = row;
+    if (line === '') return;
+    if (line[skipBlank(line, 0)] !== '{')
+      return failLine(labels, 'JSONParserErr', 'expecting json object(6), but it is not');
+    const found: [string, string][] = [];
+    let entry: string | undefined;
+    try {
+      eachField(line, 0, (field, kind, at) => {
+        if (kind !== 'string') return undefined;
+        const end = valueEnd(line, at, kind);
+        const value = stringText(line, at, end);
+        if (field === entryField) entry = value;
+        else found.push([labelNameOf(field, true), labelValueOf(value)]);
+        return end;
+      });
+    } catch (error) {
+      return failJson(row, error);
+    }
+    if (entry === undefined) return;
+    for (const [name, value] of found) extractLabel(labels, name, value);
+    row.line = entry;
+  };
+}

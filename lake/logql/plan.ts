@@ -1,0 +1,83 @@
+import { messageOf } from '../base/errors.ts';
+import type { LabelFilter, LineFilter, LogExpr, RangeAggregation, RangeOp, Stage } from './ast.ts';
+import { parseError } from './errors.ts';
+import { compilePipeline, type Pipeline } from './pipeline/compile.ts';
+
+// How a pipeline is carried out: what a source can filter where the lines are, and what is left for each line.
+
+export interface PipelinePlan {
+  /** Filters of the line as it is stored. */
+  readonly pushed: readonly LineFilter[];
+  /** What is left, or undefined when nothing is. */
+  readonly pipeline: Pipeline | undefined;
+  readonly needs: { readonly line: boolean; readonly metadata: boolean };
+}
+
+/** Splits a pipeline. Throws LogqlError `parse` for what only shows when it is made, as addresses that are none. */
+export function planPipeline(expr: LogExpr, filters: readonly LabelFilter[] = []): PipelinePlan {
+  const stages: Stage[] = [
+    ...expr.stages,
+    ...filters.map((filter): Stage => ({ kind: 'label-filter', filter })),
+  ];
+  const first = stages.findIndex((stage) => stage.kind !== 'line-filter');
+  const leading = first < 0 ? stages : stages.slice(0, first);
+  const pushed = leading.filter((stage) => stage.kind === 'line-filter');
+  const pipeline = inWords(() => compilePipeline(stages));
+  const rest = first < 0 && pushed.every(isPushable) ? undefined : pipeline;
+  return { pushed, pipeline: rest, needs: { line: stages.some(readsLine), metadata: true } };
+}
+
+function inWords<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    throw parseError(messageOf(cause));
+  }
+}
+
+function readsLine(stage: Stage): boolean {
+  return !['label-filter', 'drop', 'keep'].includes(stage.kind);
+}
+
+/** Whether a source filters exactly as a pipeline would: texts and regular expressions, and no addresses or patterns. */
+export function isPushable({ op, alternatives }: LineFilter): boolean {
+  const plain = op === '|=' || op === '!=' || op === '|~' || op === '!~';
+  return plain && alternatives.every(({ kind }) => kind === 'text');
+}
+
+const counts: readonly RangeOp[] = [
+  'count_over_time',
+  'rate',
+  'bytes_over_time',
+  'bytes_rate',
+  'absent_over_time',
+];
+
+/** Whether lines need only be counted, where they are. */
+export function isCountable({ op, range }: RangeAggregation): boolean {
+  return (
+    counts.includes(op) &&
+    range.unwrap === undefined &&
+    range.log.stages.every((stage) => stage.kind === 'line-filter' && isPushable(stage))
+  );
+}
+
+export const countsBytes = (op: RangeOp): boolean => op === 'bytes_over_time' || op === 'bytes_rate';
+
+const additive: readonly RangeOp[] = [
+  ...(['count_over_time', 'rate', 'bytes_over_time', 'bytes_rate', 'sum_over_time'] as const),
+];
+
+/** Whether a sum of this by some labels may add lines of several series at once. */
+export const isAdditive = ({ op }: RangeAggregation): boolean => additive.includes(op);
+
+const parsers = new Set(['json', 'logfmt', 'regexp', 'pattern']);
+
+/** The same range without parsers, where nobody asks for a label that they make: lines are then only counted. */
+export function withoutParsers(expr: RangeAggregation): RangeAggregation {
+  const { log, unwrap } = expr.range;
+  const simple = log.stages.every(({ kind }) => kind === 'line-filter' || parsers.has(kind));
+  if (unwrap !== undefined || !simple) return expr;
+  const stages = log.stages.filter(({ kind }) => kind === 'line-filter');
+  return { ...expr, range: { ...expr.range, log: { ...log, stages } } };
+}

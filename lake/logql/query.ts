@@ -1,0 +1,211 @@
+import type { Clock } from '../base/clock.ts';
+import type { LogExpr, MetricExpr } from './ast.ts';
+import { createBudget, throwIfStopped, timeoutReason } from './budget.ts';
+import { metadataReader, type Reading } from './collect.ts';
+import { LogqlError, limitError } from './errors.ts';
+import { evaluate, seriesOf } from './evaluate.ts';
+import type { LogqlLimits } from './limits.ts';
+import { createLabels, errorDetailsLabel, errorLabel, type LabelSet, type Row } from './pipeline/row.ts';
+import { planPipeline } from './plan.ts';
+import { type LogSource, newStats, type ReadStats } from './source.ts';
+import {
+  compareLabels,
+  labelsKey,
+  type Series,
+  type SeriesLabels,
+  sortedLabels,
+  type Times,
+} from './value.ts';
+
+export interface QueryOptions {
+  readonly source: LogSource;
+  readonly limits: LogqlLimits;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+export interface QueryResult {
+  readonly data: ResultData;
+  readonly stats: ReadStats;
+}
+
+export type ResultData =
+  | { readonly type: 'scalar'; readonly timestampNs: bigint; readonly value: number }
+  | { readonly type: 'vector'; readonly timestampNs: bigint; readonly series: readonly Series[] }
+  | { readonly type: 'matrix'; readonly times: Times; readonly series: readonly Series[] }
+  | { readonly type: 'streams'; readonly streams: readonly LogStream[] };
+
+/** Lines that share all their labels. */
+interface LogStream {
+  /** Labels of the stream itself, without metadata and parsed ones where the entries have them. */
+  readonly labels: SeriesLabels;
+  readonly entries: readonly Entry[];
+}
+export interface Entry {
+  readonly timestampNs: bigint;
+  readonly line: string;
+  readonly metadata: SeriesLabels;
+  readonly parsed: SeriesLabels;
+}
+
+export interface LogOptions {
+  readonly fromNs: bigint;
+  /** Exclusive. */
+  readonly toNs: bigint;
+  readonly limit: number;
+  readonly direction: 'forward' | 'backward';
+  /** Only one line an interval and stream, nanoseconds; 0 for all. */
+  readonly intervalNs: number;
+}
+
+/** Runs `body` under the query's timeout. Whatever is thrown after it is met is the timeout. */
+async function limited<T>(options: QueryOptions, body: (reading: Reading) => Promise<T>): Promise<T> {
+  const { source, limits, clock } = options;
+  const timeout = new AbortController();
+  const timer = setTimeout(() => timeout.abort(timeoutReason), limits.timeoutMs);
+  const signal = AbortSignal.any([options.signal, timeout.signal]);
+  try {
+    return await body({ source, limits, budget: createBudget(limits, clock, signal), stats: newStats() });
+  } catch (error) {
+    if (!(error instanceof LogqlError && error.type !== 'canceled')) throwIfStopped(signal, limits);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The value of a metric query at one time. */
+export function instantQuery(expr: MetricExpr, timeNs: bigint, options: QueryOptions): Promise<QueryResult> {
+  return limited(options, async (reading) => {
+    const times = { startNs: timeNs, stepNs: 0, steps: 1 };
+    const value = await evaluate(expr, times, reading);
+    if (value.kind === 'scalar')
+      return { data: { type: 'scalar', timestampNs: timeNs, value: value.value }, stats: reading.stats };
+    const series = value.series.filter(({ present }) => present[0] === 1);
+    reading.budget.checkSeries(series.length);
+    const ordered = sorts(expr) ? series : byLabels(series);
+    return { data: { type: 'vector', timestampNs: timeNs, series: ordered }, stats: reading.stats };
+  });
+}
+
+/** The values of a metric query at each step. */
+export function rangeQuery(expr: MetricExpr, times: Times, options: QueryOptions): Promise<QueryResult> {
+  if (times.steps > options.limits.stepsMax)
+    throw limitError(
+      'stepsMax',
+      'exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter',
+    );
+  return limited(options, async (reading) => {
+    const value = await evaluate(expr, times, reading);
+    const series = seriesOf(value, times).filter(({ present }) => present.includes(1));
+    reading.budget.checkSeries(series.length);
+    return { data: { type: 'matrix', times, series: byLabels(series) }, stats: reading.stats };
+  });
+}
+
+const byLabels = (series: readonly Series[]): readonly Series[] =>
+  [...series].sort((a, b) => compareLabels(a.labels, b.labels));
+
+/** Whether the query asks for an order. */
+function sorts(expr: MetricExpr): boolean {
+  switch (expr.kind) {
+    case 'vector-aggregation':
+      return expr.op === 'sort' || expr.op === 'sort_desc' || sorts(expr.input);
+    case 'label-replace':
+      return sorts(expr.input);
+    case 'binary':
+      return sorts(expr.left) || sorts(expr.right);
+    default:
+      return false;
+  }
+}
+
+/** The lines of a log query: the newest `limit` of them, or the oldest. */
+export function logQuery(expr: LogExpr, log: LogOptions, options: QueryOptions): Promise<QueryResult> {
+  const { limits } = options;
+  if (log.limit > limits.entriesMax)
+    throw limitError(
+      'entriesMax',
+      `max entries limit per query exceeded, limit > max_entries_limit_per_query (${log.limit} > ${limits.entriesMax})`,
+    );
+  return limited(options, async (reading) => {
+    const collector = createCollector(log);
+    if (log.limit > 0 && log.toNs > log.fromNs) await readLines(expr, log, reading, collector);
+    return { data: { type: 'streams', streams: collector.streams() }, stats: reading.stats };
+  });
+}
+
+interface Collector {
+  /** False when there are enough. */
+  add(row: Row): boolean;
+  streams(): readonly LogStream[];
+}
+
+async function readLines(
+  expr: LogExpr,
+  log: LogOptions,
+  reading: Reading,
+  collector: Collector,
+): Promise<void> {
+  const { source, limits, budget, stats } = reading;
+  const { pushed, pipeline } = planPipeline(expr);
+  const { fromNs, toNs, direction, limit, intervalNs } = log;
+  const request = {
+    ...{
+      matchers: expr.matchers,
+      lineFilters: pushed,
+      fromNs,
+      toNs,
+      direction,
+      bytesMax: limits.bytesMax,
+      stats,
+    },
+    ...(pipeline === undefined && intervalNs === 0 ? { limit } : {}),
+    needs: { line: true, metadata: true },
+  };
+  const read = metadataReader();
+  for await (const batch of source.lines(request, budget.signal)) {
+    for (let index = 0; index < batch.rows; index++) {
+      const row: Row = {
+        line: batch.lines[index] ?? '',
+        timestampNs: batch.timestampNs[index] ?? 0n,
+        labels: createLabels(batch.stream(index).labels, read(batch.metadata[index] ?? null)),
+      };
+      if ((pipeline === undefined || pipeline(row)) && !collector.add(row)) return;
+    }
+    await budget.breathe();
+  }
+}
+
+function createCollector({ limit, intervalNs }: LogOptions): Collector {
+  const streams = new Map<string, { readonly labels: SeriesLabels; readonly entries: Entry[] }>();
+  let count = 0;
+  return {
+    add: ({ line, timestampNs, labels }) => {
+      const parts = categories(labels);
+      const key = `${labelsKey(parts.stream)}\u0002${labelsKey(parts.metadata)}\u0002${labelsKey(parts.parsed)}`;
+      const stream = streams.get(key) ?? { labels: parts.stream, entries: [] };
+      streams.set(key, stream);
+      const last = stream.entries.at(-1);
+      if (last !== undefined && intervalNs > 0) {
+        const distance = last.timestampNs - timestampNs;
+        if ((distance < 0n ? -distance : distance) < BigInt(intervalNs)) return true;
+      }
+      stream.entries.push({ timestampNs, line, metadata: parts.metadata, parsed: parts.parsed });
+      return ++count < limit;
+    },
+    streams: () => [...streams.values()].sort((a, b) => compareLabels(a.labels, b.labels)),
+  };
+}
+
+/** A line's labels by where they come from; errors are among the parsed. */
+export function categories(labels: LabelSet): Record<'stream' | 'metadata' | 'parsed', SeriesLabels> {
+  const errors: [string, string][] = [];
+  if (labels.error !== '') errors.push([errorLabel, labels.error]);
+  if (labels.errorDetails !== '') errors.push([errorDetailsLabel, labels.errorDetails]);
+  return {
+    stream: sortedLabels([...labels.stream].filter(([name]) => !labels.dropped.has(name))),
+    metadata: sortedLabels(labels.metadata),
+    parsed: sortedLabels([...labels.parsed, ...errors]),
+  };
+}

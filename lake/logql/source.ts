@@ -1,0 +1,74 @@
+import type { LineFilter, Matcher } from './ast.ts';
+
+/** The port: where queries get lines from. Implemented over Tables by lake/scan/log-scan.ts. */
+export interface LogSource {
+  /** Lines in batches, in the order of time where `direction` says so, else in any. */
+  lines(request: LinesRequest, signal: AbortSignal): AsyncIterable<LineBatch>;
+  /** Lines counted where they are, one row a stream, metadata and bucket of time. */
+  counts(request: CountsRequest, signal: AbortSignal): Promise<readonly CountRow[]>;
+}
+
+export interface LinesRequest {
+  readonly matchers: readonly Matcher[];
+  /** Filters that a line has to pass; a source may let others through, which are then filtered again. */
+  readonly lineFilters: readonly LineFilter[];
+  /** Times, nanoseconds since the Unix epoch: from inclusive, to exclusive. */
+  readonly fromNs: bigint;
+  readonly toNs: bigint;
+  readonly direction?: 'forward' | 'backward';
+  /** Lines wanted, at most; only where the line filters are all there is to filter. */
+  readonly limit?: number;
+  /** What is read of a line at all. */
+  readonly needs: { readonly line: boolean; readonly metadata: boolean };
+  readonly bytesMax: number;
+  readonly stats: ReadStats;
+}
+
+export interface CountsRequest {
+  readonly matchers: readonly Matcher[];
+  /** All of them can be counted where the lines are (see countable). */
+  readonly lineFilters: readonly LineFilter[];
+  /** A bucket ends at `originNs` and every `bucketNs` before and after it, and holds its end but not its start. */
+  readonly originNs: bigint;
+  readonly bucketNs: number;
+  readonly fromNs: bigint;
+  readonly toNs: bigint;
+  /** Labels that are asked for; undefined for all. */
+  readonly labels: readonly string[] | undefined;
+  readonly bytes: boolean;
+  readonly rowsMax: number;
+  readonly stats: ReadStats;
+}
+
+export interface Stream {
+  readonly labels: ReadonlyMap<string, string>;
+}
+
+export interface LineBatch {
+  readonly rows: number;
+  readonly timestampNs: BigInt64Array;
+  /** Empty where the line is not needed. */
+  readonly lines: readonly string[];
+  /** JSON text of an object of strings, or null. */
+  readonly metadata: readonly (string | null)[];
+  stream(row: number): Stream;
+}
+
+export interface CountRow {
+  readonly labels: ReadonlyMap<string, string>;
+  readonly metadata: ReadonlyMap<string, string>;
+  /** Buckets from `originNs` on; 0 ends there. */
+  readonly bucket: number;
+  /** Lines, or their bytes. */
+  readonly value: number;
+}
+
+/** What a query has read, for the stats of its answer. */
+export interface ReadStats {
+  lines: number;
+  bytes: number;
+  filesConsidered: number;
+  filesPruned: number;
+}
+
+export const newStats = (): ReadStats => ({ lines: 0, bytes: 0, filesConsidered: 0, filesPruned: 0 });

@@ -1,0 +1,46 @@
+import type { LineFilter, Matcher } from '../logql/ast.ts';
+import { isPushable } from '../logql/plan.ts';
+import { compileRe2 } from '../regexp/re2.ts';
+import { sqlText } from '../sql/duckdb/engine.ts';
+import { storedLabelSql } from './conditions.ts';
+
+// Matchers, line filters and times as SQL over the columns of the logs table. DuckDB's regular expressions are RE2, as
+// Loki's are.
+
+/** Rows of these streams in this time; nanoseconds, from inclusive, to exclusive. */
+export function streamCondition(matchers: readonly Matcher[], fromNs: bigint, toNs: bigint): string {
+  return [timeCondition(fromNs, toNs), ...matchers.flatMap(matcherCondition)].join(' AND ');
+}
+
+export const timeCondition = (fromNs: bigint, toNs: bigint): string =>
+  `timestamp_ns >= ${clamped(fromNs)} AND timestamp_ns < ${clamped(toNs)}`;
+
+const int64Max = 2n ** 63n - 1n;
+const clamped = (ns: bigint): bigint => (ns > int64Max ? int64Max : ns < -int64Max ? -int64Max : ns);
+
+function matcherCondition({ label, op, value }: Matcher): string[] {
+  const text = `coalesce(${storedLabelSql(label)}, '')`;
+  if (op === '=') return [`${text} = ${sqlText(value)}`];
+  if (op === '!=') return [`${text} <> ${sqlText(value)}`];
+  const negated = op === '!~';
+  if (value === '.*') return negated ? ['false'] : [];
+  if (value === '.+') return [`${text} ${negated ? '=' : '<>'} ''`];
+  compileRe2(value, true);
+  return [`${negated ? 'NOT ' : ''}regexp_full_match(${text}, ${sqlText(value)}, 's')`];
+}
+
+/** The line filters that SQL can do exactly; the others are left to the pipeline. */
+export function lineConditions(filters: readonly LineFilter[]): readonly string[] {
+  return filters.filter(isPushable).map(({ op, alternatives }) => {
+    const tests = alternatives.map(({ value }) => (op.endsWith('~') ? regexpTest(value) : textTest(value)));
+    const any = tests.length === 1 ? (tests[0] ?? 'true') : `(${tests.join(' OR ')})`;
+    return op.startsWith('!') ? `NOT ${any}` : any;
+  });
+}
+
+const textTest = (text: string): string => (text === '' ? 'true' : `contains(line, ${sqlText(text)})`);
+
+function regexpTest(pattern: string): string {
+  compileRe2(pattern);
+  return `regexp_matches(line, ${sqlText(pattern)})`;
+}

@@ -1,0 +1,37 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type CaseRow, inProcess } from './logql-cases.ts';
+import { runEngineCases } from './logql-engine.ts';
+import { runScripts } from './logql-http.ts';
+import { startLogqlServer } from './logql-server.ts';
+import type { Outcome } from './main.ts';
+
+const folder = join(import.meta.dirname, '..', '..', '..', 'shared', 'corpora', 'logql');
+
+/**
+ * Loki's own cases: parsing, printing and pipelines in process, the engine's cases and the scripts through push and
+ * query over HTTP. FLAGS: parts of case names to run only those.
+ */
+export async function run(argv: readonly string[]): Promise<Outcome> {
+  if (!existsSync(folder)) return { passed: 0, failed: [`there is no corpus in ${folder}`] };
+  let passed = 0;
+  const failed: string[] = [];
+  const report = (id: string, why: string | undefined): void => {
+    if (argv.length > 0 && !argv.some((part) => id.includes(part))) return;
+    if (why === undefined) passed++;
+    else failed.push(`${id}\n     ${why}`);
+  };
+  for (const [name, check] of Object.entries(inProcess))
+    for (const row of rowsOf(name)) report(`${name} ${row.id}`, check(row));
+  await using server = await startLogqlServer();
+  await runEngineCases(server.base, rowsOf('engine'), report);
+  await runScripts(server.base, join(folder, 'logqltest', 'dev'), report);
+  return { passed, failed };
+}
+
+function rowsOf(name: string): readonly CaseRow[] {
+  const path = join(folder, 'dev', `${name}.jsonl`);
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, 'utf8').split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as CaseRow);
+}
