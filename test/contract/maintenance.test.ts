@@ -169,10 +169,8 @@ test('three readers agree after appends, a schema change, compaction, deletes an
   expect(maintenance.status.snapshotsExpired).toBeGreaterThan(0);
   expect((await rows('metrics')).length).toBe(last.length + 30);
   // Three are live; of the six that were merged or rewritten, the last may still wait.
-  const { files } = await icebirdRead(locationOf(`${tenant}/lake/metrics`), 'metrics');
   const inInbox = await objects('/segments/metrics/');
   expect(inInbox.length).toBeLessThan(5);
-  expect(files).toHaveLength(4);
   expect(maintenance.status).toMatchObject({ failures: 0 });
 });
 
