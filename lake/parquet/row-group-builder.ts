@@ -44,103 +44,121 @@ interface Limits {
 }
 
 export function rowGroupBuilder(schema: TableSchema, file: ParquetFile, limits: Limits): RowGroupBuilder {
-  const held = schema.columns.map(
-    (column): Held => ({
-      column,
-      // One more than a row group: the last row stays until it is known not to be replaced.
-      dense: isDense(column) ? new BigInt64Array(limits.rowsMax) : undefined,
-      cells: [],
-      present: false,
-    }),
-  );
-  const texts = held.filter(({ column }) => column.type === 'string');
-  const same = repetition(schema, held);
+  const rowGroup = openRowGroup(schema, limits);
+  const same = repetition(schema, rowGroup.held);
   const bounds = new Map<string, (bigint | string)[]>();
-  let [count, written, repeated, chars] = [0, 0, 0, 0];
+  let [written, repeated] = [0, 0];
 
   async function flush(): Promise<void> {
-    if (count === 0) return;
+    const { held, rows } = rowGroup;
+    if (rows === 0) return;
     for (const { column, dense, cells } of held) {
       if (!schema.boundColumns.includes(column.name)) continue;
       const found = dense
-        ? extremes64(dense.subarray(0, count))
+        ? extremes64(dense.subarray(0, rows))
         : extremes(cells.filter((text, row) => text !== cells[row - 1]).map(String), compareUtf8);
       bounds.set(column.name, [...(bounds.get(column.name) ?? []), ...found]);
     }
     await file.writeRowGroup(
-      count,
-      held.map((each) => valuesOf(each, count)),
+      rows,
+      held.map((each) => valuesOf(each, rows)),
     );
-    written += count;
-    [count, chars] = [0, 0];
-    for (const each of held) {
-      each.cells = [];
-      each.present = false;
-    }
-  }
-
-  function copy(rows: Rows, from: number, to: number): void {
-    for (const each of held) {
-      const source = rows.columns.get(each.column.name);
-      if (each.dense) copyDense(source, from, to, each.dense, count);
-      else copyCells(each, source, from, to, count);
-    }
-    for (const { cells } of texts) {
-      // The texts of a series are one text, which the dictionary holds once.
-      for (
-        let row = count, last: unknown = count > 0 ? cells[count - 1] : undefined;
-        row < cells.length;
-        row++
-      ) {
-        const text = cells[row];
-        if (text !== last && typeof text === 'string') chars += text.length;
-        last = text;
-      }
-    }
-    count += to - from;
+    written += rows;
+    rowGroup.truncate(0);
   }
 
   return {
     append: async (rows, from, to) => {
       const isSame = same.of(rows);
       for (let start = from; start < to; ) {
-        const verdict = isSame(start, count);
+        const verdict = isSame(start, rowGroup.rows);
         if (verdict !== 'new') {
           repeated++;
           if (verdict === 'better') {
-            count--;
-            for (const { cells } of held) if (cells.length > count) cells.length = count;
-            copy(rows, start, start + 1);
+            rowGroup.truncate(rowGroup.rows - 1);
+            rowGroup.copy(rows, start, start + 1);
           }
           start++;
           continue;
         }
-        if (count >= limits.rowsMax || chars > limits.charsMax) await flush();
+        if (rowGroup.isFull()) await flush();
         let end = start + 1;
         // With much text, a few rows at a time: the limit is looked at in between.
-        const most = Math.min(to, start + limits.rowsMax - count, start + textRowsMax);
+        const most = Math.min(to, start + limits.rowsMax - rowGroup.rows, start + textRowsMax);
         while (end < most && !same.within(rows, end)) end++;
-        copy(rows, start, end);
+        rowGroup.copy(rows, start, end);
         start = end;
       }
     },
     finish: async () => {
       await flush();
-      return {
-        rows: written,
-        repeated,
-        bounds: Object.fromEntries(
-          [...bounds].map(([name, all]): [string, SegmentFile['bounds'][string]] => {
-            const [min, max] =
-              typeof all[0] === 'bigint'
-                ? extremes64(BigInt64Array.from(all as bigint[]))
-                : extremes(all as string[], compareUtf8);
-            return [name, { nulls: 0, min: String(min), max: String(max) }];
-          }),
-        ),
-      };
+      const ofAll = [...bounds].map(([name, all]): [string, SegmentFile['bounds'][string]] => {
+        const [min, max] =
+          typeof all[0] === 'bigint'
+            ? extremes64(BigInt64Array.from(all as bigint[]))
+            : extremes(all as string[], compareUtf8);
+        return [name, { nulls: 0, min: String(min), max: String(max) }];
+      });
+      return { rows: written, repeated, bounds: Object.fromEntries(ofAll) };
     },
   };
+}
+
+/** Rows that are not written yet. The last of them may still be replaced, so it is written only when another comes. */
+interface OpenRowGroup {
+  readonly held: readonly Held[];
+  readonly rows: number;
+  isFull(): boolean;
+  copy(rows: Rows, from: number, to: number): void;
+  /** Keeps the first rows only. */
+  truncate(rows: number): void;
+}
+
+function openRowGroup({ columns }: TableSchema, limits: Limits): OpenRowGroup {
+  const held = columns.map(
+    (column): Held => ({
+      column,
+      dense: isDense(column) ? new BigInt64Array(limits.rowsMax) : undefined,
+      cells: [],
+      present: false,
+    }),
+  );
+  const texts = held.filter(({ column }) => column.type === 'string');
+  let [count, chars] = [0, 0];
+  return {
+    held,
+    get rows() {
+      return count;
+    },
+    isFull: () => count >= limits.rowsMax || chars > limits.charsMax,
+    copy: (rows, from, to) => {
+      for (const each of held) {
+        const source = rows.columns.get(each.column.name);
+        if (each.dense) copyDense(source, from, to, each.dense, count);
+        else copyCells(each, source, from, to, count);
+      }
+      for (const { cells } of texts) chars += newCharacters(cells, count);
+      count += to - from;
+    },
+    truncate: (rows) => {
+      count = rows;
+      for (const each of held) {
+        if (each.cells.length > rows) each.cells.length = rows;
+        if (rows === 0) each.present = false;
+      }
+      if (rows === 0) chars = 0;
+    },
+  };
+}
+
+/** The texts of a series are one text, which the dictionary holds once. */
+function newCharacters(cells: Cells, from: number): number {
+  let chars = 0;
+  for (let row = from; row < cells.length; row++) {
+    const text = cells[row];
+    if (typeof text === 'string' && text !== cells[row - 1]) chars += text.length;
+  }
+  return chars;
 }
 
 const textRowsMax = 8192;
