@@ -255,7 +255,10 @@ const sqlSessions =
   };
 
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
-const wholeTenantPaths = ['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'];
+const wholeTenantPaths = [
+  ...['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'],
+  ...['/api/v1/firn/retention', '/api/v1/firn/deletes'],
+];
 
 /** Everything that listens. Returns the ports. */
 async function openDoors(

@@ -99,7 +99,9 @@ function describeTableHead(
         'total-records': '30',
       });
       expect(await contents(open())).toEqual(['ab', 'c']);
-      await expect(replaceFiles(open(), { replaced: [a], added: merged, epoch: 1 })).rejects.toMatchObject({ code: 'conflict' });
+      await expect(replaceFiles(open(), { replaced: [a], added: merged, epoch: 1 })).rejects.toMatchObject({
+        code: 'conflict',
+      });
     });
 
     test('a newer Firn adds its columns, by field id', async () => {
