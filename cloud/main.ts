@@ -44,6 +44,7 @@ import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-ta
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
+import { maintainRoutes } from './maintain/routes.ts';
 import { type CloudTables, openCloudTables } from './tables/cloud-tables.ts';
 import { restrictedTables } from './tables/restricted-tables.ts';
 import { tableRoutes } from './tables/routes.ts';
@@ -94,7 +95,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       ...lake,
       workDirectory: join(config.dataDir, 'maintain'),
       intervalMs: config.maintain.intervalMs,
-      limits: { writerMemoryBytesMax: config.maintain.memoryBytesMax },
+      limits: { memoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
   const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
@@ -254,7 +255,10 @@ const sqlSessions =
   };
 
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
-const wholeTenantPaths = ['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'];
+const wholeTenantPaths = [
+  ...['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'],
+  ...['/api/v1/firn/retention', '/api/v1/firn/deletes'],
+];
 
 /** Everything that listens. Returns the ports. */
 async function openDoors(
@@ -279,6 +283,7 @@ async function openDoors(
   app.use('*', scopeGate('read'));
   for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);
   app.on(['POST', 'PUT', 'DELETE'], '/api/v1/firn/tables/:table/tags/*', scopeGate('admin'));
+  app.on(['POST', 'PUT'], ['/api/v1/firn/retention', '/api/v1/firn/deletes'], scopeGate('admin'));
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
@@ -291,7 +296,9 @@ async function openDoors(
   app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness, evaluator }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
-  app.route('/', quarantineRoutes({ store, tenantOf: (c) => tenantAccessOf(c).tenant }));
+  const tenantOf = (c: Context): TenantId => tenantAccessOf(c).tenant;
+  app.route('/', quarantineRoutes({ store, tenantOf }));
+  app.route('/', maintainRoutes({ store, clock, tenantOf }));
   const openSession = sqlSessions(deployments, timeoutMs);
   const sessionOver = (c: Context, tables: Tables) =>
     openSession(tenantAccessOf(c), 'firn', new Map(), tables);
