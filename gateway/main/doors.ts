@@ -11,6 +11,7 @@ import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
 import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
 import type { Labels } from '../../lake/model/labels.ts';
+import { pgTls } from '../../lake/pgwire/encryption.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
 import { createEvaluationPool } from '../../lake/promql/evaluation-pool.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
@@ -174,7 +175,7 @@ async function openQueries(
   app.route('/', sqlRoutes({ openSession: () => openSession('firn') }));
   return stack.use(
     await startPgServer({
-      ...{ host: config.listen.host, port: config.pgwire.port, logger },
+      ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
       // Who can connect may read: config.ts refuses any address but loopback, unless it is opened on purpose.
       authenticate: { kind: 'trust' },
       openSession: ({ user, parameters }) => openSession(user, parameters),
