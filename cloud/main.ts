@@ -315,8 +315,14 @@ async function openDoors(
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
   );
-  const upgrades = openLogDoors(config, logger, tenants, deployments, app, stack);
-  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, {}, upgrades));
+  const tail = openLogDoors(config, logger, tenants, deployments, app, stack);
+  tenants.onLook(() => {
+    pg.endSessions(({ access }) => !tenants.counts(access.keyId));
+    void tail.endRefused();
+  });
+  const http = stack.use(
+    await startHttpServer(app, { host, port: config.http.port }, {}, { [tailPath]: tail.upgrade }),
+  );
   return { cloudHttp: http.port, cloudPg: pg.port };
 }
 
@@ -345,7 +351,7 @@ function openLogDoors(
   const logql = { limits: { ...defaultLogqlLimits, timeoutMs, samplesMax }, clock, logger };
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
   app.route('/', lokiRoutes({ ...logql, context, buildInfo }));
-  const tail = stack.use(
+  return stack.use(
     openTail({
       ...logql,
       context: async ({ headers }) => {
@@ -354,5 +360,4 @@ function openLogDoors(
       },
     }),
   );
-  return { [tailPath]: tail.upgrade };
 }
