@@ -167,6 +167,9 @@ export type BatchColumn =
   | readonly (string | null)[]
   | TextColumn;
 
+/** A column whose cells can be looked at one by one. */
+export type PlainColumn = Exclude<BatchColumn, TextColumn>;
+
 type Fields<B> = Readonly<Record<string, Exclude<keyof B, 'signal' | 'rows' | 'series' | 'metadata'>>>;
 
 /** Which field of a batch holds which column of its table (lake/schema/tables.ts). */
