@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, Command>> = {
   cloud: { summary: 'Run the cloud alone', load: () => import('../cloud/main.ts') },
   mqtt: { summary: 'Users of the MQTT broker, and trying mapping rules', load: () => import('./mqtt.ts') },
   scrape: { summary: 'Check what a gateway is to scrape', load: () => import('./scrape.ts') },
+  lake: { summary: 'Check and repair the tables of a cloud', load: () => import('./lake.ts') },
   ship: { summary: 'Carry data and receipts on a USB stick', load: () => import('./ship.ts') },
 };
 
