@@ -4,6 +4,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly st
   {
     card: () => import('./card.ts'),
     path: () => import('./path.ts'),
+    lake: () => import('./lake.ts'),
     outage: () => import('./outage.ts'),
     receive: () => import('./receive.ts'),
     'receive-logs': () => import('./logs.ts'),
