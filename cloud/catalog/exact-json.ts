@@ -14,14 +14,26 @@ const exact: SourceReviver = (_key, value, { source }) =>
     ? BigInt(source)
     : value;
 
+/** May find one that a number holds, or digits in a text; finds every integer that a number does not hold. */
+const large = /[1-9]\d{16}|9[1-9]\d{14}|90[1-9]\d{13}|900[7-9]\d{12}/;
+
 /** JSON.parse that keeps integers exact. Throws SyntaxError. */
 export function parseExactJson(text: string): unknown {
+  if (!large.test(text)) return JSON.parse(text);
   return JSON.parse(text, exact as (key: string, value: unknown) => unknown);
 }
 
-/** JSON.stringify that takes bigints. */
+/** JSON.stringify that takes bigints. A call for each value costs more than all the rest, so it is made only where there are some. */
 export function printExactJson(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === 'bigint' ? rawJSON(inner.toString()) : inner,
-  );
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return JSON.stringify(value, (_key, inner: unknown) =>
+      typeof inner === 'bigint' ? rawJSON(inner.toString()) : inner,
+    );
+  }
 }
+
+/** An id in the form that is quickest to print. */
+export const exactId = (id: bigint): number | bigint => (Number.isSafeInteger(Number(id)) ? Number(id) : id);

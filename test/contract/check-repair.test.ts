@@ -3,6 +3,7 @@ import { type CheckOptions, checkTable } from '../../cloud/catalog/check-table.t
 import { repairTable } from '../../cloud/catalog/repair-table.ts';
 import { openTable } from '../../cloud/catalog/table.ts';
 import { startIngest } from '../../cloud/ingest/ingest.ts';
+import { planScan } from '../../cloud/tables/plan-scan.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import { locationOf, stillClock, tenant } from './lake-fixtures.ts';
 import { type MemoryStore, memoryStore } from './memory-store.ts';
@@ -129,7 +130,17 @@ test.each<Damage>([
   const object = await damage(store);
   const problems = await check(store);
   expect(problems).toEqual([{ object, what: expect.stringMatching(said), repair }]);
-  // Until then commits name the object.
+  // Until then queries and commits name the object; the state before it can be read.
+  if (repair === 'roll-back') {
+    const plan = planScan(open(store), {}, 0);
+    await expect(plan).rejects.toMatchObject({
+      subject: object,
+      hint: expect.stringContaining('firn lake check'),
+    });
+    const [, second] = (await open(store).load()).metadata?.snapshots ?? [];
+    const asOf = { kind: 'snapshot', id: second?.snapshotId ?? 0n } as const;
+    expect((await planScan(open(store), { asOf }, 0)).files).toHaveLength(2);
+  } else expect((await planScan(open(store), {}, 0)).files).toHaveLength(2);
   for (const { key, body } of madeShipment({ gateway: 'gw-1', number: 4 }).uploads)
     await store.put(key, body);
   if (repair === 'restore-metadata')
