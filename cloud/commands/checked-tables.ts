@@ -37,7 +37,7 @@ export async function checkTables(
   const headOf = headsOf(config.catalog, systemClock);
   try {
     const checked: CheckedTable[] = [];
-    const chosen = tenantsOf(config, line.value('--tenant'));
+    const chosen = await tenantsOf(config, line.value('--tenant'));
     for (const tenant of chosen) {
       for (const signal of tablesOf(line.value('--table'))) {
         const table = openTable({ store, tenant, signal, locationOf, clock: systemClock, headOf });
@@ -54,8 +54,9 @@ export async function checkTables(
   }
 }
 
-function tenantsOf({ dataDir }: CloudConfig, wanted: string | undefined) {
-  const tenants = openTenantStore(dataDir).tenants();
+async function tenantsOf({ dataDir, tenantsDatabase }: CloudConfig, wanted: string | undefined) {
+  await using keys = await openTenantStore({ directory: dataDir, database: tenantsDatabase });
+  const tenants = keys.tenants();
   const chosen = tenants.filter((tenant) => wanted === undefined || tenant === wanted);
   if (chosen.length > 0) return chosen;
   throw new FirnError({
