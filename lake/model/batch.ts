@@ -167,8 +167,8 @@ export type BatchColumn =
   | readonly (string | null)[]
   | TextColumn;
 
-/** A column whose cells can be looked at one by one. */
-export type PlainColumn = Exclude<BatchColumn, TextColumn>;
+/** The same where each row's value stands by itself: what is read from files. */
+export type RowColumn = Exclude<BatchColumn, TextColumn>;
 
 type Fields<B> = Readonly<Record<string, Exclude<keyof B, 'signal' | 'rows' | 'series' | 'metadata'>>>;
 

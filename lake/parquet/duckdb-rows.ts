@@ -1,6 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import type { BatchColumn, PlainColumn } from '../model/batch.ts';
-import { isTextColumn, textsOf } from '../model/text-column.ts';
+import type { BatchColumn } from '../model/batch.ts';
+import { isTextColumn, type TextColumn, textsOf } from '../model/text-column.ts';
 
 /** Types of a table's columns, and with them of what is appended to it. */
 export type RowType = 'BIGINT' | 'DOUBLE' | 'VARCHAR';
@@ -64,6 +64,8 @@ export async function openRowAppender(
     },
   };
 }
+
+type PlainColumn = Exclude<BatchColumn, TextColumn>;
 
 /** DuckDB takes texts as strings only. */
 const plainColumn = (column: BatchColumn): PlainColumn => (isTextColumn(column) ? textsOf(column) : column);
