@@ -114,18 +114,20 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
   getOrPost('/api/v1/format_query', async (parameters) =>
     succeed(formatExpr(queryParameter(parameters).expr)),
   );
-  // Exemplars are not stored, and rules are not evaluated here: nothing, and not an error.
+  // No exemplars are answered yet: nothing, and not an error.
   getOrPost('/api/v1/query_exemplars', async () => succeed([]));
-  const empty: Readonly<Record<string, object>> = {
-    '/api/v1/rules': { groups: [] },
-    '/api/v1/alerts': { alerts: [] },
-    '/api/v1/status/flags': {},
-    '/api/v1/status/buildinfo': buildInfo,
-  };
-  for (const [path, data] of Object.entries(empty))
+  for (const [path, data] of Object.entries(fixedAnswers(buildInfo)))
     app.get(
       path,
       handle(async () => succeed(data)),
     );
   return app;
 }
+
+/** Rules are not evaluated here: none, and not an error. */
+const fixedAnswers = (buildInfo: BuildInfo): Readonly<Record<string, object>> => ({
+  '/api/v1/rules': { groups: [] },
+  '/api/v1/alerts': { alerts: [] },
+  '/api/v1/status/flags': {},
+  '/api/v1/status/buildinfo': buildInfo,
+});
