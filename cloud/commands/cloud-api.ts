@@ -23,7 +23,7 @@ export interface CloudApi {
 }
 
 /** A body that is sent as it is. */
-export interface Csv {
+interface Csv {
   readonly csv: Uint8Array;
 }
 
