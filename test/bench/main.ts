@@ -2,6 +2,7 @@
 
 const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly string[]): Promise<void> }>>> =
   {
+    logql: () => import('./logql.ts'),
     card: () => import('./card.ts'),
     path: () => import('./path.ts'),
     outage: () => import('./outage.ts'),
