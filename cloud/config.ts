@@ -7,6 +7,8 @@ import {
   listenSettings,
   logLevelSetting,
   MEBIBYTE,
+  pgwireFiles,
+  pgwireSettings,
   port,
   querySettings,
 } from '../lake/base/settings.ts';
@@ -23,6 +25,11 @@ const schema = z.strictObject({
     .array(z.string().superRefine(checkedBy(tenantId)))
     .default(['demo'])
     .describe('Tenants that are made, with one key each, when they do not exist'),
+  tenantsDatabase: z
+    .string()
+    .regex(/^(postgres(ql)?:.*)?$/, 'it is a URL like postgres://user:password@host/database')
+    .default('')
+    .describe('PostgreSQL with tenants and keys, for several clouds; empty: a file in the folder'),
   bootstrap: z
     .strictObject({
       keyId: z
@@ -47,12 +54,7 @@ const schema = z.strictObject({
       bodyBytesMax: count(4 * MEBIBYTE, 'Size of one request body'),
     })
     .prefault({}),
-  pgwire: z
-    .strictObject({
-      port: port(5433, 'PostgreSQL protocol'),
-      connectionsMax: count(100, 'SQL clients at once'),
-    })
-    .prefault({}),
+  pgwire: pgwireSettings(5433, 100),
   store: storeSettings(['directory', 's3']),
   ingest: z
     .strictObject({ pollIntervalMs: count(1000, 'How often the inbox is looked at for new shipments') })
@@ -71,6 +73,30 @@ const schema = z.strictObject({
     .prefault({}),
   cache: z
     .strictObject({ bytesMax: count(10 * 1024 * MEBIBYTE, 'Local copies of lake files (S3 only)') })
+    .prefault({}),
+  catalog: z
+    .strictObject({
+      kind: z
+        .enum(['object-store', 'rest'])
+        .default('object-store')
+        .describe(
+          'Who says which state of a table is the newest: the object store alone, or an Iceberg REST catalog',
+        ),
+      uri: z.string().default('').describe('URL of that catalog (Polaris, Lakekeeper, Nessie)'),
+      warehouse: z.string().default('').describe('Its warehouse'),
+      token: z.string().default('').describe('Bearer token for it'),
+      clientId: z.string().default('').describe('OAuth2 client, to get tokens with instead'),
+      clientSecret: z.string().default('').describe("That client's secret"),
+      scope: z.string().default('catalog').describe('Scope of those tokens (Polaris: PRINCIPAL_ROLE:ALL)'),
+      oauthUri: z
+        .string()
+        .default('')
+        .describe("Where they are given; empty: the catalog's /v1/oauth/tokens"),
+    })
+    .refine(({ kind, uri }) => kind !== 'rest' || uri !== '', {
+      path: ['uri'],
+      message: 'a catalog of kind rest needs it',
+    })
     .prefault({}),
   iceberg: z
     .strictObject({
@@ -97,6 +123,7 @@ export function loadCloudConfig(argv: readonly string[], env: NodeJS.ProcessEnv 
   return {
     ...config,
     dataDir: absolutePath(config.dataDir),
+    pgwire: pgwireFiles(config.pgwire),
     store: { ...config.store, path: absolutePath(config.store.path) },
   };
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { getConnInfo } from '@hono/node-server/conninfo';
 import { type Context, Hono } from 'hono';
 import { asOfOf } from '../lake/api/as-of.ts';
 import { buildInfo } from '../lake/api/build-info.ts';
@@ -19,10 +20,12 @@ import type { CompletenessSource } from '../lake/completeness/completeness.ts';
 import { gapRows } from '../lake/completeness/gap-rows.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
 import { defaultLogqlLimits } from '../lake/logql/limits.ts';
-import { type TenantId, tenantId } from '../lake/model/ids.ts';
+import type { TenantId } from '../lake/model/ids.ts';
 import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
+import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
+import { createEvaluationPool } from '../lake/promql/evaluation-pool.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
 import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
@@ -31,17 +34,33 @@ import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
 import { type Tables, tablesAsOf } from '../lake/tables.ts';
+import { restCatalog } from './catalog/rest/client.ts';
+import { restHead } from './catalog/rest/head.ts';
+import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
 import { icebergRestRoutes } from './iceberg-rest/routes.ts';
-import { servedTables } from './iceberg-rest/served-tables.ts';
+import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-tables.ts';
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
+import { maintainRoutes } from './maintain/routes.ts';
 import { type CloudTables, openCloudTables } from './tables/cloud-tables.ts';
+import { restrictedTables } from './tables/restricted-tables.ts';
 import { tableRoutes } from './tables/routes.ts';
-import { tenantOfHeader } from './tenants/http-credentials.ts';
-import { openTenantStore, type TenantStore, writeSecretFile } from './tenants/tenant-store.ts';
+import type { Access, Restriction, TenantAccess } from './tenants/access.ts';
+import { adminRoutes } from './tenants/admin-routes.ts';
+import {
+  accessOf,
+  type GateEnv,
+  keyGate,
+  scopeGate,
+  tenantAccessOf,
+  wholeTenantGate,
+} from './tenants/gate.ts';
+import { accessOfHeader } from './tenants/http-credentials.ts';
+import { makeTenants } from './tenants/make-tenants.ts';
+import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
 
 // The cloud process: joins the rooms beside it. What is opened is closed in reverse.
 
@@ -63,57 +82,48 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   });
   const logger = createLogger(config.logLevel).with({ part: 'cloud' });
   await using stack = new AsyncDisposableStack();
-  const tenants = openTenantStore(config.dataDir);
-  const keyFile = makeTenants(config, tenants, logger);
+  const { dataDir, tenantsDatabase: database } = config;
+  const tenants = stack.use(await openTenantStore({ directory: dataDir, database, clock, logger }));
+  const keyFile = await makeTenants(config, tenants, logger);
   const { store, locationOf } = await openObjectStore(config.store);
   stack.defer(() => store.close());
-  const lake = { store, locationOf, tenants: tenants.tenants, clock, logger };
+  const headOf = headsOf(config);
+  const lake = { store, locationOf, headOf, tenants: tenants.tenants, clock, logger };
   const ingest = stack.use(startIngest({ ...lake, pollIntervalMs: config.ingest.pollIntervalMs }));
   stack.use(
     startMaintain({
       ...lake,
       workDirectory: join(config.dataDir, 'maintain'),
       intervalMs: config.maintain.intervalMs,
-      limits: { writerMemoryBytesMax: config.maintain.memoryBytesMax },
+      limits: { memoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
-  const deployments = openDeployments(config, { store, locationOf, ingest }, logger, stack);
-  const iceberg = await openIcebergRest(config, tenants, { store, locationOf }, stack);
+  const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
+  const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
   const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
 
-/** Makes the configured tenants that do not exist; the key of each goes into a file of its own. Returns the first's. */
-function makeTenants(config: CloudConfig, tenants: TenantStore, logger: Logger): string {
-  const fileOf = (tenant: string): string => join(config.dataDir, 'keys', `${tenant}.key`);
-  const { keyId, keySecret } = config.bootstrap;
-  for (const [index, name] of config.tenants.entries()) {
-    const given =
-      index === 0 && keyId !== '' && keySecret !== '' ? { id: keyId, secret: keySecret } : undefined;
-    const key = tenants.create(tenantId(name), given);
-    if (!key) continue;
-    writeSecretFile(fileOf(name), keyFileText(name, key.id, key.secret));
-    logger.info('made a tenant; its key is in a file that only this user can read', {
-      tenant: name,
-      file: fileOf(name),
-    });
-  }
-  return fileOf(config.tenants[0] ?? 'demo');
+/** Who decides which state of a table is the newest; undefined: the object store alone. */
+function headsOf({ catalog: settings }: CloudConfig): HeadOf | undefined {
+  if (settings.kind === 'object-store') return undefined;
+  const catalog = restCatalog(settings, clock);
+  return ({ tenant, name }) => restHead(catalog, tenant, name);
 }
 
-const keyFileText = (tenant: string, id: string, secret: string): string =>
-  `# Key of tenant ${tenant}. To use it in a shell: . THIS_FILE
-export FIRN_KEY='${id}:${secret}'
-export PGUSER='${id}'
-export PGPASSWORD='${secret}'
-`;
-
 /** What one tenant's queries are answered from. */
-interface Deployment {
+interface DeploymentBase {
   readonly engine: Engine;
   readonly tables: CloudTables;
+  readonly gateways: CompletenessSource['gateways'];
+  /** Calls the listener after each commit of log lines, until what it returns is called. */
+  readonly onLogs: (listener: () => void) => () => void;
+  readonly onTailError: (error: unknown) => void;
+}
+
+interface Deployment extends DeploymentBase {
   readonly scan: SeriesScan;
   readonly logs: LogScan;
   readonly live: LiveLogs;
@@ -123,7 +133,7 @@ interface Deployment {
 /** Bytes of lines that one tail reads after a commit. */
 const tailBytesMax = 256 * 1024 * 1024;
 
-type Deployments = (tenant: TenantId) => Promise<Deployment>;
+type Deployments = (access: TenantAccess) => Promise<Deployment>;
 
 /** One engine a tenant, opened when it is first asked: it may read this tenant's files and no others. */
 function openDeployments(
@@ -131,12 +141,13 @@ function openDeployments(
   lake: {
     readonly store: ObjectStore;
     readonly locationOf: (key: string) => string;
+    readonly headOf: HeadOf | undefined;
     readonly ingest: Pick<Ingest, 'shipping' | 'onCommit'>;
   },
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Deployments {
-  const { store, locationOf, ingest } = lake;
+  const { store, locationOf, headOf, ingest } = lake;
   const engines = stack.use(new AsyncDisposableStack());
   const open = async (tenant: TenantId): Promise<Deployment> => {
     const cacheDirectory = join(config.dataDir, 'cache', tenant);
@@ -147,36 +158,60 @@ function openDeployments(
     });
     engines.use(engine);
     const tables = await openCloudTables({
-      ...{ store, tenant, locationOf, clock },
+      ...{ store, tenant, locationOf, headOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
     });
-    const gaps = gapRows(tables, engine, clock);
-    const completeness = { gateways: () => ingest.shipping(tenant), gaps };
-    const logs = logScan({ tables, engine });
-    const live = committedLogs({
-      ...{ source: logs, nowNs: () => nowNs(clock), bytesMax: tailBytesMax },
-      onCommit: (listener) =>
+    return deploymentOver({
+      ...{ engine, tables, gateways: () => ingest.shipping(tenant) },
+      onLogs: (listener) =>
         ingest.onCommit((commit) => {
           if (commit.tenant === tenant && commit.table === 'logs') listener();
         }),
-      onError: (error) => logger.warn('a tail could not read', { tenant, error: messageOf(error) }),
+      onTailError: (error) => logger.warn('a tail could not read', { tenant, error: messageOf(error) }),
     });
-    return { engine, tables, scan: seriesScan({ tables, engine }), logs, live, completeness };
   };
   const opened = new Map<TenantId, Promise<Deployment>>();
-  return (tenant) => {
-    const deployment = opened.get(tenant) ?? open(tenant);
-    opened.set(tenant, deployment);
-    deployment.catch(() => opened.delete(tenant));
+  // As long as the key is known by this object, its restriction is.
+  const confined = new WeakMap<Restriction, Deployment>();
+  return async ({ tenant, restriction }) => {
+    const opening = opened.get(tenant) ?? open(tenant);
+    opened.set(tenant, opening);
+    opening.catch(() => opened.delete(tenant));
+    const whole = await opening;
+    if (restriction === undefined) return whole;
+    const deployment = confined.get(restriction) ?? confinedTo(restriction, whole);
+    confined.set(restriction, deployment);
     return deployment;
   };
+}
+
+/** All that is answered from some tables. */
+function deploymentOver(base: DeploymentBase): Deployment {
+  const { engine, tables, gateways, onLogs, onTailError } = base;
+  const logs = logScan({ tables, engine });
+  const live = committedLogs({
+    ...{ source: logs, nowNs: () => nowNs(clock), bytesMax: tailBytesMax },
+    ...{ onCommit: onLogs, onError: onTailError },
+  });
+  const completeness = { gateways, gaps: gapRows(tables, engine, clock) };
+  return { ...base, scan: seriesScan({ tables, engine }), logs, live, completeness };
+}
+
+/** What a key that sees some rows only is answered from. */
+function confinedTo(restriction: Restriction, whole: DeploymentBase): Deployment {
+  const { sites } = restriction;
+  return deploymentOver({
+    ...whole,
+    tables: restrictedTables(whole.tables, restriction),
+    gateways: () => whole.gateways().filter(({ site }) => !sites || sites.includes(site)),
+  });
 }
 
 /** The catalog for other engines. */
 async function openIcebergRest(
   config: CloudConfig,
   keys: TenantStore,
-  lake: { readonly store: ObjectStore; readonly locationOf: (key: string) => string },
+  lake: Omit<ServedTablesOptions, 'clock'>,
   stack: AsyncDisposableStack,
 ) {
   const { vendRoleArn: roleArn, stsEndpoint, vendSeconds: durationSeconds } = config.iceberg;
@@ -200,24 +235,30 @@ function asAsked(deployment: Deployment, c: Context): Deployment {
   if (!asOf) return deployment;
   const { engine } = deployment;
   const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
-  return { ...deployment, tables, scan: seriesScan({ tables, engine }) };
+  return { ...deployment, tables, scan: seriesScan({ tables, engine }), logs: logScan({ tables, engine }) };
 }
 
 /** Opens SQL sessions over a tenant's tables, or over others that are given. */
 const sqlSessions =
   (deployments: Deployments, statementTimeoutMs: number) =>
   async (
-    tenant: TenantId,
+    access: TenantAccess,
     user: string,
     startParameters: ReadonlyMap<string, string> = new Map(),
     given?: Tables,
   ) => {
-    const { engine, tables } = await deployments(tenant);
+    const { engine, tables } = await deployments(access);
     return openSqlSession({
-      ...{ startParameters, engine, tables: given ?? tables, clock, user, database: tenant },
+      ...{ startParameters, engine, tables: given ?? tables, clock, user, database: access.tenant },
       limits: { statementTimeoutMs },
     });
   };
+
+/** What is about all rows of a tenant, so that keys that see some of them can't have it. */
+const wholeTenantPaths = [
+  ...['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'],
+  ...['/api/v1/firn/retention', '/api/v1/firn/deletes'],
+];
 
 /** Everything that listens. Returns the ports. */
 async function openDoors(
@@ -233,22 +274,17 @@ async function openDoors(
 ) {
   const { host } = config.listen;
   const { store, deployments } = parts;
-  const app = new Hono<{ Variables: { tenant: TenantId } }>();
+  const app = new Hono<GateEnv>();
   app.get('/ready', (c) => c.text('ready\n'));
   // It has its own way to authenticate.
   app.route('/iceberg', parts.iceberg);
-  app.use('*', async (c, next) => {
-    const tenant = tenantOfHeader(c.req.header('authorization'), tenants);
-    if (tenant === undefined) {
-      c.header('WWW-Authenticate', 'Basic realm="firn"');
-      const error =
-        'give a key: basic authentication with its id and secret, or its secret as a bearer token';
-      return c.json({ status: 'error', errorType: 'unauthorized', error }, 401);
-    }
-    c.set('tenant', tenant);
-    return next();
-  });
-  const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(c.get('tenant')), c);
+  app.use('*', keyGate(tenants));
+  app.route('/', adminRoutes({ store: tenants, accessOf, addressOf }));
+  app.use('*', scopeGate('read'));
+  for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);
+  app.on(['POST', 'PUT', 'DELETE'], '/api/v1/firn/tables/:table/tags/*', scopeGate('admin'));
+  app.on(['POST', 'PUT'], ['/api/v1/firn/retention', '/api/v1/firn/deletes'], scopeGate('admin'));
+  const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
@@ -256,23 +292,25 @@ async function openDoors(
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, (await context(c)).completeness, rules, clock);
   };
-  app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness }));
+  const evaluator = stack.use(createEvaluationPool({ clock, threads: config.query.threads }));
+  app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness, evaluator }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
-  app.route('/', quarantineRoutes({ store, tenantOf: (c) => c.get('tenant') }));
+  const tenantOf = (c: Context): TenantId => tenantAccessOf(c).tenant;
+  app.route('/', quarantineRoutes({ store, tenantOf }));
+  app.route('/', maintainRoutes({ store, clock, tenantOf }));
   const openSession = sqlSessions(deployments, timeoutMs);
-  const sessionOver = (c: Context, tables: Tables) => openSession(c.get('tenant'), 'firn', new Map(), tables);
+  const sessionOver = (c: Context, tables: Tables) =>
+    openSession(tenantAccessOf(c), 'firn', new Map(), tables);
   app.route('/', sqlRoutes({ openSession: async (c) => sessionOver(c, (await context(c)).tables) }));
-  const tablesOf = async (c: Context) => (await deployments(c.get('tenant'))).tables;
+  const tablesOf = async (c: Context) => (await deployments(tenantAccessOf(c))).tables;
   app.route('/', tableRoutes({ tablesOf, openSession: sessionOver }));
   const pg = stack.use(
     await startPgServer({
-      ...{ host, port: config.pgwire.port, logger },
+      ...{ host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
       authenticate: { kind: 'scram', keyOf: tenants.keyOf },
       openSession: async ({ user, database, key, parameters }) => {
-        if (!key || database !== key.tenant)
-          throw new SqlError('3D000', `database "${database}" does not exist`);
-        return openSession(key.tenant, user, parameters);
+        return openSession(sqlAccess(key?.access, database), user, parameters);
       },
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
@@ -282,23 +320,37 @@ async function openDoors(
   return { cloudHttp: http.port, cloudPg: pg.port };
 }
 
+const readsTenant = (access: Access | undefined): access is TenantAccess =>
+  access?.tenant !== undefined && access.scopes.has('read');
+
+/** Throws SqlError: a key that is not one for this database. */
+function sqlAccess(access: Access | undefined, database: string): TenantAccess {
+  if (access?.tenant === undefined || database !== access.tenant)
+    throw new SqlError('3D000', `database "${database}" does not exist`);
+  if (!readsTenant(access)) throw new SqlError('42501', 'this key has not the scope "read"');
+  return access;
+}
+
+const addressOf = (c: Context): string => getConnInfo(c).remote.address ?? '';
+
 /** LogQL: adds its routes to the application. Returns tail, which is a door of its own. */
 function openLogDoors(
   { query: { timeoutMs, samplesMax } }: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
   deployments: Deployments,
-  app: Hono<{ Variables: { tenant: TenantId } }>,
+  app: Hono<GateEnv>,
   stack: AsyncDisposableStack,
 ) {
   const logql = { limits: { ...defaultLogqlLimits, timeoutMs, samplesMax }, clock, logger };
-  app.route('/', lokiRoutes({ ...logql, context: (c) => deployments(c.get('tenant')), buildInfo }));
+  const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
+  app.route('/', lokiRoutes({ ...logql, context, buildInfo }));
   const tail = stack.use(
     openTail({
       ...logql,
       context: async ({ headers }) => {
-        const tenant = tenantOfHeader(headers.authorization, tenants);
-        return tenant && deployments(tenant);
+        const access = accessOfHeader(headers.authorization, tenants);
+        return readsTenant(access) ? deployments(access) : undefined;
       },
     }),
   );

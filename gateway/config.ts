@@ -10,6 +10,8 @@ import {
   listenSettings,
   logLevelSetting,
   MEBIBYTE,
+  pgwireFiles,
+  pgwireSettings,
   port,
   querySettings,
 } from '../lake/base/settings.ts';
@@ -248,12 +250,7 @@ const settings = z.strictObject({
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
     })
     .prefault({}),
-  pgwire: z
-    .strictObject({
-      port: port(5434, 'PostgreSQL protocol'),
-      connectionsMax: count(32, 'SQL clients at once'),
-    })
-    .prefault({}),
+  pgwire: pgwireSettings(5434, 32),
   otlp: otlp.prefault({}),
   limits: limits.prefault({}),
   scrape: scrape.prefault({}),
@@ -296,6 +293,7 @@ export function loadGatewayConfig(
   return {
     ...config,
     dataDir: absolutePath(config.dataDir),
+    pgwire: pgwireFiles(config.pgwire),
     scrape: { ...config.scrape, configFile: absolutePath(config.scrape.configFile) },
     store: { ...config.store, path: absolutePath(config.store.path) },
     mqtt: {

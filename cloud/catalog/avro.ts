@@ -101,6 +101,19 @@ export function readAvro(bytes: Uint8Array, subject: string): AvroFile {
   }
 }
 
+/** Making a type from its schema takes longer than reading a small file; files of one writer have one schema. */
+const readerTypes = new Map<string, avsc.Type>();
+const readerTypesMax = 50;
+
+function readerType(schemaText: string): avsc.Type {
+  const known = readerTypes.get(schemaText);
+  if (known) return known;
+  const type = typeOf(JSON.parse(schemaText));
+  if (readerTypes.size >= readerTypesMax) readerTypes.clear();
+  readerTypes.set(schemaText, type);
+  return type;
+}
+
 function decodeFile(bytes: Buffer): AvroFile {
   if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw new Error('it does not start with Obj1');
   let offset = MAGIC.length;
@@ -117,7 +130,7 @@ function decodeFile(bytes: Buffer): AvroFile {
   };
   const header = Object.entries(next(headerMap) as Record<string, Buffer>);
   const metadata = Object.fromEntries(header.map(([key, value]) => [key, value.toString()]));
-  const type = typeOf(JSON.parse(metadata['avro.schema'] ?? 'null'));
+  const type = readerType(metadata['avro.schema'] ?? 'null');
   const codec = metadata['avro.codec'] ?? 'null';
   if (codec !== 'null' && codec !== 'deflate') throw new Error(`codec ${codec} is not supported`);
   const sync = take(SYNC_BYTES);

@@ -115,6 +115,11 @@ export function parseMetadata(text: string, subject: string): TableMetadata {
   } catch (cause) {
     throw refused('corrupt', subject, 'it is not JSON', cause);
   }
+  return metadataOf(json, subject);
+}
+
+/** The same of JSON that is parsed already, exactly (exact-json.ts). */
+export function metadataOf(json: unknown, subject: string): TableMetadata {
   const version = (json as { 'format-version'?: unknown } | null)?.['format-version'];
   if (typeof version === 'number' && version > 3)
     throw refused('unsupported', subject, `format version ${version}; Firn reads 1 to 3 and writes 2`);
@@ -148,15 +153,7 @@ export function printMetadata(metadata: TableMetadata): string {
     'default-sort-order-id': metadata.defaultSortOrderId,
     properties: metadata.properties,
     'current-snapshot-id': metadata.currentSnapshotId,
-    snapshots: metadata.snapshots.map((snapshot) => ({
-      'snapshot-id': snapshot.snapshotId,
-      'parent-snapshot-id': snapshot.parentSnapshotId,
-      'sequence-number': snapshot.sequenceNumber,
-      'timestamp-ms': snapshot.timestampMs,
-      'manifest-list': snapshot.manifestList,
-      summary: snapshot.summary,
-      'schema-id': snapshot.schemaId,
-    })),
+    snapshots: metadata.snapshots.map(snapshotToJson),
     'snapshot-log': metadata.snapshotLog.map((entry) => ({
       'timestamp-ms': entry.timestampMs,
       'snapshot-id': entry.snapshotId,
@@ -169,6 +166,16 @@ export function printMetadata(metadata: TableMetadata): string {
     ...metadata.others,
   });
 }
+
+export const snapshotToJson = (snapshot: Snapshot): object => ({
+  'snapshot-id': snapshot.snapshotId,
+  'parent-snapshot-id': snapshot.parentSnapshotId,
+  'sequence-number': snapshot.sequenceNumber,
+  'timestamp-ms': snapshot.timestampMs,
+  'manifest-list': snapshot.manifestList,
+  summary: snapshot.summary,
+  'schema-id': snapshot.schemaId,
+});
 
 export function currentSnapshot(metadata: TableMetadata): Snapshot | undefined {
   return metadata.snapshots.find(({ snapshotId }) => snapshotId === metadata.currentSnapshotId);

@@ -48,7 +48,7 @@ export function main(argv: readonly string[]): Promise<number> {
 async function importStick(config: CloudConfig, directory: string): Promise<ImportResult> {
   const stick = await openStick(directory);
   const logger = createLogger(config.logLevel === 'info' ? 'warn' : config.logLevel).with({ part: 'import' });
-  const tenants = openTenantStore(config.dataDir).tenants();
+  const tenants = await tenantsOf(config);
   if (tenants.length === 0) throw noTenants(config.dataDir);
   const keys = openGatewayKeys(config.dataDir);
   const workDirectory = join(config.dataDir, 'import');
@@ -65,6 +65,11 @@ async function importStick(config: CloudConfig, directory: string): Promise<Impo
   } finally {
     store.close();
   }
+}
+
+async function tenantsOf({ dataDir, tenantsDatabase }: CloudConfig): Promise<readonly TenantId[]> {
+  await using store = await openTenantStore({ directory: dataDir, database: tenantsDatabase });
+  return store.tenants();
 }
 
 /** The same work that a running cloud does; whoever is first commits, and the other finds it done. */

@@ -10,7 +10,6 @@ import { locationOf, someFile, stillClock, tenant } from '../../test/contract/la
 import { memoryStore } from '../../test/contract/memory-store.ts';
 import { changeMetadata, commit } from '../catalog/commit.ts';
 import { openTable } from '../catalog/table.ts';
-import type { ApiKey } from '../tenants/api-key.ts';
 import { openTenantStore } from '../tenants/tenant-store.ts';
 import { icebergRestRoutes } from './routes.ts';
 import { servedTables } from './served-tables.ts';
@@ -18,10 +17,18 @@ import { servedTables } from './served-tables.ts';
 // Requests as pyiceberg, Spark, Trino, DuckDB and ClickHouse send them.
 
 const folder = mkdtempSync(join(tmpdir(), 'firn-iceberg-rest-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-const keys = openTenantStore(folder);
-const key = keys.create(tenant) as ApiKey;
-const otherKey = keys.create(tenantId('other')) as ApiKey;
+afterAll(async () => {
+  await keys[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+});
+const keys = await openTenantStore({ directory: folder });
+const by = { name: 'test', address: '' };
+const keyFor = async (name: string, more: object = {}) => {
+  await keys.createTenant(tenantId(name), by).catch(() => undefined); // it is there
+  return keys.createKey(tenantId(name), { description: '', scopes: ['read'], ...more }, by);
+};
+const key = await keyFor(tenant);
+const otherKey = await keyFor('other');
 const clock = stillClock();
 const store = memoryStore();
 const open = (signal: 'metrics' | 'logs') => openTable({ store, tenant, signal, locationOf, clock });
@@ -289,3 +296,19 @@ test.skipIf(!existsSync(openApi))(
       expect(specSchema('TableMetadata').safeParse(wrong).success).toBe(false);
   },
 );
+
+test.each([
+  ['without the scope read', { scopes: ['ingest'] }],
+  ['that sees some rows only', { restriction: { sites: ['north'] } }],
+])('a key %s reads no whole tables', async (_, more) => {
+  const { id, secret } = await keyFor(tenant, more);
+  expect((await get('/v1/config', { Authorization: `Bearer ${secret}` })).status).toBe(403);
+  const form = new URLSearchParams({
+    grant_type: 'client_credentials',
+    client_id: id,
+    client_secret: secret,
+  });
+  const token = await app.request('/v1/oauth/tokens', { method: 'POST', body: form });
+  const { access_token } = (await token.json()) as { access_token: string };
+  expect((await get('/v1/config', { Authorization: `Bearer ${access_token}` })).status).toBe(403);
+});

@@ -4,8 +4,8 @@ import type { Clock } from '../../lake/base/clock.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import type { ExistingTable } from '../catalog/table-head.ts';
 import { openAccessToken } from '../tenants/access-token.ts';
-import { tenantOfHeader } from '../tenants/http-credentials.ts';
-import type { TenantStore } from '../tenants/tenant-store.ts';
+import type { Directory } from '../tenants/directory.ts';
+import { accessOfHeader } from '../tenants/http-credentials.ts';
 import type { CredentialVendor } from './credentials.ts';
 import { errorResponse, noSuchNamespace, noSuchTable, RestError } from './errors.ts';
 import { loadTableResult } from './load-table.ts';
@@ -17,7 +17,7 @@ import { tokenRoutes } from './tokens.ts';
 
 export interface IcebergRestOptions {
   readonly tables: ServedTables;
-  readonly keys: TenantStore;
+  readonly keys: Directory;
   readonly clock: Clock;
   /** How clients reach the files, without secrets: `s3.endpoint` and the like. */
   readonly fileConfig: Readonly<Record<string, string>>;
@@ -80,11 +80,20 @@ export function icebergRestRoutes(options: IcebergRestOptions): Hono<Env> {
 function authenticated(c: Context, { keys, clock }: IcebergRestOptions): TenantId {
   const header = c.req.header('authorization');
   const token = /^bearer +(.+)$/i.exec(header ?? '')?.[1]?.trim();
-  const tenant =
-    (token && openAccessToken(keys, token, clock.nowMs())?.tenant) ?? tenantOfHeader(header, keys);
-  if (tenant) return tenant;
-  const message = 'give a key: its secret as a bearer token, or a token from /v1/oauth/tokens';
-  throw new RestError(401, 'NotAuthorizedException', message);
+  const access =
+    (token === undefined ? undefined : openAccessToken(keys, token, clock.nowMs())) ??
+    accessOfHeader(header, keys);
+  if (access?.tenant === undefined) {
+    const message = 'give a key: its secret as a bearer token, or a token from /v1/oauth/tokens';
+    throw new RestError(401, 'NotAuthorizedException', message);
+  }
+  // Files hold all rows.
+  if (access.restriction !== undefined || !access.scopes.has('read')) {
+    const message =
+      'this key does not read whole tables: the catalog takes keys with the scope "read" and no restriction';
+    throw new RestError(403, 'ForbiddenException', message);
+  }
+  return access.tenant;
 }
 
 /** Each tenant is its own prefix; whether another one exists is not told. */

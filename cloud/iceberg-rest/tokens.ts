@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { Clock } from '../../lake/base/clock.ts';
 import { makeAccessToken, openAccessToken } from '../tenants/access-token.ts';
-import type { TenantStore } from '../tenants/tenant-store.ts';
+import type { Directory } from '../tenants/directory.ts';
 
 // `POST /v1/oauth/tokens`: deprecated in the specification, and what DuckDB, ClickHouse, pyiceberg and the Java clients
 // use by default. client_id and client_secret are id and secret of a key. Errors have OAuth's form, not ErrorModel's.
@@ -14,7 +14,7 @@ const exchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token';
 
 export interface TokenOptions {
-  readonly keys: TenantStore;
+  readonly keys: Directory;
   readonly clock: Clock;
 }
 
@@ -32,9 +32,9 @@ export function tokenRoutes(options: TokenOptions): Hono {
           : refused(c, 401, 'invalid_client', 'client_id and client_secret are not id and secret of a key');
       }
       case exchange: {
-        const token = openAccessToken(options.keys, form.get('subject_token') ?? '', options.clock.nowMs());
-        return token
-          ? granted(c, options, token.key, form)
+        const access = openAccessToken(options.keys, form.get('subject_token') ?? '', options.clock.nowMs());
+        return access
+          ? granted(c, options, access.keyId, form)
           : refused(c, 401, 'invalid_client', 'subject_token is not a token of this catalog, or is over');
       }
       default:

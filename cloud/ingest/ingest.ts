@@ -6,7 +6,7 @@ import type { TenantId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import type { CommitOptions } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
-import { openTables, type TableLimits } from '../catalog/table.ts';
+import { type HeadOf, openTables, type TableLimits } from '../catalog/table.ts';
 import { commitShipments } from './commit-shipments.ts';
 import {
   type IngestLimits,
@@ -60,6 +60,7 @@ export interface IngestOptions {
   readonly verify?: VerifyLevel;
   readonly limits?: Partial<IngestLimits>;
   readonly tableLimits?: Partial<TableLimits>;
+  readonly headOf?: HeadOf | undefined;
   readonly commitOptions?: CommitOptions;
 }
 
@@ -201,7 +202,9 @@ function openTenant(options: IngestOptions, tenant: TenantId): TenantState {
   const { store, locationOf, clock } = options;
   const ingest = openTenantIngest({
     tenant,
-    tables: openTables({ store, tenant, locationOf, clock, limits: options.tableLimits ?? {} }),
+    tables: openTables({
+      ...{ store, tenant, locationOf, clock, headOf: options.headOf, limits: options.tableLimits ?? {} },
+    }),
     logger: options.logger.with({ tenant }),
     limits: { ...ingestLimits, ...options.limits },
     verify: options.verify ?? 'sha256',

@@ -1,17 +1,20 @@
-import type { TenantId } from '../../lake/model/ids.ts';
-import type { TenantStore } from './tenant-store.ts';
+import type { Access } from './access.ts';
+import type { Directory } from './directory.ts';
 
-/** The tenant of an Authorization header: `Basic` with key id and secret, or `Bearer` with the secret. */
-export function tenantOfHeader(header: string | undefined, tenants: TenantStore): TenantId | undefined {
+/** What an Authorization header lets its sender do: `Basic` with key id and secret, or `Bearer` with the secret. */
+export function accessOfHeader(
+  header: string | undefined,
+  keys: Pick<Directory, 'authenticate' | 'authenticateSecret'>,
+): Access | undefined {
   const [scheme = '', credentials = ''] = (header ?? '').trim().split(/ +/, 2);
   switch (scheme.toLowerCase()) {
     case 'basic': {
       const text = Buffer.from(credentials, 'base64').toString();
       const colon = text.indexOf(':');
-      return colon < 0 ? undefined : tenants.authenticate(text.slice(0, colon), text.slice(colon + 1));
+      return colon < 0 ? undefined : keys.authenticate(text.slice(0, colon), text.slice(colon + 1));
     }
     case 'bearer':
-      return tenants.authenticateSecret(credentials);
+      return keys.authenticateSecret(credentials);
     default:
       return undefined;
   }

@@ -1,57 +1,207 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { Pool } from 'pg';
+import { afterAll, describe, expect, test } from 'vitest';
 import { tenantId } from '../../lake/model/ids.ts';
-import { tenantOfHeader } from './http-credentials.ts';
-import { openTenantStore } from './tenant-store.ts';
+import { makeScramVerifier } from '../../lake/pgwire/scram.ts';
+import { hashSecret } from './api-key.ts';
+import { encodeVerifier } from './stored-verifier.ts';
+import { openTenantStore, type TenantStore } from './tenant-store.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'firn-tenants-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test('a key opens its own tenant and nothing else, also after a restart', () => {
-  const store = openTenantStore(folder);
-  const a = store.create(tenantId('a'));
-  const b = store.create(tenantId('b'));
-  expect(store.create(tenantId('a'))).toBeUndefined();
-  if (!a || !b) throw new Error('no key was made');
-  for (const opened of [store, openTenantStore(folder)]) {
-    expect(opened.tenants()).toEqual(['a', 'b']);
-    expect(opened.authenticate(a.id, a.secret)).toBe('a');
-    expect(opened.authenticate(b.id, b.secret)).toBe('b');
-    expect(opened.authenticate(a.id, b.secret)).toBeUndefined();
-    expect(opened.authenticate('nobody', a.secret)).toBeUndefined();
-    expect(opened.authenticate(a.id, '')).toBeUndefined();
-    expect(opened.keyOf(a.id)?.tenant).toBe('a');
-  }
-  const path = join(folder, 'tenants.json');
-  expect(statSync(path).mode & 0o777).toBe(0o600);
-  expect(readFileSync(path, 'utf8')).not.toContain(a.secret);
+/** A PostgreSQL where tables can be made and dropped, for example postgres://postgres@127.0.0.1/postgres. */
+const postgres = process.env.FIRN_TEST_POSTGRES;
+const me = { name: 'test', address: '127.0.0.1' };
+const [a, b] = [tenantId('a'), tenantId('b')];
+const reading = { description: 'dashboards', scopes: ['read'] } as const;
+
+function clockAt(startMs: number) {
+  let nowMs = startMs;
+  return {
+    nowMs: () => nowMs,
+    monotonicMs: () => nowMs,
+    // The store looks for changes when the test says so.
+    sleep: (_: number, signal?: AbortSignal) =>
+      new Promise<void>((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason))),
+    pass: (ms: number) => {
+      nowMs += ms;
+    },
+  };
+}
+
+interface Place {
+  readonly directory: string;
+  readonly database?: string;
+}
+
+const places: readonly (readonly [string, () => Promise<Place>])[] = [
+  ['SQLite', async () => ({ directory: mkdtempSync(join(folder, 'sqlite-')) })],
+  [
+    'PostgreSQL',
+    async () => {
+      const pool = new Pool({ connectionString: postgres });
+      await pool.query('DROP TABLE IF EXISTS api_key, tenant, audit, change');
+      await pool.end();
+      return { directory: mkdtempSync(join(folder, 'postgres-')), database: postgres ?? '' };
+    },
+  ],
+];
+
+describe.each(places)('%s', (name, makePlace) => {
+  const testIt = test.skipIf(name === 'PostgreSQL' && !postgres);
+  const open = async (place: Place, clock = clockAt(1_000_000)): Promise<TenantStore> =>
+    openTenantStore({ ...place, clock });
+
+  testIt('a key opens its own tenant and nothing else, also after a restart', async () => {
+    const place = await makePlace();
+    const keys = await (async () => {
+      await using store = await open(place);
+      await store.createTenant(a, me);
+      await store.createTenant(b, me);
+      await expect(store.createTenant(a, me)).rejects.toThrow('tenant a exists');
+      return [await store.createKey(a, reading, me), await store.createKey(b, reading, me)];
+    })();
+    const [ofA, ofB] = keys;
+    if (!ofA || !ofB) throw new Error('no key was made');
+    await using store = await open(place);
+    expect(store.tenants()).toEqual(['a', 'b']);
+    expect(store.authenticate(ofA.id, ofA.secret)).toMatchObject({ tenant: 'a', keyId: ofA.id });
+    expect(store.authenticateSecret(ofB.secret)).toMatchObject({ tenant: 'b' });
+    expect(store.authenticate(ofA.id, ofB.secret)).toBeUndefined();
+    expect(store.authenticate('nobody', ofA.secret)).toBeUndefined();
+    expect(store.authenticate(ofA.id, '')).toBeUndefined();
+    expect(store.authenticateSecret('')).toBeUndefined();
+    expect(store.keyOf(ofA.id)?.access.tenant).toBe('a');
+    expect(store.keyOf('nobody')).toBeUndefined();
+  });
+
+  testIt('a key ends when it expires, is rotated away, is revoked, or its tenant is suspended', async () => {
+    const place = await makePlace();
+    const clock = clockAt(1_000_000);
+    await using store = await open(place, clock);
+    await store.createTenant(a, me);
+    const brief = await store.createKey(a, { ...reading, expiresMs: 1_010_000 }, me);
+    const old = await store.createKey(a, { ...reading, restriction: { sites: ['north'] } }, me);
+    const counts = (key: { readonly secret: string }): boolean =>
+      store.authenticateSecret(key.secret) !== undefined;
+    expect([counts(brief), counts(old)]).toEqual([true, true]);
+    const next = await store.rotateKey('a', old.id, 5_000, me);
+    expect(store.authenticateSecret(next.secret)).toMatchObject({ restriction: { sites: ['north'] } });
+    expect([counts(brief), counts(old)]).toEqual([true, true]);
+    clock.pass(5_000);
+    expect([counts(brief), counts(old), counts(next)]).toEqual([true, false, true]);
+    expect(store.keyOf(old.id)).toBeUndefined();
+    clock.pass(5_000);
+    expect(counts(brief)).toBe(false);
+    await store.suspendTenant('a', true, me);
+    expect([counts(next), store.tenants()]).toEqual([false, []]);
+    await store.suspendTenant('a', false, me);
+    expect([counts(next), store.tenants()]).toEqual([true, ['a']]);
+    await store.revokeKey('a', next.id, me);
+    expect(counts(next)).toBe(false);
+    await expect(store.revokeKey('a', next.id, me)).rejects.toThrow(`there is no key ${next.id}`);
+    const ofKeys = new Map((await store.listKeys('a')).map((info) => [info.id, info]));
+    expect(ofKeys.get(brief.id)).toMatchObject({ revokedMs: undefined, expiresMs: 1_010_000 });
+    expect(ofKeys.get(old.id)).toMatchObject({ revokedMs: undefined, expiresMs: 1_005_000 });
+    expect(ofKeys.get(next.id)).toMatchObject({ revokedMs: 1_010_000, expiresMs: undefined });
+  });
+
+  testIt('what one process changes the other sees at its next look', async () => {
+    const place = await makePlace();
+    await using one = await open(place);
+    await using other = await open(place);
+    await one.createTenant(a, me);
+    const key = await one.createKey(a, reading, me);
+    expect(other.authenticateSecret(key.secret)).toBeUndefined();
+    await other.refresh();
+    expect(other.authenticateSecret(key.secret)).toMatchObject({ tenant: 'a' });
+    await other.revokeKey('a', key.id, me);
+    await one.refresh();
+    expect(one.authenticateSecret(key.secret)).toBeUndefined();
+  });
+
+  testIt('a tenant reaches no key of another, and an operator is of none', async () => {
+    await using store = await open(await makePlace());
+    for (const tenant of [a, b]) await store.createTenant(tenant, me);
+    const ofB = await store.createKey(b, reading, me);
+    await expect(store.revokeKey('a', ofB.id, me)).rejects.toThrow('there is no key');
+    await expect(store.rotateKey('a', ofB.id, 0, me)).rejects.toThrow('there is no key');
+    expect(await store.operatorExists()).toBe(false);
+    const operator = await store.createKey(undefined, { description: '', scopes: [] }, me);
+    expect(await store.operatorExists()).toBe(true);
+    expect(store.authenticateSecret(operator.secret)).toMatchObject({ tenant: undefined });
+    expect([...(store.authenticateSecret(operator.secret)?.scopes ?? [])]).toEqual(['operator']);
+    await expect(store.createKey(tenantId('c'), reading, me)).rejects.toThrow('there is no tenant c');
+  });
+
+  testIt('every change is in the audit log, and no secret is anywhere', async () => {
+    const place = await makePlace();
+    const secrets: string[] = [];
+    {
+      await using store = await open(place);
+      await store.createTenant(a, me);
+      const key = await store.createKey(a, reading, me);
+      secrets.push(key.secret, (await store.rotateKey('a', key.id, 0, me)).secret);
+      await expect(store.revokeKey('a', 'nothing', me)).rejects.toThrow();
+      const log = await store.auditLog({ tenant: 'a', limit: 10 });
+      expect(log.map(({ action, actor, address }) => [action, actor, address])).toEqual([
+        ['rotate key', 'test', '127.0.0.1'],
+        ['create key', 'test', '127.0.0.1'],
+        ['create tenant', 'test', '127.0.0.1'],
+      ]);
+      expect(await store.auditLog({ beforeId: log[1]?.id, limit: 10 })).toEqual([log[2]]);
+    }
+    if (name !== 'SQLite') return;
+    for (const file of readdirSync(place.directory)) {
+      const path = join(place.directory, file);
+      expect(statSync(path).mode & 0o077).toBe(0);
+      for (const secret of secrets) expect(readFileSync(path).includes(secret)).toBe(false);
+    }
+  });
 });
 
-test('a damaged file is an error, never an empty list', () => {
-  const damaged = mkdtempSync(join(folder, 'damaged-'));
-  writeFileSync(join(damaged, 'tenants.json'), '{"format":1,');
-  expect(() => openTenantStore(damaged)).toThrow(/tenants.json can't be read/);
+test('when a key was last used is known after the end, too', async () => {
+  const place = { directory: mkdtempSync(join(folder, 'used-')) };
+  const key = await (async () => {
+    await using store = await openTenantStore({ ...place, clock: clockAt(7_000) });
+    await store.createTenant(a, me);
+    const made = await store.createKey(a, reading, me);
+    store.authenticateSecret(made.secret);
+    return made;
+  })();
+  await using store = await openTenantStore({ ...place, clock: clockAt(9_000) });
+  expect(await store.listKeys('a')).toMatchObject([{ id: key.id, lastUsedMs: 7_000 }]);
 });
 
-test('HTTP credentials are key id and secret, or the secret as a bearer token', () => {
-  const store = openTenantStore(mkdtempSync(join(folder, 'http-')));
-  const key = store.create(tenantId('a'), { id: 'k', secret: 'a-secret:with-a-colon' });
-  const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
-  expect(tenantOfHeader(basic(`${key?.id}:${key?.secret}`), store)).toBe('a');
-  expect(tenantOfHeader(`bearer ${key?.secret}`, store)).toBe('a');
-  for (const header of [
-    undefined,
-    '',
-    'Basic',
-    'Basic !',
-    basic('k'),
-    basic('k:'),
-    'Bearer',
-    'Bearer x',
-    `Digest ${key?.secret}`,
-  ]) {
-    expect(tenantOfHeader(header, store)).toBeUndefined();
+test('tenants and keys of an earlier version are taken over once', async () => {
+  const directory = mkdtempSync(join(folder, 'earlier-'));
+  const secret = 'a secret of an earlier version';
+  const scram: unknown = JSON.parse(encodeVerifier(makeScramVerifier(secret)));
+  const keys = [{ id: 'a-1', secretSha256: hashSecret(secret), scram }];
+  writeFileSync(join(directory, 'tenants.json'), JSON.stringify({ format: 1, tenants: [{ id: 'a', keys }] }));
+  for (let start = 0; start < 2; start++) {
+    await using store = await openTenantStore({ directory });
+    expect(store.authenticate('a-1', secret)).toMatchObject({ tenant: 'a' });
+    expect(store.keyOf('a-1')?.verifier.iterations).toBeGreaterThan(0);
   }
+  expect(readdirSync(directory).sort()).toContain('tenants.json.taken-over');
+});
+
+test.each([
+  ['tenants.json', '{"format":1,'],
+  ['tenants.db', 'this is no database, however long it is '.repeat(100)],
+])('a damaged %s is an error, never an empty list', async (file, text) => {
+  const directory = mkdtempSync(join(folder, 'damaged-'));
+  writeFileSync(join(directory, file), text);
+  await expect(openTenantStore({ directory })).rejects.toThrow(new RegExp(`${file} can't be read`));
+});
+
+test('a database that is not there is named, without its password', async () => {
+  const database = 'postgres://firn:hush@127.0.0.1:1/firn';
+  const opened = openTenantStore({ directory: folder, database });
+  await expect(opened).rejects.toThrow(/--tenants-database.*can't be read/);
+  await expect(opened).rejects.not.toThrow(/hush/);
 });

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import mqtt, { type IClientOptions } from 'mqtt';
 import { expect, test } from 'vitest';
+import { createAuthority, hasOpenssl } from '../../test/harness/certificates.ts';
 import { formatUsers, hashPassword } from './access/password-file.ts';
 import { connect, host, opened, start, temporaryFolder, until, urlOf } from './broker.fixture.ts';
-import { createAuthority, hasOpenssl } from './certificates.fixture.ts';
 
 // Who gets in, and what they may do.
 

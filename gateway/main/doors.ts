@@ -11,7 +11,9 @@ import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
 import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
 import type { Labels } from '../../lake/model/labels.ts';
+import { pgTls } from '../../lake/pgwire/encryption.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
+import { createEvaluationPool } from '../../lake/promql/evaluation-pool.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
 import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
@@ -153,9 +155,12 @@ async function openQueries(
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, source, localRules, clock);
   };
+  const evaluator = stack.use(createEvaluationPool({ clock, threads: 1 }));
   app.route(
     '/',
-    prometheusRoutes({ context: () => deployment, limits, clock, logger, buildInfo, completeness }),
+    prometheusRoutes({
+      ...{ context: () => deployment, limits, clock, logger, buildInfo, completeness, evaluator },
+    }),
   );
   app.route('/', completenessRoutes({ context: () => source, rules: localRules, clock, logger }));
   const openSession = async (user: string, startParameters: ReadonlyMap<string, string> = new Map()) => {
@@ -170,7 +175,7 @@ async function openQueries(
   app.route('/', sqlRoutes({ openSession: () => openSession('firn') }));
   return stack.use(
     await startPgServer({
-      ...{ host: config.listen.host, port: config.pgwire.port, logger },
+      ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
       // Who can connect may read: config.ts refuses any address but loopback, unless it is opened on purpose.
       authenticate: { kind: 'trust' },
       openSession: ({ user, parameters }) => openSession(user, parameters),

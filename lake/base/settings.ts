@@ -45,6 +45,35 @@ export const querySettings = (memoryMebibytes: number) =>
     })
     .prefault({});
 
+export const pgwireSettings = (defaultPort: number, connections: number) =>
+  z
+    .strictObject({
+      port: port(defaultPort, 'PostgreSQL protocol'),
+      connectionsMax: count(connections, 'SQL clients at once'),
+      certFile: z
+        .string()
+        .default('')
+        .describe('Certificate chain for SQL clients, PEM; read again when it changes; empty: no TLS'),
+      keyFile: z.string().default('').describe('Private key of certFile, PEM'),
+      requireTls: z.boolean().default(false).describe('Refuse SQL clients that do not use TLS'),
+    })
+    .superRefine(({ certFile, keyFile, requireTls }, context) => {
+      const wrong = (path: string, message: string): void =>
+        context.addIssue({ code: 'custom', path: [path], message });
+      if ((certFile === '') !== (keyFile === '')) wrong('certFile', 'certFile and keyFile are set together');
+      if (requireTls && certFile === '') wrong('requireTls', 'needs certFile and keyFile');
+    })
+    .prefault({});
+
+/** The same with absolute paths. */
+export const pgwireFiles = <T extends { readonly certFile: string; readonly keyFile: string }>(
+  settings: T,
+): T => ({
+  ...settings,
+  certFile: absolutePath(settings.certFile),
+  keyFile: absolutePath(settings.keyFile),
+});
+
 export const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$)/.test(host);
 
 /** Turns a parser that throws into a check, so that an id's own error text becomes the setting's. */

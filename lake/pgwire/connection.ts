@@ -2,8 +2,9 @@ import type { Socket } from 'node:net';
 import type { Logger } from '../base/log.ts';
 import { SqlError } from '../sql/errors.ts';
 import type { SqlSession } from '../sql/sql-session.ts';
-import { createByteWriter } from './byte-writer.ts';
+import { type ByteWriter, createByteWriter } from './byte-writer.ts';
 import { decodeStartup, type Frame, type StartupMessage } from './codec.ts';
+import { openTransport, type Transport } from './encryption.ts';
 import { createInbox, type Inbox } from './inbox.ts';
 import { writeAuthentication, writeBackendKeyData, writeError } from './messages.ts';
 import type { Registered, ServerContext } from './server.ts';
@@ -23,8 +24,7 @@ export interface Connection {
 class ClientGone extends Error {}
 
 /** What the steps of a connection share. */
-interface Wire extends SessionOutput {
-  readonly socket: Socket;
+interface Wire extends SessionOutput, Transport {
   readonly inbox: Inbox;
   readonly logger: Logger;
   /** Set while a statement may run. */
@@ -36,41 +36,82 @@ export function serveConnection<Key extends ScramKey>(
   context: ServerContext<Key>,
 ): Connection {
   const logger = context.options.logger.with({ client: `${socket.remoteAddress}:${socket.remotePort}` });
+  const { promise: closed, resolve } = Promise.withResolvers<void>();
+  let wire: Wire | undefined;
+  socket.on('error', (error) => logger.debug('the connection broke', { error }));
+  socket.on('close', () => {
+    wire?.session?.cancel();
+    resolve();
+  });
+  const open = async (): Promise<void> => {
+    const transport = await settleEncryption(socket, context);
+    if (!transport) return;
+    wire = createWire(transport, context, logger);
+    await serve(wire, context);
+  };
+  const served = open().catch((error) => {
+    if (!(error instanceof ClientGone)) logger.error('a connection ended by an error', { error });
+  });
+  const end = (): void => {
+    const last = wire?.socket ?? socket;
+    last.end();
+    last.destroySoon();
+  };
+  return {
+    ended: served.then(() => {
+      end();
+      return closed;
+    }),
+    terminate: () => {
+      if (wire) {
+        writeError(
+          wire.writer,
+          'FATAL',
+          new SqlError('57P01', 'terminating connection due to administrator command'),
+        );
+        wire.socket.write(wire.writer.take());
+      }
+      end();
+      wire?.session?.cancel();
+    },
+    destroy: () => socket.destroy(),
+  };
+}
+
+function createWire<Key extends ScramKey>(
+  transport: Transport,
+  context: ServerContext<Key>,
+  logger: Logger,
+): Wire {
+  const { socket } = transport;
   const wire: Wire = {
-    socket,
+    ...transport,
     logger,
     inbox: createInbox(socket, context.limits),
     session: undefined,
     ...createOutput(socket),
   };
-  const { promise: closed, resolve } = Promise.withResolvers<void>();
   socket.on('error', (error) => logger.debug('the connection broke', { error }));
-  socket.on('end', () => wire.session?.cancel());
-  socket.on('close', () => {
-    wire.session?.cancel();
-    resolve();
-  });
-  const served = serve(wire, context).catch((error) => {
-    if (!(error instanceof ClientGone)) logger.error('a connection ended by an error', { error });
-  });
-  return {
-    ended: served.then(() => {
-      socket.end();
-      socket.destroySoon();
-      return closed;
-    }),
-    terminate: () => {
-      writeError(
-        wire.writer,
-        'FATAL',
-        new SqlError('57P01', 'terminating connection due to administrator command'),
-      );
-      socket.end(wire.writer.take());
-      socket.destroySoon();
-      wire.session?.cancel();
-    },
-    destroy: () => socket.destroy(),
-  };
+  for (const event of ['end', 'close']) socket.on(event, () => wire.session?.cancel());
+  return wire;
+}
+
+/** Encryption, before anything else; undefined when the client has gone, or did not finish in time. */
+async function settleEncryption<Key extends ScramKey>(
+  socket: Socket,
+  { options, limits }: ServerContext<Key>,
+): Promise<Transport | undefined> {
+  const timer = setTimeout(() => sayTooLate(socket, createByteWriter()), limits.startupMsMax);
+  try {
+    return await openTransport(socket, options.tls);
+  } catch (error) {
+    const { writer, flush } = createOutput(socket);
+    writeError(writer, 'FATAL', error);
+    await flush();
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Buffers messages; a flush waits until the client has taken them. */
@@ -126,24 +167,27 @@ async function start<Key extends ScramKey>(
   registration: { current: Registered | undefined },
 ): Promise<SqlSession | undefined> {
   const { limits, options } = context;
-  const timer = setTimeout(() => {
-    writeError(wire.writer, 'FATAL', new SqlError('57014', 'canceling authentication due to timeout'));
-    wire.socket.end(wire.writer.take());
-    wire.socket.destroySoon();
-  }, limits.startupMsMax);
+  const timer = setTimeout(() => sayTooLate(wire.socket, wire.writer), limits.startupMsMax);
   try {
-    const message = await firstMessage(wire);
-    if (!message) return undefined;
+    const frame = await wire.inbox.next('startup');
+    if (!frame) return undefined;
+    const message = firstMessage(frame);
     if (message.kind === 'cancel') {
       context.cancel(message.processId, message.secret);
       return undefined;
+    }
+    if (options.requireTls === true && wire.tls === undefined) {
+      throw new SqlError('28000', 'this server takes encrypted connections only', {
+        hint: 'connect with sslmode=require',
+      });
     }
     const request = negotiate(message, wire.writer);
     const io = {
       ...wire,
       next: async (): Promise<Frame> => (await wire.inbox.next('authentication')) ?? gone(),
     };
-    const key = await authenticate(options.authenticate, request.user, io, context.serverSecret);
+    const facts = { serverSecret: context.serverSecret, channelBinding: wire.tls?.channelBinding };
+    const key = await authenticate(options.authenticate, request.user, io, facts);
     writeAuthentication(wire.writer, 'ok');
     registration.current = context.register(() => wire.session?.cancel());
     if (!registration.current) throw new SqlError('53300', 'sorry, too many clients already');
@@ -153,23 +197,20 @@ async function start<Key extends ScramKey>(
   }
 }
 
+function sayTooLate(socket: Socket, writer: ByteWriter): void {
+  writeError(writer, 'FATAL', new SqlError('57014', 'canceling authentication due to timeout'));
+  socket.end(writer.take());
+  socket.destroySoon();
+}
+
 function gone(): never {
   throw new ClientGone();
 }
 
 type FirstMessage = Exclude<StartupMessage, { kind: 'ssl-request' | 'gss-request' }>;
 
-/** Declines encryption, once of each sort, and returns what the client says then. */
-async function firstMessage(wire: Wire): Promise<FirstMessage | undefined> {
-  const declined = new Set<string>();
-  for (;;) {
-    const frame = await wire.inbox.next('startup');
-    if (!frame) return undefined;
-    const message = decodeStartup(frame.body);
-    if (message.kind !== 'ssl-request' && message.kind !== 'gss-request') return message;
-    if (declined.has(message.kind)) throw new SqlError('08P01', 'encryption was declined already');
-    declined.add(message.kind);
-    wire.writer.text('N');
-    await wire.flush();
-  }
+function firstMessage({ body }: Frame): FirstMessage {
+  const message = decodeStartup(body);
+  if (message.kind !== 'ssl-request' && message.kind !== 'gss-request') return message;
+  throw new SqlError('08P01', 'the connection is encrypted already');
 }

@@ -127,7 +127,10 @@ async function describeCursor(state: SessionState, name: string): Promise<void> 
 }
 
 async function describedColumns(prepared: Prepared): Promise<readonly SqlColumn[] | undefined> {
-  if (prepared.columns === 'undescribed') prepared.columns = await prepared.statement?.describe();
+  const { statement } = prepared;
+  // COPY answers with CopyOutResponse, not with rows.
+  if (prepared.columns === 'undescribed')
+    prepared.columns = statement?.copy ? undefined : await statement?.describe();
   return prepared.columns;
 }
 

@@ -7,7 +7,8 @@ import type { SqlColumn, SqlResult, SqlSession, SqlStatement, StatementKind } fr
 //   select <n>       n rows of (n BIGINT, word VARCHAR), in chunks of two, of 1000 when there are many
 //   echo $1 ... $k   one row with its parameters as text
 //   fetch forward 0 from "cursor"   describes a cursor that is declared; there is no other
-//   set <name> <value> | wait | fail | bug | begin | commit | rollback | rollback to | deallocate <name>|all | <command>
+//   set <name> <value> | wait | fail | bug | begin | commit | rollback | savepoint <name> | release <name> |
+//   rollback to <name> | deallocate <name>|all | <command>
 
 export interface FakeSession extends SqlSession {
   /** What happened, in order: statements that ran and results that were closed. */
@@ -44,6 +45,7 @@ export function createFakeSession(rows: Readonly<Record<string, FakeRow>> = {}):
         .filter((part) => part !== '')
         .map((part) => statementOf(part, session, parameters, rows));
     },
+    transaction: () => undefined,
     [Symbol.asyncDispose]: async () => {
       events.push('disposed');
     },
@@ -58,6 +60,8 @@ const kinds: Readonly<Record<string, StatementKind>> = {
   begin: 'begin',
   commit: 'commit',
   rollback: 'rollback',
+  savepoint: 'savepoint',
+  release: 'release',
   'rollback to': 'rollback-to',
 };
 
@@ -71,6 +75,7 @@ function statementOf(
   const [verb = '', argument = '', value = ''] = text.toLowerCase().split(' ');
   const cursor = text === 'FETCH FORWARD 0 FROM "cursor"';
   if (verb === 'fetch' && !cursor) throw new SqlError('34000', 'cursor does not exist');
+  const point = /^(savepoint|release|rollback to) (\w+)$/.exec(text);
   const holes = verb === 'echo' ? (text.match(/\$\d+/g) ?? []) : [];
   const row = rows[text];
   const columns =
@@ -84,7 +89,8 @@ function statementOf(
         ? holes.map((hole) => ({ name: hole, type: 'VARCHAR' }))
         : undefined);
   return {
-    kind: row ? 'select' : (kinds[text.toLowerCase()] ?? kinds[verb] ?? 'command'),
+    kind: row ? 'select' : (kinds[point?.[1] ?? text.toLowerCase()] ?? kinds[verb] ?? 'command'),
+    ...(point && { savepoint: point[2] ?? '' }),
     parameterTypes: holes.map(() => null),
     ...(verb === 'deallocate' && { deallocates: argument === 'all' ? null : argument }),
     describe: async () => columns,

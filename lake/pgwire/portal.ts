@@ -1,5 +1,6 @@
 import { canceled, SqlError } from '../sql/errors.ts';
-import type { SqlColumn, SqlResult, SqlStatement } from '../sql/sql-session.ts';
+import type { CopyFormat, SqlColumn, SqlResult, SqlStatement } from '../sql/sql-session.ts';
+import { createCopyWriter } from './copy-out.ts';
 import {
   type Format,
   type ResultColumn,
@@ -69,9 +70,11 @@ export async function runPortal(
   if (portal.run === 'new') portal.run = await startRun(state, portal, statement);
   const run = portal.run;
   state.running = run.controller;
-  if (describeRows && run.columns) writeRowDescription(writer, run.columns);
+  if (describeRows && run.columns && !statement.copy) writeRowDescription(writer, run.columns);
   let rows = 0;
-  if (run.columns) {
+  if (run.columns && statement.copy) {
+    rows = await copyRows(state, run, run.columns, statement.copy);
+  } else if (run.columns) {
     rows = await writeRows(state, run, run.columns, rowsMax);
     if (rowsMax > 0 && rows === rowsMax) return writeEmpty(writer, 'portalSuspended');
   }
@@ -96,15 +99,13 @@ function runAgain(state: SessionState, { kind }: SqlStatement): void {
 }
 
 async function startRun(state: SessionState, portal: Portal, statement: SqlStatement): Promise<Run> {
-  if (statement.kind === 'rollback-to' && state.transaction === 'I') {
-    throw new SqlError('25P01', 'ROLLBACK TO SAVEPOINT can only be used in transaction blocks');
-  }
+  checkSavepoint(state, statement);
   const controller = state.running;
   const result = await statement.execute(portal.parameters, controller.signal);
   try {
     const columns = result.columns && columnsOf(result.columns, portal.resultFormats);
     const described = portal.prepared.columns;
-    if (described !== 'undescribed' && typesOf(described) !== typesOf(result.columns)) {
+    if (described !== 'undescribed' && !statement.copy && typesOf(described) !== typesOf(result.columns)) {
       throw new SqlError('0A000', 'cached plan must not change result type');
     }
     return {
@@ -147,11 +148,36 @@ export function formatOf(code: number): Format {
   throw new SqlError('22023', `unsupported format code: ${code}`);
 }
 
-async function writeRows(
+function writeRows(
   state: SessionState,
   run: Run,
   columns: readonly ResultColumn[],
   rowsMax: number,
+): Promise<number> {
+  const { writer } = state.output;
+  return eachRow(state, run, rowsMax, (row) => writeDataRow(writer, columns, row));
+}
+
+/** COPY to the client; it can't be suspended. */
+async function copyRows(
+  state: SessionState,
+  run: Run,
+  columns: readonly ResultColumn[],
+  format: CopyFormat,
+): Promise<number> {
+  const copy = createCopyWriter(state.output.writer, columns, format);
+  copy.begin();
+  const rows = await eachRow(state, run, 0, copy.row);
+  copy.end();
+  return rows;
+}
+
+/** Gives the rows to `write`, `rowsMax` at most (0: all), as fast as the client takes what is written. */
+async function eachRow(
+  state: SessionState,
+  run: Run,
+  rowsMax: number,
+  write: (row: readonly unknown[]) => void,
 ): Promise<number> {
   const { writer, flush } = state.output;
   let rows = 0;
@@ -160,7 +186,7 @@ async function writeRows(
     if (row !== undefined) {
       run.next++;
       rows++;
-      writeDataRow(writer, columns, row);
+      write(row);
       if (writer.length >= rowsFlushBytes) await flush();
       continue;
     }
@@ -178,6 +204,21 @@ async function closeRun({ chunks, result }: Run): Promise<void> {
   await result[Symbol.asyncDispose]();
 }
 
+const savepointCommands: Readonly<Record<string, string>> = {
+  savepoint: 'SAVEPOINT',
+  release: 'RELEASE SAVEPOINT',
+  'rollback-to': 'ROLLBACK TO SAVEPOINT',
+};
+
+function checkSavepoint({ transaction, savepoints }: SessionState, { kind, savepoint }: SqlStatement): void {
+  const command = savepointCommands[kind];
+  if (command === undefined || savepoint === undefined) return;
+  if (transaction === 'I') throw new SqlError('25P01', `${command} can only be used in transaction blocks`);
+  if (kind !== 'savepoint' && !savepoints.includes(savepoint)) {
+    throw new SqlError('3B001', `savepoint "${savepoint}" does not exist`);
+  }
+}
+
 /** What a command did to the transaction, and its CommandComplete. */
 async function moveTransaction(
   state: SessionState,
@@ -189,13 +230,22 @@ async function moveTransaction(
   const before = state.transaction;
   const warn = (code: string, message: string): void =>
     writeError(writer, 'WARNING', new SqlError(code, message));
-  let answer = tag === 'SELECT' || tag === 'FETCH' ? `${tag} ${rows}` : tag;
+  let answer = tag === 'SELECT' || tag === 'FETCH' ? `${statement.copy ? 'COPY' : tag} ${rows}` : tag;
+  const savepointAt = state.savepoints.lastIndexOf(statement.savepoint ?? '');
   switch (statement.kind) {
     case 'begin':
       if (before === 'T') warn('25001', 'there is already a transaction in progress');
+      else state.sql.transaction('begin');
       state.transaction = 'T';
       break;
+    case 'savepoint':
+      state.savepoints.push(statement.savepoint ?? '');
+      break;
+    case 'release':
+      state.savepoints.length = savepointAt;
+      break;
     case 'rollback-to':
+      state.savepoints.length = savepointAt + 1;
       state.transaction = 'T';
       break;
     case 'commit':
@@ -203,6 +253,8 @@ async function moveTransaction(
       if (before === 'I') warn('25P01', 'there is no transaction in progress');
       if (before === 'E') answer = 'ROLLBACK';
       state.transaction = 'I';
+      state.savepoints.length = 0;
+      state.sql.transaction(answer === 'ROLLBACK' ? 'rollback' : 'commit');
       await closePortals(state);
       break;
     case 'select':

@@ -9,7 +9,7 @@ const clientFinal =
   'c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=';
 
 test('the exchange of RFC 7677', () => {
-  const exchange = startScram(makeScramVerifier('pencil', salt, 4096), () => nonce);
+  const exchange = startScram(makeScramVerifier('pencil', salt, 4096), { makeNonce: () => nonce });
   expect(exchange.first(clientFirst)).toBe(
     `r=rOprNGfwEbeRWgbNEkqO${nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096`,
   );
@@ -43,7 +43,7 @@ test.each([
   ],
   ['rubbish', makeScramVerifier('pencil', salt), 'hello', clientFinal, 'invalid'],
 ])('%s is refused', (_, verifier, first, final, code) => {
-  const exchange = startScram(verifier, () => nonce);
+  const exchange = startScram(verifier, { makeNonce: () => nonce });
   expect(() => {
     exchange.first(first);
     exchange.final(final);

@@ -1,7 +1,8 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from 'node:crypto';
 import { FirnError } from '../base/errors.ts';
 
-// SCRAM-SHA-256, the server's side (RFC 5802, RFC 7677), without channel binding. The server keeps a verifier, from which
+// SCRAM-SHA-256, the server's side (RFC 5802, RFC 7677), with channel binding to the server's
+// certificate where there is TLS. The server keeps a verifier, from which
 // the secret can't be had.
 
 /** What a server keeps of a secret. */
@@ -50,20 +51,32 @@ export interface ScramExchange {
   final(message: string): string;
 }
 
-export function startScram(
-  verifier: ScramVerifier,
-  makeNonce = () => randomBytes(nonceBytes).toString('base64'),
-): ScramExchange {
+interface ScramOptions {
+  /** tls-server-end-point (RFC 5929), which the server offers to bind to; undefined without TLS. */
+  readonly channelBinding?: Buffer | undefined;
+  /** Whether the client has chosen the mechanism that binds to it. */
+  readonly binds?: boolean;
+  readonly makeNonce?: () => string;
+}
+
+export function startScram(verifier: ScramVerifier, options: ScramOptions = {}): ScramExchange {
+  const { channelBinding, binds = false } = options;
+  const makeNonce = options.makeNonce ?? (() => randomBytes(nonceBytes).toString('base64'));
   let header = '';
   let transcript = '';
   let nonce = '';
   return {
     first: (message) => {
-      // gs2-header: no channel binding (n), or the client could but thinks that the server can't (y).
-      const match = /^([ny],(?:a=[^,]*)?,)(n=[^,]*,r=([\x21-\x2b\x2d-\x7e]+).*)$/.exec(message);
-      if (!match)
-        throw refused('invalid', 'the first SCRAM message is malformed or asks for channel binding');
-      const [, gs2 = '', bare = '', clientNonce = ''] = match;
+      // gs2-header: bound (p), no channel binding (n), or the client could but thinks that the server can't (y).
+      const match =
+        /^((n|y|p=tls-server-end-point),(?:a=[^,]*)?,)(n=[^,]*,r=([\x21-\x2b\x2d-\x7e]+).*)$/.exec(message);
+      if (!match) throw refused('invalid', 'the first SCRAM message is malformed');
+      const [, gs2 = '', flag = '', bare = '', clientNonce = ''] = match;
+      if (flag.startsWith('p') !== binds) {
+        throw refused('invalid', 'the first SCRAM message does not fit the mechanism');
+      }
+      // The server did offer it: somebody between has taken the offer away.
+      if (flag === 'y' && channelBinding) throw refused('invalid', 'channel binding was stripped');
       header = gs2;
       nonce = clientNonce + makeNonce();
       const answer = `r=${nonce},s=${verifier.salt.toString('base64')},i=${verifier.iterations}`;
@@ -74,7 +87,8 @@ export function startScram(
       const match = /^(c=([^,]*),r=([^,]*)(?:,.*)?),p=([A-Za-z0-9+/=]+)$/.exec(message);
       if (!match) throw refused('invalid', 'the final SCRAM message is malformed');
       const [, withoutProof = '', binding = '', sentNonce = '', proof = ''] = match;
-      if (sentNonce !== nonce || Buffer.from(binding, 'base64').toString() !== header) {
+      const expected = Buffer.concat([Buffer.from(header), (binds && channelBinding) || Buffer.alloc(0)]);
+      if (sentNonce !== nonce || !Buffer.from(binding, 'base64').equals(expected)) {
         throw refused('invalid', 'the final SCRAM message does not belong to the first');
       }
       const authMessage = `${transcript},${withoutProof}`;

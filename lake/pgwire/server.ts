@@ -4,6 +4,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { Logger } from '../base/log.ts';
 import type { SqlSession } from '../sql/sql-session.ts';
 import { type Connection, serveConnection } from './connection.ts';
+import type { ServerTls } from './encryption.ts';
 import { type SessionLimits, sessionLimits } from './session.ts';
 import type { Authentication, ScramKey, StartupRequest } from './startup.ts';
 
@@ -47,6 +48,10 @@ export interface PgServerOptions<Key extends ScramKey> {
   /** 0: any free one. */
   readonly port: number;
   readonly authenticate: Authentication<Key>;
+  /** What TLS clients are shown, asked for at each connection; without it encryption is declined. */
+  readonly tls?: (() => ServerTls) | undefined;
+  /** Clients without TLS are refused (28000). */
+  readonly requireTls?: boolean;
   /** Opens the session of an authenticated client. An SqlError (3D000: no such database) refuses it. */
   openSession(request: SessionRequest<Key>): Promise<SqlSession>;
   readonly limits?: Partial<PgServerLimits>;
@@ -75,7 +80,7 @@ export interface Registered {
 
 const secretBytes = 4;
 
-/** Serves the PostgreSQL protocol, version 3.0, without TLS; resolves when it listens. */
+/** Serves the PostgreSQL protocol, version 3.0; resolves when it listens. */
 export async function startPgServer<Key extends ScramKey>(options: PgServerOptions<Key>): Promise<PgServer> {
   const limits = { ...pgServerLimits, ...options.limits };
   const context = createContext(options, limits);

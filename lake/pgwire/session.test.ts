@@ -142,7 +142,7 @@ test.each<[string, string, string[]]>([
   ['commit of nothing', 'commit', ['N WARNING 25P01 there is no transaction in progress', 'C COMMIT', 'Z I']],
   [
     'rollback to nothing',
-    'rollback to',
+    'rollback to s',
     ['E 25P01 ROLLBACK TO SAVEPOINT can only be used in transaction blocks', 'Z I'],
   ],
 ])('simple query: %s', async (_, text, answer) => {
@@ -155,8 +155,10 @@ test('a failed transaction accepts only its end', async () => {
   expect(await say(query('select 1'))).toEqual([aborted, 'Z E']);
   expect(await say(parse('select 1'), sync)).toEqual([aborted, 'Z E']);
   expect(await say(query('commit'))).toEqual(['C ROLLBACK', 'Z I']);
-  await say(query('begin;fail'));
-  expect(await say(query('rollback to'))).toEqual(['C ROLLBACK', 'Z T']);
+  await say(query('begin;savepoint s;savepoint t;fail'));
+  expect(await say(query('rollback to u'))).toEqual(['E 3B001 savepoint "u" does not exist', 'Z E']);
+  expect(await say(query('rollback to s'))).toEqual(['C ROLLBACK', 'Z T']);
+  expect(await say(query('release t'))).toEqual(['E 3B001 savepoint "t" does not exist', 'Z E']);
   await say(query('fail'));
   expect(await say(parse('rollback'), bind(), execute(), sync)).toEqual(['1', '2', 'C ROLLBACK', 'Z I']);
 });

@@ -44,6 +44,8 @@ export interface SessionState {
   readonly prepared: Map<string, Prepared>;
   readonly portals: Map<string, Portal>;
   transaction: TransactionStatus;
+  /** Names of the transaction's savepoints, the latest last. */
+  readonly savepoints: string[];
   /** After an error in the extended protocol everything up to Sync is discarded. */
   discarding: boolean;
   /** Aborts what runs now. A result that is read in parts keeps the one that it was started with. */
@@ -130,6 +132,7 @@ function initialState(sql: SqlSession, output: SessionOutput, limits: SessionLim
     prepared: new Map(),
     portals: new Map(),
     transaction: 'I',
+    savepoints: [],
     discarding: false,
     running: new AbortController(),
   };

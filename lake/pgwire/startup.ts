@@ -79,28 +79,34 @@ export interface AuthenticationIo {
 }
 
 const mechanism = 'SCRAM-SHA-256';
+const mechanismPlus = 'SCRAM-SHA-256-PLUS';
+
+interface AuthenticationFacts {
+  /** Makes the decoys of users that don't exist. */
+  readonly serverSecret: Buffer;
+  /** tls-server-end-point of the connection; undefined without TLS. */
+  readonly channelBinding: Buffer | undefined;
+}
 
 /**
- * Lets the client prove who it is; returns its key, undefined where everyone is trusted. `serverSecret` makes the decoys
- * of users that don't exist. Throws SqlError 28P01 for a wrong password, 08P01 for messages that are none of SCRAM.
+ * Lets the client prove who it is; returns its key, undefined where everyone is trusted. Throws SqlError 28P01 for a
+ * wrong password, 08P01 for messages that are none of SCRAM.
  */
 export async function authenticate<Key extends ScramKey>(
   how: Authentication<Key>,
   user: string,
   io: AuthenticationIo,
-  serverSecret: Buffer,
+  { serverSecret, channelBinding }: AuthenticationFacts,
 ): Promise<Key | undefined> {
   if (how.kind === 'trust') return undefined;
   const key = await how.keyOf(user);
-  const exchange = startScram(key?.verifier ?? decoyVerifier(user, serverSecret));
+  const verifier = key?.verifier ?? decoyVerifier(user, serverSecret);
   try {
-    writeAuthentication(io.writer, 'sasl', [mechanism]);
+    writeAuthentication(io.writer, 'sasl', [...(channelBinding ? [mechanismPlus] : []), mechanism]);
     await io.flush();
-    writeAuthentication(
-      io.writer,
-      'saslContinue',
-      exchange.first(readInitialResponse(await passwordMessage(io))),
-    );
+    const initial = readInitialResponse(await passwordMessage(io), channelBinding !== undefined);
+    const exchange = startScram(verifier, { channelBinding, binds: initial.binds });
+    writeAuthentication(io.writer, 'saslContinue', exchange.first(initial.message));
     await io.flush();
     const final = (await passwordMessage(io)).toString('utf8');
     writeAuthentication(io.writer, 'saslFinal', exchange.final(final));
@@ -120,12 +126,18 @@ async function passwordMessage(io: AuthenticationIo): Promise<Buffer> {
 }
 
 /** SASLInitialResponse: the mechanism, and what the client says first. */
-function readInitialResponse(body: Buffer): string {
+function readInitialResponse(
+  body: Buffer,
+  plus: boolean,
+): { readonly binds: boolean; readonly message: string } {
   const fields = createFieldReader(body);
   const chosen = fields.cstring();
-  if (chosen !== mechanism) throw new SqlError('08P01', `SASL mechanism ${chosen} is not offered`);
+  if (chosen !== mechanism && !(plus && chosen === mechanismPlus)) {
+    throw new SqlError('08P01', `SASL mechanism ${chosen} is not offered`);
+  }
   const length = fields.int32();
-  return length === -1 ? '' : fields.bytes(length).toString('utf8');
+  const message = length === -1 ? '' : fields.bytes(length).toString('utf8');
+  return { binds: chosen === mechanismPlus, message };
 }
 
 function wrongPassword(user: string, cause?: unknown): SqlError {

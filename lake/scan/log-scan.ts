@@ -135,8 +135,9 @@ interface TimeWindow {
   readonly toNs: bigint;
 }
 
-/** Lines that the first window is to hold; each window after it has so many times more. */
+/** Lines that the first window is to hold. */
 const firstWindowLines = 2000;
+/** How many times more each window after it has, where what comes of it is not limited by the source itself. */
 const windowGrowth = 16n;
 
 /**
@@ -156,12 +157,15 @@ function windowsOf(
   const windows: TimeWindow[] = [];
   let size = (span * BigInt(wanted)) / BigInt(rows) + 1n;
   for (let done = 0n; done < span; done += size, size *= windowGrowth) {
-    const end = done + size < span ? done + size : span;
+    // A source that keeps no more than it is asked for can look at all the rest at once.
+    const rest = limit !== undefined && done > 0n;
+    const end = !rest && done + size < span ? done + size : span;
     windows.push(
       direction === 'forward'
         ? { fromNs: first + done, toNs: first + end }
         : { fromNs: last + 1n - end, toNs: last + 1n - done },
     );
+    if (rest) break;
   }
   return windows;
 }

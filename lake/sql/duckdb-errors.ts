@@ -67,7 +67,15 @@ const patterns: readonly Pattern[] = [
     sqlstate: '42712',
     message: 'table name "$1" specified more than once',
   },
+  {
+    match: /^Ambiguous reference to table "([^"]*)"/,
+    sqlstate: '42712',
+    message: 'table name "$1" specified more than once',
+  },
   { match: /^Cannot (?:compare|mix) values of type/, sqlstate: '42804' },
+  { match: /^More than one row returned by a subquery/, sqlstate: '21000' },
+  { match: /^(?:date|time|timestamp) field value out of range/, sqlstate: '22008' },
+  { match: /^invalid (?:date|time|timestamp) field format/, sqlstate: '22007' },
   { match: /[Dd]ivision by zero/, sqlstate: '22012' },
   { match: /[Oo]verflow|out of range/, sqlstate: '22003' },
 ];

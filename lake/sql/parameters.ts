@@ -91,15 +91,24 @@ export interface Parameters {
   /** Throws SqlError 42704 for a name that there is not. */
   show(name: string): { readonly name: string; readonly value: string };
   all(): readonly { readonly name: string; readonly value: string }[];
-  /** An undefined value is the default. Throws SqlError 42704 or 55P02 (can't be changed). */
-  set(name: string, value: string | undefined): void;
+  /**
+   * An undefined value is the default. `local` is until the end of the transaction, and has no effect outside of one.
+   * Throws SqlError 42704 or 55P02 (can't be changed).
+   */
+  set(name: string, value: string | undefined, local?: boolean): void;
+  /** Values that were set, by lower-case name; undefined when all are the defaults. */
+  changed(): ReadonlyMap<string, string> | undefined;
+  /** A transaction that did not commit, and SET LOCAL, leave no trace. */
+  transaction(event: 'begin' | 'commit' | 'rollback'): void;
   /** As `set` when a client connects. Drivers ask for what some server once knew; what isn't known is ignored. */
   start(name: string, value: string): void;
   resetAll(): void;
 }
 
 export function createParameters(user: string): Parameters {
-  const values = new Map<string, string>();
+  let values = new Map<string, string>();
+  /** In a transaction: what was set before it, and what a commit keeps. */
+  let saved: { readonly before: Map<string, string>; readonly kept: Map<string, string> } | undefined;
   const fixed = new Map([['session_authorization', user]]);
   const shown = (name: string): string => spelling[name] ?? name;
   const current = (name: string): string | undefined =>
@@ -107,7 +116,12 @@ export function createParameters(user: string): Parameters {
   const unknown = (name: string): SqlError =>
     new SqlError('42704', `unrecognized configuration parameter "${name}"`);
   const names = (): string[] => [...Object.keys(known), ...fixed.keys()].toSorted();
-  const set = (given: string, value: string | undefined): void => {
+  const set = (given: string, value: string | undefined, local = false): void => {
+    if (!local) setIn(values, given, value);
+    const inTransaction = local ? saved && values : saved?.kept;
+    if (inTransaction) setIn(inTransaction, given, value);
+  };
+  const setIn = (values: Map<string, string>, given: string, value: string | undefined): void => {
     const name = given.toLowerCase();
     const parameter = known[name];
     // Names with a point are placeholders of extensions, which anyone may set.
@@ -133,6 +147,17 @@ export function createParameters(user: string): Parameters {
     start: (name, value) => {
       if (known[name.toLowerCase()]?.other !== 'refused' && known[name.toLowerCase()]) set(name, value);
     },
-    resetAll: () => values.clear(),
+    changed: () => (values.size > 0 ? values : undefined),
+    transaction: (event) => {
+      if (event === 'begin') saved ??= { before: new Map(values), kept: new Map(values) };
+      else if (saved) {
+        values = event === 'commit' ? saved.kept : saved.before;
+        saved = undefined;
+      }
+    },
+    resetAll: () => {
+      values.clear();
+      saved?.kept.clear();
+    },
   };
 }

@@ -4,12 +4,14 @@ import type { Clock } from '../base/clock.ts';
 import type { Tables } from '../tables.ts';
 import { as } from './ast.ts';
 import { installCatalog } from './catalog/catalog.ts';
+import { mapSql } from './catalog/view.ts';
 import { type Engine, sqlText } from './duckdb/engine.ts';
 import { notSupported } from './errors.ts';
 import { createParameters, millisecondsOf } from './parameters.ts';
 import { type ParsedStatement, parseStatements } from './parse.ts';
 import type { SqlSession, SqlStatement } from './sql-session.ts';
 import { commandStatement, refusal } from './statements/commands.ts';
+import { copyStatement } from './statements/copy.ts';
 import { createCursors } from './statements/cursors.ts';
 import type { SelectContext } from './statements/describe-select.ts';
 import { isSelect, selectStatement } from './statements/select.ts';
@@ -54,7 +56,7 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   const context: SelectContext = {
     engine,
     tables,
-    prepareConnection: (connection) => nameSession(connection, user, database),
+    prepareConnection: (connection) => nameSession(connection, user, database, parameters.changed()),
     // A client can ask for less time than the limit, not for more; 0 is the limit.
     statementTimeoutMs: () => {
       const { name, value } = parameters.show('statement_timeout');
@@ -77,7 +79,10 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
     if (isSelect(node)) return select(node);
     const explained = as(node, 'ExplainStmt');
     if (explained?.query) return select(explained.query, 'EXPLAIN ');
-    const known = commandStatement(node, parsed, commands) ?? (await cursors.statement(node, select));
+    const known =
+      commandStatement(node, parsed, commands) ??
+      (await cursors.statement(node, select)) ??
+      (await copyStatement(node, parsed, select));
     if (known) return known;
     throw refusal(node, parsed);
   }
@@ -92,6 +97,10 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
     },
     get parameters() {
       return parameters.reported;
+    },
+    transaction: (event) => {
+      parameters.transaction(event);
+      if (event !== 'begin') cursors.transactionEnded();
     },
     [Symbol.asyncDispose]: () => cursors[Symbol.asyncDispose](),
   };
@@ -111,7 +120,13 @@ async function catalogOf(engine: Engine, database: string): Promise<void> {
   await installed;
 }
 
-async function nameSession(connection: DuckDBConnection, user: string, database: string): Promise<void> {
+async function nameSession(
+  connection: DuckDBConnection,
+  user: string,
+  database: string,
+  parameters: ReadonlyMap<string, string> | undefined,
+): Promise<void> {
   await connection.run(`SET VARIABLE firn_user = ${sqlText(user)}`);
   await connection.run(`SET VARIABLE firn_database = ${sqlText(database)}`);
+  if (parameters) await connection.run(`SET VARIABLE firn_parameters = ${mapSql([...parameters])}`);
 }

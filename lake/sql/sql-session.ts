@@ -13,6 +13,11 @@ export interface SqlSession extends AsyncDisposable {
   parse(text: string, declaredTypes?: readonly (string | null)[]): Promise<readonly SqlStatement[]>;
   /** Values of the run-time parameters that clients are told (`ParameterStatus`), by name. */
   readonly parameters: ReadonlyMap<string, string>;
+  /**
+   * The protocol tells when a transaction begins and how it ended: cursors without hold close then, and what was SET in
+   * one that did not commit, or by SET LOCAL, is as before.
+   */
+  transaction(event: 'begin' | 'commit' | 'rollback'): void;
 }
 
 export interface SqlStatement {
@@ -26,6 +31,10 @@ export interface SqlStatement {
    */
   execute(parameters: readonly (string | null)[], signal: AbortSignal): Promise<SqlResult>;
   readonly kind: StatementKind;
+  /** COPY ... TO STDOUT: the rows go to the client in this format instead of as rows. */
+  readonly copy?: CopyFormat;
+  /** SAVEPOINT, RELEASE and ROLLBACK TO: the savepoint's name. */
+  readonly savepoint?: string;
   /** DEALLOCATE: the name of the prepared statement to forget; null is all of them (also for DISCARD ALL). */
   readonly deallocates?: string | null;
 }
@@ -34,7 +43,35 @@ export interface SqlStatement {
  * What the session state machine must know: it keeps transactions, everything else is a command with its tag.
  * `rollback-to` is ROLLBACK TO SAVEPOINT: it ends the failed state of a transaction, but not the transaction.
  */
-export type StatementKind = 'select' | 'begin' | 'commit' | 'rollback' | 'rollback-to' | 'command';
+export type StatementKind =
+  | 'select'
+  | 'begin'
+  | 'commit'
+  | 'rollback'
+  | 'savepoint'
+  | 'release'
+  | 'rollback-to'
+  | 'command';
+
+/** `absent` is how NULL is written. */
+export type CopyFormat =
+  | { readonly kind: 'binary' }
+  | {
+      readonly kind: 'text';
+      readonly delimiter: string;
+      readonly header: boolean;
+      readonly absent: string;
+    }
+  | {
+      readonly kind: 'csv';
+      readonly delimiter: string;
+      readonly header: boolean;
+      readonly absent: string;
+      readonly quote: string;
+      readonly escape: string;
+      /** Columns whose values are quoted whatever they are. */
+      readonly forced: readonly string[] | 'all';
+    };
 
 export interface SqlColumn {
   readonly name: string;

@@ -109,7 +109,7 @@ test.each<[string, string, RegExp, number | undefined]>([
   ['SELECT * FROM metrics WHERE true FOR VERSION AS OF 5', '42601', /behind the name of a table/, 34],
   ['SELECT * FROM metrics FOR VERSION AS OF 5 FOR VERSION AS OF 6', '42601', /behind/, undefined],
   ['WITH m AS (SELECT 1) SELECT * FROM m FOR VERSION AS OF 5', '0A000', /anything but a table/, 36],
-  ["SELECT * FROM metrics FOR SYSTEM_TIME AS OF 'yesterday-ish'", '22P02', /./, undefined],
+  ["SELECT * FROM metrics FOR SYSTEM_TIME AS OF 'yesterday-ish'", '22007', /./, undefined],
   ["SELECT * FROM metrics FOR VERSION AS OF 'gone'", '22023', /no tag/, undefined],
   ["SELECT * FROM nothing FOR VERSION AS OF 'x'", '42P01', /does not exist/, 15],
   ["SELECT * FROM metrics FOR VERSION AS OF 'ä' WHERE nope = 1", '42703', /nope/, 51],

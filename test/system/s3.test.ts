@@ -81,7 +81,7 @@ describe.skipIf(s3Missing)(`over S3${s3Missing ? ` (skipped: ${s3Missing})` : ''
         `SELECT * FROM read_parquet('${join(folder.path, 'cloud', 'cache', other)}/**')`,
         `SELECT * FROM '${join(folder.path, 'cloud', 'cache', other)}/x.parquet'`,
         `SELECT * FROM glob('${folder.path}/**')`,
-        `SELECT * FROM read_text('${join(folder.path, 'cloud', 'tenants.json')}')`,
+        `SELECT * FROM read_text('${join(folder.path, 'cloud', 'tenants.db')}')`,
         `SELECT * FROM ${other}.metrics`,
       ]) {
         expect(await sql(attempt)).toMatchObject({ status: 400 });

@@ -38,6 +38,7 @@ function session(failsAfter = Number.POSITIVE_INFINITY): SqlSession & { readonly
   return {
     closed,
     parameters: new Map(),
+    transaction: () => undefined,
     parse: async (text) => {
       if (text === '') return [];
       if (text !== 'SELECT 1')

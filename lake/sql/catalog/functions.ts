@@ -3,7 +3,8 @@ import { literal } from '../print/expression.ts';
 import { namespaces, relationNames, relationOids, relations, userOid } from './relation-table.ts';
 import { pgTypes, typeOids } from './type-table.ts';
 import { procOids } from './types.ts';
-import { catalogSchema, mapSql } from './view.ts';
+import { valueFunctions } from './value-functions.ts';
+import { catalogSchema, type Macro, mapSql } from './view.ts';
 
 // PostgreSQL's functions that DuckDB hasn't, or has with another meaning, as macros. What they look up is small and
 // constant, so it stands in the macro as a MAP: a macro with a subquery could not be used in an outer join's condition.
@@ -12,9 +13,6 @@ const userVariable = `coalesce(CAST(getvariable('firn_user') AS VARCHAR), 'firn'
 const relationOidList = `[${relations.map(({ oid }) => oid).join(', ')}]`;
 const schemaOids = mapSql(Object.entries(namespaces));
 const schemaNames = mapSql(Object.entries(namespaces).map(([name, oid]) => [oid, name]));
-
-/** The parameter lists of a macro, each with its body: DuckDB chooses by the number of arguments. */
-type Macro = readonly (readonly [parameters: string, body: string])[];
 
 const constant = (sql: string): Macro => [['', sql]];
 const text = (body = 'CAST(NULL AS VARCHAR)', ...parameters: readonly string[]): Macro =>
@@ -112,6 +110,8 @@ const sessionFacts: Readonly<Record<string, Macro>> = {
   pg_is_in_recovery: constant('false'),
   pg_is_wal_replay_paused: constant('false'),
   pg_client_encoding: constant(`'UTF8'`),
+  getdatabaseencoding: constant(`'UTF8'`),
+  pg_export_snapshot: constant(`'00000001-00000001-1'`),
   pg_encoding_to_char: [['encoding', `CASE encoding WHEN 6 THEN 'UTF8' WHEN 0 THEN 'SQL_ASCII' ELSE '' END`]],
   pg_char_to_encoding: [['name', `CASE WHEN upper(name) IN ('UTF8', 'UTF-8') THEN 6 ELSE -1 END`]],
   pg_postmaster_start_time: constant('CAST(NULL AS TIMESTAMPTZ)'),
@@ -143,6 +143,7 @@ const definitions: Readonly<Record<string, Macro>> = {
   pg_get_ruledef: text(undefined, 'oid', 'oid, pretty'),
   pg_get_triggerdef: text(undefined, 'oid', 'oid, pretty'),
   pg_get_functiondef: text(undefined, 'oid'),
+  pg_get_function_sqlbody: text(undefined, 'oid'),
   pg_get_function_result: text(undefined, 'oid'),
   pg_get_function_arguments: text(`''`, 'oid'),
   pg_get_function_identity_arguments: text(`''`, 'oid'),
@@ -155,9 +156,10 @@ const definitions: Readonly<Record<string, Macro>> = {
   pg_table_is_visible: [['oid', `list_contains(${relationOidList}, CAST(oid AS BIGINT))`]],
   pg_type_is_visible: [['oid', `${formatted}[oid] IS NOT NULL`]],
   ...Object.fromEntries(
-    ['function', 'operator', 'opclass', 'collation', 'conversion', 'ts_config', 'ts_dict', 'ts_parser'].map(
-      (kind) => [`pg_${kind}_is_visible`, [['oid', 'true']] as Macro],
-    ),
+    [
+      ...['function', 'operator', 'opclass', 'opfamily', 'collation', 'conversion', 'statistics_obj'],
+      ...['ts_config', 'ts_dict', 'ts_parser', 'ts_template'],
+    ].map((kind) => [`pg_${kind}_is_visible`, [['oid', 'true']] as Macro]),
   ),
   pg_relation_size: [
     ['relation', 'CAST(0 AS BIGINT)'],
@@ -200,119 +202,11 @@ const definitions: Readonly<Record<string, Macro>> = {
   ],
 };
 
-/** Limits of what one call may make: DuckDB's own memory limit does not see these. */
-export const textBytesMax = 16 * 1024 * 1024;
-export const seriesItemsMax = 10_000_000;
-
-const padded = (name: string, pad: string): string =>
-  `CASE WHEN size > ${textBytesMax} THEN error('requested length too large') ELSE ${name}(item, size, ${pad}) END`;
-
-/** Numbers and times are counted by their text, because a macro has no types. */
-function series(step: string, list: string): string {
-  const number = (of: string): string => `TRY_CAST(CAST(${of} AS VARCHAR) AS DOUBLE)`;
-  const seconds = (of: string, type: string): string => `epoch(TRY_CAST(CAST(${of} AS VARCHAR) AS ${type}))`;
-  const items = `abs(coalesce((${number('stop')} - ${number('start')}) / ${number(step)},
-    (${seconds('stop', 'TIMESTAMPTZ')} - ${seconds('start', 'TIMESTAMPTZ')}) / ${seconds(step, 'INTERVAL')}, 0))`;
-  return `CASE WHEN ${items} > ${seriesItemsMax} THEN error('a series may have ${seriesItemsMax} items') ELSE ${list} END`;
-}
-
-/** Text and arrays where DuckDB's function of the name differs, or has none. */
-const values: Readonly<Record<string, Macro>> = {
-  quote_ident: [
-    [
-      'name',
-      `CASE WHEN regexp_full_match(name, '[a-z_][a-z0-9_]*') THEN name ELSE '"' || replace(name, '"', '""') || '"' END`,
-    ],
-  ],
-  quote_literal: [['item', `'''' || replace(CAST(item AS VARCHAR), '''', '''''') || ''''`]],
-  quote_nullable: [
-    ['item', `coalesce('''' || replace(CAST(item AS VARCHAR), '''', '''''') || '''', 'NULL')`],
-  ],
-  // Each part of a qualified name, folded to lower case unless it is quoted.
-  parse_ident: [
-    [
-      'name',
-      `list_transform(regexp_extract_all(name, '"(?:[^"]|"")*"|[^".\\s]+'), lambda part: CASE WHEN starts_with(part, '"')
-        THEN replace(part[2:-2], '""', '"') ELSE lower(part) END)`,
-    ],
-  ],
-  array_in: [['item', `CAST('[' || (CAST(item AS VARCHAR))[2:-2] || ']' AS VARCHAR[])`]],
-  array_to_string: [
-    [
-      'list, separator',
-      `CASE WHEN list IS NOT NULL THEN coalesce(list_aggregate(CAST(list AS VARCHAR[]), 'string_agg', separator), '') END`,
-    ],
-    [
-      'list, separator, otherwise',
-      `CASE WHEN list IS NOT NULL THEN coalesce(list_aggregate(list_transform(CAST(list AS VARCHAR[]),
-        lambda item: coalesce(item, otherwise)), 'string_agg', separator), '') END`,
-    ],
-  ],
-  string_to_array: [
-    ['item, separator', `CASE WHEN item = '' THEN [] ELSE string_split(item, separator) END`],
-    [
-      'item, separator, absent',
-      `list_transform(CASE WHEN item = '' THEN [] ELSE string_split(item, separator) END, lambda part: nullif(part, absent))`,
-    ],
-  ],
-  array_length: [
-    ['list, dimension', 'CASE WHEN dimension = 1 THEN CAST(nullif(len(list), 0) AS INTEGER) END'],
-  ],
-  array_upper: [
-    ['list, dimension', 'CASE WHEN dimension = 1 THEN CAST(nullif(len(list), 0) AS INTEGER) END'],
-  ],
-  array_lower: [['list, dimension', 'CASE WHEN dimension = 1 AND len(list) > 0 THEN 1 END']],
-  array_ndims: [['list', 'CASE WHEN len(list) > 0 THEN 1 END']],
-  initcap: [
-    [
-      'item',
-      `list_aggregate(list_transform(regexp_extract_all(item, '[[:alnum:]]+|[^[:alnum:]]+'),
-        lambda part: upper(part[1]) || lower(part[2:])), 'string_agg', '')`,
-    ],
-  ],
-  lpad: [
-    ['item, size', padded('lpad', `' '`)],
-    ['item, size, pad', padded('lpad', 'pad')],
-  ],
-  rpad: [
-    ['item, size', padded('rpad', `' '`)],
-    ['item, size, pad', padded('rpad', 'pad')],
-  ],
-  repeat: [
-    [
-      'item, times',
-      `CASE WHEN strlen(item) * CAST(times AS DOUBLE) > ${textBytesMax} THEN error('requested length too large')
-        ELSE repeat(item, times) END`,
-    ],
-  ],
-  // generate_series as a list, which is in memory as a whole.
-  series: [
-    ['start, stop', series('1', 'generate_series(start, stop)')],
-    ['start, stop, step', series('step', 'generate_series(start, stop, step)')],
-  ],
-  // The JSONPath of one step: a key is a key, whatever stands in it.
-  json_step: [
-    [
-      'step',
-      `CASE WHEN typeof(step) IN ('TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT', 'UINTEGER', 'UBIGINT')
-        THEN CASE WHEN starts_with(CAST(step AS VARCHAR), '-') THEN '$[#' ELSE '$[' END || step || ']'
-        ELSE '$."' || replace(CAST(step AS VARCHAR), '"', '\\"') || '"' END`,
-    ],
-  ],
-  json_typeof: [
-    [
-      'item',
-      `CASE json_type(item) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array' WHEN 'VARCHAR' THEN 'string'
-        WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null' ELSE CASE WHEN item IS NOT NULL THEN 'number' END END`,
-    ],
-  ],
-};
-
 const macros: Readonly<Record<string, Macro>> = {
   ...sessionFacts,
   ...definitions,
   ...objectNames,
-  ...values,
+  ...valueFunctions,
 };
 
 /** What a session that names no database gets to see is the database that the engine is for. */

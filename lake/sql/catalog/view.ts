@@ -3,6 +3,9 @@ import { literal } from '../print/expression.ts';
 /** The schema that holds PostgreSQL's catalog in a tenant's engine. */
 export const catalogSchema = 'firn_catalog';
 
+/** The parameter lists of a macro, each with its body: DuckDB chooses by the number of arguments. */
+export type Macro = readonly (readonly [parameters: string, body: string])[];
+
 /** SQL as it stands; any other value is printed as a literal. */
 interface Sql {
   readonly sql: string;

@@ -41,8 +41,14 @@ function rewriteCast({ arg, typeName, location = -1 }: Fields<'TypeCast'>): Node
   const object = objectOf(arg);
   if (object) return castOfObject(object, type);
   if (type === 'interval') return intervalLiteral(arg, intervalField(typeName));
-  if (type === 'timestamptz' || type === 'timestamp' || type === 'date') return timeWord(textOf(arg), type);
-  return undefined;
+  if ((type === 'text' || type === 'varchar') && !typeName?.typmods && !isText(arg))
+    return call([catalogSchema, 'text_of'], [arg], location);
+  if (type === 'bytea') return bytesOf(textOf(arg));
+  if (type === 'bool') return truthWord(textOf(arg), location);
+  if (type === 'timestamptz' || type === 'timestamp' || type === 'date')
+    return timeWord(textOf(arg), type) ?? withSeconds(arg, type);
+  if (type === 'time' && isInstant(arg)) return castTo(castTo(arg, 'timestamp'), type, location);
+  return type === 'timetz' ? withSeconds(arg, type) : undefined;
 }
 
 /** Text names an object and becomes its id; a number is an id and becomes the name, which is how PostgreSQL shows it. */
@@ -158,6 +164,42 @@ function intervalField(typeName: TypeName | undefined): string | undefined {
     6144: 'minute to second',
   };
   return mask === undefined ? undefined : last[mask];
+}
+
+/** `\\x0a1b` is hexadecimal; DuckDB reads `\\x` before every byte. */
+function bytesOf(input: string | undefined): Node | undefined {
+  const hex = /^\\x((?:[0-9a-f]{2})*)$/i.exec(input ?? '')?.[1];
+  return hex === undefined ? undefined : call('unhex', [text(hex)]);
+}
+
+/** PostgreSQL's words for true and false, of which DuckDB knows a few. */
+function truthWord(word: string | undefined, location: number): Node | undefined {
+  const key = word?.trim().toLowerCase();
+  const isTrue = key !== undefined && /^(t|tr|tru|true|y|ye|yes|on|1)$/.test(key);
+  const isFalse = key !== undefined && /^(f|fa|fal|fals|false|n|no|of|off|0)$/.test(key);
+  return isTrue || isFalse ? { A_Const: { boolval: { boolval: isTrue }, location } } : undefined;
+}
+
+/** Text already, by its looks, and so nothing that its cast would have to print. */
+const isText = (node: Node): boolean =>
+  as(node, 'A_Const') !== undefined || as(node, 'ParamRef') !== undefined;
+
+/** A column or call that is a time with its zone, by its looks: DuckDB can't cast that to a time of day. */
+function isInstant(node: Node): boolean {
+  const column = namesOf(as(node, 'ColumnRef')?.fields).at(-1) ?? '';
+  return (
+    /^(.*_)?(timestamp|timeend|time)$/.test(column) ||
+    namesOf(as(node, 'FuncCall')?.funcname).at(-1) === nowFunction
+  );
+}
+
+/** `12:30+02`, `20260101` and `2026-01-01 12:30Z`: DuckDB wants the seconds before an offset. */
+function withSeconds(arg: Node, type: string): Node | undefined {
+  const [, time, offset] = /^(.*\b\d\d?:\d\d)\s*((?:[+-]\d\d.*|Z))$/i.exec(textOf(arg)?.trim() ?? '') ?? [];
+  const compact = /^(\d{4})(\d\d)(\d\d)$/.exec(textOf(arg)?.trim() ?? '');
+  if (compact) return castTo(text(compact.slice(1).join('-')), type);
+  if (time === undefined || /:\d\d:\d\d$/.test(time)) return undefined;
+  return castTo(text(`${time}:00${offset}`), type);
 }
 
 /** now, today, tomorrow and yesterday as words. */

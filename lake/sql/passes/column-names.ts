@@ -26,13 +26,15 @@ function nameOf(node: Node | undefined): string | undefined {
   const call = as(node, 'FuncCall');
   if (call) return namesOf(call.funcname).at(-1);
   const cast = as(node, 'TypeCast');
-  if (cast) return nameOf(cast.arg) ?? namesOf(cast.typeName?.names).at(-1);
+  if (cast) return (isStrong(cast.arg) && nameOf(cast.arg)) || namesOf(cast.typeName?.names).at(-1);
   const collate = as(node, 'CollateClause');
   if (collate) return nameOf(collate.arg);
   const link = as(node, 'SubLink');
   if (link) return nameOfSubquery(link);
   if (as(node, 'A_Expr')?.kind === 'AEXPR_NULLIF') return 'nullif';
-  if (as(node, 'CaseExpr')) return nameOf(as(node, 'CaseExpr')?.defresult) ?? 'case';
+  const otherwise = as(node, 'CaseExpr')?.defresult;
+  if (as(node, 'CaseExpr')) return (isStrong(otherwise) && nameOf(otherwise)) || 'case';
+  if (as(node, 'GroupingFunc')) return 'grouping';
   if (as(node, 'A_ArrayExpr')) return 'array';
   if (as(node, 'RowExpr')) return 'row';
   if (as(node, 'CoalesceExpr')) return 'coalesce';
@@ -44,6 +46,14 @@ function nameOf(node: Node | undefined): string | undefined {
       .toLowerCase();
   const least = as(node, 'MinMaxExpr');
   return least && (least.op === 'IS_LEAST' ? 'least' : 'greatest');
+}
+
+/** Casts and CASE have names of last resort, which a cast or CASE around them does not keep. */
+function isStrong(node: Node | undefined): boolean {
+  const cast = as(node, 'TypeCast');
+  if (cast) return isStrong(cast.arg);
+  const choice = as(node, 'CaseExpr');
+  return choice ? isStrong(choice.defresult) : nameOf(node) !== undefined;
 }
 
 function nameOfSubquery(link: NonNullable<ReturnType<typeof as<'SubLink'>>>): string | undefined {

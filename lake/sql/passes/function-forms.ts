@@ -1,9 +1,10 @@
 import type { Node } from 'libpg-query';
-import { call, castTo, type Fields, integer, string, text, textOf } from '../ast.ts';
+import { as, call, castTo, type Fields, integer, namesOf, string, text, textOf } from '../ast.ts';
 import { catalogSchema } from '../catalog/view.ts';
-import { notSupported } from '../errors.ts';
+import { notSupported, SqlError } from '../errors.ts';
 import { nowFunction } from '../print/call.ts';
 import { duckdbFormat } from './date-format.ts';
+import { formatText } from './format-text.ts';
 import { intervalLiteral } from './interval.ts';
 import { jsonPathOf, jsonStep } from './json-path.ts';
 
@@ -27,10 +28,39 @@ const rowsOf =
 const extract: Form = (found) => {
   const [field, value] = args(found);
   if (!field || !value) return undefined;
+  const fraction = fractions[textOf(field)?.toLowerCase() ?? ''];
+  if (fraction) {
+    // DuckDB's parts are whole numbers, PostgreSQL's have the microseconds.
+    const { per, type } = fraction;
+    const us = call('date_part', [text('microseconds'), value], found.location);
+    const quotient = {
+      kind: 'AEXPR_OP',
+      name: [string('/')],
+      lexpr: us,
+      rexpr: integer(per),
+      location: -1,
+    } as const;
+    const part: Node = { A_Expr: { ...quotient, name: [...quotient.name] } };
+    return namesOf(found.funcname).at(-1) === 'extract' ? decimal(part, type) : part;
+  }
   // DuckDB's date_part('epoch') is a DOUBLE too, but refuses intervals.
   if (textOf(field)?.toLowerCase() === 'epoch') return call('epoch', [value], found.location);
   return call('date_part', [field, value], found.location);
 };
+
+const fractions: Readonly<
+  Record<string, { readonly per: number; readonly type: readonly [number, number] } | undefined>
+> = {
+  second: { per: 1_000_000, type: [18, 6] },
+  seconds: { per: 1_000_000, type: [18, 6] },
+  millisecond: { per: 1000, type: [18, 3] },
+  milliseconds: { per: 1000, type: [18, 3] },
+};
+
+function decimal(arg: Node, digits: readonly [number, number]): Node {
+  const typmods = digits.map(integer);
+  return { TypeCast: { arg, typeName: { names: [string('numeric')], typmods, typemod: -1 }, location: -1 } };
+}
 
 /** With a time zone: truncated in that zone's local time. */
 const dateTrunc: Form = (found) => {
@@ -89,6 +119,16 @@ const extractPath =
 const elements = (name: string): Form =>
   rowsOf((found) => call(name, [...args(found), text('$[*]')], found.location));
 
+/** An object's keys and values, as two lists that become the columns of rows (table-functions.ts). */
+const pairs =
+  (values: string): Form =>
+  (found) =>
+    call(
+      'unnest',
+      [call('json_keys', args(found)), call([catalogSchema, values], args(found))],
+      found.location,
+    );
+
 /** first(value, time) and last(value, time) of Timescale. */
 const byTime =
   (name: string): Form =>
@@ -103,7 +143,9 @@ const subscripts: Form = rowsOf((found) => {
 /** substring(text FROM pattern) is a regular expression when the second argument is text. */
 const substring: Form = (found) => {
   const [value, pattern] = args(found);
-  if (!value || !pattern || args(found).length !== 2 || textOf(pattern) === undefined) return undefined;
+  if (!value || !pattern) return undefined;
+  if (args(found).length !== 2 || textOf(pattern) === undefined)
+    return call([catalogSchema, 'substr'], args(found), found.location);
   const group = /(^|[^\\])\((?!\?)/.test(textOf(pattern) ?? '') ? 1 : 0;
   return call('nullif', [call('regexp_extract', [value, pattern, integer(group)]), text('')], found.location);
 };
@@ -114,6 +156,59 @@ const ageOf: Form = (found) => {
   const [only, ...others] = args(found);
   if (!only || others.length > 0) return undefined;
   return call('age', [call('date_trunc', [text('day'), call(nowFunction, [])]), only], found.location);
+};
+
+/** `label('x')` and `label(t.labels, 'x')` are `labels->>'x'`. */
+const labelOf: Form = (found, position) => {
+  const given = args(found);
+  const name = given.at(-1);
+  if (!name || given.length > 2) throw new SqlError('42883', 'label takes the name of a label', { position });
+  const column: Node = { ColumnRef: { fields: [string('labels')], location: found.location ?? -1 } };
+  return call('json_extract_string', [given.length === 2 ? (given[0] ?? column) : column, jsonStep(name)]);
+};
+
+/** Division by a function's name; by zero it is an error. */
+const operatorOf =
+  (symbol: string): Form =>
+  (found) => {
+    const [lexpr, right] = args(found);
+    if (!lexpr || !right) return undefined;
+    const rexpr = call([catalogSchema, 'nonzero'], [right]);
+    return { A_Expr: { kind: 'AEXPR_OP', name: [string(symbol)], lexpr, rexpr, location: -1 } };
+  };
+
+const intervalFields = ['years', 'months', 'weeks', 'days', 'hours', 'mins', 'secs'];
+const intervalFunctions: Readonly<Record<string, string>> = { mins: 'to_minutes', secs: 'to_seconds' };
+
+const makeInterval: Form = (found, position) => {
+  const parts = args(found).map((node, index): Node => {
+    const named = as(node, 'NamedArgExpr');
+    const field = named?.name ?? intervalFields[index] ?? '';
+    if (!intervalFields.includes(field))
+      throw new SqlError('42883', `make_interval has no ${field}`, { position });
+    return call(intervalFunctions[field] ?? `to_${field}`, [named?.arg ?? node]);
+  });
+  const zero = castTo(text('0 seconds'), 'interval');
+  return parts.reduce(
+    (lexpr, rexpr): Node => ({
+      A_Expr: { kind: 'AEXPR_OP', name: [string('+')], lexpr, rexpr, location: -1 },
+    }),
+    zero,
+  );
+};
+
+/** The groups of the first match as a list, or the match itself when there are none; NULL without a match. */
+const regexpMatch: Form = (found, position) => {
+  const [value, pattern, flags] = args(found);
+  const regex = textOf(pattern);
+  if (!value || !pattern || regex === undefined || flags)
+    throw notSupported('regexp_match with a pattern that is not constant, or with flags', position);
+  const groups = regex.replaceAll(/\\.|\[[^\]]*\]/g, '').match(/\((?!\?)/g)?.length ?? 0;
+  const numbers = groups === 0 ? [0] : Array.from({ length: groups }, (_, index) => index + 1);
+  const elements = numbers.map((group) => call('regexp_extract', [value, pattern, integer(group)]));
+  const expr = call('regexp_matches', [value, pattern], found.location);
+  const result: Node = { A_ArrayExpr: { elements, location: -1 } };
+  return { CaseExpr: { args: [{ CaseWhen: { expr, result, location: -1 } }], location: -1 } };
 };
 
 export const functionForms: Readonly<Record<string, Form>> = {
@@ -135,6 +230,10 @@ export const functionForms: Readonly<Record<string, Form>> = {
       : formatted('strptime', (node) => castTo(node, 'timestamptz'))(found, position),
   generate_series: rowsOf((found) => call([catalogSchema, 'series'], args(found), found.location)),
   generate_subscripts: subscripts,
+  json_each: pairs('json_values'),
+  jsonb_each: pairs('json_values'),
+  json_each_text: pairs('json_values_text'),
+  jsonb_each_text: pairs('json_values_text'),
   string_to_table: rowsOf((found) => call([catalogSchema, 'string_to_array'], args(found))),
   regexp_split_to_table: rowsOf((found) => call('string_split_regex', args(found))),
   json_object_keys: rowsOf((found) => call('json_keys', args(found))),
@@ -150,12 +249,15 @@ export const functionForms: Readonly<Record<string, Form>> = {
   first: byTime('arg_min'),
   last: byTime('arg_max'),
   substring,
-  div: (found) => {
-    const [left, right] = args(found);
-    return left && right
-      ? { A_Expr: { kind: 'AEXPR_OP', name: [string('//')], lexpr: left, rexpr: right, location: -1 } }
-      : undefined;
-  },
+  // What SIMILAR TO and LIKE are parsed to, which are taken apart with them.
+  similar_to_escape: (found) => ({ FuncCall: found }),
+  like_escape: (found) => ({ FuncCall: found }),
+  mod: operatorOf('%'),
+  label: labelOf,
+  format: (found, position) => formatText(args(found), position),
+  make_interval: makeInterval,
+  regexp_match: regexpMatch,
+  div: operatorOf('//'),
   regexp_matches: (_, position) => {
     throw notSupported('regexp_matches as a set of rows', position, 'use the operator ~ or regexp_extract');
   },

@@ -19,8 +19,8 @@ export const allowedFunctions: ReadonlySet<string> = new Set(
 
     ascii bit_length char_length character_length chr concat concat_ws contains ends_with hex jaccard jaro_similarity
     jaro_winkler_similarity left length levenshtein lower ltrim md5 regexp_escape regexp_extract
-    regexp_extract_all regexp_full_match regexp_replace replace reverse right rtrim sha256 split_part
-    starts_with string_split strip_accents strlen strpos substr substring translate trim unicode upper url_decode
+    regexp_extract_all regexp_full_match regexp_replace replace reverse right rtrim split_part
+    starts_with string_split strip_accents strlen strpos translate trim unicode upper url_decode
     url_encode
 
     age century date_add date_diff date_part date_sub date_trunc day dayname dayofmonth dayofweek dayofyear decade
@@ -37,7 +37,7 @@ export const allowedFunctions: ReadonlySet<string> = new Set(
     json_group_object json_keys json_object json_quote json_structure json_type json_valid json_value row_to_json
     to_json
 
-    gen_random_uuid uuid pg_typeof typeof nullif
+    gen_random_uuid uuid typeof nullif
   `),
 );
 

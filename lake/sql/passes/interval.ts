@@ -61,6 +61,11 @@ function parseInterval(input: string, field = 'second'): Interval | undefined {
     const parts = names.map((name, index) => times(units[name], Number(iso[index + 2] ?? 0)));
     return times(parts.reduce(plus), iso[1] === '-' ? -1 : 1);
   }
+  const yearsMonths = /^\s*([+-]?)(\d+)-(\d+)\s*$/.exec(input);
+  if (yearsMonths) {
+    const months = Number(yearsMonths[2]) * 12 + Number(yearsMonths[3]);
+    return { months: yearsMonths[1] === '-' ? -months : months, days: 0, us: 0 };
+  }
   let rest = input.trim().toLowerCase().replace(/^@\s*/, '');
   const ago = /\s+ago$/.test(rest);
   if (ago) rest = rest.replace(/\s+ago$/, '');

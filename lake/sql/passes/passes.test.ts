@@ -4,7 +4,7 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { rewrite } from '../ast.ts';
 import { installCatalog } from '../catalog/catalog.ts';
-import { seriesItemsMax, textBytesMax } from '../catalog/functions.ts';
+import { seriesItemsMax, textBytesMax } from '../catalog/value-functions.ts';
 import { type Engine, openEngine } from '../duckdb/engine.ts';
 import { parseStatements } from '../parse.ts';
 import { print } from '../print/printer.ts';

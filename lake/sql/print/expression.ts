@@ -101,7 +101,16 @@ function constant(p: Printer, value: Fields<'A_Const'>): void {
   else if (value.fval) p.text(value.fval.fval ?? '0');
   else if (value.boolval) p.text(value.boolval.boolval ? 'true' : 'false');
   else if (value.sval) p.text(literal(value.sval.sval ?? ''));
-  else throw notSupported('a bit string', p.positionOf(value.location));
+  else if (value.bsval) p.text(bitString(value.bsval.bsval ?? ''));
+}
+
+/** `b101` or `xff`, as the parser gives bit strings. */
+function bitString(value: string): string {
+  const hex = value.startsWith('x');
+  const bits = [...value.slice(1)].map((digit) =>
+    hex ? Number.parseInt(digit, 16).toString(2).padStart(4, '0') : digit,
+  );
+  return `CAST(${literal(bits.join(''))} AS BIT)`;
 }
 
 function operator(p: Printer, { kind, name, lexpr, rexpr, location }: Fields<'A_Expr'>): void {
@@ -162,7 +171,7 @@ function operator(p: Printer, { kind, name, lexpr, rexpr, location }: Fields<'A_
       break;
     default:
       throw notSupported(
-        'SIMILAR TO',
+        'SIMILAR TO with a pattern that is not constant',
         p.positionOf(location),
         'use a regular expression with the operator ~',
       );

@@ -14,10 +14,13 @@ export function printSelect(p: Printer, select: SelectStmt): void {
   if (select.intoClause) throw notSupported('SELECT INTO');
   if (select.larg || select.rarg) setOperation(p, select);
   else if (select.valuesLists) {
-    p.text('VALUES ');
+    // PostgreSQL calls the columns column1, column2, ...
+    const width = as(select.valuesLists[0], 'List')?.items?.length ?? 0;
+    p.text('SELECT * FROM (VALUES ');
     select.valuesLists.forEach((row, index) => {
       p.list(index > 0 ? ', (' : '(', as(row, 'List')?.items ?? [], ', ', ')');
     });
+    p.text(`) AS v(${Array.from({ length: width }, (_, index) => `column${index + 1}`).join(', ')})`);
   } else selectBody(p, select);
   sortClause(p, ' ORDER BY ', select.sortClause);
   if (select.limitOption === 'LIMIT_OPTION_WITH_TIES') throw notSupported('WITH TIES');

@@ -60,7 +60,10 @@ export function commandStatement(
   return undefined;
 }
 
-function transactionStatement({ kind }: Fields<'TransactionStmt'>, parsed: ParsedStatement): SqlStatement {
+function transactionStatement(
+  { kind, savepoint_name: savepoint = '' }: Fields<'TransactionStmt'>,
+  parsed: ParsedStatement,
+): SqlStatement {
   switch (kind) {
     case 'TRANS_STMT_BEGIN':
       return command('BEGIN', undefined, 'begin');
@@ -70,27 +73,28 @@ function transactionStatement({ kind }: Fields<'TransactionStmt'>, parsed: Parse
       return command('COMMIT', undefined, 'commit');
     case 'TRANS_STMT_ROLLBACK':
       return command('ROLLBACK', undefined, 'rollback');
-    // Nothing can be written, so there is nothing that a savepoint would have to undo.
+    // No table of the lake can be written, so there is nothing that a savepoint would have to undo; the protocol keeps
+    // their names.
     case 'TRANS_STMT_SAVEPOINT':
-      return command('SAVEPOINT');
+      return { ...command('SAVEPOINT', undefined, 'savepoint'), savepoint };
     case 'TRANS_STMT_RELEASE':
-      return command('RELEASE');
+      return { ...command('RELEASE', undefined, 'release'), savepoint };
     case 'TRANS_STMT_ROLLBACK_TO':
-      return command('ROLLBACK', undefined, 'rollback-to');
+      return { ...command('ROLLBACK', undefined, 'rollback-to'), savepoint };
     default:
       throw notSupported('two-phase commit', parsed.positionOf(0));
   }
 }
 
 function setStatement(
-  { kind, name = '', args = [] }: Fields<'VariableSetStmt'>,
+  { kind, name = '', args = [], is_local: local = false }: Fields<'VariableSetStmt'>,
   parameters: Parameters,
 ): SqlStatement {
   switch (kind) {
     case 'VAR_SET_VALUE':
-      return command('SET', () => parameters.set(name, args.map(settingText).join(', ')));
+      return command('SET', () => parameters.set(name, args.map(settingText).join(', '), local));
     case 'VAR_SET_DEFAULT':
-      return command('SET', () => parameters.set(name, undefined));
+      return command('SET', () => parameters.set(name, undefined, local));
     case 'VAR_RESET':
       return command('RESET', () => parameters.set(name, undefined));
     case 'VAR_RESET_ALL':

@@ -5,21 +5,28 @@ import { notSupported, SqlError } from '../errors.ts';
 import type { SqlResult, SqlStatement } from '../sql-session.ts';
 import { done, rowsResult } from './statement.ts';
 
-// DECLARE, FETCH and MOVE, forward only, for clients that read a large result in parts.
+// DECLARE, FETCH and MOVE, forward only, for clients that read a large result in parts. A cursor WITH HOLD just stays open
+// after its transaction: it reads a pinned view, which nobody can change.
 
 export interface Cursors extends AsyncDisposable {
   /** DECLARE, FETCH or MOVE; undefined for any other node. `select` makes the statement of a DECLARE. */
   statement(node: Node, select: (node: Node) => Promise<SqlStatement>): Promise<SqlStatement | undefined>;
   /** Closes one cursor, or all. Throws SqlError 34000. */
   close(name: string | undefined): void;
+  /** Closes those that were declared without hold. */
+  transactionEnded(): void;
 }
 
 type Row = readonly DuckDBValue[];
 
 interface Cursor {
+  readonly hold: boolean;
   readonly result: SqlResult;
-  read(count: number): Promise<Row[]>;
+  read(count: number, signal: AbortSignal): Promise<Row[]>;
 }
+
+/** CURSOR_OPT_HOLD of PostgreSQL's parsenodes.h. */
+const cursorHold = 0x20;
 
 /** Rows that FETCH ALL may return at once; beyond it the client has to fetch in parts. */
 const fetchRowsMax = 1_000_000;
@@ -37,7 +44,7 @@ export function createCursors(cursorsMax = 100): Cursors {
   };
 
   const declare = async (
-    { portalname = '', query }: Fields<'DeclareCursorStmt'>,
+    { portalname = '', query, options = 0 }: Fields<'DeclareCursorStmt'>,
     select: (node: Node) => Promise<SqlStatement>,
   ): Promise<SqlStatement> => {
     if (!query) throw notSupported('DECLARE without a query');
@@ -46,11 +53,14 @@ export function createCursors(cursorsMax = 100): Cursors {
       kind: 'command',
       parameterTypes: statement.parameterTypes,
       describe: async () => undefined,
-      execute: async (parameters, signal) => {
+      execute: async (parameters) => {
         if (open.has(portalname)) throw new SqlError('42P03', `cursor "${portalname}" already exists`);
         if (open.size >= cursorsMax)
           throw new SqlError('53400', `a session may have ${cursorsMax} cursors (cursorsMax)`);
-        open.set(portalname, createCursor(await statement.execute(parameters, signal)));
+        const hold = (options & cursorHold) !== 0;
+        const controller = new AbortController();
+        const result = await statement.execute(parameters, controller.signal);
+        open.set(portalname, createCursor(result, hold, controller));
         return done('DECLARE CURSOR');
       },
     };
@@ -63,9 +73,9 @@ export function createCursors(cursorsMax = 100): Cursors {
       kind: ismove ? 'command' : 'select',
       parameterTypes: [],
       describe: async () => (ismove ? undefined : cursorOf(portalname).result.columns),
-      execute: async () => {
+      execute: async (_, signal) => {
         const cursor = cursorOf(portalname);
-        const rows = await cursor.read(count);
+        const rows = await cursor.read(count, signal);
         return ismove ? done(`MOVE ${rows.length}`) : rowsResult('FETCH', cursor.result.columns ?? [], rows);
       },
     };
@@ -81,6 +91,9 @@ export function createCursors(cursorsMax = 100): Cursors {
     close: (name) => {
       if (name !== undefined) drop(name);
       else for (const each of [...open.keys()]) drop(each);
+    },
+    transactionEnded: () => {
+      for (const [name, { hold }] of [...open]) if (!hold) drop(name);
     },
     [Symbol.asyncDispose]: async () => {
       const results = [...open.values()].map(({ result }) => result[Symbol.asyncDispose]());
@@ -99,17 +112,25 @@ function rowsOf({ direction, howMany }: Fields<'FetchStmt'>): number {
   });
 }
 
-function createCursor(result: SqlResult): Cursor {
+/** `controller` aborts the query behind it: what cancels a FETCH ends the cursor. */
+function createCursor(result: SqlResult, hold: boolean, controller: AbortController): Cursor {
   const chunks = result.chunks()[Symbol.asyncIterator]();
   let waiting: Row[] = [];
   let ended = false;
   return {
+    hold,
     result,
-    read: async (count) => {
-      while (!ended && waiting.length < count) {
-        const next = await chunks.next();
-        ended = next.done === true;
-        if (!next.done) waiting = [...waiting, ...next.value];
+    read: async (count, signal) => {
+      const abort = (): void => controller.abort(signal.reason);
+      signal.addEventListener('abort', abort);
+      try {
+        while (!ended && waiting.length < count) {
+          const next = await chunks.next();
+          ended = next.done === true;
+          if (!next.done) waiting.push(...next.value);
+        }
+      } finally {
+        signal.removeEventListener('abort', abort);
       }
       const rows = waiting.slice(0, count);
       waiting = waiting.slice(count);

@@ -1,0 +1,231 @@
+import { type Context, Hono } from 'hono';
+import { z } from 'zod';
+import { FirnError, hasCode } from '../../lake/base/errors.ts';
+import { tenantId } from '../../lake/model/ids.ts';
+import { type Access, restrictionSchema, tenantScopes } from './access.ts';
+import { auditLinesMax } from './audit-log.ts';
+import type { Actor } from './changes.ts';
+import type { KeyInfo } from './key-administration.ts';
+import { openApiOf, type RouteDescription } from './open-api.ts';
+import { readJson } from './read-json.ts';
+import type { TenantStore } from './tenant-store.ts';
+
+// The HTTP API that administers tenants and keys. Operators may do everything; a key of a tenant with the scope admin
+// manages the keys of its tenant, and is told of others what it is told of tenants that are not there.
+
+const overlapSecondsMax = 30 * 86_400;
+const overlapSecondsDefault = 86_400;
+
+const time = z.iso.datetime({ offset: true });
+const tenantBody = z.strictObject({ id: z.string().describe('1 to 63 of a-z, 0-9 and -') });
+const keyBody = z.strictObject({
+  description: z.string().max(200).default('').describe('What the key is for'),
+  scopes: z
+    .array(z.enum(tenantScopes))
+    .min(1)
+    .default(['read'])
+    .describe('ingest: send data; read: query; admin: manage the keys of the tenant'),
+  restriction: restrictionSchema.optional(),
+  expiresAt: time.optional().describe('When it stops to count; RFC 3339'),
+});
+const rotateBody = z.strictObject({
+  overlapSeconds: z
+    .number()
+    .int()
+    .min(0)
+    .max(overlapSecondsMax)
+    .default(overlapSecondsDefault)
+    .describe('How long the old key still counts'),
+});
+const tenantAnswer = z.object({ id: z.string(), createdAt: time, suspendedAt: time.nullable() });
+const keyAnswer = z.object({
+  ...{ id: z.string(), description: z.string(), scopes: z.array(z.string()) },
+  restriction: restrictionSchema.nullable(),
+  createdAt: time,
+  ...{ expiresAt: time.nullable(), revokedAt: time.nullable(), lastUsedAt: time.nullable() },
+});
+const secretAnswer = z.object({ id: z.string(), secret: z.string().describe('Shown once') });
+const auditAnswer = z.object({
+  ...{ id: z.number(), at: time, actor: z.string(), address: z.string(), action: z.string() },
+  ...{ tenant: z.string().nullable(), subject: z.string(), detail: z.unknown() },
+});
+
+const base = '/api/v1/firn/admin';
+const noBody = z.strictObject({});
+
+const routes = {
+  listTenants: {
+    method: 'get',
+    path: '/tenants',
+    by: 'operator',
+    body: noBody,
+    answer: z.array(tenantAnswer),
+    summary: 'List tenants',
+  },
+  createTenant: {
+    method: 'post',
+    path: '/tenants',
+    by: 'operator',
+    body: tenantBody,
+    answer: noBody,
+    summary: 'Create a tenant',
+  },
+  suspendTenant: {
+    method: 'post',
+    path: '/tenants/{tenant}/suspend',
+    by: 'operator',
+    body: noBody,
+    answer: noBody,
+    summary: 'Refuse all keys of a tenant; its data stays',
+  },
+  resumeTenant: {
+    method: 'post',
+    path: '/tenants/{tenant}/resume',
+    by: 'operator',
+    body: noBody,
+    answer: noBody,
+    summary: 'Take the keys of a tenant again',
+  },
+  listKeys: {
+    method: 'get',
+    path: '/tenants/{tenant}/keys',
+    by: 'admin',
+    body: noBody,
+    answer: z.array(keyAnswer),
+    summary: 'List keys',
+  },
+  createKey: {
+    method: 'post',
+    path: '/tenants/{tenant}/keys',
+    by: 'admin',
+    body: keyBody,
+    answer: secretAnswer,
+    summary: 'Create a key',
+  },
+  rotateKey: {
+    method: 'post',
+    path: '/tenants/{tenant}/keys/{key}/rotate',
+    by: 'admin',
+    body: rotateBody,
+    answer: secretAnswer,
+    summary: 'Replace a key by another that may do the same',
+  },
+  revokeKey: {
+    method: 'delete',
+    path: '/tenants/{tenant}/keys/{key}',
+    by: 'admin',
+    body: noBody,
+    answer: noBody,
+    summary: 'Revoke a key, within 5 seconds everywhere',
+  },
+  audit: {
+    method: 'get',
+    path: '/audit',
+    by: 'operator',
+    body: noBody,
+    answer: z.array(auditAnswer),
+    summary: 'Who changed what, the newest first',
+  },
+} as const satisfies Readonly<Record<string, RouteDescription>>;
+
+export interface AdminOptions {
+  readonly store: TenantStore;
+  readonly accessOf: (c: Context) => Access;
+  /** Address that a request came from. */
+  readonly addressOf: (c: Context) => string;
+}
+
+export function adminRoutes({ store, accessOf, addressOf }: AdminOptions): Hono {
+  const app = new Hono();
+  const on = <Body extends z.ZodType>(
+    { method, path, by, body: schema }: RouteDescription & { readonly body: Body },
+    run: (c: Context, body: z.infer<Body>, actor: Actor) => Promise<unknown>,
+  ): void => {
+    app.on(method.toUpperCase(), `${base}${path.replaceAll(/\{(\w+)\}/g, ':$1')}`, async (c) => {
+      const access = accessOf(c);
+      if (!mayAsk(access, by, c.req.param('tenant'))) return refuse(c, 403, notAllowed);
+      try {
+        const body = await readJson(c, schema);
+        const actor = { name: access.keyId, address: addressOf(c) };
+        return c.json({ status: 'success', data: (await run(c, body, actor)) ?? {} });
+      } catch (error) {
+        return refused(c, error);
+      }
+    });
+  };
+  const tenant = (c: Context): string => c.req.param('tenant') ?? '';
+  const key = (c: Context): string => c.req.param('key') ?? '';
+
+  on(routes.listTenants, async () =>
+    (await store.listTenants()).map(({ id, createdMs, suspendedMs }) => ({
+      ...{ id, createdAt: timeText(createdMs), suspendedAt: timeText(suspendedMs) },
+    })),
+  );
+  on(routes.createTenant, async (_, { id }, actor) => store.createTenant(tenantId(id), actor));
+  on(routes.suspendTenant, async (c, _, actor) => store.suspendTenant(tenant(c), true, actor));
+  on(routes.resumeTenant, async (c, _, actor) => store.suspendTenant(tenant(c), false, actor));
+  on(routes.listKeys, async (c) => (await store.listKeys(tenant(c))).map(keyText));
+  on(routes.createKey, async (c, { description, scopes, restriction, expiresAt }, actor) => {
+    const expiresMs = expiresAt === undefined ? undefined : Date.parse(expiresAt);
+    return store.createKey(tenantId(tenant(c)), { description, scopes, restriction, expiresMs }, actor);
+  });
+  on(routes.rotateKey, async (c, { overlapSeconds }, actor) =>
+    store.rotateKey(tenant(c), key(c), overlapSeconds * 1000, actor),
+  );
+  on(routes.revokeKey, async (c, _, actor) => store.revokeKey(tenant(c), key(c), actor));
+  on(routes.audit, async (c) => {
+    const asked = auditQuery.parse(c.req.query());
+    const lines = await store.auditLog({ tenant: asked.tenant, beforeId: asked.before, limit: asked.limit });
+    return lines.map(({ atMs, tenant: of = null, ...line }) => ({ ...line, at: timeText(atMs), tenant: of }));
+  });
+  app.get(`${base}/openapi.json`, (c) => c.json(openApiOf(base, routes)));
+  app.all(`${base}/*`, (c) => refuse(c, 404, `there is no such endpoint; see ${base}/openapi.json`));
+  return app;
+}
+
+const auditQuery = z.object({
+  tenant: z.string().optional(),
+  before: z.coerce.number().int().positive().optional(),
+  limit: z.coerce.number().int().min(1).max(auditLinesMax).default(100),
+});
+
+const notAllowed =
+  'this key may not do that; an operator, or a key of the tenant with the scope "admin", may';
+
+function mayAsk({ scopes, tenant }: Access, by: RouteDescription['by'], of: string | undefined): boolean {
+  if (scopes.has('operator')) return true;
+  return by === 'admin' && scopes.has('admin') && tenant === of;
+}
+
+const timeText = (ms: number | undefined): string | null =>
+  ms === undefined ? null : new Date(ms).toISOString();
+
+const keyText = ({ id, description, scopes, restriction, ...times }: KeyInfo) => ({
+  ...{ id, description, scopes, restriction: restriction ?? null, createdAt: timeText(times.createdMs) },
+  expiresAt: timeText(times.expiresMs),
+  ...{ revokedAt: timeText(times.revokedMs), lastUsedAt: timeText(times.lastUsedMs) },
+});
+
+const statuses = { invalid: 400, 'not-found': 404, conflict: 409, limit: 409, unavailable: 503 } as const;
+
+function refused(c: Context, error: unknown): Response {
+  if (error instanceof z.ZodError) {
+    const [issue] = error.issues;
+    return refuse(c, 400, `${issue?.path.join('.') || 'body'}: ${issue?.message}`);
+  }
+  if (!(error instanceof FirnError)) throw error;
+  const known = Object.entries(statuses).find(([code]) => hasCode(error, code as keyof typeof statuses));
+  if (!known) throw error;
+  return refuse(c, known[1], error.hint === undefined ? error.message : `${error.message}: ${error.hint}`);
+}
+
+const errorTypes = {
+  400: 'bad_data',
+  403: 'forbidden',
+  404: 'not_found',
+  409: 'conflict',
+  503: 'unavailable',
+} as const;
+
+const refuse = (c: Context, status: keyof typeof errorTypes, error: string): Response =>
+  c.json({ status: 'error', errorType: errorTypes[status], error }, status);

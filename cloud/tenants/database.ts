@@ -1,0 +1,134 @@
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import Sqlite from 'better-sqlite3';
+import { type ColumnType, Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely';
+import { Pool } from 'pg';
+
+// Where tenants and keys are kept: a file beside the cloud, or a PostgreSQL that several clouds share. Everything above
+// this file is written once for both.
+
+/** Times are milliseconds since the Unix epoch; what is a list or an object is JSON. */
+export interface Schema {
+  readonly tenant: {
+    readonly id: string;
+    readonly created_ms: number;
+    readonly suspended_ms: number | null;
+  };
+  readonly api_key: {
+    readonly id: string;
+    readonly tenant: string | null;
+    readonly description: string;
+    readonly secret_sha256: string;
+    readonly scram: string;
+    readonly scopes: string;
+    readonly restriction: string | null;
+    readonly created_ms: number;
+    readonly expires_ms: number | null;
+    readonly revoked_ms: number | null;
+    readonly last_used_ms: number | null;
+  };
+  readonly audit: {
+    readonly id: ColumnType<number, never, never>;
+    readonly at_ms: number;
+    readonly actor: string;
+    readonly address: string;
+    readonly action: string;
+    readonly tenant: string | null;
+    readonly subject: string;
+    readonly detail: string;
+  };
+  /** One row; it counts changes of tenants and keys, so that whoever keeps a copy sees that it is old. */
+  readonly change: { readonly id: number; readonly count: number };
+}
+
+export type TenantDatabase = Kysely<Schema>;
+
+/** Connections to PostgreSQL; the store asks one short question at a time. */
+const connectionsMax = 4;
+const connectMsMax = 5_000;
+
+/** `postgres://…`, or the path of an SQLite file, which is made readable by its owner alone. */
+export async function openTenantDatabase(where: string): Promise<TenantDatabase> {
+  const postgres = /^postgres(ql)?:/.test(where);
+  const db = new Kysely<Schema>({ dialect: postgres ? postgresDialect(where) : sqliteDialect(where) });
+  try {
+    await migrate(db, postgres);
+  } catch (error) {
+    await db.destroy();
+    throw error;
+  }
+  return db;
+}
+
+function postgresDialect(connectionString: string): PostgresDialect {
+  const pool = new Pool({ connectionString, max: connectionsMax, connectionTimeoutMillis: connectMsMax });
+  // A connection that breaks while nobody uses it is no reason to end the process; the next query opens another.
+  pool.on('error', () => undefined);
+  return new PostgresDialect({ pool });
+}
+
+function sqliteDialect(path: string): SqliteDialect {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
+  chmodSync(path, 0o600);
+  const database = new Sqlite(path, { timeout: 5_000 });
+  database.pragma('journal_mode = WAL');
+  database.pragma('synchronous = FULL');
+  return new SqliteDialect({ database });
+}
+
+/** Makes what is not there yet. Clouds that start at once wait for each other. */
+async function migrate(db: TenantDatabase, postgres: boolean): Promise<void> {
+  const number = postgres ? ('bigint' as const) : ('integer' as const);
+  const lock = 7_041_226; // any number that nothing else in the database uses
+  await db.transaction().execute(async (tx) => {
+    if (postgres) await sql`SELECT pg_advisory_xact_lock(${sql.lit(lock)})`.execute(tx);
+    await tx.schema
+      .createTable('tenant')
+      .ifNotExists()
+      .addColumn('id', 'text', (column) => column.primaryKey())
+      .addColumn('created_ms', number, (column) => column.notNull())
+      .addColumn('suspended_ms', number)
+      .execute();
+    await tx.schema
+      .createTable('api_key')
+      .ifNotExists()
+      .addColumn('id', 'text', (column) => column.primaryKey())
+      .addColumn('tenant', 'text', (column) => column.references('tenant.id'))
+      .addColumn('description', 'text', (column) => column.notNull())
+      .addColumn('secret_sha256', 'text', (column) => column.notNull().unique())
+      .addColumn('scram', 'text', (column) => column.notNull())
+      .addColumn('scopes', 'text', (column) => column.notNull())
+      .addColumn('restriction', 'text')
+      .addColumn('created_ms', number, (column) => column.notNull())
+      .addColumn('expires_ms', number)
+      .addColumn('revoked_ms', number)
+      .addColumn('last_used_ms', number)
+      .execute();
+    await tx.schema
+      .createTable('audit')
+      .ifNotExists()
+      .addColumn('id', postgres ? 'bigserial' : 'integer', (column) =>
+        postgres ? column.primaryKey() : column.primaryKey().autoIncrement(),
+      )
+      .addColumn('at_ms', number, (column) => column.notNull())
+      .addColumn('actor', 'text', (column) => column.notNull())
+      .addColumn('address', 'text', (column) => column.notNull())
+      .addColumn('action', 'text', (column) => column.notNull())
+      .addColumn('tenant', 'text')
+      .addColumn('subject', 'text', (column) => column.notNull())
+      .addColumn('detail', 'text', (column) => column.notNull())
+      .execute();
+    await tx.schema
+      .createTable('change')
+      .ifNotExists()
+      .addColumn('id', 'integer', (column) => column.primaryKey())
+      .addColumn('count', number, (column) => column.notNull())
+      .execute();
+    await tx
+      .insertInto('change')
+      .values({ id: 1, count: 0 })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+  });
+}

@@ -1,0 +1,216 @@
+import { join } from 'node:path';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { call, type Part, readKey, run, sql, startPart, temporaryFolder } from '../harness/firn.ts';
+import { waitFor } from '../harness/process.ts';
+
+// Who may do what in a running cloud: each kind of key at each door, and the commands that make keys.
+
+interface Key {
+  readonly id: string;
+  readonly secret: string;
+}
+
+const folder = temporaryFolder();
+const store = ['--store-kind', 'directory', '--store-path', join(folder.path, 'lake')];
+const program = join(import.meta.dirname, '..', '..', 'cli', 'main.ts');
+let cloud: Part;
+let gateways: Part[] = [];
+let url: string;
+let operator: Key;
+let owner: Key;
+
+/** `firn …` with a key; its JSON, or what went wrong. */
+async function firn<T>(key: Key, ...argv: string[]): Promise<T> {
+  const env = { FIRN_URL: url, FIRN_KEY: `${key.id}:${key.secret}` };
+  const { code, stdout, stderr } = await run(process.execPath, [program, ...argv, '--json'], env);
+  if (code !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as T;
+}
+
+const newKey = (...flags: string[]): Promise<Key> =>
+  firn<Key>(operator, 'keys', 'create', '--tenant', 'demo', ...flags);
+
+beforeAll(async () => {
+  cloud = await startPart('cloud', ['--data-dir', join(folder.path, 'cloud'), ...store]);
+  url = `http://127.0.0.1:${cloud.port('cloudHttp')}`;
+  owner = readKey(join(folder.path, 'cloud', 'keys', 'demo.key'));
+  operator = readKey(join(folder.path, 'cloud', 'keys', '_operator.key'));
+  const sites = ['north', 'south'];
+  gateways = await Promise.all(
+    sites.map((site) =>
+      startPart('gateway', [
+        ...['--data-dir', join(folder.path, site), ...store, '--site', site, '--gateway', `gw-${site}`],
+        ...['--seal-interval-ms', '300'],
+      ]),
+    ),
+  );
+  for (const gateway of gateways)
+    for (const line of ['3', '4']) {
+      const http = `http://127.0.0.1:${gateway.port('gatewayHttp')}`;
+      const timeUnixNano = `${Date.now()}000000`;
+      const attributes = [{ key: 'line', value: { stringValue: line } }];
+      const metrics = [{ name: 'heat', gauge: { dataPoints: [{ timeUnixNano, asDouble: 1, attributes }] } }];
+      const body = JSON.stringify({ resourceMetrics: [{ scopeMetrics: [{ metrics }] }] });
+      const sent = await fetch(`${http}/v1/metrics`, {
+        method: 'POST',
+        body,
+        headers: { 'Content-Type': 'application/json' },
+      });
+      expect(sent.status).toBe(200);
+      const push = { streams: [{ stream: { line }, values: [[timeUnixNano, 'hot']] }] };
+      const pushed = await fetch(`${http}/loki/api/v1/push`, {
+        method: 'POST',
+        body: JSON.stringify(push),
+        headers: { 'Content-Type': 'application/json' },
+      });
+      expect(pushed.status).toBe(204);
+    }
+  await waitFor('rows in the cloud', 60_000, async () => {
+    const counts = await sql(
+      url,
+      "SELECT (SELECT count(*) FROM metrics WHERE name = 'heat'), (SELECT count(*) FROM logs)",
+      owner,
+    );
+    return `${counts}` === '4,4' ? true : undefined;
+  });
+});
+afterAll(async () => {
+  for (const part of [...gateways, cloud]) await part?.stop();
+  folder[Symbol.dispose]();
+});
+
+const status = async (path: string, key: Key | undefined, init?: RequestInit): Promise<number> =>
+  (await call(`${url}${path}`, key, init)).status;
+
+const queries = [
+  '/api/v1/query?query=heat',
+  '/api/v1/labels',
+  '/api/v1/label/line/values',
+  '/loki/api/v1/labels',
+  '/loki/api/v1/query_range?query=%7Bline%3D%223%22%7D',
+  '/api/v1/firn/completeness',
+];
+const ofAllRows = ['/api/v1/firn/quarantine', '/api/v1/firn/plan?table=metrics', '/iceberg/v1/config'];
+const ofOperators = ['/api/v1/firn/admin/tenants', '/api/v1/firn/admin/audit'];
+const ofAdmins = ['/api/v1/firn/admin/tenants/demo/keys'];
+const ofOthers = ['/api/v1/firn/admin/tenants/other/keys', '/iceberg/v1/other/namespaces'];
+const doors = [...queries, ...ofAllRows, ...ofOperators, ...ofAdmins, ...ofOthers];
+
+describe('each door, by kind of key', () => {
+  const expected = async (
+    key: Key | undefined,
+    open: readonly string[],
+    otherwise: number,
+  ): Promise<void> => {
+    for (const door of doors)
+      expect([door, await status(door, key)]).toEqual([door, open.includes(door) ? 200 : otherwise]);
+  };
+
+  test('none, and ones that are no keys', async () => {
+    for (const key of [undefined, { id: owner.id, secret: 'wrong' }, { id: 'nobody', secret: owner.secret }])
+      await expected(key, [], 401);
+  });
+  test('one that reads', async () => expected(await newKey(), [...queries, ...ofAllRows], 403));
+  test('one that sends', async () => expected(await newKey('--scopes', 'ingest'), [], 403));
+  test('one that manages keys', async () => expected(await newKey('--scopes', 'admin'), ofAdmins, 403));
+  test('one that sees a site', async () => expected(await newKey('--sites', 'north'), queries, 403));
+  test('one that is over', async () =>
+    expected(await newKey('--expires-at', '2020-01-01T00:00:00Z'), [], 401));
+  test('an operator’s', async () => {
+    for (const door of [...ofOperators, ...ofAdmins])
+      expect([door, await status(door, operator)]).toEqual([door, 200]);
+    for (const door of queries) expect([door, await status(door, operator)]).toEqual([door, 403]);
+  });
+});
+
+test('another tenant’s key sees nothing of this one', async () => {
+  await firn(operator, 'tenants', 'create', 'other');
+  const other = await firn<Key>(operator, 'keys', 'create', '--tenant', 'other', '--scopes', 'read,admin');
+  expect(await sql(url, 'SELECT count(*) FROM metrics', other)).toEqual([[0]]);
+  expect(await status(ofAdmins[0] ?? '', other)).toBe(403);
+  expect(await status('/api/v1/labels', other, { headers: { 'X-Scope-OrgID': 'demo' } })).toBe(403);
+  expect(await status('/api/v1/labels', other, { headers: { 'X-Scope-OrgID': 'other' } })).toBe(200);
+});
+
+test.each([
+  ['--labels', 'line=3', { metrics: 2, logs: 2, lines: ['3'] }],
+  ['--sites', 'north', { metrics: 2, logs: 2, lines: ['3', '4'] }],
+  ['--signals', 'logs', { metrics: 0, logs: 4, lines: [] }],
+])('a key with %s %s sees these rows only, in every language', async (flag, value, seen) => {
+  const key = await newKey(flag, value);
+  const count = async (text: string): Promise<unknown> => (await sql(url, text, key))[0]?.[0];
+  expect(await count("SELECT count(*) FROM metrics WHERE name = 'heat'")).toBe(seen.metrics);
+  expect(await count('SELECT count(*) FROM logs')).toBe(seen.logs);
+  const answer = async (path: string): Promise<unknown> => (await call(`${url}${path}`, key)).json();
+  expect(await answer('/api/v1/query?query=count(heat)')).toMatchObject({
+    data: { result: seen.metrics === 0 ? [] : [{ value: [expect.any(Number), `${seen.metrics}`] }] },
+  });
+  expect(await answer('/api/v1/label/line/values')).toMatchObject({ data: seen.lines });
+  const found = (await answer(`/loki/api/v1/query_range?query=${encodeURIComponent('{line=~".+"}')}`)) as {
+    data: { result: { values: unknown[] }[] };
+  };
+  expect(found.data.result.flatMap(({ values }) => values).length).toBe(seen.logs);
+  const client = new pg.Client({
+    host: '127.0.0.1',
+    port: cloud.port('cloudPg'),
+    database: 'demo',
+    user: key.id,
+    password: key.secret,
+  });
+  await client.connect();
+  const rows = await client.query("SELECT count(*)::int AS n FROM metrics WHERE name = 'heat'");
+  expect(rows.rows).toEqual([{ n: seen.metrics }]);
+  await client.end();
+});
+
+test('a key is replaced, and revoked, without a restart; the log says who did it', async () => {
+  const old = await newKey('--description', 'a dashboard');
+  const next = await firn<Key>(
+    owner,
+    'keys',
+    'rotate',
+    old.id,
+    '--tenant',
+    'demo',
+    '--overlap-seconds',
+    '600',
+  );
+  expect([await status('/api/v1/labels', old), await status('/api/v1/labels', next)]).toEqual([200, 200]);
+  for (const key of [old, next]) await firn(owner, 'keys', 'revoke', key.id, '--tenant', 'demo');
+  expect([await status('/api/v1/labels', old), await status('/api/v1/labels', next)]).toEqual([401, 401]);
+  const log = await firn<{ action: string; actor: string; subject: string }[]>(
+    operator,
+    'audit',
+    '--limit',
+    '3',
+  );
+  expect(log.map(({ action, actor, subject }) => [action, actor, subject])).toEqual([
+    ['revoke key', owner.id, next.id],
+    ['revoke key', owner.id, old.id],
+    ['rotate key', owner.id, old.id],
+  ]);
+});
+
+test('a suspended tenant’s keys are refused until it goes on', async () => {
+  await firn(operator, 'tenants', 'create', 'late-payer');
+  const key = await firn<Key>(operator, 'keys', 'create', '--tenant', 'late-payer');
+  await firn(operator, 'tenants', 'suspend', 'late-payer');
+  expect(await status('/api/v1/labels', key)).toBe(401);
+  await firn(operator, 'tenants', 'resume', 'late-payer');
+  expect(await status('/api/v1/labels', key)).toBe(200);
+});
+
+test.each([
+  [['tenants', 'create', 'demo'], 'tenant demo exists'],
+  [['tenants', 'create', 'Bad Name'], 'tenant id "Bad Name" is not valid'],
+  [['tenants', 'suspend', '../demo'], 'there is no tenant ../demo'],
+  [['keys', 'create', '--tenant', 'nobody'], 'there is no tenant nobody'],
+  [['keys', 'create', '--tenant', 'demo', '--scopes', 'fly'], 'scopes.0: '],
+  [['keys', 'create', '--tenant', 'demo', '--expires-at', 'soon'], 'expiresAt: '],
+  [['keys', 'create', '--tenant', 'demo', '--labels', 'line'], '--labels: "line" is not NAME=VALUE'],
+  [['keys', 'revoke', 'nothing', '--tenant', 'demo'], 'there is no key nothing'],
+  [['keys', 'rotate', 'nothing', '--tenant', 'demo', '--overlap-seconds', '-1'], 'overlapSeconds: '],
+])('firn %j says what is wrong', async (argv, message) => {
+  await expect(firn(operator, ...argv)).rejects.toThrow(message);
+});
