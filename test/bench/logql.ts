@@ -117,8 +117,9 @@ async function write(folder: string, bytesMax: number, seed: number): Promise<Co
     const key = Buffer.from(labelsJson(own));
     const stream = cache.find(key, 0, key.length) ?? cache.add(key, 0, key.length, own);
     const ns = BigInt(startMs + lines * stepMs) * 1_000_000n;
-    const { attributes, severity } = bareMetadata(line, undefined);
-    builder.append(stream, { timestampNs: ns, line, attributes, ...(severity === null ? {} : { severity }) });
+    const bytes = Buffer.from(line);
+    const { attributes } = bareMetadata(bytes, 0, bytes.length, undefined);
+    builder.append(stream, { timestampNs: ns, line, attributes: attributes.toString() });
     text.push(`${line}\n`);
     rawBytes += Buffer.byteLength(line) + 1;
     if (++lines % linesPerSegment === 0) await flush();
