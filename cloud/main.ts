@@ -34,8 +34,7 @@ import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
 import { type Tables, tablesAsOf } from '../lake/tables.ts';
-import { restCatalog } from './catalog/rest/client.ts';
-import { restHead } from './catalog/rest/head.ts';
+import { headsOf } from './catalog/rest/heads.ts';
 import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
@@ -87,7 +86,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const keyFile = await makeTenants(config, tenants, logger);
   const { store, locationOf } = await openObjectStore(config.store);
   stack.defer(() => store.close());
-  const headOf = headsOf(config);
+  const headOf = headsOf(config.catalog, clock);
   const lake = { store, locationOf, headOf, tenants: tenants.tenants, clock, logger };
   const ingest = stack.use(startIngest({ ...lake, pollIntervalMs: config.ingest.pollIntervalMs }));
   stack.use(
@@ -104,13 +103,6 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
-}
-
-/** Who decides which state of a table is the newest; undefined: the object store alone. */
-function headsOf({ catalog: settings }: CloudConfig): HeadOf | undefined {
-  if (settings.kind === 'object-store') return undefined;
-  const catalog = restCatalog(settings, clock);
-  return ({ tenant, name }) => restHead(catalog, tenant, name);
 }
 
 /** What one tenant's queries are answered from. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import { mapConcurrent } from './concurrent.ts';
-import { withNewColumns } from './evolve.ts';
+import { evolved } from './evolve.ts';
 import { initialMetadata } from './initial-metadata.ts';
 import { type DataFile, type ManifestEntry, printManifestFile } from './manifest-file.ts';
 import { describeManifest, type ManifestFile, printManifestList } from './manifest-list.ts';
@@ -178,7 +178,7 @@ async function prepare(
   const nowMs = Math.max(clock.nowMs(), base.metadata?.lastUpdatedMs ?? 0);
   const before =
     base.metadata ?? initialMetadata(table.schema, locations.of(prefix.replace(/\/$/, '')), uuid(), nowMs);
-  const metadata = withNewColumns(before, table.schema);
+  const metadata = evolved(before, table.schema);
   const name = uuid();
   const parent = currentSnapshot(metadata);
   const listKey = `${prefix}metadata/snap-${snapshotIdOf(name)}-1-${name}.avro`;

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import { FirnError } from '../base/errors.ts';
-import type { BatchColumn, Signal } from '../model/batch.ts';
+import type { RowColumn, Signal } from '../model/batch.ts';
 import { dayOfUs, dayText, type TableSchema, tableSchemas } from '../schema/tables.ts';
 import { halvesOf } from './dictionary.ts';
 import { publishFile, syncFolder } from './durable-file.ts';
@@ -122,7 +122,7 @@ function newInput(path: string, index: number, { groups }: SegmentReader, schema
   return input;
 }
 
-const keyOf = (column: BatchColumn | undefined): Key =>
+const keyOf = (column: RowColumn | undefined): Key =>
   column instanceof BigInt64Array
     ? { halves: halvesOf(column) }
     : { texts: (column as readonly unknown[] | undefined) ?? [] };

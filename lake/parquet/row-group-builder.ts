@@ -1,4 +1,4 @@
-import type { BatchColumn } from '../model/batch.ts';
+import type { RowColumn } from '../model/batch.ts';
 import { isDense } from '../schema/batch-columns.ts';
 import type { Column, TableSchema } from '../schema/tables.ts';
 import { halvesOf } from './dictionary.ts';
@@ -13,7 +13,7 @@ import { compareUtf8 } from './series-order.ts';
 /** Rows of some file: columns by name; one that is absent is null in every row. */
 export interface Rows {
   readonly rows: number;
-  readonly columns: ReadonlyMap<string, BatchColumn>;
+  readonly columns: ReadonlyMap<string, RowColumn>;
 }
 
 export interface RowGroupBuilder {
@@ -163,7 +163,7 @@ function newCharacters(cells: Cells, from: number): number {
 
 const textRowsMax = 8192;
 
-function copyDense(source: BatchColumn | undefined, from: number, to: number, into: Dense, at: number): void {
+function copyDense(source: RowColumn | undefined, from: number, to: number, into: Dense, at: number): void {
   if (source instanceof BigInt64Array) into.set(source.subarray(from, to), at);
   // By their bits: a NaN that passes through a number may lose its payload.
   else if (source instanceof Float64Array)
@@ -171,13 +171,7 @@ function copyDense(source: BatchColumn | undefined, from: number, to: number, in
   else into.fill(0n, at, at + to - from);
 }
 
-function copyCells(
-  held: Held,
-  source: BatchColumn | undefined,
-  from: number,
-  to: number,
-  count: number,
-): void {
+function copyCells(held: Held, source: RowColumn | undefined, from: number, to: number, count: number): void {
   const { cells } = held;
   if (source === undefined) {
     if (held.present) for (let row = from; row < to; row++) cells.push(null);

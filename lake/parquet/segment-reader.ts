@@ -3,7 +3,7 @@ import { zstdDecompressSync } from 'node:zlib';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
 import { FirnError, messageOf } from '../base/errors.ts';
-import type { Batch, BatchColumn, Signal } from '../model/batch.ts';
+import type { Batch, RowColumn, Signal } from '../model/batch.ts';
 import { batchColumnsOf, batchOf, isDense, seriesIdsOf } from '../schema/batch-columns.ts';
 import { type Column, tableSchemas } from '../schema/tables.ts';
 import { halvesOf } from './dictionary.ts';
@@ -28,7 +28,7 @@ interface RowGroup {
   readonly rows: number;
   readonly uncompressedBytes: number;
   /** By column name; one that is absent is null in every row. */
-  read(columns: readonly Column[]): Promise<ReadonlyMap<string, BatchColumn>>;
+  read(columns: readonly Column[]): Promise<ReadonlyMap<string, RowColumn>>;
 }
 
 /** Thrift's repetition type of columns with definition levels; DuckDB writes all columns so. */
@@ -82,8 +82,8 @@ async function readSource(file: FileHandle, path: string, rowsMax: number): Prom
   };
 }
 
-async function readColumns(source: Source, columns: readonly Column[]): Promise<Map<string, BatchColumn>> {
-  const found = new Map<string, BatchColumn>();
+async function readColumns(source: Source, columns: readonly Column[]): Promise<Map<string, RowColumn>> {
+  const found = new Map<string, RowColumn>();
   for (const column of columns) {
     const values = await readColumn(source, column);
     if (values) found.set(column.name, values);
@@ -134,7 +134,7 @@ interface Source {
 }
 
 /** Undefined when no row group has the column, or it is null in every row. */
-async function readColumn(source: Source, column: Column): Promise<BatchColumn | undefined> {
+async function readColumn(source: Source, column: Column): Promise<RowColumn | undefined> {
   const { path, rows, metas } = source;
   const dense = isDense(column) ? new BigInt64Array(rows) : undefined;
   const values: (bigint | string | null)[] = [];
@@ -163,7 +163,7 @@ async function readColumn(source: Source, column: Column): Promise<BatchColumn |
   if (!present) return undefined;
   if ((dense ? row : values.length) !== rows) throw corrupt(path, `${column.name} has not one value a row`);
   if (dense) return column.type === 'double' ? new Float64Array(dense.buffer) : dense;
-  return values as BatchColumn;
+  return values as RowColumn;
 }
 
 type PageValues = BigInt64Array | readonly (bigint | string | null)[];

@@ -142,6 +142,7 @@ const settingsOf = (server: RestCatalogServer): RestCatalogSettings => ({
   ...{ uri: server.uri, warehouse: 'lake', token: '', clientId: client.id, clientSecret: client.secret },
   ...{ scope: 'catalog', oauthUri: '' },
 });
+
 const store = memoryStore();
 const { keyOf } = locationsOf(locationOf);
 let server: RestCatalogServer;
