@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { publishedLogs } from '../../lake/api/loki/live-logs.ts';
 import type { Clock } from '../../lake/base/clock.ts';
@@ -84,7 +85,11 @@ export async function openStorage(
   // Without a store, what is here is all there is: it waits, and is merged, as in an outage without end.
   const shipper = config.store.kind === 'none' ? undefined : await openShipper();
   const { memoryBytesMax, threads } = config.query;
-  const engine = stack.use(lazyEngine({ directories: [join(dataDir, 'segments')], memoryBytesMax, threads }));
+  // Disk for what does not fit into the memory, in terms of it; what a process that was killed has left is of no use.
+  const spill = { directory: join(dataDir, 'spill', 'query'), bytesMax: 4 * memoryBytesMax };
+  rmSync(spill.directory, { recursive: true, force: true });
+  const directories = [join(dataDir, 'segments')];
+  const engine = stack.use(lazyEngine({ directories, memoryBytesMax, threads, spill }));
   const tables = stack.use(openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
   return { ids, wal, recovery, sealer, merger, claims, shipper, engine, tables, disk, gaps, live };
 

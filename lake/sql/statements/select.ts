@@ -36,7 +36,7 @@ import { columnsOf } from './statement.ts';
 
 /** Rewrites and checks the statement. Throws SqlError. */
 export async function selectStatement(input: SelectInput, context: SelectContext): Promise<SqlStatement> {
-  const select = rewritten(input);
+  const select = rewritten(input, context.database);
   const described = await describeSelect(select, context);
   return {
     kind: 'select',
@@ -46,11 +46,11 @@ export async function selectStatement(input: SelectInput, context: SelectContext
   };
 }
 
-function rewritten(input: SelectInput): RewrittenSelect {
+function rewritten(input: SelectInput, database: string): RewrittenSelect {
   const { node, positionOf, travels } = input;
   const named = rewrite(node, columnNameRules);
   const root = rewrite(named, [
-    ...relationRules(named, positionOf),
+    ...relationRules(named, positionOf, database),
     ...functionRulesAt(positionOf),
     ...castRules,
     ...aliasRules,
@@ -75,9 +75,8 @@ async function execute(
   signal: AbortSignal,
 ): Promise<SqlResult> {
   await using stack = new AsyncDisposableStack();
-  const connection = await context.engine.connect();
-  stack.defer(() => connection.closeSync());
-  await context.prepareConnection(connection);
+  const lease = stack.use(await context.lease());
+  const { connection } = lease;
   const limit = limited(connection, signal, context.statementTimeoutMs());
   stack.use(limit);
   const { template } = described;
@@ -99,10 +98,14 @@ async function execute(
   try {
     limit.check();
     const prepared = await connection.prepare(select.prefix + filled.sql);
+    stack.defer(() => prepared.destroySync());
     bindTexts(prepared, values, types);
     const result = await prepared.stream();
     const open = stack.move();
-    return streamed(result, failed, () => open.disposeAsync());
+    const ended = (): void => {
+      lease.reusable = limit.reason() === undefined;
+    };
+    return streamed(result, failed, ended, () => open.disposeAsync());
   } catch (error) {
     throw failed(error);
   }
@@ -202,6 +205,7 @@ function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: n
 function streamed(
   result: DuckDBResult,
   failed: (error: unknown) => SqlError,
+  ended: () => void,
   close: () => Promise<void>,
 ): SqlResult {
   return {
@@ -211,7 +215,7 @@ function streamed(
       try {
         for (;;) {
           const chunk = await result.fetchChunk();
-          if (!chunk || chunk.rowCount === 0) return;
+          if (!chunk || chunk.rowCount === 0) return ended();
           yield chunk.getRows();
         }
       } catch (error) {
