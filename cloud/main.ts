@@ -26,6 +26,7 @@ import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
+import { createEvaluationPool } from '../lake/promql/evaluation-pool.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
 import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
@@ -34,8 +35,7 @@ import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
 import { type Tables, tablesAsOf } from '../lake/tables.ts';
-import { restCatalog } from './catalog/rest/client.ts';
-import { restHead } from './catalog/rest/head.ts';
+import { headsOf } from './catalog/rest/heads.ts';
 import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
@@ -44,6 +44,7 @@ import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-ta
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
+import { maintainRoutes } from './maintain/routes.ts';
 import { type CloudTables, openCloudTables } from './tables/cloud-tables.ts';
 import { restrictedTables } from './tables/restricted-tables.ts';
 import { tableRoutes } from './tables/routes.ts';
@@ -86,7 +87,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const keyFile = await makeTenants(config, tenants, logger);
   const { store, locationOf } = await openObjectStore(config.store);
   stack.defer(() => store.close());
-  const headOf = headsOf(config);
+  const headOf = headsOf(config.catalog, clock);
   const lake = { store, locationOf, headOf, tenants: tenants.tenants, clock, logger };
   const ingest = stack.use(startIngest({ ...lake, pollIntervalMs: config.ingest.pollIntervalMs }));
   stack.use(
@@ -94,7 +95,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       ...lake,
       workDirectory: join(config.dataDir, 'maintain'),
       intervalMs: config.maintain.intervalMs,
-      limits: { writerMemoryBytesMax: config.maintain.memoryBytesMax },
+      limits: { memoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
   const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
@@ -103,13 +104,6 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
-}
-
-/** Who decides which state of a table is the newest; undefined: the object store alone. */
-function headsOf({ catalog: settings }: CloudConfig): HeadOf | undefined {
-  if (settings.kind === 'object-store') return undefined;
-  const catalog = restCatalog(settings, clock);
-  return ({ tenant, name }) => restHead(catalog, tenant, name);
 }
 
 /** What one tenant's queries are answered from. */
@@ -265,7 +259,10 @@ const sqlSessions =
   };
 
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
-const wholeTenantPaths = ['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'];
+const wholeTenantPaths = [
+  ...['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'],
+  ...['/api/v1/firn/retention', '/api/v1/firn/deletes'],
+];
 
 /** Everything that listens. Returns the ports. */
 async function openDoors(
@@ -290,6 +287,7 @@ async function openDoors(
   app.use('*', scopeGate('read'));
   for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);
   app.on(['POST', 'PUT', 'DELETE'], '/api/v1/firn/tables/:table/tags/*', scopeGate('admin'));
+  app.on(['POST', 'PUT'], ['/api/v1/firn/retention', '/api/v1/firn/deletes'], scopeGate('admin'));
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
@@ -298,10 +296,13 @@ async function openDoors(
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, (await context(c)).completeness, rules, clock);
   };
-  app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness }));
+  const evaluator = stack.use(createEvaluationPool({ clock, threads: config.query.threads }));
+  app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness, evaluator }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
-  app.route('/', quarantineRoutes({ store, tenantOf: (c) => tenantAccessOf(c).tenant }));
+  const tenantOf = (c: Context): TenantId => tenantAccessOf(c).tenant;
+  app.route('/', quarantineRoutes({ store, tenantOf }));
+  app.route('/', maintainRoutes({ store, clock, tenantOf }));
   const openSession = sqlSessions(deployments, timeoutMs);
   const sessionOver = (c: Context, tables: Tables) =>
     openSession(tenantAccessOf(c), 'firn', new Map(), tables);
@@ -318,8 +319,14 @@ async function openDoors(
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
   );
-  const upgrades = openLogDoors(config, logger, tenants, deployments, app, stack);
-  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, {}, upgrades));
+  const tail = openLogDoors(config, logger, tenants, deployments, app, stack);
+  tenants.onLook(() => {
+    pg.endSessions(({ access }) => !tenants.counts(access.keyId));
+    void tail.endRefused();
+  });
+  const http = stack.use(
+    await startHttpServer(app, { host, port: config.http.port }, {}, { [tailPath]: tail.upgrade }),
+  );
   return { cloudHttp: http.port, cloudPg: pg.port };
 }
 
@@ -348,7 +355,7 @@ function openLogDoors(
   const logql = { limits: { ...defaultLogqlLimits, timeoutMs, samplesMax }, clock, logger };
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
   app.route('/', lokiRoutes({ ...logql, context, buildInfo }));
-  const tail = stack.use(
+  return stack.use(
     openTail({
       ...logql,
       context: async ({ headers }) => {
@@ -357,5 +364,4 @@ function openLogDoors(
       },
     }),
   );
-  return { [tailPath]: tail.upgrade };
 }

@@ -6,6 +6,7 @@ import { afterEach, expect } from 'vitest';
 import { systemClock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import type { Batch } from '../../lake/model/batch.ts';
+import { textsOf } from '../../lake/model/text-column.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { type Broker, type BrokerOptions, startBroker } from './broker.ts';
 
@@ -32,7 +33,7 @@ function createMemoryLog() {
       for (const { id, labels: text } of batch.series) labels.set(id, JSON.parse(text));
     },
     values: (): number[] => batches.flatMap((batch) => (batch.signal === 'metrics' ? [...batch.value] : [])),
-    lines: (): string[] => batches.flatMap((batch) => (batch.signal === 'logs' ? batch.line : [])),
+    lines: (): string[] => batches.flatMap((batch) => (batch.signal === 'logs' ? textsOf(batch.line) : [])),
     names: (): (string | undefined)[] =>
       batches.flatMap((batch) =>
         batch.signal === 'metrics' ? [...batch.seriesId].map((id) => labels.get(id)?.__name__) : [],

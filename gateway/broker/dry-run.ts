@@ -1,4 +1,5 @@
 import type { Clock } from '../../lake/base/clock.ts';
+import { textsOf } from '../../lake/model/text-column.ts';
 import { createLogsBuilder } from '../../lake/receive/logs-builder.ts';
 import { createMetricsBuilder } from '../../lake/receive/metrics-builder.ts';
 import { createMqttMapper } from '../../lake/receive/mqtt/mapper.ts';
@@ -118,9 +119,10 @@ function createTally() {
         samples.push(
           `${seriesText(labels.get(metrics.seriesId[row] ?? 0n))} ${metrics.value[row]} ${timeText(metrics.timestampUs[row] ?? 0n)}`,
         );
+      const lines = textsOf(logs.line);
       for (let row = 0; row < logs.rows && samples.length < samplesMax; row++)
         samples.push(
-          `${seriesText(labels.get(logs.streamId[row] ?? 0n))} ${JSON.stringify(logs.line[row]?.slice(0, 200))} ${timeText((logs.timestampNs[row] ?? 0n) / 1000n)}`,
+          `${seriesText(labels.get(logs.streamId[row] ?? 0n))} ${JSON.stringify(lines[row]?.slice(0, 200))} ${timeText((logs.timestampNs[row] ?? 0n) / 1000n)}`,
         );
     },
     report: (): Omit<RuleReport, 'rule'> => ({

@@ -4,6 +4,7 @@ import type { ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import type { GatewayId, TenantId } from '../../lake/model/ids.ts';
+import { isTextColumn, type Texts } from '../../lake/model/text-column.ts';
 import { writerDefaults } from '../../lake/parquet/segment-writer.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import { batchColumnsOf, columnOf } from '../../lake/schema/batch-columns.ts';
@@ -101,8 +102,10 @@ function bytesOf(batch: Batch): number {
   let bytes = batch.rows * rowBytes;
   for (const { name, type } of batchColumnsOf(batch.signal)) {
     if (type !== 'string') continue;
-    for (const text of (columnOf(batch, name) ?? []) as readonly (string | null)[])
-      bytes += text?.length ?? 0;
+    const column = columnOf(batch, name) as Texts | undefined;
+    if (column === undefined) continue;
+    if (isTextColumn(column)) bytes += column.bytes.byteLength;
+    else for (const text of column) bytes += text?.length ?? 0;
   }
   for (const { labels } of batch.series) bytes += labels.length;
   return bytes;

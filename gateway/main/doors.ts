@@ -13,6 +13,7 @@ import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
 import type { Labels } from '../../lake/model/labels.ts';
 import { pgTls } from '../../lake/pgwire/encryption.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
+import { createEvaluationPool } from '../../lake/promql/evaluation-pool.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
 import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
@@ -154,9 +155,12 @@ async function openQueries(
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, source, localRules, clock);
   };
+  const evaluator = stack.use(createEvaluationPool({ clock, threads: 1 }));
   app.route(
     '/',
-    prometheusRoutes({ context: () => deployment, limits, clock, logger, buildInfo, completeness }),
+    prometheusRoutes({
+      ...{ context: () => deployment, limits, clock, logger, buildInfo, completeness, evaluator },
+    }),
   );
   app.route('/', completenessRoutes({ context: () => source, rules: localRules, clock, logger }));
   const openSession = async (user: string, startParameters: ReadonlyMap<string, string> = new Map()) => {

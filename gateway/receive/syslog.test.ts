@@ -7,6 +7,7 @@ import { systemClock } from '../../lake/base/clock.ts';
 import { FirnError } from '../../lake/base/errors.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import type { Batch, LogsBatch } from '../../lake/model/batch.ts';
+import { textsOf } from '../../lake/model/text-column.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { findProgram } from '../../test/harness/programs.ts';
 import { type SyslogOptions, startSyslog } from './syslog.ts';
@@ -32,7 +33,7 @@ async function setUp(change: Partial<SyslogOptions> = {}) {
     onDropped: (_, rows) => dropped.push(rows),
     ...change,
   });
-  const lines = (): string[] => batches.flatMap(({ line }) => line);
+  const lines = (): string[] => batches.flatMap(({ line }) => textsOf(line));
   const until = async (look: () => boolean): Promise<void> => {
     for (let tries = 0; tries < 1000 && !look(); tries++) await systemClock.sleep(10);
     expect(look(), JSON.stringify([lines(), server.counts])).toBe(true);
@@ -57,7 +58,7 @@ test('UDP and TCP, both kinds of frames', async () => {
   await once(socket, 'close');
   await until(() => lines().length === 4);
   expect(lines()).toEqual(['over UDP', 'counted on', 'a line', 'the last']);
-  expect(batches[0]?.attributes).toEqual(['{"detected_level":"critical","sender":"127.0.0.1"}']);
+  expect(textsOf(batches[0]?.attributes)).toEqual(['{"detected_level":"critical","sender":"127.0.0.1"}']);
   expect(server.counts).toMatchObject({ messages: 4, dropped: 0 });
 });
 
@@ -120,7 +121,9 @@ test.skipIf(!findProgram('logger'))(
         source: 'syslog',
       });
     expect(
-      batches.flatMap(({ attributes }) => attributes).filter((text) => text?.includes('"zone@1.room":"7"')),
+      batches
+        .flatMap(({ attributes }) => textsOf(attributes))
+        .filter((text) => text?.includes('"zone@1.room":"7"')),
     ).toHaveLength(2);
   },
 );

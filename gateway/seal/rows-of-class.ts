@@ -1,5 +1,6 @@
 import type { Batch } from '../../lake/model/batch.ts';
 import { classOfSignal } from '../../lake/model/stream-class.ts';
+import { isTextColumn, type TextColumn, textOffsets } from '../../lake/model/text-column.ts';
 import { seriesIdsOf } from '../../lake/schema/batch-columns.ts';
 
 /**
@@ -20,6 +21,8 @@ function pick(batch: Batch, rows: readonly number[]): Batch {
   const entries = Object.entries(batch).map(([name, column]: [string, unknown]) => {
     if (column instanceof BigInt64Array) return [name, BigInt64Array.from(rows, (row) => column[row] ?? 0n)];
     if (column instanceof Float64Array) return [name, pickDoubles(column, rows)];
+    if (typeof column === 'object' && column !== null && isTextColumn(column))
+      return [name, pickTexts(column, rows)];
     const isColumn = Array.isArray(column) && name !== 'series' && name !== 'metadata';
     return [name, isColumn ? rows.map((row) => column[row] as unknown) : column];
   });
@@ -30,4 +33,17 @@ function pick(batch: Batch, rows: readonly number[]): Batch {
 function pickDoubles(column: Float64Array, rows: readonly number[]): Float64Array {
   const bits = new BigInt64Array(column.buffer, column.byteOffset, column.length);
   return new Float64Array(BigInt64Array.from(rows, (row) => bits[row] ?? 0n).buffer);
+}
+
+function pickTexts(column: TextColumn, rows: readonly number[]): TextColumn {
+  const offsets = textOffsets(column);
+  const lengths = Int32Array.from(rows, (row) => column.lengths[row] ?? -1);
+  const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + Math.max(0, length), 0));
+  let end = 0;
+  for (const row of rows) {
+    const text = column.bytes.subarray(offsets[row], offsets[row + 1]);
+    bytes.set(text, end);
+    end += text.length;
+  }
+  return { kind: 'utf8', length: rows.length, lengths, bytes };
 }

@@ -1,6 +1,7 @@
 import { FirnError } from '../../lake/base/errors.ts';
 import type { Batch, BatchColumn, Signal } from '../../lake/model/batch.ts';
-import { batchColumnsOf, batchOf, columnOf, isDense } from '../../lake/schema/batch-columns.ts';
+import { isTextColumn, type TextColumn, type Texts, textsOf } from '../../lake/model/text-column.ts';
+import { batchColumnsOf, batchOf, columnOf, isDense, isUtf8Column } from '../../lake/schema/batch-columns.ts';
 import type { Column } from '../../lake/schema/tables.ts';
 
 // The payload of a `batch` row. Header: u8 format, u24 which columns it has (bit n: field id n + 1), u32 rows. Then the
@@ -29,7 +30,11 @@ function payloadOrder(signal: Signal): readonly Column[] {
   return order;
 }
 
-export function encodeBatch(batch: Batch): Uint8Array {
+/** `allocate`: where the payload is put, at least so many bytes; more are left out of the result. */
+export function encodeBatch(
+  batch: Batch,
+  allocate = (bytes: number) => new Uint8Array(bytes),
+): Uint8Array<ArrayBuffer> {
   const { rows } = batch;
   const header = Buffer.alloc(HEADER_BYTES);
   const parts: Uint8Array[] = [header];
@@ -39,13 +44,20 @@ export function encodeBatch(batch: Batch): Uint8Array {
     if (column === undefined) continue;
     present |= 1 << (fieldId - 1);
     if (column instanceof BigInt64Array || column instanceof Float64Array) parts.push(bytesOf(column, rows));
-    else if (type === 'string') parts.push(...encodeText(column as readonly (string | null)[], rows));
+    else if (type === 'string') parts.push(...encodeText(column as Texts, rows));
     else parts.push(...encodeNullable(column as readonly (bigint | null)[], rows));
   }
   header.writeUInt8(FORMAT, 0);
   header.writeUIntLE(present, 1, 3);
   header.writeUInt32LE(rows, 4);
-  return Buffer.concat(parts);
+  const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
+  const payload = allocate(bytes).subarray(0, bytes);
+  let end = 0;
+  for (const part of parts) {
+    payload.set(part, end);
+    end += part.byteLength;
+  }
+  return payload;
 }
 
 /** Reads a payload; `series` and `metadata` are empty. Throws FirnError `corrupt` when its length is not what it says. */
@@ -55,7 +67,7 @@ export function decodeBatch(signal: Signal, payload: Uint8Array): Batch {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const rows = view.getUint32(4, true);
   const has = presentColumns(signal, view);
-  const reader = columnReader(bytes, rows);
+  const reader = columnReader(signal, bytes, rows);
   const columns = new Map<string, BatchColumn>();
   for (const column of payloadOrder(signal)) {
     if (has(column)) columns.set(column.name, reader.read(column));
@@ -76,7 +88,7 @@ function presentColumns(signal: Signal, view: DataView): (column: Column) => boo
   return ({ fieldId }) => (present & (1 << (fieldId - 1))) !== 0;
 }
 
-function columnReader(bytes: Uint8Array, rows: number) {
+function columnReader(signal: Signal, bytes: Uint8Array, rows: number) {
   const buffer = bytes.buffer as ArrayBuffer;
   let offset = HEADER_BYTES;
   const take = (length: number): number => {
@@ -90,38 +102,30 @@ function columnReader(bytes: Uint8Array, rows: number) {
     const valid = new Uint8Array(buffer, take(validityBytes(rows)), validityBytes(rows));
     return Array.from(values, (value, row) => ((valid[row >> 3] ?? 0) & (1 << (row & 7)) ? value : null));
   };
-  const text = (absent: string | null): (string | null)[] => {
-    const lengths = new Int32Array(buffer, take(rows * 4), rows);
-    const total = lengths.reduce((sum, length) => sum + Math.max(0, length), 0);
-    const start = take(total);
+  const text = (required: boolean): TextColumn => {
+    const stored = new Int32Array(buffer, take(rows * 4), rows);
+    // A text that is required is not null.
+    const lengths = required && stored.some((length) => length < 0) ? stored.map(atLeastZero) : stored;
+    let total = 0;
+    for (let row = 0; row < rows; row++) total += Math.max(0, lengths[row] ?? 0);
+    const texts = new Uint8Array(buffer, take(total), total);
     take((4 - (offset % 4)) % 4);
-    return textsOf(Buffer.from(buffer, start, total), lengths, absent);
+    return { kind: 'utf8', length: rows, lengths, bytes: texts };
   };
   return {
     atEnd: () => offset === bytes.byteLength,
     read: (column: Column): BatchColumn => {
       if (column.type === 'double') return new Float64Array(buffer, take(rows * 8), rows);
-      if (column.type === 'string') return text(column.required ? '' : null);
+      if (column.type === 'string') {
+        const texts = text(column.required);
+        return isUtf8Column(signal, column) ? texts : textsOf(texts);
+      }
       return isDense(column) ? int64() : nullable();
     },
   };
 }
 
-/** Decoded together where all of them are ASCII: a call for each costs more than its bytes. */
-function textsOf(bytes: Buffer, lengths: Int32Array, absent: string | null): (string | null)[] {
-  const together = bytes.toString();
-  const isAscii = together.length === bytes.byteLength;
-  const texts: (string | null)[] = [];
-  let start = 0;
-  for (const length of lengths) {
-    const end = start + Math.max(0, length);
-    texts.push(
-      length < 0 ? absent : isAscii ? together.slice(start, end) : bytes.toString('utf8', start, end),
-    );
-    start = end;
-  }
-  return texts;
-}
+const atLeastZero = (length: number): number => Math.max(0, length);
 
 function bytesOf(column: BigInt64Array | Float64Array, rows: number): Uint8Array {
   return new Uint8Array(column.buffer, column.byteOffset, rows * 8);
@@ -144,7 +148,15 @@ function encodeNullable(column: readonly (bigint | null)[], rows: number): Uint8
 /** Rows whose texts are encoded by one call, where all of them are ASCII: a call for each costs more than its bytes. */
 const rowsTogether = 256;
 
-function encodeText(column: readonly (string | null)[], rows: number): Uint8Array[] {
+function encodeText(column: Texts, rows: number): Uint8Array[] {
+  if (isTextColumn(column)) {
+    const { lengths, bytes } = column;
+    return [
+      new Uint8Array(lengths.buffer, lengths.byteOffset, rows * 4),
+      bytes,
+      new Uint8Array((4 - (bytes.byteLength % 4)) % 4),
+    ];
+  }
   const lengths = new Int32Array(rows);
   const values: Uint8Array[] = [new Uint8Array(lengths.buffer)];
   let total = 0;

@@ -3,6 +3,7 @@ import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import { encodeBatch } from './batch-codec.ts';
+import { createSpareBuffers } from './spare-buffers.ts';
 import type { Wal } from './wal.ts';
 import type {
   AppendMessage,
@@ -61,7 +62,9 @@ export async function openWal(options: WalOptions): Promise<Wal> {
   const port = startPort({ nowUs, ...given, path, newEpoch });
   const { state, start } = await opened(port, path);
   const listeners = new Set<(seq: number) => void>();
+  const buffers = createSpareBuffers();
   const writer = createWriter(port, path, state, {
+    onSpare: buffers.give,
     onCommit: (seq) => {
       for (const listener of listeners) listener(seq);
     },
@@ -74,7 +77,7 @@ export async function openWal(options: WalOptions): Promise<Wal> {
     const series = 'series' in batch ? batch.series : [];
     const metadata = batch.signal === 'metrics' ? batch.metadata : [];
     const receivedUs = Math.round(clock.nowMs() * 1000);
-    const payload = ownBytes(encodeBatch(batch));
+    const payload = encodeBatch(batch, buffers.take);
     const message = { kind: 'append', signal, rows, receivedUs, monoUs: monotonicUs(), payload } as const;
     if (batch.signal !== 'gaps') return { ...message, series, metadata };
     const sinceUs = Number(batch.fromUs.reduce((oldest, us) => (us < oldest ? us : oldest)));
@@ -86,7 +89,7 @@ export async function openWal(options: WalOptions): Promise<Wal> {
     if (message === undefined) return;
     const bytes = [message, ...also].reduce((sum, each) => sum + bytesOf(each), 0);
     if (writer.queuedBytes() + bytes > walQueueBytesMax) throw queueFull(walQueueBytesMax);
-    const payloads = [message, ...also].map(({ payload }) => payload.buffer as ArrayBuffer);
+    const payloads = [message, ...also].map(({ payload }) => payload.buffer);
     await writer.request(also.length === 0 ? message : { ...message, also }, bytes, payloads);
   };
 
@@ -136,14 +139,6 @@ function opened(port: WalPort, path: string): Promise<{ state: WalState; start: 
       else if (reply.kind === 'refused') reject(new FirnError(reply.error));
     });
   });
-}
-
-/** The bytes in a buffer of their own: small ones stand in Node's shared pool, which must not be transferred. */
-function ownBytes(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const { buffer } = bytes;
-  return buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength
-    ? new Uint8Array(buffer)
-    : new Uint8Array(bytes);
 }
 
 const bytesOf = ({ payload, series }: AppendMessage): number =>

@@ -35,7 +35,8 @@ export interface AppendMessage {
   readonly monoUs: number;
   /** Of rows of gaps: since when something is missing. */
   readonly sinceUs?: number;
-  readonly payload: Uint8Array;
+  /** In a buffer of its own, which is given back. */
+  readonly payload: Uint8Array<ArrayBuffer>;
   readonly series: readonly SeriesEntry[];
   readonly metadata: readonly MetricMetadata[];
 }
@@ -100,6 +101,8 @@ export type WalReply =
       readonly ids: readonly number[];
       readonly state: WalState;
       readonly value?: number;
+      /** Of the appends, to be used again. */
+      readonly spare?: readonly ArrayBuffer[];
     }
   | { readonly kind: 'failed'; readonly ids: readonly number[]; readonly error: ErrorDetail };
 

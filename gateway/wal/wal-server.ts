@@ -17,7 +17,7 @@ export interface WalServer {
  */
 export function openWalServer(
   options: WorkerOptions,
-  reply: (message: WalReply) => void,
+  reply: (message: WalReply, transfer?: readonly ArrayBuffer[]) => void,
   reach: ReachFaultPoint = crashAt(options.crashAt),
 ): WalServer | undefined {
   let database: WalDatabase;
@@ -32,14 +32,7 @@ export function openWalServer(
   let groupRows = 0;
   let timer: NodeJS.Timeout | undefined;
 
-  const attempt = (operation: string, ids: readonly number[], work: () => number | undefined): void => {
-    try {
-      const value = work();
-      reply({ kind: 'done', ids, state: database.state(), ...(value === undefined ? {} : { value }) });
-    } catch (error) {
-      reply({ kind: 'failed', ids, error: errorDetail(operation, options.path, error) });
-    }
-  };
+  const attempt = createAttempt(database, options.path, reply);
   const commitGroup = (): void => {
     clearTimeout(timer);
     timer = undefined;
@@ -48,10 +41,12 @@ export function openWalServer(
     group = [];
     groupBytes = 0;
     groupRows = 0;
+    const messages = appends.flatMap((request) => [request, ...(request.also ?? [])]);
     attempt(
       'append to WAL',
       appends.map(({ id }) => id),
-      () => void database.append(appends.flatMap((request) => [request, ...(request.also ?? [])])),
+      () => void database.append(messages),
+      messages.map(({ payload }) => payload.buffer),
     );
   };
   /** Answered when it is done: the caller ends the thread then. */
@@ -86,5 +81,30 @@ export function openWalServer(
       if (request.kind === 'close') close(request.id);
       else attempt(request.kind, [request.id], () => database.run(request));
     },
+  };
+}
+
+type Attempt = (
+  operation: string,
+  ids: readonly number[],
+  work: () => number | undefined,
+  /** Given back when it is done. */
+  spare?: readonly ArrayBuffer[],
+) => void;
+
+/** Does what was asked for and says so, or why not. */
+function createAttempt(
+  database: WalDatabase,
+  path: string,
+  reply: (message: WalReply, transfer?: readonly ArrayBuffer[]) => void,
+): Attempt {
+  return (operation, ids, work, spare = []) => {
+    try {
+      const value = work();
+      const given = { ...(value !== undefined && { value }), ...(spare.length > 0 && { spare }) };
+      reply({ kind: 'done', ids, state: database.state(), ...given }, spare);
+    } catch (error) {
+      reply({ kind: 'failed', ids, error: errorDetail(operation, path, error) });
+    }
   };
 }

@@ -8,7 +8,7 @@ const options = workerData as WorkerOptions;
 const port = parentPort;
 if (port === null) throw new Error('wal-worker.ts runs as a worker thread');
 
-const server = openWalServer(options, (message) => port.postMessage(message));
+const server = openWalServer(options, (message, transfer = []) => port.postMessage(message, [...transfer]));
 if (server !== undefined)
   port.on('message', (request: WalRequest) => {
     server.handle(request);

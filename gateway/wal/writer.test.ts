@@ -11,6 +11,7 @@ test('when the thread dies, what waits and what comes later is rejected, and the
     { epoch: 1, lastSeq: 0 },
     {
       onCommit: () => undefined,
+      onSpare: () => undefined,
       onFailure: ({ message }) => failures.push(message),
       onDamage: () => undefined,
     },

@@ -37,6 +37,8 @@ interface Waiting {
 
 export interface WriterEvents {
   onCommit(seq: number): void;
+  /** Buffers of payloads that are stored. */
+  onSpare(buffers: readonly ArrayBuffer[]): void;
   onFailure(error: FirnError): void;
   onDamage(error: FirnError): void;
 }
@@ -68,6 +70,7 @@ export function createWriter(port: WalPort, path: string, opened: WalState, even
     if (reply.kind !== 'done') return;
     const { lastSeq } = reply.state;
     epoch = reply.state.epoch;
+    if (reply.spare !== undefined) events.onSpare(reply.spare);
     settle(reply.ids, { lastSeq, value: reply.value });
     if (lastSeq <= newestSeq) return;
     newestSeq = lastSeq;

@@ -1,5 +1,6 @@
 import type { Gap } from './gap.ts';
 import type { StreamClass } from './stream-class.ts';
+import type { TextColumn, Texts } from './text-column.ts';
 
 /** Columnar rows in memory: plain typed arrays, one entry a row, as receivers make them and the WAL keeps them. */
 export type Batch =
@@ -61,12 +62,12 @@ export interface LogsBatch extends RowQuality {
   readonly streamId: BigInt64Array;
   /** Exact time, nanoseconds since the Unix epoch. */
   readonly timestampNs: BigInt64Array;
-  readonly line: readonly string[];
+  readonly line: Texts<string>;
   /** Structured metadata as canonical JSON text of an object of strings, or null. */
-  readonly attributes: readonly (string | null)[];
-  readonly severity: readonly (string | null)[];
-  readonly traceId: readonly (string | null)[];
-  readonly spanId: readonly (string | null)[];
+  readonly attributes?: Texts;
+  readonly severity?: Texts;
+  readonly traceId?: Texts;
+  readonly spanId?: Texts;
   readonly series: readonly SeriesEntry[];
 }
 
@@ -163,7 +164,11 @@ export type BatchColumn =
   | BigInt64Array
   | Float64Array
   | readonly (bigint | null)[]
-  | readonly (string | null)[];
+  | readonly (string | null)[]
+  | TextColumn;
+
+/** The same where each row's value stands by itself: what is read from files. */
+export type RowColumn = Exclude<BatchColumn, TextColumn>;
 
 type Fields<B> = Readonly<Record<string, Exclude<keyof B, 'signal' | 'rows' | 'series' | 'metadata'>>>;
 

@@ -1,3 +1,6 @@
+import { createByteTable } from '../base/byte-table.ts';
+import type { PlacedTexts } from './sorted-rows.ts';
+
 // Which values a column has, and which of them each row has: what repeats is stored once.
 
 export interface Dictionary<T> {
@@ -97,4 +100,29 @@ export function dictionaryOfAny<T extends string | bigint>(
     if (row === triedRows && entries.length > triedRows * triedNewMax) return undefined;
   }
   return { entries, codes };
+}
+
+/** The same of texts as bytes, of these rows, which have no nulls; the entries are rows that have them. */
+export function dictionaryOfTexts(
+  { bytes, offsets }: PlacedTexts,
+  rows: Uint32Array,
+  entriesMax: number,
+): Dictionary<Uint32Array> | undefined {
+  const table = createByteTable();
+  const codes = new Uint32Array(rows.length);
+  const entries: number[] = [];
+  for (let at = 0; at < rows.length; at++) {
+    const row = rows[at] ?? 0;
+    const start = offsets[row] ?? 0;
+    const end = offsets[row + 1] ?? 0;
+    let code = table.find(bytes, start, end);
+    if (code < 0) {
+      if (entries.length >= entriesMax) return undefined;
+      code = table.insert(bytes, start, end);
+      entries.push(row);
+    }
+    codes[at] = code;
+    if (at === triedRows && entries.length > triedRows * triedNewMax) return undefined;
+  }
+  return { entries: Uint32Array.from(entries), codes };
 }

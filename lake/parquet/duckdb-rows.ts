@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import type { BatchColumn } from '../model/batch.ts';
+import { isTextColumn, type TextColumn, textsOf } from '../model/text-column.ts';
 
 /** Types of a table's columns, and with them of what is appended to it. */
 export type RowType = 'BIGINT' | 'DOUBLE' | 'VARCHAR';
@@ -41,7 +42,8 @@ export async function openRowAppender(
     staged = staged.map((column) => (Array.isArray(column) ? undefined : column));
   };
   return {
-    append: (columns, rows) => {
+    append: (given, rows) => {
+      const columns = given.map((column) => column && plainColumn(column));
       for (let start = 0; start < rows; ) {
         const count = Math.min(chunkRowsMax - stagedRows, rows - start);
         for (let index = 0; index < types.length; index++) {
@@ -63,6 +65,11 @@ export async function openRowAppender(
   };
 }
 
+type PlainColumn = Exclude<BatchColumn, TextColumn>;
+
+/** DuckDB takes texts as strings only. */
+const plainColumn = (column: BatchColumn): PlainColumn => (isTextColumn(column) ? textsOf(column) : column);
+
 /** Nulls cost a call each to set; a column that has nothing else is of the type that has nothing else. */
 function chunkTypes(
   duckdb: DuckDb,
@@ -75,7 +82,7 @@ function chunkTypes(
 /** An array may be shorter than the rows: the rest, of batches without the column, is null. */
 type StagedColumn = BigInt64Array | Float64Array | (string | bigint | null)[];
 
-const stage = (column: BatchColumn): StagedColumn =>
+const stage = (column: PlainColumn): StagedColumn =>
   column instanceof BigInt64Array
     ? new BigInt64Array(chunkRowsMax)
     : column instanceof Float64Array
@@ -83,7 +90,7 @@ const stage = (column: BatchColumn): StagedColumn =>
       : [];
 
 /** Numbers are copied as arrays, which keeps the payloads of NaNs. */
-function copy(from: BatchColumn, start: number, count: number, to: StagedColumn, at: number): void {
+function copy(from: PlainColumn, start: number, count: number, to: StagedColumn, at: number): void {
   if (from instanceof BigInt64Array && to instanceof BigInt64Array) {
     to.set(from.subarray(start, start + count), at);
   } else if (from instanceof Float64Array && to instanceof Float64Array) {

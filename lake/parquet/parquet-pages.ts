@@ -2,9 +2,9 @@ import { constants, zstdCompressSync } from 'node:zlib';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
 import type { Column } from '../schema/tables.ts';
-import { dictionaryOf64, dictionaryOfAny, halvesOf } from './dictionary.ts';
+import { dictionaryOf64, dictionaryOfAny, dictionaryOfTexts, halvesOf } from './dictionary.ts';
 import { bitWidthOf, encodeHybrid } from './hybrid-runs.ts';
-import { compareUtf8 } from './series-order.ts';
+import type { PlacedTexts } from './sorted-rows.ts';
 
 // The pages of one column chunk: a dictionary page where values repeat, then one data page (version 1), both zstd.
 
@@ -13,6 +13,8 @@ export type ColumnValues =
   | { readonly kind: 'bits'; readonly values: BigInt64Array }
   /** Texts or 64-bit integers, as the column has. */
   | { readonly kind: 'nullable'; readonly values: readonly (string | bigint | null)[] }
+  /** Of texts that are bytes, those of these rows. */
+  | { readonly kind: 'texts'; readonly texts: PlacedTexts; readonly rows: Uint32Array }
   /** Null in every row. */
   | { readonly kind: 'nulls' }
   /** Texts that rows have by number. */
@@ -39,7 +41,7 @@ const boundBytesMax = 128;
 
 /** Values that are not null: all of them, or what they may be and which of it each one is. */
 interface Present {
-  readonly entries: BigInt64Array | readonly (string | bigint)[];
+  readonly entries: BigInt64Array | readonly (string | bigint)[] | PickedTexts;
   readonly codes?: Uint32Array;
 }
 
@@ -73,6 +75,7 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number)
 function presentOf(values: ColumnValues): Present {
   if (values.kind === 'codes') return values;
   if (values.kind === 'nulls') return { entries: [] };
+  if (values.kind === 'texts') return presentTexts(values.texts, values.rows);
   if (values.kind === 'bits')
     return (
       dictionaryOf64(values.values, values.values.length * entriesShareMax) ?? { entries: values.values }
@@ -81,6 +84,29 @@ function presentOf(values: ColumnValues): Present {
   if (present.length === 0) return { entries: [] };
   return dictionaryOfAny(present, present.length * entriesShareMax) ?? { entries: present };
 }
+
+/** Some rows of a column of texts. */
+interface PickedTexts {
+  readonly kind: 'texts';
+  readonly texts: PlacedTexts;
+  readonly rows: Uint32Array;
+  readonly length: number;
+}
+
+const pickedTexts = (texts: PlacedTexts, rows: Uint32Array): PickedTexts => ({
+  ...{ kind: 'texts', texts, rows, length: rows.length },
+});
+
+function presentTexts(texts: PlacedTexts, rows: Uint32Array): Present {
+  const present = rows.filter((row) => (texts.lengths[row] ?? -1) >= 0);
+  if (present.length === 0) return { entries: [] };
+  const found = dictionaryOfTexts(texts, present, present.length * entriesShareMax);
+  if (found === undefined) return { entries: pickedTexts(texts, present) };
+  return { entries: pickedTexts(texts, found.entries), codes: found.codes };
+}
+
+const isPicked = (entries: Present['entries']): entries is PickedTexts =>
+  (entries as Partial<PickedTexts>).kind === 'texts';
 
 type Page = Pick<ColumnPages, 'bytes' | 'uncompressedBytes'>;
 
@@ -105,6 +131,7 @@ function pageOf(type: number, body: Buffer, header: Readonly<Record<string, unkn
 function plain(values: Present['entries']): Buffer {
   if (values instanceof BigInt64Array)
     return Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+  if (isPicked(values)) return plainTexts(values);
   if (typeof values[0] === 'bigint') return Buffer.from(BigInt64Array.from(values as bigint[]).buffer);
   const texts = values as readonly string[];
   // A UTF-16 unit takes three bytes at most.
@@ -118,9 +145,32 @@ function plain(values: Present['entries']): Buffer {
   return bytes.subarray(0, end);
 }
 
+function plainTexts({ texts: { lengths, offsets, bytes: from }, rows }: PickedTexts): Buffer {
+  let total = 4 * rows.length;
+  for (let at = 0; at < rows.length; at++) total += lengths[rows[at] ?? 0] ?? 0;
+  const source = Buffer.from(from.buffer, from.byteOffset, from.byteLength);
+  const bytes = Buffer.allocUnsafe(total);
+  let end = 0;
+  for (let at = 0; at < rows.length; at++) {
+    const row = rows[at] ?? 0;
+    const start = offsets[row] ?? 0;
+    const length = lengths[row] ?? 0;
+    bytes[end] = length & 255;
+    bytes[end + 1] = (length >>> 8) & 255;
+    bytes[end + 2] = (length >>> 16) & 255;
+    bytes[end + 3] = length >>> 24;
+    source.copy(bytes, end + 4, start, start + length);
+    end += 4 + length;
+  }
+  return bytes;
+}
+
 /** 1 where a row has a value and 0 where it is null, after their length in 4 bytes. */
 function definitionLevels(column: ColumnValues, rows: number): Buffer {
   const levels = new Uint32Array(rows).fill(column.kind === 'nulls' ? 0 : 1);
+  if (column.kind === 'texts')
+    for (let at = 0; at < rows; at++)
+      levels[at] = Number((column.texts.lengths[column.rows[at] ?? 0] ?? -1) >= 0);
   if (column.kind === 'nullable')
     for (const [row, value] of column.values.entries()) if (value === null) levels[row] = 0;
   const body = encodeHybrid(levels, 1);
@@ -137,9 +187,19 @@ function boundsOf({ type }: Column, { entries, codes }: Present): Readonly<Recor
     return { min_value: plain(BigInt64Array.of(min)), max_value: plain(BigInt64Array.of(max)) };
   }
   if (type !== 'string' || codes === undefined) return {};
-  const [min, max] = extremes(entries as readonly string[], compareUtf8).map((text) => Buffer.from(text));
+  const [min, max] = extremes(bytesOfTexts(entries as readonly string[] | PickedTexts), Buffer.compare);
   if (min === undefined || max === undefined || Math.max(min.length, max.length) > boundBytesMax) return {};
   return { min_value: min, max_value: max };
+}
+
+const bytesOfTexts = (entries: readonly string[] | PickedTexts): readonly Buffer[] =>
+  isPicked(entries)
+    ? Array.from(entries.rows, (row) => textBytes(entries.texts, row))
+    : entries.map((text) => Buffer.from(text));
+
+function textBytes({ bytes, offsets }: PlacedTexts, row: number): Buffer {
+  const [start = 0, end = 0] = offsets.subarray(row, row + 2);
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
 }
 
 /** Of one value or more. */

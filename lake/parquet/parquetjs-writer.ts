@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { textsOf } from '../model/text-column.ts';
 import { dayText } from '../schema/tables.ts';
 import { halvesOf } from './dictionary.ts';
 import { publishFile, syncFolder } from './durable-file.ts';
@@ -6,7 +7,7 @@ import { createParquetFile } from './parquet-file.ts';
 import { type ColumnValues, extremes, extremes64 } from './parquet-pages.ts';
 import { type SegmentFile, type SegmentWriter, writerDefaults } from './segment-writer.ts';
 import { compareUtf8 } from './series-order.ts';
-import { daysOf, type RowsInMemory, readRows } from './sorted-rows.ts';
+import { daysOf, isPlacedTexts, type PlacedTexts, type RowsInMemory, readRows } from './sorted-rows.ts';
 
 export interface ParquetjsWriterOptions {
   /** Rows of one call, all in memory; beyond it a write fails with `limit`. */
@@ -69,16 +70,20 @@ function rowGroupEnd(
   const rowsEnd = Math.min(start + limits.rowGroupRowsMax, order.length);
   const texts = schema.columns
     .filter(({ type }) => type === 'string')
-    .flatMap(({ name }) => [columns.get(name) as readonly (string | null)[] | undefined])
+    .flatMap(({ name }) => [columns.get(name) as PlacedTexts | readonly (string | null)[] | undefined])
     .filter((column) => column !== undefined);
   if (texts.length === 0) return rowsEnd;
   let chars = 0;
   for (let end = start; end < rowsEnd; end++) {
-    for (const column of texts) chars += column[order[end] ?? 0]?.length ?? 0;
+    for (const column of texts) chars += charsOf(column, order[end] ?? 0);
     if (chars > limits.rowGroupCharsMax && end > start) return end;
   }
   return rowsEnd;
 }
+
+/** Of texts that are bytes: bytes. */
+const charsOf = (column: PlacedTexts | readonly (string | null)[], row: number): number =>
+  isPlacedTexts(column) ? Math.max(0, column.lengths[row] ?? 0) : (column[row]?.length ?? 0);
 
 /** The columns of a row group in the order of the schema. */
 function valuesOf(table: RowsInMemory, rows: Uint32Array, site: string): ColumnValues[] {
@@ -88,6 +93,7 @@ function valuesOf(table: RowsInMemory, rows: Uint32Array, site: string): ColumnV
     const column = source === 'batch' ? table.columns.get(name) : table.timestampUs;
     if (column === undefined) return { kind: 'nulls' };
     if (column instanceof BigInt64Array) return { kind: 'bits', values: pick64(column, rows) };
+    if (isPlacedTexts(column)) return { kind: 'texts', texts: column, rows };
     const values = new Array<string | bigint | null>(rows.length);
     for (let at = 0; at < rows.length; at++) values[at] = column[rows[at] ?? 0] ?? null;
     return { kind: 'nullable', values };
@@ -146,8 +152,9 @@ function boundsOf(table: RowsInMemory, order: Uint32Array, name: string): readon
   if (source === 'series') return extremes(textsOfSeries(table, order, name).entries, compareUtf8);
   const column = name === 'timestamp' ? table.timestampUs : table.columns.get(name);
   if (column instanceof BigInt64Array) return extremes64(pick64(column, order));
+  const texts = column === undefined ? [] : isPlacedTexts(column) ? textsOf(column) : column;
   return extremes(
-    Array.from(order, (row) => String(column?.[row])),
+    Array.from(order, (row) => String(texts[row])),
     compareUtf8,
   );
 }

@@ -1,5 +1,6 @@
 import { FirnError } from '../base/errors.ts';
-import type { Batch } from '../model/batch.ts';
+import type { Batch, BatchColumn } from '../model/batch.ts';
+import { isTextColumn, type TextColumn, textOffsets, textsOf } from '../model/text-column.ts';
 import { batchColumnsOf, columnOf } from '../schema/batch-columns.ts';
 import { type Column, dayOfUs, type TableSchema, tableSchemas } from '../schema/tables.ts';
 import { dictionaryOf64, halvesOf } from './dictionary.ts';
@@ -24,8 +25,15 @@ export interface RowsInMemory {
   readonly rank: Uint32Array;
 }
 
-/** 64-bit integers, doubles by their bits, or where there may be nulls plain arrays. */
-type Values = BigInt64Array | readonly (bigint | null)[] | readonly (string | null)[];
+/** 64-bit integers, doubles by their bits, texts as bytes, or where there may be nulls plain arrays. */
+type Values = BigInt64Array | PlacedTexts | readonly (bigint | null)[] | readonly (string | null)[];
+
+/** Texts with where each begins in the bytes, and at last where they end. */
+export interface PlacedTexts extends TextColumn {
+  readonly offsets: Uint32Array;
+}
+
+export const isPlacedTexts = (values: Values): values is PlacedTexts => isTextColumn(values);
 
 /** Throws FirnError `limit` when there are more rows, `corrupt` when an id has no labels. */
 export function readRows({ signal, batches, labelsOf }: SegmentRows, rowsMax: number): RowsInMemory {
@@ -51,8 +59,11 @@ export function readRows({ signal, batches, labelsOf }: SegmentRows, rowsMax: nu
 
 /** A column of all batches; undefined when every row of it is null. */
 function concatenated(batches: readonly Batch[], { name }: Column, rows: number): Values | undefined {
-  const parts = batches.map((batch) => columnOf(batch, name));
-  if (parts.every((part) => part === undefined)) return undefined;
+  const given = batches.map((batch) => columnOf(batch, name));
+  if (given.every((part) => part === undefined)) return undefined;
+  if (given.every((part) => part === undefined || isTextColumn(part)))
+    return concatTexts(batches, given, rows);
+  const parts = given.map(plainColumn);
   const dense = parts.filter((part) => part instanceof BigInt64Array || part instanceof Float64Array);
   if (dense.length > 0) return concat64(rows, dense);
   const values: (bigint | string | null)[] = [];
@@ -64,6 +75,25 @@ function concatenated(batches: readonly Batch[], { name }: Column, rows: number)
       values.push(value as bigint | string | null);
     }
   return present ? (values as (bigint | null)[]) : undefined;
+}
+
+const plainColumn = (column: BatchColumn | undefined) =>
+  column !== undefined && isTextColumn(column) ? textsOf(column) : column;
+
+function concatTexts(
+  batches: readonly Batch[],
+  parts: readonly (TextColumn | undefined)[],
+  rows: number,
+): PlacedTexts {
+  const lengths = new Int32Array(rows).fill(-1);
+  const bytes = Buffer.concat(parts.flatMap((part) => part?.bytes ?? []));
+  let row = 0;
+  for (const [index, part] of parts.entries()) {
+    if (part) lengths.set(part.lengths, row);
+    row += batches[index]?.rows ?? 0;
+  }
+  const texts: TextColumn = { kind: 'utf8', length: rows, lengths, bytes };
+  return { ...texts, offsets: textOffsets(texts) };
 }
 
 /** Copied as bytes: a NaN that passes through a number may lose its payload. */
@@ -168,10 +198,16 @@ function sortedRows({ schema, rows, rank, series, columns }: RowsInMemory): Uint
   return order;
 }
 
+const textsOfValues = (values: Exclude<Values, BigInt64Array>) =>
+  isPlacedTexts(values) ? textsOf(values) : values;
+
 /** Of two rows by columns that have no nulls, then by arrival. */
 function comparison(keys: readonly Values[]): (a: number, b: number) => number {
   const compares = keys.map((key): ((a: number, b: number) => number) => {
-    if (!(key instanceof BigInt64Array)) return (a, b) => compareUtf8(String(key[a]), String(key[b]));
+    if (!(key instanceof BigInt64Array)) {
+      const texts = textsOfValues(key);
+      return (a, b) => compareUtf8(String(texts[a]), String(texts[b]));
+    }
     const halves = halvesOf(key);
     return (a, b) => (isLess(halves, a, b) ? -1 : isLess(halves, b, a) ? 1 : 0);
   });

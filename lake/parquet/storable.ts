@@ -50,8 +50,7 @@ function firstOutOfRange(column: BatchColumn | undefined, rows: number, highMax:
     }
     return undefined;
   }
-  const row = (column ?? []).findIndex(
-    (us) => typeof us === 'bigint' && (us > deviceUsMax || us < -deviceUsMax),
-  );
+  const values = Array.isArray(column) ? (column as readonly (string | bigint | null)[]) : [];
+  const row = values.findIndex((us) => typeof us === 'bigint' && (us > deviceUsMax || us < -deviceUsMax));
   return row === -1 ? undefined : row;
 }

@@ -152,7 +152,7 @@ function combineMany(
   fillOne: number | undefined,
 ): void {
   const { node, times } = matcher;
-  const resultOf = resultCache(matcher, group, many.dropName);
+  const resultOf = resultCache(matcher, group);
   for (let step = 0; step < times.steps; step++) {
     if (!many.present[step]) continue;
     const one = group.ones[(group.owner[step] ?? 0) - 1];
@@ -164,7 +164,7 @@ function combineMany(
 }
 
 function fillUnmatched(matcher: Matcher, one: StepSeries, group: MatchGroup, fillMany: number): void {
-  const resultOf = resultCache(matcher, group, false);
+  const resultOf = resultCache(matcher, group);
   const manyLabels = matchLabels(matcher.node.matching, one.labels);
   for (let step = 0; step < matcher.times.steps; step++) {
     if (!one.present[step] || group.matched[step]) continue;
@@ -179,30 +179,21 @@ interface Slot {
 }
 
 /** Where results of a pair of label sets go; the pair hardly ever changes from one step to the next. */
-function resultCache(
-  matcher: Matcher,
-  group: MatchGroup,
-  dropName: boolean,
-): (many: Labels, one: Labels) => Slot {
+function resultCache(matcher: Matcher, group: MatchGroup): (many: Labels, one: Labels) => Slot {
   let last: { many: Labels; one: Labels; slot: Slot } | undefined;
   return (many, one) => {
     if (last?.many === many && last.one === one) return last.slot;
-    last = { many, one, slot: slotOf(matcher, group, resultLabels(matcher.node, many, one), dropName) };
+    last = { many, one, slot: slotOf(matcher, group, resultLabels(matcher.node, many, one)) };
     return last.slot;
   };
 }
 
-function slotOf(
-  { results, evaluation, times, node }: Matcher,
-  group: MatchGroup,
-  labels: Labels,
-  dropName: boolean,
-): Slot {
+function slotOf({ results, evaluation, times, node }: Matcher, group: MatchGroup, labels: Labels): Slot {
   const key = labelsKey(labels);
   let result = results.get(key);
   if (result === undefined) {
     evaluation.budget.charge(times.steps);
-    result = { series: newSeries(labels, node.returnBool || dropName, times.steps), taken: new Map() };
+    result = { series: newSeries(labels, node.returnBool, times.steps), taken: new Map() };
     results.set(key, result);
   }
   let taken = result.taken.get(group);

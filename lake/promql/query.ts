@@ -1,28 +1,18 @@
 import type { Clock } from '../base/clock.ts';
 import { hasCode } from '../base/errors.ts';
-import type { Labels } from '../model/labels.ts';
-import { createAnnotations } from './annotations.ts';
 import type { Expr } from './ast.ts';
-import { createBudget, throwIfStopped, timeoutReason, tooManySamples } from './budget.ts';
+import { throwIfStopped, timeoutReason, tooManySamples } from './budget.ts';
 import { checkExpr } from './check.ts';
 import { executionError, PromqlError } from './errors.ts';
-import { createEvaluation } from './evaluate.ts';
-import { type Histogram, weightOf } from './histograms/histogram.ts';
+import { type Evaluator, inlineEvaluator } from './evaluator.ts';
+import { weightOf } from './histograms/histogram.ts';
 import type { QueryLimits } from './limits.ts';
 import { parseExpr } from './parse.ts';
 import { type Plan, planQuery, type QueryTimes } from './plan.ts';
 import { type ReadRange, readRangeOf } from './read-range.ts';
+import type { ResultData } from './result.ts';
 import { typeName, typeOf } from './signatures.ts';
 import type { SeriesData, SeriesSource } from './source.ts';
-import {
-  compareLabels,
-  isEmpty,
-  mergeSameLabels,
-  type StepSeries,
-  toMatrix,
-  type Value,
-  withoutName,
-} from './value.ts';
 
 /** A query text that is well-formed and well-typed. */
 export interface Query {
@@ -44,6 +34,8 @@ export interface QueryOptions {
   readonly lookbackMs: number;
   /** Ends the query when its client is gone. */
   readonly signal: AbortSignal;
+  /** Where it is evaluated; absent: here. */
+  readonly evaluator?: Evaluator | undefined;
 }
 
 export interface QueryResult {
@@ -54,19 +46,6 @@ export interface QueryResult {
   readonly samplesRead: number;
   /** The time that was read for it, offsets, ranges and lookback included; undefined when nothing was. */
   readonly read: ReadRange | undefined;
-}
-
-export type ResultData =
-  | { readonly type: 'scalar'; readonly timestampMs: number; readonly value: number }
-  | { readonly type: 'string'; readonly timestampMs: number; readonly value: string }
-  | { readonly type: 'vector'; readonly timestampMs: number; readonly samples: readonly VectorSample[] }
-  | { readonly type: 'matrix'; readonly series: readonly SeriesData[] };
-
-interface VectorSample {
-  readonly labels: Labels;
-  readonly value: number;
-  /** The sample, when it is a native histogram; `value` means nothing then. */
-  readonly histogram?: Histogram | undefined;
 }
 
 /** Answers a query at one point of time. */
@@ -110,15 +89,22 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
     throwIfStopped(signal);
     const plan = planQuery(query.expr, times, options.lookbackMs);
     checkSteps(plan, limits);
-    const budget = createBudget(limits.samplesMax, clock, signal);
     const data = await readScans(plan, options, signal);
     const samplesRead = data.flat().reduce((sum, series) => sum + weightOfSeries(series), 0);
-    budget.charge(samplesRead);
-    const annotations = createAnnotations();
-    const evaluation = createEvaluation({ data, lookbackMs: options.lookbackMs, annotations, budget });
-    const value = await evaluation.evaluate(plan.root, plan.times);
+    const { lookbackMs, evaluator = inlineEvaluator(clock) } = options;
+    // Before the samples are handed over: whoever evaluates may take them away.
     const read = readRangeOf(plan);
-    return { data: finish(plan, times, value), ...annotations.texts(query.text), samplesRead, read };
+    const task = {
+      plan,
+      times,
+      data,
+      lookbackMs,
+      samplesRead,
+      samplesMax: limits.samplesMax,
+      text: query.text,
+    };
+    const evaluated = await evaluator.evaluate(task, signal);
+    return { ...evaluated, samplesRead, read };
   } finally {
     done.abort();
     await timer;
@@ -164,37 +150,3 @@ async function readScans(
   }
   return data;
 }
-
-/** Drops the names that no longer hold, and brings the value into the form and order of an answer. */
-function finish(plan: Plan, { startMs, stepMs }: QueryTimes, value: Value): ResultData {
-  const instant = stepMs <= 0;
-  switch (value.kind) {
-    case 'string':
-      return { type: 'string', timestampMs: startMs, value: value.value };
-    case 'scalar': {
-      if (instant) return { type: 'scalar', timestampMs: startMs, value: value.values[0] ?? Number.NaN };
-      const present = new Uint8Array(plan.times.steps).fill(1);
-      const series = { labels: [], dropName: false, values: value.values, present };
-      return { type: 'matrix', series: [toMatrix(series, plan.times)] };
-    }
-    case 'matrix':
-      return { type: 'matrix', series: sorted(value.series.map(named)) };
-    case 'vector': {
-      const series = mergeSameLabels(value.series.map(named)).filter((one) => !isEmpty(one));
-      if (!instant) return { type: 'matrix', series: sorted(series.map((one) => toMatrix(one, plan.times))) };
-      const samples = series.map(({ labels, values, histograms }) => ({
-        labels,
-        value: values[0] ?? Number.NaN,
-        histogram: histograms?.[0],
-      }));
-      return { type: 'vector', timestampMs: startMs, samples };
-    }
-  }
-}
-
-function named<T extends Pick<StepSeries, 'labels' | 'dropName'>>(series: T): T {
-  return series.dropName ? { ...series, labels: withoutName(series.labels), dropName: false } : series;
-}
-
-const sorted = (series: readonly SeriesData[]): readonly SeriesData[] =>
-  series.toSorted((one, other) => compareLabels(one.labels, other.labels));

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { createByteTable } from '../base/byte-table.ts';
 import { canonicalLabels, type Labels, labelsJson } from '../model/labels.ts';
 import { seriesId } from '../model/series-id.ts';
-import { createByteTable } from './byte-table.ts';
 import { createMetricsBuilder } from './metrics-builder.ts';
 import { createSeriesCache } from './series-cache.ts';
 

@@ -1,7 +1,7 @@
+import { type ByteTable, createByteTable } from '../base/byte-table.ts';
 import type { SeriesEntry } from '../model/batch.ts';
 import { canonicalLabels, type Labels, labelsJson, withIdentity } from '../model/labels.ts';
 import { seriesId } from '../model/series-id.ts';
-import { type ByteTable, createByteTable } from './byte-table.ts';
 import { checkLabelLimits, type LabelLimits, labelLimits } from './label-limits.ts';
 import { noGuard, type SeriesGuard } from './series-guard.ts';
 

@@ -13,9 +13,9 @@ import { inOrder, mergeSamples, type Samples } from './samples.ts';
 const samplesPerTurn = 250_000;
 
 /**
- * Reads series from `rows`, text for a FROM clause with its WHERE. Most rows are a number at a time and nothing else;
- * the others (native histograms, and samples that say since when they count) are read apart, so that their columns cost
- * nothing where they are empty.
+ * Reads series from `rows`, text for a FROM clause with its WHERE, by one statement. Most rows are a number at a time and
+ * nothing else; the others (native histograms, and samples that say since when they count) come as groups of their own,
+ * so that there is no text and no second time for the many.
  */
 export async function readSeries(
   connection: DuckDBConnection,
@@ -24,28 +24,28 @@ export async function readSeries(
   signal: AbortSignal,
 ): Promise<readonly SeriesData[]> {
   const count = counter(selection, signal);
-  const from = `timestamp >= ${timestampSql(selection.fromMs)}`;
-  const limit = `LIMIT ${selection.samplesMax + 1}`;
-  const plain = await readPlain(
-    connection,
-    `${rows} AND ${from} AND histogram IS NULL AND start_timestamp IS NULL ${limit}`,
-    count,
-  );
-  const special = await readSpecial(
-    connection,
-    `${rows} AND (histogram IS NOT NULL OR (start_timestamp IS NOT NULL AND ${from})) ${limit}`,
-    count,
-  );
-  const byLabels = new Map([...special].map((one) => [one.key, one]));
-  const found: SeriesData[] = [];
-  for (const { key, samples } of plain) {
-    const other = byLabels.get(key)?.samples;
-    byLabels.delete(key);
-    found.push({ labels: parseLabelsJson(key), ...(other ? mergeSamples(samples, other) : samples) });
+  const byLabels = new Map<string, Samples>();
+  for await (const chunk of chunksOf(connection, seriesSql(rows, selection))) {
+    for (const { key, samples } of groupsOf(chunk)) {
+      const other = byLabels.get(key);
+      byLabels.set(key, other ? mergeSamples(samples, other) : samples);
+      await count(samples.values.length, byLabels.size);
+    }
   }
-  for (const { key, samples } of byLabels.values()) found.push({ labels: parseLabelsJson(key), ...samples });
-  return found.sort((one, other) => compareLabels(one.labels, other.labels));
+  return Array.from(byLabels, ([key, samples]) => ({ labels: parseLabelsJson(key), ...samples })).sort(
+    (one, other) => compareLabels(one.labels, other.labels),
+  );
 }
+
+/** The limit keeps DuckDB from collecting more than may be used; the order is made in inOrder, where it costs less. */
+const seriesSql = (rows: string, { fromMs, samplesMax }: Selection): string => `
+  SELECT any_value(labels), list(epoch_ms(timestamp)::DOUBLE), list(value::DOUBLE), special,
+    list(coalesce(epoch_ms(start_timestamp), 0)::DOUBLE) FILTER (WHERE special),
+    list(coalesce(histogram, '')) FILTER (WHERE special)
+  FROM (SELECT series_id, labels, timestamp, value, start_timestamp, histogram,
+      histogram IS NOT NULL OR start_timestamp IS NOT NULL AS special
+    FROM ${rows} AND (timestamp >= ${timestampSql(fromMs)} OR histogram IS NOT NULL) LIMIT ${samplesMax + 1})
+  GROUP BY series_id, special`;
 
 /** Samples of one series; the key is its labels as they are stored. */
 interface Read {
@@ -53,18 +53,17 @@ interface Read {
   readonly samples: Samples;
 }
 
-type Count = (samples: number) => Promise<void>;
+type Count = (samples: number, series: number) => Promise<void>;
 
 /** Counts series and samples against the limits, and lets others have the event loop now and then. */
 function counter({ samplesMax, seriesMax }: Selection, signal: AbortSignal): Count {
   let samples = 0;
-  let series = 0;
   let turn = 0;
-  return async (read) => {
+  return async (read, series) => {
     samples += read;
     turn += read;
     if (samples > samplesMax) throw tooMuch('samplesMax', samplesMax, 'samples');
-    if (++series > seriesMax) throw tooMuch('seriesMax', seriesMax, 'series');
+    if (series > seriesMax) throw tooMuch('seriesMax', seriesMax, 'series');
     if (turn < samplesPerTurn) return;
     turn = 0;
     await setImmediate();
@@ -81,59 +80,41 @@ async function* chunksOf(connection: DuckDBConnection, sql: string): AsyncGenera
   }
 }
 
-/** One series a row, without an object a sample: the lists' elements lie side by side in one array each. */
-async function readPlain(connection: DuckDBConnection, rows: string, count: Count): Promise<readonly Read[]> {
-  // The limit keeps DuckDB from collecting more than may be used; the order is made in inOrder, where it costs less.
-  const sql = `SELECT any_value(labels), list(epoch_ms(timestamp)::DOUBLE), list(value::DOUBLE)
-    FROM (SELECT series_id, labels, timestamp, value FROM ${rows}) GROUP BY series_id`;
-  const found: Read[] = [];
-  for await (const chunk of chunksOf(connection, sql)) {
-    const labels = chunk.getColumnVector(0);
-    const timestamps = listColumn(chunk, 1);
-    const values = listColumn(chunk, 2);
-    for (let row = 0; row < chunk.rowCount; row++) {
-      const samples = inOrder({
-        timestampsMs: timestamps.items.slice(...timestamps.bounds(row)),
-        values: values.items.slice(...values.bounds(row)),
-      });
-      found.push({ key: textOf(labels.getItem(row)), samples });
-      await count(samples.values.length);
-    }
+/** One group a row, without an object a sample: the lists' elements lie side by side in one array each. */
+function* groupsOf(chunk: DuckDBDataChunk): Generator<Read> {
+  const labels = chunk.getColumnVector(0);
+  const timestamps = listColumn(chunk, 1);
+  const values = listColumn(chunk, 2);
+  const special = chunk.getColumnVector(3);
+  let more: ReturnType<typeof specialColumns> | undefined;
+  for (let row = 0; row < chunk.rowCount; row++) {
+    const plain: Samples = {
+      timestampsMs: timestamps.items.subarray(...timestamps.bounds(row)),
+      values: values.items.subarray(...values.bounds(row)),
+    };
+    let samples = plain;
+    if (special.getItem(row) === true) {
+      more ??= specialColumns(chunk);
+      samples = more(row, plain);
+    } else samples = inOrder(plain);
+    yield { key: textOf(labels.getItem(row)), samples };
   }
-  return found;
 }
 
-async function readSpecial(
-  connection: DuckDBConnection,
-  rows: string,
-  count: Count,
-): Promise<readonly Read[]> {
-  const sql = `SELECT any_value(labels), list(epoch_ms(timestamp)::DOUBLE), list(value::DOUBLE),
-    list(coalesce(epoch_ms(start_timestamp), 0)::DOUBLE), list(coalesce(histogram, ''))
-    FROM (SELECT series_id, labels, timestamp, value, start_timestamp, histogram FROM ${rows}) GROUP BY series_id`;
-  const found: Read[] = [];
-  for await (const chunk of chunksOf(connection, sql)) {
-    const labels = chunk.getColumnVector(0);
-    const [timestamps, values, starts] = [1, 2, 3].map((column) => listColumn(chunk, column));
-    if (timestamps === undefined || values === undefined || starts === undefined) break;
-    const histograms = chunk.getColumnVector(4) as DuckDBListVector;
-    for (let row = 0; row < chunk.rowCount; row++) {
-      const [from, to] = timestamps.bounds(row);
-      const startsMs = starts.items.slice(from, to);
-      const texts = Array.from({ length: to - from }, (_, index) =>
-        textOf(histograms.childVector.getItem(from + index)),
-      );
-      const samples = mergeSamples({
-        timestampsMs: timestamps.items.slice(from, to),
-        values: values.items.slice(from, to),
-        ...(startsMs.some((startMs) => startMs !== 0) && { startsMs }),
-        ...(texts.some((text) => text !== '') && { histograms: texts.map(histogramOf) }),
-      });
-      found.push({ key: textOf(labels.getItem(row)), samples });
-      await count(samples.values.length);
-    }
-  }
-  return found;
+/** Of a chunk that has such groups: what else their samples have. */
+function specialColumns(chunk: DuckDBDataChunk): (row: number, plain: Samples) => Samples {
+  const starts = listColumn(chunk, 4);
+  const histograms = chunk.getColumnVector(5) as DuckDBListVector;
+  return (row, plain) => {
+    const startsMs = starts.items.subarray(...starts.bounds(row));
+    const from = histograms.getEntryOffset(row);
+    const texts = Array.from(startsMs, (_, index) => textOf(histograms.childVector.getItem(from + index)));
+    return mergeSamples({
+      ...plain,
+      ...(startsMs.some((startMs) => startMs !== 0) && { startsMs }),
+      ...(texts.some((text) => text !== '') && { histograms: texts.map(histogramOf) }),
+    });
+  };
 }
 
 /** A row that only marks the end of a series has that in its value. */
@@ -156,7 +137,8 @@ function listColumn(
   const { items } = list.childVector as unknown as { readonly items?: unknown };
   if (!(items instanceof Float64Array)) throw new Error('a list of DOUBLE is not backed by a Float64Array');
   return {
-    items,
+    // Copied, because the memory is DuckDB's; once for all series of the chunk.
+    items: items.slice(),
     bounds: (row) => {
       const from = list.getEntryOffset(row);
       return [from, from + list.getEntryLength(row)];

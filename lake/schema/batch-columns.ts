@@ -19,6 +19,11 @@ export function isDense({ type, required }: Column): boolean {
   return type === 'double' || (required && type !== 'string');
 }
 
+/** Whether what is read again holds the texts as bytes (lake/model/text-column.ts): what there is of every log line. */
+export function isUtf8Column(signal: Signal, { type, name }: Column): boolean {
+  return signal === 'logs' && type === 'string' && name !== 'quality';
+}
+
 /** One column of a batch; undefined where every row of it is null. */
 export function columnOf(batch: Batch, name: string): BatchColumn | undefined {
   const field = batchFields[batch.signal][name];

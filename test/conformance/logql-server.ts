@@ -8,6 +8,7 @@ import { createLogger } from '../../lake/base/log.ts';
 import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
 import type { Batch, LogsBatch } from '../../lake/model/batch.ts';
 import { tenantId } from '../../lake/model/ids.ts';
+import { textsOf } from '../../lake/model/text-column.ts';
 import { lokiPushLimits } from '../../lake/receive/loki-push/limits.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { logScan } from '../../lake/scan/log-scan.ts';
@@ -77,7 +78,8 @@ export async function startLogqlServer(): Promise<LogqlServer> {
 
 function insertSql(tenant: string, batch: LogsBatch, labels: Map<bigint, string>): string {
   for (const { id, labels: text } of batch.series) labels.set(id, text);
-  const rows = batch.line.map((line, row) => {
+  const attributes = textsOf(batch.attributes);
+  const rows = textsOf(batch.line).map((line, row) => {
     const id = batch.streamId[row] ?? 0n;
     const ns = batch.timestampNs[row] ?? 0n;
     const text = (value: string | null | undefined): string => (value == null ? 'NULL' : sqlText(value));
@@ -87,7 +89,7 @@ function insertSql(tenant: string, batch: LogsBatch, labels: Map<bigint, string>
       timestamp_ns: String(ns),
       line: sqlText(line),
       labels: text(labels.get(id)),
-      attributes: text(withoutLevel(batch.attributes[row])),
+      attributes: text(withoutLevel(attributes[row])),
       site: "'test'",
     };
     return `(${[sqlText(tenant), ...columns.map(({ name }) => values[name] ?? 'NULL')].join(', ')})`;

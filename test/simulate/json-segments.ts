@@ -3,6 +3,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { ContentReader, SegmentContent } from '../../gateway/wal/recovery/read-segment.ts';
 import { FirnError } from '../../lake/base/errors.ts';
 import type { Batch } from '../../lake/model/batch.ts';
+import { textsOf } from '../../lake/model/text-column.ts';
 import type { SegmentFile, SegmentRows, SegmentWriter } from '../../lake/parquet/segment-writer.ts';
 import { seriesIdsOf } from '../../lake/schema/batch-columns.ts';
 import { dayOfUs, dayText } from '../../lake/schema/tables.ts';
@@ -93,8 +94,8 @@ function rowsOf(batch: Batch): SimulatedRow[] {
         timestampUs: Number(batch.timestampUs[row]),
       }));
     case 'logs':
-      return indexes.map((row) => ({
-        id: Number(batch.line[row]),
+      return textsOf(batch.line).map((line, row) => ({
+        id: Number(line),
         timestampUs: Number((batch.timestampNs[row] ?? 0n) / 1000n),
       }));
     case 'gaps':

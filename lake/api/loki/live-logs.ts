@@ -3,6 +3,7 @@ import type { LineBatch, LogSource } from '../../logql/source.ts';
 import { newStats } from '../../logql/source.ts';
 import type { Batch, LogsBatch } from '../../model/batch.ts';
 import { parseLabelsJson } from '../../model/labels.ts';
+import { textsOf } from '../../model/text-column.ts';
 
 /** The port: lines while they come in, for tail. */
 export interface LiveLogs {
@@ -36,6 +37,7 @@ export function publishedLogs(
   };
 }
 
+/** Copied: the memory of a batch is used again. */
 function linesOf(
   batch: LogsBatch,
   labelsOf: (ids: Iterable<bigint>) => ReadonlyMap<bigint, string>,
@@ -43,11 +45,13 @@ function linesOf(
   const texts = new Map(batch.series.map(({ id, labels }) => [id, labels]));
   const missing = new Set([...batch.streamId].filter((id) => !texts.has(id)));
   if (missing.size > 0) for (const [id, labels] of labelsOf(missing)) texts.set(id, labels);
+  const streamIds = batch.streamId.slice();
   const streams = new Map<bigint, { readonly labels: ReadonlyMap<string, string> }>();
   return {
-    ...{ rows: batch.rows, timestampNs: batch.timestampNs, lines: batch.line, metadata: batch.attributes },
+    ...{ rows: batch.rows, timestampNs: batch.timestampNs.slice() },
+    ...{ lines: textsOf(batch.line), metadata: textsOf(batch.attributes) },
     stream: (row) => {
-      const id = batch.streamId[row] ?? 0n;
+      const id = streamIds[row] ?? 0n;
       const stream = streams.get(id) ?? { labels: new Map(parseLabelsJson(texts.get(id) ?? '{}')) };
       streams.set(id, stream);
       return stream;

@@ -1,7 +1,7 @@
 import type { Labels } from '../../model/labels.ts';
 import type { Histogram } from '../../promql/histograms/histogram.ts';
 import { jsonBuckets } from '../../promql/histograms/print.ts';
-import type { ResultData } from '../../promql/query.ts';
+import type { ResultData } from '../../promql/result.ts';
 
 // The JSON of Prometheus' HTTP API, in pieces, so that a large answer is never one string.
 

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { PromqlError } from '../../promql/errors.ts';
+import type { Evaluator } from '../../promql/evaluator.ts';
 import { defaultLookbackMs, type QueryLimits } from '../../promql/limits.ts';
 import {
   instantQuery,
@@ -7,10 +8,10 @@ import {
   type Query,
   type QueryOptions,
   type QueryResult,
-  type ResultData,
   rangeQuery,
 } from '../../promql/query.ts';
 import type { ReadRange } from '../../promql/read-range.ts';
+import type { ResultData } from '../../promql/result.ts';
 import type { SeriesSource } from '../../promql/source.ts';
 import { resultPieces } from './encode.ts';
 import {
@@ -27,6 +28,7 @@ export interface QueryHandlerOptions {
   readonly limits: QueryLimits;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  readonly evaluator: Evaluator | undefined;
   /** What the author of a query that read this should know. */
   readonly warningOf: (read: ReadRange) => Promise<string | undefined>;
 }
@@ -90,10 +92,17 @@ export function queryParameter(parameters: Parameters): Query {
 }
 
 function optionsOf(parameters: Parameters, options: QueryHandlerOptions): QueryOptions {
-  const { source, limits, clock, signal } = options;
+  const { source, limits, clock, signal, evaluator } = options;
   const timeoutMs = Math.min(limits.timeoutMs, durationParameter(parameters, 'timeout') ?? limits.timeoutMs);
   const lookbackMs = durationParameter(parameters, 'lookback_delta') || defaultLookbackMs;
-  return { source, clock, signal, lookbackMs, limits: { ...limits, timeoutMs: Math.max(0, timeoutMs) } };
+  return {
+    source,
+    clock,
+    signal,
+    evaluator,
+    lookbackMs,
+    limits: { ...limits, timeoutMs: Math.max(0, timeoutMs) },
+  };
 }
 
 async function answer(

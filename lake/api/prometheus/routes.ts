@@ -5,6 +5,8 @@ import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { PromqlError } from '../../promql/errors.ts';
+import type { Evaluator } from '../../promql/evaluator.ts';
+import { createFairQueue, type FairQueueLimits } from '../../promql/fair-queue.ts';
 import type { QueryLimits } from '../../promql/limits.ts';
 import { formatExpr } from '../../promql/print.ts';
 import type { ReadRange } from '../../promql/read-range.ts';
@@ -40,6 +42,9 @@ export interface PrometheusOptions {
   /** Says whether the data of a range is all there (lake/completeness/warning.ts); answers carry what it says. */
   readonly completeness?: (c: Context, read: ReadRange) => Promise<string | undefined>;
   readonly bodyBytesMax?: number;
+  /** Where large queries are evaluated; absent: on the thread that answers. */
+  readonly evaluator?: Evaluator;
+  readonly queue?: FairQueueLimits;
 }
 
 /** Bytes of a POST form, as in Go's ParseForm. */
@@ -74,6 +79,7 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
     limits,
     clock,
     signal: c.req.raw.signal,
+    evaluator: options.evaluator,
     warningOf: async (read: ReadRange) => {
       try {
         return await options.completeness?.(c, read);
@@ -84,12 +90,15 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
       }
     },
   });
-  getOrPost('/api/v1/query', (parameters, deployment, c) =>
-    answerQuery(parameters, evaluation(deployment, c)),
-  );
-  getOrPost('/api/v1/query_range', (parameters, deployment, c) =>
-    answerRangeQuery(parameters, evaluation(deployment, c)),
-  );
+  const queue = createFairQueue(options.queue);
+  const queued = (answer: typeof answerQuery): Handler => {
+    return (parameters, deployment, c) =>
+      queue.run(deployment.tables.tenant, c.req.raw.signal, () =>
+        answer(parameters, evaluation(deployment, c)),
+      );
+  };
+  getOrPost('/api/v1/query', queued(answerQuery));
+  getOrPost('/api/v1/query_range', queued(answerRangeQuery));
   getOrPost('/api/v1/labels', (parameters, { scan }, c) => answerLabels(parameters, scan, c.req.raw.signal));
   getOrPost('/api/v1/series', (parameters, { scan }, c) => answerSeries(parameters, scan, c.req.raw.signal));
   app.get(
@@ -105,18 +114,20 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
   getOrPost('/api/v1/format_query', async (parameters) =>
     succeed(formatExpr(queryParameter(parameters).expr)),
   );
-  // Exemplars are not stored, and rules are not evaluated here: nothing, and not an error.
+  // No exemplars are answered yet: nothing, and not an error.
   getOrPost('/api/v1/query_exemplars', async () => succeed([]));
-  const empty: Readonly<Record<string, object>> = {
-    '/api/v1/rules': { groups: [] },
-    '/api/v1/alerts': { alerts: [] },
-    '/api/v1/status/flags': {},
-    '/api/v1/status/buildinfo': buildInfo,
-  };
-  for (const [path, data] of Object.entries(empty))
+  for (const [path, data] of Object.entries(fixedAnswers(buildInfo)))
     app.get(
       path,
       handle(async () => succeed(data)),
     );
   return app;
 }
+
+/** Rules are not evaluated here: none, and not an error. */
+const fixedAnswers = (buildInfo: BuildInfo): Readonly<Record<string, object>> => ({
+  '/api/v1/rules': { groups: [] },
+  '/api/v1/alerts': { alerts: [] },
+  '/api/v1/status/flags': {},
+  '/api/v1/status/buildinfo': buildInfo,
+});

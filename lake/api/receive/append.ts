@@ -1,9 +1,10 @@
 import { FirnError } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
+import { recycleLogs } from '../../receive/logs-builder.ts';
 import type { SeriesCache } from '../../receive/series-cache.ts';
 
 export interface AppendOptions {
-  /** Resolves when the batches are on disk, all of them or none. */
+  /** Resolves when the batches are on disk, all of them or none. It does not read them after that. */
   readonly append: (...batches: readonly Batch[]) => Promise<void>;
   readonly cache: SeriesCache;
 }
@@ -34,6 +35,8 @@ export async function appendBatches(
   } catch (error) {
     if (error instanceof FirnError) return error;
     throw error;
+  } finally {
+    for (const batch of batches) if (batch.signal === 'logs') recycleLogs(batch);
   }
   for (const { series } of filled) cache.markDurable(series);
   return undefined;

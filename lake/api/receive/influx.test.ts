@@ -5,6 +5,7 @@ import { systemClock } from '../../base/clock.ts';
 import { type ErrorCode, FirnError } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
 import { influxLimits } from '../../receive/influx/receive.ts';
+import { kept } from '../../receive/logs.fixture.ts';
 import { createSeriesCache } from '../../receive/series-cache.ts';
 import { createSeriesGuard } from '../../receive/series-guard.ts';
 import { startHttpServer } from '../http-server.ts';
@@ -20,7 +21,7 @@ function setUp(options: { fails?: ErrorCode; series?: number } = {}) {
     append: async (...given) => {
       const { fails } = options;
       if (fails) throw new FirnError({ code: fails, operation: 'append', subject: 't', message: 'not now' });
-      batches.push(...given);
+      batches.push(...given.map(kept));
     },
     cache: createSeriesCache({ identity: [], guard }),
     limits: { ...influxLimits, bodyBytesMax: 1000, decodedBytesMax: 5000 },

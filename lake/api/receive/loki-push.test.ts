@@ -4,6 +4,7 @@ import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { type ErrorCode, FirnError } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
+import { kept } from '../../receive/logs.fixture.ts';
 import { pushBody } from '../../receive/loki-push/encode.fixture.ts';
 import { lokiPushLimits } from '../../receive/loki-push/limits.ts';
 import { createSeriesCache } from '../../receive/series-cache.ts';
@@ -26,7 +27,7 @@ function setUp(
     append: async (...sent) => {
       if (fails)
         throw new FirnError({ code: fails, operation: 'append', subject: 'test', message: 'not now' });
-      batches.push(...sent);
+      batches.push(...sent.map(kept));
     },
     cache: createSeriesCache({ identity: [], guard: createSeriesGuard(guardLimits, () => 0) }),
     limits: { ...lokiPushLimits, ...limits },

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { systemClock } from '../../base/clock.ts';
 import { type ErrorCode, FirnError } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
+import { kept } from '../../receive/logs.fixture.ts';
 import { protobufOfJson } from '../../receive/otlp/json.ts';
 import { otlpLimits } from '../../receive/otlp/limits.ts';
 import type { OtlpSignal } from '../../receive/otlp/receive.ts';
@@ -22,7 +23,7 @@ function setUp(options: { fails?: ErrorCode; bodyBytesMax?: number; seriesMax?: 
     append: async (...sent) => {
       if (fails)
         throw new FirnError({ code: fails, operation: 'append', subject: 'test', message: 'not now' });
-      batches.push(...sent);
+      batches.push(...sent.map(kept));
     },
     cache: createSeriesCache({ identity: [], guard: createSeriesGuard(guardLimits, () => 0) }),
     limits,

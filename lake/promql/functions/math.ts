@@ -26,20 +26,34 @@ export const mathFunctions: Readonly<Record<string, (value: number) => number>> 
   tanh: Math.tanh,
 };
 
-/** Parts of a UTC date, from seconds since the Unix epoch. */
-export const dateFunctions: Readonly<Record<string, (date: Date) => number>> = {
-  minute: (date) => date.getUTCMinutes(),
-  hour: (date) => date.getUTCHours(),
-  day_of_week: (date) => date.getUTCDay(),
-  day_of_month: (date) => date.getUTCDate(),
-  day_of_year: (date) =>
-    Math.floor((date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000) + 1,
-  days_in_month: (date) => new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 0)).getUTCDate(),
-  month: (date) => date.getUTCMonth() + 1,
-  year: (date) => date.getUTCFullYear(),
-};
+/** A time as a date within 400 years, which is how long the calendar takes to repeat, and the years before that. */
+interface Moment {
+  readonly date: Date;
+  readonly years: number;
+}
 
-export const dateOf = (seconds: number): Date => new Date(Math.trunc(seconds) * 1000);
+const cycleSeconds = 146_097 * 86_400;
+
+/** The date of seconds since the Unix epoch. What no int64 can hold (NaN too) is what amd64 makes of it in Go. */
+export function dateOf(seconds: number): Moment {
+  const whole = Math.abs(seconds) < 2 ** 63 ? Math.trunc(seconds) : 2 ** 63;
+  const cycles = Math.floor(whole / cycleSeconds);
+  return { date: new Date((whole - cycles * cycleSeconds) * 1000), years: cycles * 400 };
+}
+
+/** Parts of a UTC date. */
+export const dateFunctions: Readonly<Record<string, (moment: Moment) => number>> = {
+  minute: ({ date }) => date.getUTCMinutes(),
+  hour: ({ date }) => date.getUTCHours(),
+  day_of_week: ({ date }) => date.getUTCDay(),
+  day_of_month: ({ date }) => date.getUTCDate(),
+  day_of_year: ({ date }) =>
+    Math.floor((date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000) + 1,
+  days_in_month: ({ date }) =>
+    new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 0)).getUTCDate(),
+  month: ({ date }) => date.getUTCMonth() + 1,
+  year: ({ date, years }) => date.getUTCFullYear() + years,
+};
 
 /** round(): to the nearest multiple of `nearest`, ties up. */
 export function roundTo(value: number, nearest: number): number {

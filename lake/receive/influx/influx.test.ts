@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { textsOf } from '../../model/text-column.ts';
 import { createSeriesCache } from '../series-cache.ts';
 import { LineError, parseLines } from './parse-line.ts';
 import { type InfluxWrite, influxLimits, readInfluxLines } from './receive.ts';
@@ -113,7 +114,7 @@ describe('columns', () => {
     expect(labels(logs)).toEqual([
       '{"cpu_id":"0","db":"telegraf","field":"state","host":"a","measurement":"cpu","source":"influx"}',
     ]);
-    expect([logs.line, [...logs.timestampNs]]).toEqual([['idle, now'], [1769999999123456789n]]);
+    expect([textsOf(logs.line), [...logs.timestampNs]]).toEqual([['idle, now'], [1769999999123456789n]]);
   });
 
   test('the identity of the gateway, and what a sender has of the same name', () => {

@@ -1,13 +1,15 @@
 import { messageOf } from '../../base/errors.ts';
 import type { LogsBatch } from '../../model/batch.ts';
 import { type Label, labelsJson } from '../../model/labels.ts';
-import { createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
+import { addMetadata, createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
 import { isStorableTime, setDigits } from '../nanoseconds.ts';
 import type { Rejected } from '../rejected.ts';
+import { addText } from '../text-builder.ts';
 import { lineTooLong, metadataTooLarge, outOfRange } from './decode-protobuf.ts';
 import { invalid, limit } from './errors.ts';
 import type { LokiPushLimits } from './limits.ts';
 import { bareMetadata, lineMetadata } from './metadata.ts';
+import { scanJsonPush } from './scan-json.ts';
 import { admittedStream, type Stream, type StreamSource } from './streams.ts';
 
 // {"streams":[{"stream":{"app":"press"},"values":[["1700000000000000000","the line",{"user":"7"}]]}]}
@@ -19,19 +21,31 @@ export function decodeJsonPush(
   limits: LokiPushLimits,
   rejected: Rejected,
 ): LogsBatch {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  const scanned = scanJsonPush(bytes, streams, limits, jsonParts(limits));
+  return scanned ?? parseJsonPush(bytes, streams, limits, rejected);
+}
+
+/** Any request, by way of objects and strings. */
+export function parseJsonPush(
+  body: Buffer,
+  streams: StreamSource,
+  limits: LokiPushLimits,
+  rejected: Rejected,
+): LogsBatch {
   const request = parse(body);
   if (!isObject(request) || !Array.isArray(request.streams))
     throw invalid('the body is not {"streams":[...]}: send a list of streams');
   if (request.streams.length > limits.streamsPerRequestMax)
     throw limit('streamsPerRequestMax', `the request has more than ${limits.streamsPerRequestMax} streams`);
-  const builder = createLogsBuilder();
+  const builder = createLogsBuilder(body.byteLength);
   for (const [index, stream] of (request.streams as unknown[]).entries()) {
     if (!isObject(stream) || !isObject(stream.stream))
       throw invalid(`streams[${index}].stream is not an object of labels`);
     const values = stream.values ?? [];
     if (!Array.isArray(values)) throw invalid(`streams[${index}].values is not a list`);
     if (values.length === 0) continue;
-    const labels = labelsOf(stream.stream, index);
+    const labels = labelsOf(stream.stream, `streams[${index}].stream`);
     const key = Buffer.from(labelsJson(labels));
     const found = admittedStream(() => streams.of(key, 0, key.length, () => labels), rejected);
     if (found === undefined) {
@@ -44,24 +58,35 @@ export function decodeJsonPush(
   return builder.finish();
 }
 
-function parse(body: Uint8Array): unknown {
+function parse(body: Buffer): unknown {
   try {
-    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'));
+    return JSON.parse(body.toString('utf8'));
   } catch (error) {
     throw invalid(`the body is not valid JSON: ${messageOf(error)}`);
   }
 }
+
+/** What is read of a request as JSON, whichever way the rest is read. Both throw FirnError. */
+export interface JsonParts {
+  labels(stream: unknown): Label[];
+  metadata(metadata: unknown): Label[];
+}
+
+export const jsonParts = (limits: LokiPushLimits): JsonParts => ({
+  labels: (stream) => labelsOf(stream as JsonObject, 'stream'),
+  metadata: (metadata) => pairsOf(metadata, 'a line', limits),
+});
 
 type JsonObject = Readonly<Record<string, unknown>>;
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Loki takes numbers as they are written. */
-function labelsOf(stream: JsonObject, index: number): Label[] {
+function labelsOf(stream: JsonObject, place: string): Label[] {
   return Object.entries(stream).map(([name, value]): Label => {
     if (typeof value === 'string') return [name, value];
     if (typeof value === 'number') return [name, String(value)];
-    throw invalid(`streams[${index}].stream: the value of label ${JSON.stringify(name)} is not a string`);
+    throw invalid(`${place}: the value of label ${JSON.stringify(name)} is not a string`);
   });
 }
 
@@ -85,9 +110,16 @@ function readValue(
   if (line.length * 3 > limits.lineBytesMax && Buffer.byteLength(line) > limits.lineBytesMax)
     throw lineTooLong(Buffer.byteLength(line), limits);
   const pairs = metadata === undefined ? [] : pairsOf(metadata, place, limits);
-  const { attributes, severity, traceId, spanId } =
-    pairs.length === 0 ? bareMetadata(line, stream.level) : lineMetadata(pairs, line, stream.level);
-  builder.appendRow(stream.series, time, line, attributes, severity, traceId, spanId);
+  const texts = builder.begin(stream.series, time);
+  const start = texts.line.end;
+  addText(texts.line, line);
+  const { bytes, end } = texts.line;
+  addMetadata(
+    texts,
+    pairs.length === 0
+      ? bareMetadata(bytes, start, end, stream.level)
+      : lineMetadata(pairs, bytes, start, end, stream.level),
+  );
 }
 
 function pairsOf(metadata: unknown, place: string, limits: LokiPushLimits): Label[] {

@@ -1,6 +1,6 @@
 import type { LogsBatch } from '../../model/batch.ts';
 import type { Label } from '../../model/labels.ts';
-import { createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
+import { addMetadata, createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
 import { isStorableTime, setSeconds } from '../nanoseconds.ts';
 import {
   type Cursor,
@@ -13,6 +13,7 @@ import {
   wireVarint,
 } from '../protobuf.ts';
 import type { Rejected } from '../rejected.ts';
+import { addBytes } from '../text-builder.ts';
 import { invalid, limit } from './errors.ts';
 import type { LokiPushLimits } from './limits.ts';
 import { bareMetadata, lineMetadata } from './metadata.ts';
@@ -44,7 +45,7 @@ export function decodePushRequest(
 ): LogsBatch {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const cursor = { bytes, pos: 0, end: bytes.length };
-  const builder = createLogsBuilder();
+  const builder = createLogsBuilder(bytes.length);
   let count = 0;
   while (cursor.pos < bytes.length) {
     const tag = readTag(cursor);
@@ -112,9 +113,10 @@ function readEntry(
   builder: LogsBuilder,
   limits: LokiPushLimits,
 ): void {
-  const outer = cursor.end;
+  const { bytes, end: outer } = cursor;
   cursor.end = end;
-  let line = '';
+  let lineStart = 0;
+  let lineEnd = 0;
   let pairs: Label[] | undefined;
   let pairBytes = 0;
   time.low = 0;
@@ -123,9 +125,9 @@ function readEntry(
     const tag = readTag(cursor);
     if (tag === entryTime) readTime(cursor, readEnd(cursor));
     else if (tag === entryLine) {
-      const lineEnd = readEnd(cursor);
-      if (lineEnd - cursor.pos > limits.lineBytesMax) throw lineTooLong(lineEnd - cursor.pos, limits);
-      line = cursor.bytes.toString('utf8', cursor.pos, lineEnd);
+      lineEnd = readEnd(cursor);
+      lineStart = cursor.pos;
+      if (lineEnd - lineStart > limits.lineBytesMax) throw lineTooLong(lineEnd - lineStart, limits);
       cursor.pos = lineEnd;
     } else if (tag === entryMetadata) {
       const pairEnd = readEnd(cursor);
@@ -136,9 +138,13 @@ function readEntry(
     } else skipField(cursor, tag);
   }
   cursor.end = outer;
-  const { attributes, severity, traceId, spanId } =
-    pairs === undefined ? bareMetadata(line, stream.level) : lineMetadata(pairs, line, stream.level);
-  builder.appendRow(stream.series, time, line, attributes, severity, traceId, spanId);
+  const metadata =
+    pairs === undefined
+      ? bareMetadata(bytes, lineStart, lineEnd, stream.level)
+      : lineMetadata(pairs, bytes, lineStart, lineEnd, stream.level);
+  const texts = builder.begin(stream.series, time);
+  addBytes(texts.line, bytes, lineStart, lineEnd);
+  addMetadata(texts, metadata);
 }
 
 /** google.protobuf.Timestamp. */

@@ -1,27 +1,27 @@
 import type { Label } from '../../model/labels.ts';
-import { levelOf, levelOfLine, normalLevel } from './level.ts';
+import type { KnownMetadata } from '../logs-builder.ts';
+import { levelOf, normalLevel } from './level.ts';
+import { levelOfLine } from './line-level.ts';
 
-/** Structured metadata of one line as columns. */
-export interface Metadata {
-  /** Canonical JSON text, detected_level included. */
-  readonly attributes: string;
-  /** The level, where it is known. */
-  readonly severity: string | null;
-  readonly traceId: string | null;
-  readonly spanId: string | null;
-}
+// Structured metadata of one line as columns: canonical JSON text with detected_level, the level where it is known, and
+// the ids of its trace and span.
 
 const levelLabel = 'detected_level';
 const traceNames = ['trace_id', 'traceID', 'traceId', 'TraceID'];
 const spanNames = ['span_id', 'spanID', 'spanId', 'SpanID'];
 
 /** Most lines bring nothing: then there are a few texts only. */
-const bare = new Map<string, Metadata>();
+const bare = new Map<string, KnownMetadata>();
 const bareMax = 100;
 
-/** The metadata of a line that brings none. `streamLevel`: what the labels of its stream say. */
-export function bareMetadata(line: string, streamLevel: string | undefined): Metadata {
-  const level = streamLevel ?? levelOfLine(line);
+/** The metadata of a line, bytes[start, end), that brings none. `streamLevel`: what the labels of its stream say. */
+export function bareMetadata(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  streamLevel: string | undefined,
+): KnownMetadata {
+  const level = streamLevel ?? levelOfLine(bytes, start, end);
   const known = bare.get(level);
   if (known !== undefined) return known;
   const metadata = metadataOf([[levelLabel, level]]);
@@ -32,21 +32,23 @@ export function bareMetadata(line: string, streamLevel: string | undefined): Met
 /** `pairs` in any order; of a name that is there twice the first counts. */
 export function lineMetadata(
   pairs: readonly Label[],
-  line: string,
+  bytes: Buffer,
+  start: number,
+  end: number,
   streamLevel: string | undefined,
-): Metadata {
+): KnownMetadata {
   const byName = new Map<string, string>();
   for (const [name, value] of pairs) if (!byName.has(name)) byName.set(name, value);
   const given = byName.get(levelLabel);
   const level =
     given === undefined
-      ? (streamLevel ?? levelOf((name) => byName.get(name)) ?? levelOfLine(line))
+      ? (streamLevel ?? levelOf((name) => byName.get(name)) ?? levelOfLine(bytes, start, end))
       : normalLevel(given);
   byName.set(levelLabel, level);
   return metadataOf([...byName]);
 }
 
-function metadataOf(pairs: Label[]): Metadata {
+function metadataOf(pairs: Label[]): KnownMetadata {
   pairs.sort(([a], [b]) => (a < b ? -1 : 1));
   let attributes = '{';
   let severity: string | null = null;
@@ -55,14 +57,14 @@ function metadataOf(pairs: Label[]): Metadata {
     if (name === levelLabel && value !== 'unknown') severity = value;
   }
   return {
-    attributes: `${attributes}}`,
-    severity,
+    attributes: Buffer.from(`${attributes}}`),
+    severity: severity === null ? null : Buffer.from(severity),
     traceId: firstOf(pairs, traceNames),
     spanId: firstOf(pairs, spanNames),
   };
 }
 
-function firstOf(pairs: readonly Label[], names: readonly string[]): string | null {
+function firstOf(pairs: readonly Label[], names: readonly string[]): Buffer | null {
   const found = pairs.find(([name, value]) => value !== '' && names.includes(name));
-  return found === undefined ? null : found[1];
+  return found === undefined ? null : Buffer.from(found[1]);
 }

@@ -1,3 +1,4 @@
+import { textsOf } from '../../model/text-column.ts';
 import { createLogsBuilder } from '../logs-builder.ts';
 import { createMetricsBuilder } from '../metrics-builder.ts';
 import { createSeriesCache } from '../series-cache.ts';
@@ -45,7 +46,7 @@ export function createMap(
       })),
       logs: [...lines.streamId].map((id, row) => ({
         labels: labelsOf(id),
-        line: lines.line[row] ?? '',
+        line: textsOf(lines.line)[row] ?? '',
         timestampNs: lines.timestampNs[row] ?? 0n,
       })),
       units: rows.metadata.map(({ name, unit, type }) => [name, unit, type] as const),

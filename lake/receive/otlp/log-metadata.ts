@@ -10,9 +10,12 @@ export interface Parts {
   levelRank: number;
 }
 
-const levelLabel = 'detected_level';
+export const levelLabel = 'detected_level';
 /** `detected_level` itself comes before all names. */
 const levelRanks = new Map([levelLabel, ...levelNames].map((name, rank) => [name, rank]));
+
+/** Among the names that name levels, the first of them first; undefined: it is none. */
+export const levelRankOf = (name: string): number | undefined => levelRanks.get(name);
 
 export function metadataParts(pairs: readonly Pair[]): Parts {
   const parts: Parts = { names: [], values: [], level: undefined, levelRank: levelRanks.size };
@@ -66,10 +69,10 @@ export function metadataJson(own: Parts, base: Parts, level: string): string {
 
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 /** As JSON.stringify, which is slower for what most texts are. */
-const quoted = (text: string): string => (plain.test(text) ? `"${text}"` : JSON.stringify(text));
+export const quoted = (text: string): string => (plain.test(text) ? `"${text}"` : JSON.stringify(text));
 
-/** Stable, because of names that are there twice. */
-function sortParts({ names, values }: Parts): void {
+/** In the order of their names; stable, because of names that are there twice. */
+export function sortParts({ names, values }: Parts): void {
   if (names.length > fewMax) {
     const sorted = names
       .map((name, index) => [name, values[index] ?? ''] as const)

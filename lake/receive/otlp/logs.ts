@@ -1,12 +1,22 @@
 import { FirnError } from '../../base/errors.ts';
 import type { EventsBatch, LogsBatch } from '../../model/batch.ts';
 import { type EventRow, eventsBatch } from '../events-builder.ts';
-import { createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
-import { levelOfLine, levelOfSeverity } from '../loki-push/level.ts';
+import { addTextOrNull, createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
+import { levelOfSeverity } from '../loki-push/level.ts';
+import { levelOfString } from '../loki-push/line-level.ts';
 import { type Int64Halves, isUnsignedTime, nanosecondsText } from '../nanoseconds.ts';
 import { readFixed32, readTag, readVarint32, skipField } from '../protobuf.ts';
 import { noteRejected, type Rejected } from '../rejected.ts';
 import type { CachedSeries, SeriesCache } from '../series-cache.ts';
+import {
+  addBytes,
+  addKnown,
+  addNull,
+  addText,
+  close,
+  knownBytes,
+  type TextBuilder,
+} from '../text-builder.ts';
 import {
   type AnyValue,
   labelName,
@@ -18,6 +28,8 @@ import {
 } from './any-value.ts';
 import type { OtlpLimits } from './limits.ts';
 import { addPart, metadataJson, metadataParts, type Parts, pushPart } from './log-metadata.ts';
+import { type PlainMetadata, plainMetadata, putHex } from './plain-metadata.ts';
+import { makeRoomForKeys, plain, readPlainRecord, type Slice } from './plain-record.ts';
 import { type Resource, readResource, readScope, type Scope, serviceOf } from './resource.ts';
 import {
   type BufferCursor,
@@ -64,7 +76,8 @@ export function decodeLogs(
   context: LogsContext,
 ): { readonly logs: LogsBatch; readonly events: EventsBatch } {
   const cursor = cursorOf(body);
-  const builder = createLogsBuilder();
+  makeRoomForKeys();
+  const builder = createLogsBuilder(body.byteLength);
   const events: EventRow[] = [];
   eachMessage(cursor, 1, () => {
     const resource = readResource(cursor);
@@ -73,8 +86,21 @@ export function decodeLogs(
     const others = resource.attributes.filter(({ key }) => !indexAttributes.has(key));
     eachMessage(cursor, 2, () => {
       const base = metadataParts([...others, ...scopePairs(readScope(cursor))]);
-      const place: Place = { resource, stream, base, builder, events, context };
-      eachMessage(cursor, 2, () => readRecord(cursor, place));
+      const place: Place = {
+        resource,
+        stream,
+        base,
+        plainMetadata: plainMetadata(base),
+        builder,
+        events,
+        context,
+      };
+      eachMessage(cursor, 2, () => {
+        const { pos } = cursor;
+        if (readPlainRecord(cursor) && appendPlain(cursor.bytes, place)) return;
+        cursor.pos = pos;
+        readRecord(cursor, place);
+      });
     });
   });
   return { logs: builder.finish(), events: eventsBatch(events) };
@@ -85,6 +111,7 @@ interface Place {
   readonly stream: CachedSeries;
   /** What all lines have from their resource and scope. */
   readonly base: Parts;
+  readonly plainMetadata: PlainMetadata;
   readonly builder: LogsBuilder;
   readonly events: EventRow[];
   readonly context: LogsContext;
@@ -194,34 +221,75 @@ function readRecord(cursor: BufferCursor, place: Place): void {
     if (!visitRecord(cursor, tag)) skipField(cursor, tag);
   }
   const line = record.body?.text ?? '';
-  const time = isZero(record.time)
-    ? isZero(record.observed)
-      ? context.nowNs
-      : record.observed
-    : record.time;
-  const wrong = whyNotRecord(line, time, context.limits);
+  const time = timeOf(record, context);
+  const wrong = whyNotRecord(Buffer.byteLength(line), record.attributesBytes, time, context.limits);
   if (wrong !== undefined) {
     noteRejected(context.rejected, wrong);
     return;
   }
   const { severityText, severityNumber } = record;
-  const severity = severityText || (severityNumber === 0 ? '' : levelOfSeverity(severityNumber)) || null;
+  const severity = severityOf(severityText, severityNumber);
   const traceId = record.traceId || null;
   const spanId = record.spanId || null;
-  builder.appendRow(stream, time, line, metadataOf(line, place.base), severity, traceId, spanId);
+  const texts = builder.begin(stream, time);
+  addText(texts.line, line);
+  addText(texts.attributes, metadataOf(line, place.base));
+  addTextOrNull(texts.severity, severity);
+  addTextOrNull(texts.traceId, traceId);
+  addTextOrNull(texts.spanId, spanId);
   if (record.eventName !== '') place.events.push(eventOf(place.resource, time, severity));
 }
 
 function whyNotRecord(
-  line: string,
+  lineBytes: number,
+  attributesBytes: number,
   time: Int64Halves,
   { lineBytesMax, attributesBytesMax }: OtlpLimits,
 ): string | undefined {
   if (!isUnsignedTime(time.high)) return 'a log record whose time is out of range';
-  if (record.attributesBytes > attributesBytesMax)
+  if (attributesBytes > attributesBytesMax)
     return `a log record with more than ${attributesBytesMax} bytes of attributes (attributesBytesMax)`;
-  const tooLong = line.length * 3 > lineBytesMax && Buffer.byteLength(line) > lineBytesMax;
+  const tooLong = lineBytes > lineBytesMax;
   return tooLong ? `a log record with more than ${lineBytesMax} bytes of text (lineBytesMax)` : undefined;
+}
+
+const timeOf = (
+  { time, observed }: { readonly time: Int64Halves; readonly observed: Int64Halves },
+  { nowNs }: LogsContext,
+): Int64Halves => (isZero(time) ? (isZero(observed) ? nowNs : observed) : time);
+
+const severityOf = (text: string, number: number): string | null =>
+  text || (number === 0 ? '' : levelOfSeverity(number)) || null;
+
+/** Appends the record in `plain`; false: it has to be read in another way. */
+function appendPlain(bytes: Buffer, { context, builder, stream, plainMetadata }: Place): boolean {
+  const { body, trace, span, severityText, severityNumber } = plain;
+  const time = timeOf(plain, context);
+  const lineBytes = body.text === undefined ? body.end - body.start : Buffer.byteLength(body.text);
+  const wrong = whyNotRecord(lineBytes, plain.attributesBytes, time, context.limits);
+  if (wrong !== undefined) {
+    noteRejected(context.rejected, wrong);
+    return true;
+  }
+  if (!plainMetadata.prepare()) return false;
+  const texts = builder.begin(stream, time);
+  if (body.text === undefined) addBytes(texts.line, bytes, body.start, body.end);
+  else addText(texts.line, body.text);
+  plainMetadata.write(texts.attributes, bytes);
+  const severity = severityOf(severityText, severityNumber);
+  if (severity === null) addNull(texts.severity);
+  else addKnown(texts.severity, knownBytes(severity));
+  addId(texts.traceId, bytes, trace);
+  addId(texts.spanId, bytes, span);
+  return true;
+}
+
+function addId(to: TextBuilder, bytes: Buffer, id: Slice): void {
+  if (id.start === id.end) addNull(to);
+  else {
+    putHex(to, bytes, id);
+    close(to);
+  }
 }
 
 /** Structured metadata of the record as canonical JSON. The record's own stands before that of its scope and resource. */
@@ -240,7 +308,7 @@ function metadataOf(line: string, base: Parts): string {
   if (traceId !== '') pushPart(parts, 'trace_id', traceId);
   if (spanId !== '') pushPart(parts, 'span_id', spanId);
   if (eventName !== '') addPart(parts, 'event_name', eventName);
-  const level = parts.level ?? (severityNumber === 0 ? levelOfLine(line) : levelOfSeverity(severityNumber));
+  const level = parts.level ?? (severityNumber === 0 ? levelOfString(line) : levelOfSeverity(severityNumber));
   return metadataJson(parts, base, level);
 }
 

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { FirnError } from '../../base/errors.ts';
+import { textsOf } from '../../model/text-column.ts';
+import { plainLogs } from '../logs.fixture.ts';
 import { serviceNameLabels } from '../loki-push/streams.ts';
 import { createSeriesCache } from '../series-cache.ts';
 import { protobufOfJson } from './json.ts';
@@ -27,13 +29,13 @@ test('log records are lines: labels of the resource, everything else structured 
   expect(rejected.count).toBe(0);
   expect(logs.series.map(({ labels }) => labels)).toEqual(['{"k8s_pod_name":"p","service_name":"press"}']);
   expect([...logs.timestampNs]).toEqual([BigInt(time)]);
-  expect(logs).toMatchObject({
+  expect(plainLogs(logs)).toMatchObject({
     line: ['hot'],
     severity: ['WARNING'],
     traceId: [trace.traceId],
     spanId: [trace.spanId],
   });
-  expect(JSON.parse(logs.attributes[0] ?? '')).toEqual({
+  expect(JSON.parse(textsOf(logs.attributes)[0] ?? '')).toEqual({
     ...{ detected_level: 'warn', flags: '1', host_name: 'h1', http_path: '/"x"', n: '9223372036854775807' },
     ...{ observed_timestamp: '1700000000999999999', scope_name: 'lib', scope_version: '2' },
     ...{ severity_number: '13', severity_text: 'WARNING', span_id: trace.spanId, trace_id: trace.traceId },
@@ -50,7 +52,7 @@ test('a record without a time was made when it was seen, or now; bodies that are
   const { batches } = receiver()('logs', logsOf({ observedTimeUnixNano: '7' }, { body: { kvlistValue } }));
   const { timestampNs, line } = only(batches, 'logs');
   expect([...timestampNs]).toEqual([7n, 1_800_000_000_000_000_000n]);
-  expect(line).toEqual(['', '{"a":true,"b":1.0}']);
+  expect(textsOf(line)).toEqual(['', '{"a":true,"b":1.0}']);
 });
 
 test('a record with an event name is an event too', () => {
@@ -63,7 +65,7 @@ test('a record with an event name is an event too', () => {
       attributes: [text('a', 'b')],
     }),
   );
-  expect(only(batches, 'logs').attributes[0]).toContain('"event_name":"door.open"');
+  expect(textsOf(only(batches, 'logs').attributes)[0]).toContain('"event_name":"door.open"');
   expect(only(batches, 'events')).toMatchObject({
     ...{ rows: 1, name: ['door.open'], body: ['x'], attributesJson: ['{"a":"b"}'], source: ['press'] },
   });
@@ -78,7 +80,7 @@ test('records that are wrong are rejected alone', () => {
       { timeUnixNano: time, body: { stringValue: 'ok' } },
     ),
   );
-  expect(only(batches, 'logs').line).toEqual(['ok']);
+  expect(textsOf(only(batches, 'logs').line)).toEqual(['ok']);
   expect(rejected).toEqual({
     count: 2,
     messages: [expect.stringMatching(/lineBytesMax/), expect.stringMatching(/out of range/)],
@@ -192,8 +194,8 @@ test.skipIf(!existsSync(corpora))('logs become what Loki makes of them (skipped:
     const from = discover_service_name === 'default' ? serviceNameLabels : discover_service_name;
     const logs = only(receiver({ serviceNameFrom: from })('logs', otlp_logs_json).batches, 'logs');
     const entries = expected_streams.flatMap((stream) => stream.entries);
-    expect([name, logs.line]).toEqual([name, entries.map((entry) => entry.line)]);
-    const metadata = logs.attributes.map((each) => {
+    expect([name, textsOf(logs.line)]).toEqual([name, entries.map((entry) => entry.line)]);
+    const metadata = textsOf(logs.attributes).map((each) => {
       const { detected_level: _, ...rest } = JSON.parse(each ?? '') as Record<string, string>;
       return rest;
     });

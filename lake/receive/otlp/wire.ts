@@ -1,5 +1,5 @@
+import { createByteTable } from '../../base/byte-table.ts';
 import { FirnError } from '../../base/errors.ts';
-import { createByteTable } from '../byte-table.ts';
 import type { Int64Halves } from '../nanoseconds.ts';
 import {
   type Cursor,
