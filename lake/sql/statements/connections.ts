@@ -2,7 +2,7 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Engine } from '../duckdb/engine.ts';
 
 /** A connection for one statement. */
-export interface Lease extends Disposable {
+interface Lease extends Disposable {
   readonly connection: DuckDBConnection;
   /** What ran on it has been read to its end, so that the next statement may have it; else it is closed. */
   reusable: boolean;

@@ -1,7 +1,7 @@
 // What somebody might try who has a key of one tenant and wants another's data, the host's files, or the server's time.
 // Each statement with what it must come to: an SQLSTATE, or the only rows that it may give.
 
-export type Outcome = { readonly sqlstate: RegExp } | { readonly rows: readonly (readonly unknown[])[] };
+type Outcome = { readonly sqlstate: RegExp } | { readonly rows: readonly (readonly unknown[])[] };
 
 /** Groups of statements that must fail with one of these codes. `$VICTIM` is the other tenant's folder, `$SECRET` its metric. */
 const refused: readonly (readonly [sqlstate: RegExp, statements: string])[] = [
