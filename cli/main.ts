@@ -23,6 +23,7 @@ const commands: Readonly<Record<string, Command>> = {
   tenants: { summary: 'Tenants of a cloud', load: () => import('../cloud/commands/tenants.ts') },
   keys: { summary: 'Keys of a tenant', load: () => import('../cloud/commands/keys.ts') },
   audit: { summary: 'Who changed tenants and keys', load: () => import('../cloud/commands/audit.ts') },
+  tables: { summary: 'Load CSV files as tables, to join with', load: () => import('./tables.ts') },
   ship: { summary: 'Carry data and receipts on a USB stick', load: () => import('./ship.ts') },
 };
 

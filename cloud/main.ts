@@ -60,6 +60,9 @@ import {
 import { accessOfHeader } from './tenants/http-credentials.ts';
 import { makeTenants } from './tenants/make-tenants.ts';
 import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
+import { userTableRoutes } from './user-tables/routes.ts';
+import { userTableStore } from './user-tables/user-table-store.ts';
+import { openUserTables } from './user-tables/user-tables.ts';
 
 // The cloud process: joins the rooms beside it. What is opened is closed in reverse.
 
@@ -152,6 +155,8 @@ function openDeployments(
     const tables = await openCloudTables({
       ...{ store, tenant, locationOf, headOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
+      userTables: (acquire) =>
+        openUserTables({ tables: userTableStore(store, tenant, clock), store, clock, acquire }),
     });
     return deploymentOver({
       ...{ engine, tables, gateways: () => ingest.shipping(tenant) },
@@ -249,7 +254,7 @@ const sqlSessions =
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
 const wholeTenantPaths = [
   ...['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'],
-  ...['/api/v1/firn/retention', '/api/v1/firn/deletes'],
+  ...['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables'],
 ];
 
 /** Everything that listens. Returns the ports. */
@@ -275,7 +280,8 @@ async function openDoors(
   app.use('*', scopeGate('read'));
   for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);
   app.on(['POST', 'PUT', 'DELETE'], '/api/v1/firn/tables/:table/tags/*', scopeGate('admin'));
-  app.on(['POST', 'PUT'], ['/api/v1/firn/retention', '/api/v1/firn/deletes'], scopeGate('admin'));
+  const changing = ['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables/:name'];
+  app.on(['POST', 'PUT', 'DELETE'], changing, scopeGate('admin'));
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
@@ -290,6 +296,13 @@ async function openDoors(
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
   const tenantOf = (c: Context): TenantId => tenantAccessOf(c).tenant;
   app.route('/', quarantineRoutes({ store, tenantOf }));
+  app.route(
+    '/',
+    userTableRoutes({
+      tablesOf: (c) => userTableStore(store, tenantOf(c), clock),
+      workDirectory: join(config.dataDir, 'uploads'),
+    }),
+  );
   app.route('/', maintainRoutes({ store, clock, tenantOf }));
   const openSession = sqlSessions(deployments, timeoutMs);
   const sessionOver = (c: Context, tables: Tables) =>
@@ -307,8 +320,14 @@ async function openDoors(
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
   );
-  const upgrades = openLogDoors(config, logger, tenants, deployments, app, stack);
-  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, {}, upgrades));
+  const tail = openLogDoors(config, logger, tenants, deployments, app, stack);
+  tenants.onLook(() => {
+    pg.endSessions(({ access }) => !tenants.counts(access.keyId));
+    void tail.endRefused();
+  });
+  const http = stack.use(
+    await startHttpServer(app, { host, port: config.http.port }, {}, { [tailPath]: tail.upgrade }),
+  );
   return { cloudHttp: http.port, cloudPg: pg.port };
 }
 
@@ -337,7 +356,7 @@ function openLogDoors(
   const logql = { limits: { ...defaultLogqlLimits, timeoutMs, samplesMax }, clock, logger };
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
   app.route('/', lokiRoutes({ ...logql, context, buildInfo }));
-  const tail = stack.use(
+  return stack.use(
     openTail({
       ...logql,
       context: async ({ headers }) => {
@@ -346,5 +365,4 @@ function openLogDoors(
       },
     }),
   );
-  return { [tailPath]: tail.upgrade };
 }
