@@ -19,9 +19,11 @@ const commands: Readonly<Record<string, Command>> = {
   cloud: { summary: 'Run the cloud alone', load: () => import('../cloud/main.ts') },
   mqtt: { summary: 'Users of the MQTT broker, and trying mapping rules', load: () => import('./mqtt.ts') },
   scrape: { summary: 'Check what a gateway is to scrape', load: () => import('./scrape.ts') },
+  lake: { summary: 'Check and repair the tables of a cloud', load: () => import('./lake.ts') },
   tenants: { summary: 'Tenants of a cloud', load: () => import('../cloud/commands/tenants.ts') },
   keys: { summary: 'Keys of a tenant', load: () => import('../cloud/commands/keys.ts') },
   audit: { summary: 'Who changed tenants and keys', load: () => import('../cloud/commands/audit.ts') },
+  tables: { summary: 'Load CSV files as tables, to join with', load: () => import('./tables.ts') },
   ship: { summary: 'Carry data and receipts on a USB stick', load: () => import('./ship.ts') },
 };
 

@@ -34,8 +34,7 @@ import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import { openSqlSession } from '../lake/sql/session.ts';
 import { type Tables, tablesAsOf } from '../lake/tables.ts';
-import { restCatalog } from './catalog/rest/client.ts';
-import { restHead } from './catalog/rest/head.ts';
+import { headsOf } from './catalog/rest/heads.ts';
 import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
@@ -44,6 +43,7 @@ import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-ta
 import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
+import { maintainRoutes } from './maintain/routes.ts';
 import { type CloudTables, openCloudTables } from './tables/cloud-tables.ts';
 import { restrictedTables } from './tables/restricted-tables.ts';
 import { tableRoutes } from './tables/routes.ts';
@@ -60,6 +60,9 @@ import {
 import { accessOfHeader } from './tenants/http-credentials.ts';
 import { makeTenants } from './tenants/make-tenants.ts';
 import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
+import { userTableRoutes } from './user-tables/routes.ts';
+import { userTableStore } from './user-tables/user-table-store.ts';
+import { openUserTables } from './user-tables/user-tables.ts';
 
 // The cloud process: joins the rooms beside it. What is opened is closed in reverse.
 
@@ -86,7 +89,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const keyFile = await makeTenants(config, tenants, logger);
   const { store, locationOf } = await openObjectStore(config.store);
   stack.defer(() => store.close());
-  const headOf = headsOf(config);
+  const headOf = headsOf(config.catalog, clock);
   const lake = { store, locationOf, headOf, tenants: tenants.tenants, clock, logger };
   const ingest = stack.use(startIngest({ ...lake, pollIntervalMs: config.ingest.pollIntervalMs }));
   stack.use(
@@ -94,7 +97,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       ...lake,
       workDirectory: join(config.dataDir, 'maintain'),
       intervalMs: config.maintain.intervalMs,
-      limits: { writerMemoryBytesMax: config.maintain.memoryBytesMax },
+      limits: { memoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
   const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
@@ -103,13 +106,6 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
-}
-
-/** Who decides which state of a table is the newest; undefined: the object store alone. */
-function headsOf({ catalog: settings }: CloudConfig): HeadOf | undefined {
-  if (settings.kind === 'object-store') return undefined;
-  const catalog = restCatalog(settings, clock);
-  return ({ tenant, name }) => restHead(catalog, tenant, name);
 }
 
 /** What one tenant's queries are answered from. */
@@ -159,6 +155,8 @@ function openDeployments(
     const tables = await openCloudTables({
       ...{ store, tenant, locationOf, headOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
+      userTables: (acquire) =>
+        openUserTables({ tables: userTableStore(store, tenant, clock), store, clock, acquire }),
     });
     return deploymentOver({
       ...{ engine, tables, gateways: () => ingest.shipping(tenant) },
@@ -254,7 +252,10 @@ const sqlSessions =
   };
 
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
-const wholeTenantPaths = ['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'];
+const wholeTenantPaths = [
+  ...['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'],
+  ...['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables'],
+];
 
 /** Everything that listens. Returns the ports. */
 async function openDoors(
@@ -279,6 +280,8 @@ async function openDoors(
   app.use('*', scopeGate('read'));
   for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);
   app.on(['POST', 'PUT', 'DELETE'], '/api/v1/firn/tables/:table/tags/*', scopeGate('admin'));
+  const changing = ['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables/:name'];
+  app.on(['POST', 'PUT', 'DELETE'], changing, scopeGate('admin'));
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
   const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
@@ -291,7 +294,16 @@ async function openDoors(
   app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness, evaluator }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
-  app.route('/', quarantineRoutes({ store, tenantOf: (c) => tenantAccessOf(c).tenant }));
+  const tenantOf = (c: Context): TenantId => tenantAccessOf(c).tenant;
+  app.route('/', quarantineRoutes({ store, tenantOf }));
+  app.route(
+    '/',
+    userTableRoutes({
+      tablesOf: (c) => userTableStore(store, tenantOf(c), clock),
+      workDirectory: join(config.dataDir, 'uploads'),
+    }),
+  );
+  app.route('/', maintainRoutes({ store, clock, tenantOf }));
   const openSession = sqlSessions(deployments, timeoutMs);
   const sessionOver = (c: Context, tables: Tables) =>
     openSession(tenantAccessOf(c), 'firn', new Map(), tables);
@@ -308,8 +320,14 @@ async function openDoors(
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
   );
-  const upgrades = openLogDoors(config, logger, tenants, deployments, app, stack);
-  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, {}, upgrades));
+  const tail = openLogDoors(config, logger, tenants, deployments, app, stack);
+  tenants.onLook(() => {
+    pg.endSessions(({ access }) => !tenants.counts(access.keyId));
+    void tail.endRefused();
+  });
+  const http = stack.use(
+    await startHttpServer(app, { host, port: config.http.port }, {}, { [tailPath]: tail.upgrade }),
+  );
   return { cloudHttp: http.port, cloudPg: pg.port };
 }
 
@@ -338,7 +356,7 @@ function openLogDoors(
   const logql = { limits: { ...defaultLogqlLimits, timeoutMs, samplesMax }, clock, logger };
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
   app.route('/', lokiRoutes({ ...logql, context, buildInfo }));
-  const tail = stack.use(
+  return stack.use(
     openTail({
       ...logql,
       context: async ({ headers }) => {
@@ -347,5 +365,4 @@ function openLogDoors(
       },
     }),
   );
-  return { [tailPath]: tail.upgrade };
 }

@@ -14,6 +14,21 @@ export interface Tables {
   open(table: Signal, prune: Prune, signal?: AbortSignal): Promise<TableView>;
   /** What sources said about metrics; for one name, or for all. */
   metricMetadata(): Promise<readonly MetricMetadata[]>;
+  /** Tables that the tenant loaded itself; absent where there can be none. */
+  readonly userTables?: UserTables | undefined;
+}
+
+/** Tables whose columns are the tenant's own. Only SQL reads them. */
+export interface UserTables {
+  /** Types are DuckDB's names. */
+  list(): Promise<readonly UserTableInfo[]>;
+  /** Pins its rows as `Tables.open` does; `from` yields the columns that `list` gave. */
+  open(name: string, signal?: AbortSignal): Promise<TableView>;
+}
+
+export interface UserTableInfo {
+  readonly name: string;
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
 }
 
 /** What is to be read. Every bound is inclusive; one that is absent does not restrict. */

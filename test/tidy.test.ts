@@ -76,6 +76,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'cloud/ingest': ['lake', 'cloud/catalog'],
   'cloud/tables': ['lake', 'cloud/catalog'],
   'cloud/maintain': ['lake', 'cloud/catalog'],
+  'cloud/user-tables': ['lake', 'cloud/tables/file-cache.ts'],
   'cloud/tenants': ['lake'],
   'cloud/iceberg-rest': ['lake', 'cloud/catalog', 'cloud/tenants'],
   'cloud/config.ts': ['lake'],

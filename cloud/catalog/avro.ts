@@ -39,10 +39,34 @@ const exactLong = avsc.types.LongType.__with({
   compare: (a: AvroLong, b: AvroLong): number => (a < b ? -1 : a > b ? 1 : 0),
 });
 
-const typeOf = (schema: unknown): avsc.Type =>
-  avsc.Type.forSchema(schema as Parameters<typeof avsc.Type.forSchema>[0], { registry: { long: exactLong } });
-const headerMap = typeOf({ type: 'map', values: 'bytes' });
-const long = typeOf('long');
+/** Exact ones go through a buffer and a bigint for each `long`, so plain ones are tried first: they refuse what they would round. */
+interface Types {
+  readonly plain: avsc.Type;
+  readonly exact: avsc.Type;
+}
+
+const typesOf = (schema: unknown): Types => {
+  const given = schema as Parameters<typeof avsc.Type.forSchema>[0];
+  return {
+    plain: avsc.Type.forSchema(given),
+    exact: avsc.Type.forSchema(given, { registry: { long: exactLong } }),
+  };
+};
+const headerMap = avsc.Type.forSchema({ type: 'map', values: 'bytes' });
+const long = avsc.Type.forSchema('long');
+
+/** Types of the schemas that were read last: the files of one writer have the same. */
+const readTypes = new Map<string, Types>();
+const readTypesMax = 16;
+
+function typesOfText(schema: string): Types {
+  const known = readTypes.get(schema);
+  if (known) return known;
+  const types = typesOf(JSON.parse(schema));
+  if (readTypes.size >= readTypesMax) readTypes.clear();
+  readTypes.set(schema, types);
+  return types;
+}
 
 /**
  * Makes a writer for one schema; it is compiled once. `metadata` goes into the header beside `avro.schema`. Values of
@@ -51,14 +75,14 @@ const long = typeOf('long');
 export function avroWriter(
   schema: object,
 ): (values: readonly unknown[], metadata: Readonly<Record<string, string>>) => Buffer {
-  const type = typeOf(schema);
+  const types = typesOf(schema);
   const schemaText = JSON.stringify(schema);
   return (values, metadata) => {
     const pairs = Object.entries({ ...metadata, 'avro.schema': schemaText, 'avro.codec': 'deflate' });
     const header = headerMap.toBuffer(
       Object.fromEntries(pairs.map(([key, text]) => [key, Buffer.from(text)])),
     );
-    const blocks = [...blocksOf(values.map((value) => type.toBuffer(value)))];
+    const blocks = [...blocksOf(values.map((value) => encode(types, value)))];
     const hash = createHash('sha256').update(header);
     for (const block of blocks) hash.update(block.data);
     const sync = hash.digest().subarray(0, SYNC_BYTES);
@@ -70,6 +94,14 @@ export function avroWriter(
     ]);
     return Buffer.concat([MAGIC, header, sync, ...body]);
   };
+}
+
+function encode({ plain, exact }: Types, value: unknown): Buffer {
+  try {
+    return plain.toBuffer(value);
+  } catch {
+    return exact.toBuffer(value);
+  }
 }
 
 function* blocksOf(encoded: readonly Buffer[]): Generator<{ count: number; data: Buffer }> {
@@ -117,7 +149,7 @@ function decodeFile(bytes: Buffer): AvroFile {
   };
   const header = Object.entries(next(headerMap) as Record<string, Buffer>);
   const metadata = Object.fromEntries(header.map(([key, value]) => [key, value.toString()]));
-  const type = typeOf(JSON.parse(metadata['avro.schema'] ?? 'null'));
+  const types = typesOfText(metadata['avro.schema'] ?? 'null');
   const codec = metadata['avro.codec'] ?? 'null';
   if (codec !== 'null' && codec !== 'deflate') throw new Error(`codec ${codec} is not supported`);
   const sync = take(SYNC_BYTES);
@@ -126,20 +158,30 @@ function decodeFile(bytes: Buffer): AvroFile {
     const count = Number(next(long));
     const data = take(Number(next(long)));
     if (!take(SYNC_BYTES).equals(sync)) throw new Error('a sync marker is not where it should be');
-    readBlock(type, count, codec === 'null' ? data : inflate(data), values);
+    for (const value of readBlock(types, count, codec === 'null' ? data : inflate(data))) values.push(value);
   }
   return { values, metadata };
 }
 
 const inflate = (data: Buffer): Buffer => inflateRawSync(data, { maxOutputLength: avroBlockBytesMax });
 
-function readBlock(type: avsc.Type, count: number, data: Buffer, into: unknown[]): void {
+function readBlock({ plain, exact }: Types, count: number, data: Buffer): unknown[] {
+  try {
+    return readValues(plain, count, data);
+  } catch {
+    return readValues(exact, count, data);
+  }
+}
+
+function readValues(type: avsc.Type, count: number, data: Buffer): unknown[] {
+  const values: unknown[] = [];
   let offset = 0;
   for (let index = 0; index < count; index++) {
     const { value, offset: end } = type.decode(data, offset);
     if (end < 0) throw new Error('a block ends within a value');
-    into.push(value);
+    values.push(value);
     offset = end;
   }
   if (offset !== data.length) throw new Error('a block is longer than its values');
+  return values;
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import { mapConcurrent } from './concurrent.ts';
-import { withNewColumns } from './evolve.ts';
+import { evolved } from './evolve.ts';
 import { initialMetadata } from './initial-metadata.ts';
 import { type DataFile, type ManifestEntry, printManifestFile } from './manifest-file.ts';
 import { describeManifest, type ManifestFile, printManifestList } from './manifest-list.ts';
@@ -54,6 +54,7 @@ export async function commit(
   const tried = new Set<bigint>();
   let first: bigint | undefined;
   for (let attempt = 0; ; attempt++) {
+    const isLate = sleepWatch(table);
     const base = await table.load(attempt === 0 ? Number.POSITIVE_INFINITY : 0);
     // A put that was retried below us can be told "exists" about its own first try.
     if (holdsAny(base, tried)) return base;
@@ -68,7 +69,7 @@ export async function commit(
     options.signal?.throwIfAborted();
     tried.add(next.metadata.currentSnapshotId ?? 0n);
     try {
-      const state = await table.head.swap(base, next.metadata);
+      const state = await table.head.swap(base, next.metadata, isLate);
       table.adopt(state, next.manifests);
       return state;
     } catch (error) {
@@ -92,6 +93,7 @@ export async function changeMetadata(
   { random = Math.random, signal }: CommitOptions = {},
 ): Promise<TableState> {
   for (let attempt = 0; attempt < table.limits.commitAttemptsMax; attempt++) {
+    const isLate = sleepWatch(table);
     const base = await table.load();
     checkWritable(base);
     const changed = base.metadata && change(base.metadata);
@@ -100,7 +102,7 @@ export async function changeMetadata(
     const lastUpdatedMs = Math.max(table.clock.nowMs(), changed.lastUpdatedMs);
     const next = { ...changed, lastUpdatedMs, metadataLog: logWith(base, table.limits.metadataLogMax) };
     try {
-      const state = await table.head.swap(base, next);
+      const state = await table.head.swap(base, next, isLate);
       table.adopt(state);
       return state;
     } catch (error) {
@@ -121,6 +123,13 @@ function checkWritable({ fault, metadata }: TableState): void {
       subject: metadata.location,
       message: `${metadata.location} is of format version 3, which Firn reads and does not write`,
     });
+}
+
+/** Says whether the process has slept since, by either clock: one of them goes on while a machine is suspended. */
+function sleepWatch({ clock, limits }: IcebergTable): () => boolean {
+  const begun = { ms: clock.nowMs(), monotonicMs: clock.monotonicMs() };
+  return () =>
+    Math.max(clock.nowMs() - begun.ms, clock.monotonicMs() - begun.monotonicMs) > limits.rediscoverAfterMs;
 }
 
 function pauseAfterLoss(
@@ -169,7 +178,7 @@ async function prepare(
   const nowMs = Math.max(clock.nowMs(), base.metadata?.lastUpdatedMs ?? 0);
   const before =
     base.metadata ?? initialMetadata(table.schema, locations.of(prefix.replace(/\/$/, '')), uuid(), nowMs);
-  const metadata = withNewColumns(before, table.schema);
+  const metadata = evolved(before, table.schema);
   const name = uuid();
   const parent = currentSnapshot(metadata);
   const listKey = `${prefix}metadata/snap-${snapshotIdOf(name)}-1-${name}.avro`;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type TableSchema, tableSchemas } from '../../lake/schema/tables.ts';
-import { withNewColumns } from './evolve.ts';
+import { evolved } from './evolve.ts';
 import { initialMetadata } from './initial-metadata.ts';
 import type { TableMetadata } from './metadata.ts';
 
@@ -25,7 +25,7 @@ const namesOf = ({ schemas, currentSchemaId }: TableMetadata): string[] =>
 
 test('a table that has every column stays the very same', () => {
   const metadata = made(schema);
-  expect(withNewColumns(metadata, schema)).toBe(metadata);
+  expect(evolved(metadata, schema)).toBe(metadata);
 });
 
 test('new columns come after those that are there, optional whatever the schema says, and once', () => {
@@ -33,27 +33,27 @@ test('new columns come after those that are there, optional whatever the schema 
     ...schema,
     columns: schema.columns.map((column) => ({ ...column, required: true })),
   };
-  const metadata = withNewColumns(made(older), strict);
+  const metadata = evolved(made(older), strict);
   expect(namesOf(metadata)).toEqual(schema.columns.map(({ name }) => name));
   expect(metadata.schemas[1]?.fields.slice(6).map(({ required }) => required)).toEqual(Array(4).fill(false));
   expect(metadata).toMatchObject({ currentSchemaId: 1, lastColumnId: 10 });
   expect(metadata.schemas[0]).toEqual(made(older).schemas[0]);
-  expect(withNewColumns(metadata, strict)).toBe(metadata);
+  expect(evolved(metadata, strict)).toBe(metadata);
 });
 
 test('what another engine renamed, dropped or took away is not brought back', () => {
   const renamed = altered(made(older), (fields) =>
     fields.map((field) => (field.id === 4 ? { ...field, name: 'reading' } : field)),
   );
-  expect(namesOf(withNewColumns(renamed, older))).toContain('reading');
+  expect(namesOf(evolved(renamed, older))).toContain('reading');
   const dropped = altered(made(older), (fields) => fields.filter(({ id }) => id !== 4));
-  expect(withNewColumns(dropped, older)).toBe(dropped);
-  expect(namesOf(withNewColumns(dropped, schema))).toEqual([
+  expect(evolved(dropped, older)).toBe(dropped);
+  expect(namesOf(evolved(dropped, schema))).toEqual([
     ...['name', 'series_id', 'timestamp', 'labels', 'site'],
     ...['quality', 'device_timestamp', 'histogram', 'start_timestamp'],
   ]);
   const bare = { ...made(older), properties: {} };
-  expect(withNewColumns(bare, schema).properties).toEqual({});
+  expect(evolved(bare, schema).properties).toEqual({});
 });
 
 test('an id that another engine has taken is an error, not a mixture', () => {
@@ -62,7 +62,39 @@ test('an id that another engine has taken is an error, not a mixture', () => {
     (fields) => [...fields, { id: 7, name: 'theirs', required: false, type: 'string' }],
     7,
   );
-  expect(() => withNewColumns(taken, schema)).toThrow(
+  expect(() => evolved(taken, schema)).toThrow(
     expect.objectContaining({ code: 'unsupported', message: expect.stringContaining('quality') }),
   );
 });
+
+const typeOf = ({ schemas, currentSchemaId }: TableMetadata, id: number) =>
+  schemas.find((each) => each['schema-id'] === currentSchemaId)?.fields.find((field) => field.id === id);
+
+test('types become wider and requirements looser by field id, in a new schema; never the other way', () => {
+  const narrow = altered(made(schema), (fields) =>
+    fields.map((field) => {
+      if (field.id === 2) return { ...field, name: 'id_of_series', type: 'int' };
+      return field.id === 4 ? { ...field, type: 'float', required: true } : field;
+    }),
+  );
+  const wide = evolved(narrow, schema);
+  expect(wide).toMatchObject({ currentSchemaId: 2, lastColumnId: 10 });
+  expect(typeOf(wide, 2)).toMatchObject({ name: 'id_of_series', type: 'long', required: true });
+  expect(typeOf(wide, 4)).toMatchObject({ type: 'double', required: false });
+  expect(wide.schemas[1]).toEqual(narrow.schemas[1]);
+  expect(evolved(wide, schema)).toBe(wide);
+  const loose = altered(made(schema), (fields) => fields.map((field) => ({ ...field, required: false })));
+  expect(evolved(loose, schema)).toBe(loose);
+});
+
+test.each(['string', 'double', 'decimal(9, 2)'])(
+  'a column that became %s where Firn has long is an error',
+  (type) => {
+    const other = altered(made(schema), (fields) =>
+      fields.map((field) => (field.id === 2 ? { ...field, type } : field)),
+    );
+    expect(() => evolved(other, schema)).toThrow(
+      expect.objectContaining({ code: 'unsupported', message: expect.stringContaining('series_id') }),
+    );
+  },
+);

@@ -1,5 +1,6 @@
 import { FirnError } from '../../lake/base/errors.ts';
 import { type AvroLong, avroWriter, readAvro } from './avro.ts';
+import { exactId } from './exact-json.ts';
 import { dayFieldId, dayFieldName } from './initial-metadata.ts';
 import type { IcebergSchema, PartitionSpec } from './metadata.ts';
 
@@ -119,7 +120,7 @@ function entryToAvro(entry: ManifestEntry): object {
   const inherits = entry.status === 'added';
   return {
     status: statuses.indexOf(entry.status),
-    snapshot_id: entry.snapshotId,
+    snapshot_id: exactId(entry.snapshotId),
     sequence_number: inherits ? null : entry.sequenceNumber,
     file_sequence_number: inherits ? null : entry.fileSequenceNumber,
     data_file: {

@@ -1,5 +1,6 @@
 import { type AvroLong, avroWriter, readAvro } from './avro.ts';
 import { decodeInt, encodeInt } from './bounds.ts';
+import { exactId } from './exact-json.ts';
 import type { ManifestEntry } from './manifest-file.ts';
 
 // Manifest lists (specification, "Manifest Lists"): the manifests of one snapshot, with enough about each to skip it.
@@ -91,7 +92,7 @@ function manifestToAvro(manifest: ManifestFile): object {
     content: manifest.content === 'data' ? 0 : 1,
     sequence_number: manifest.sequenceNumber,
     min_sequence_number: manifest.minSequenceNumber,
-    added_snapshot_id: manifest.addedSnapshotId,
+    added_snapshot_id: exactId(manifest.addedSnapshotId),
     added_files_count: manifest.addedFiles,
     existing_files_count: manifest.existingFiles,
     deleted_files_count: manifest.deletedFiles,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { FirnError } from '../../lake/base/errors.ts';
-import { parseExactJson, printExactJson } from './exact-json.ts';
+import { exactId, parseExactJson, printExactJson } from './exact-json.ts';
 import { upgradedFromV1 } from './metadata-v1.ts';
 
 // Table metadata (specification, "Table Metadata" and appendix C). Firn writes format version 2; it reads 1 and 3 as well,
@@ -152,24 +152,29 @@ export function printMetadata(metadata: TableMetadata): string {
     'sort-orders': metadata.sortOrders,
     'default-sort-order-id': metadata.defaultSortOrderId,
     properties: metadata.properties,
-    'current-snapshot-id': metadata.currentSnapshotId,
+    'current-snapshot-id': metadata.currentSnapshotId && exactId(metadata.currentSnapshotId),
     snapshots: metadata.snapshots.map(snapshotToJson),
     'snapshot-log': metadata.snapshotLog.map((entry) => ({
       'timestamp-ms': entry.timestampMs,
-      'snapshot-id': entry.snapshotId,
+      'snapshot-id': exactId(entry.snapshotId),
     })),
     'metadata-log': metadata.metadataLog.map((entry) => ({
       'timestamp-ms': entry.timestampMs,
       'metadata-file': entry.metadataFile,
     })),
-    refs: metadata.refs,
+    refs: Object.fromEntries(
+      Object.entries(metadata.refs).map(([name, ref]) => [
+        name,
+        { ...ref, 'snapshot-id': exactId(ref['snapshot-id']) },
+      ]),
+    ),
     ...metadata.others,
   });
 }
 
 export const snapshotToJson = (snapshot: Snapshot): object => ({
-  'snapshot-id': snapshot.snapshotId,
-  'parent-snapshot-id': snapshot.parentSnapshotId,
+  'snapshot-id': exactId(snapshot.snapshotId),
+  'parent-snapshot-id': snapshot.parentSnapshotId && exactId(snapshot.parentSnapshotId),
   'sequence-number': snapshot.sequenceNumber,
   'timestamp-ms': snapshot.timestampMs,
   'manifest-list': snapshot.manifestList,

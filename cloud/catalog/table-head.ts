@@ -12,9 +12,10 @@ export interface TableHead {
   load(known: TableState | undefined): Promise<TableState>;
   /**
    * Makes `next` the newest, if `base` still is. Throws FirnError `conflict` when it is not: then nothing was changed,
-   * or a request that was repeated below us was told of its own success.
+   * or a request that was repeated below us was told of its own success. `isLate` says whether versions after `base` may
+   * have come and gone meanwhile: that is then looked at, and is `unavailable`.
    */
-  swap(base: TableState, next: TableMetadata): Promise<ExistingTable>;
+  swap(base: TableState, next: TableMetadata, isLate?: () => boolean): Promise<ExistingTable>;
 }
 
 export interface TableState {
@@ -33,7 +34,7 @@ export interface ExistingTable extends TableState {
 
 export const metadataKey = (prefix: string, version: number): string =>
   `${prefix}metadata/v${version}.metadata.json`;
-const hintKey = (prefix: string): string => `${prefix}metadata/version-hint.text`;
+export const hintKey = (prefix: string): string => `${prefix}metadata/version-hint.text`;
 
 /** Versions below an unreadable one that are tried. */
 const olderVersionsMax = 100;
@@ -76,13 +77,25 @@ export function objectStoreHead({ store, locations, prefix }: HeadPlace): TableH
     return (await read(newest)) ?? discover();
   }
 
+  /**
+   * Old versions are deleted in ascending order. So as long as the one before is there, ours did not take the place of
+   * one that was deleted.
+   */
+  async function follows(version: number): Promise<boolean> {
+    if (version > 0) return exists(store, metadataKey(prefix, version));
+    for await (const { key } of store.list(`${prefix}metadata/v`, { limit: 2 }))
+      if (key !== metadataKey(prefix, 1) && /\/v\d+\.metadata\.json$/.test(key)) return false;
+    return true;
+  }
+
   return {
     load: async (known) =>
       withReadable({ store, locations, prefix }, await (known ? advance(known) : discover())),
-    swap: async (base, metadata) => {
+    swap: async (base, metadata, isLate = () => false) => {
       const version = base.version + 1;
       const key = metadataKey(prefix, version);
       await store.putIfAbsent(key, Buffer.from(printMetadata(metadata)), { contentType: 'application/json' });
+      if (isLate() && !(await follows(base.version))) throw await asleepTooLong(store, key);
       try {
         await store.put(hintKey(prefix), Buffer.from(String(version)), { contentType: 'text/plain' });
       } catch (error) {
@@ -92,6 +105,17 @@ export function objectStoreHead({ store, locations, prefix }: HeadPlace): TableH
       return { version, metadata, location: locations.of(key) };
     },
   };
+}
+
+/** Takes the version back: at best it is older than any that is needed. */
+async function asleepTooLong(store: ObjectStore, key: string): Promise<FirnError> {
+  await store.delete(key);
+  return new FirnError({
+    code: 'unavailable',
+    operation: 'commit to table',
+    subject: key,
+    message: `the process slept for so long before it wrote ${key} that versions before it are gone; whether it was in time is unknown`,
+  });
 }
 
 /** One version; undefined where it does not exist. One that can't be read comes back with its fault. */

@@ -66,7 +66,7 @@ export interface TableLimits {
 
 /** What absent limits are. */
 const tableLimits: TableLimits = {
-  manifestEntriesCachedMax: 100_000,
+  manifestEntriesCachedMax: 120_000,
   rediscoverAfterMs: 600_000,
   commitAttemptsMax: 20,
   smallManifestsMax: 100,

@@ -19,7 +19,12 @@ export const cloudApiSettings = settingsOf(schema, variablePrefix);
 
 export interface CloudApi {
   /** `data` of the answer. Throws FirnError with what the cloud says. */
-  call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<unknown>;
+  call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object | Csv): Promise<unknown>;
+}
+
+/** A body that is sent as it is. */
+interface Csv {
+  readonly csv: Uint8Array;
 }
 
 const answerSchema = z.union([
@@ -38,9 +43,12 @@ export function openCloudApi(argv: readonly string[]): CloudApi {
   const authorization = `Basic ${Buffer.from(key).toString('base64')}`;
   return {
     call: async (method, path, body) => {
-      const request = { method, headers: { authorization, 'content-type': 'application/json' } };
+      const isCsv = body !== undefined && 'csv' in body;
+      const type = isCsv ? 'text/csv' : 'application/json';
+      const request = { method, headers: { authorization, 'content-type': type } };
+      const sent = isCsv ? (body.csv as Uint8Array<ArrayBuffer>) : JSON.stringify(body);
       const target = new URL(path, url);
-      const response = await fetch(target, { ...request, ...(body && { body: JSON.stringify(body) }) }).catch(
+      const response = await fetch(target, { ...request, ...(body && { body: sent }) }).catch(
         (cause: unknown) => {
           const why =
             cause instanceof Error && cause.cause !== undefined ? messageOf(cause.cause) : messageOf(cause);

@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import { systemClock } from '../../lake/base/clock.ts';
 import { type Command, jsonFlag, runCommand } from '../../lake/base/command.ts';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
-import { createLogger, type Logger } from '../../lake/base/log.ts';
+import { createLogger } from '../../lake/base/log.ts';
 import { openStick } from '../../lake/bundle/stick.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import { receiptKey } from '../../lake/model/keys.ts';
 import { parseReceipt } from '../../lake/model/receipt.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { openObjectStore } from '../../lake/object-store/open.ts';
+import { headsOf } from '../catalog/rest/heads.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from '../config.ts';
 import {
   type ImportedBundle,
@@ -17,7 +18,7 @@ import {
   importBundles,
   type ReceiptText,
 } from '../ingest/import-bundles.ts';
-import { startIngest } from '../ingest/ingest.ts';
+import { type IngestOptions, startIngest } from '../ingest/ingest.ts';
 import { openGatewayKeys } from '../tenants/gateway-keys.ts';
 import { openTenantStore } from '../tenants/tenant-store.ts';
 import { receiptSigner } from './ship-cloud-key.ts';
@@ -54,12 +55,14 @@ async function importStick(config: CloudConfig, directory: string): Promise<Impo
   const workDirectory = join(config.dataDir, 'import');
   mkdirSync(workDirectory, { recursive: true });
   const { store, locationOf } = await openObjectStore(config.store);
+  const headOf = headsOf(config.catalog, systemClock);
   try {
     return await importBundles({
       ...{ stick, store, tenants, workDirectory, receiptWaitMs, clock: systemClock },
       keyOf: keys.keyOf,
       signer: await receiptSigner(config.dataDir),
-      ingestNow: (names) => ingestOnce(store, locationOf, names, logger),
+      ingestNow: (names) =>
+        ingestOnce({ store, locationOf, headOf, logger, tenants: () => names, clock: systemClock }),
       receiptOf: (tenant, gateway) => readReceipt(store, tenant, gateway),
     });
   } finally {
@@ -73,13 +76,8 @@ async function tenantsOf({ dataDir, tenantsDatabase }: CloudConfig): Promise<rea
 }
 
 /** The same work that a running cloud does; whoever is first commits, and the other finds it done. */
-async function ingestOnce(
-  store: ObjectStore,
-  locationOf: (key: string) => string,
-  tenants: readonly TenantId[],
-  logger: Logger,
-): Promise<void> {
-  await using ingest = startIngest({ store, locationOf, tenants: () => tenants, clock: systemClock, logger });
+async function ingestOnce(options: IngestOptions): Promise<void> {
+  await using ingest = startIngest(options);
   await ingest.pollNow();
 }
 

@@ -1,12 +1,20 @@
 import { createHash } from 'node:crypto';
 import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
+import type { Signal } from '../../lake/model/batch.ts';
 import { siteId, type TenantId } from '../../lake/model/ids.ts';
 import { parseSegmentName } from '../../lake/model/keys.ts';
 import { type ManifestSegment, parseManifest, type ShipmentManifest } from '../../lake/model/manifest.ts';
 import { classOfSignal } from '../../lake/model/stream-class.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
-import { footerLength, footerTailBytes, textBounds } from '../../lake/parquet/parquet-footer.ts';
+import {
+  type FooterColumn,
+  footerColumns,
+  footerLength,
+  footerTailBytes,
+  textBounds,
+} from '../../lake/parquet/parquet-footer.ts';
 import { dayOfUs, dayText, tableSchemas } from '../../lake/schema/tables.ts';
+import { isWidening } from '../catalog/evolve.ts';
 import type { Arrival } from './inbox.ts';
 
 // A gateway is trusted with its own prefix and no more: what a manifest says is checked against its key, and against
@@ -147,14 +155,17 @@ async function checkObject(
     throw refuse(`segment ${key} has ${read > bytes ? 'more' : read} bytes; the manifest says ${bytes}`);
   if (hash.digest('hex') !== sha256)
     throw refuse(`segment ${key} doesn't have the SHA-256 that the manifest states`);
-  await checkSite(store, site, segment, end);
+  await checkFooter(store, site, segment, end);
 }
 
-/** Every row is of the gateway's own site. The footer says so; its bytes were read for the checksum anyway. */
-async function checkSite(
+/**
+ * Every row is of the gateway's own site, and every column can be read as the table's without changing a value. The
+ * footer says so; its bytes were read for the checksum anyway.
+ */
+async function checkFooter(
   store: ObjectStore,
   site: string,
-  { key, bytes }: ManifestSegment,
+  { key, bytes, signal }: ManifestSegment,
   end: Uint8Array,
 ): Promise<void> {
   const length = footerLength(end);
@@ -170,16 +181,38 @@ async function checkSite(
       ? end.subarray(-footerTailBytes - length, -footerTailBytes)
       : await store.getRange(key, startByte, startByte + length);
   let bounds: ReturnType<typeof textBounds>;
+  let columns: readonly FooterColumn[];
   try {
     bounds = textBounds(footer, 'site');
+    columns = footerColumns(footer);
   } catch {
     throw refuse(`the Parquet footer of segment ${key} cannot be read`);
   }
+  const why = whyNotColumns(signal, columns);
+  if (why !== undefined) throw refuse(`segment ${key}: ${why}`);
   const other = [bounds?.min, bounds?.max].find((value) => value !== undefined && value !== site);
   if (other !== undefined)
     throw refuse(
       `segment ${key} has rows of site ${JSON.stringify(other)}; the manifest says ${JSON.stringify(site)}`,
     );
+}
+
+/**
+ * Why a column of a file can't be a column of the table; undefined when none is so. Columns that the table does not have
+ * are no reason: they come from a newer gateway, and are read when the cloud is newer too.
+ */
+export function whyNotColumns(signal: Signal, columns: readonly FooterColumn[]): string | undefined {
+  for (const { name, fieldId, type } of columns) {
+    const column = tableSchemas[signal].columns.find((each) => each.name === name);
+    const other = tableSchemas[signal].columns.find((each) => each.fieldId === fieldId);
+    if (fieldId !== undefined && (other ?? column)?.name !== column?.name)
+      return `column ${name} has field id ${fieldId}, which is that of ${other?.name}`;
+    if (column && fieldId !== undefined && column.fieldId !== fieldId)
+      return `column ${name} has field id ${fieldId}; the table's is ${column.fieldId}`;
+    if (column && (type === undefined || !isWidening(type, column.type)))
+      return `column ${name} is of type ${type ?? 'unknown'}, which can't be read as ${column.type} without changing values`;
+  }
+  return undefined;
 }
 
 function refuse(message: string): FirnError {

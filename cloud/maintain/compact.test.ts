@@ -7,9 +7,12 @@ import { type MemoryStore, memoryStore } from '../../test/contract/memory-store.
 import { commit } from '../catalog/commit.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
 import { openTable } from '../catalog/table.ts';
-import { type CompactOptions, compactOnce, UnmergeableError } from './compact.ts';
+import { type CompactLimits, compactOnce } from './compact.ts';
 import { maintainDefaults } from './maintain.ts';
 import { replaceFiles } from './replace-files.ts';
+import { type RewriteOptions, UnmergeableError } from './rewrite.ts';
+
+type CompactOptions = RewriteOptions & { readonly limits: CompactLimits };
 
 const clock = stillClock();
 const merged: SegmentFile = {
@@ -35,7 +38,8 @@ async function lake(
     table,
     limits: { ...maintainDefaults, filesMin: 2, fileAgeMsMin: 0 },
     openFolder: async (path) => ({ path, [Symbol.asyncDispose]: async () => undefined }),
-    mergeSegments: async () => merged,
+    epoch: 1,
+    merge: async () => ({ file: merged, repeated: 0, leftOut: 0 }),
     replaceFiles,
     ...more,
   };
@@ -49,10 +53,10 @@ test('a merge is under its day, and is not merged again', async () => {
   const { memory, options } = await lake();
   expect(await compactOnce(options, () => false)).toMatchObject({
     ...{ outcome: 'done', bytesBefore: 200, bytesAfter: 5 },
-    merge: { group: 'day 19675 tier 3', rows: 20 },
+    group: { group: 'day 19675 tier 3', rows: 20 },
   });
   expect(uploads(memory)).toEqual([
-    expect.stringMatching(/^acme\/lake\/metrics\/data\/2023-11-14\/[0-9a-f-]{36}\.parquet$/),
+    expect.stringMatching(/^acme\/lake\/metrics\/data\/2023-11-14\/e00000001-[0-9a-f-]{36}\.parquet$/),
   ]);
   expect(await compactOnce(options, () => false)).toBeUndefined();
 });
@@ -60,13 +64,13 @@ test('a merge is under its day, and is not merged again', async () => {
 test.each<[string, Partial<CompactOptions>, (file: DataFile) => DataFile, RegExp]>([
   [
     'has lost rows',
-    { mergeSegments: async () => ({ ...merged, rows: 19 }) },
+    { merge: async () => ({ file: { ...merged, rows: 19 }, repeated: 0, leftOut: 0 }) },
     (file) => file,
     /19 rows of 2023-11-14, its parts have 20/,
   ],
   [
     'is of another day',
-    { mergeSegments: async () => ({ ...merged, day: '2023-11-15' }) },
+    { merge: async () => ({ file: { ...merged, day: '2023-11-15' }, repeated: 0, leftOut: 0 }) },
     (file) => file,
     /20 rows of 2023-11-15/,
   ],
@@ -91,9 +95,9 @@ test('who was second throws the work away', async () => {
   const other = await compactOnce(
     {
       ...options,
-      mergeSegments: async () => {
+      merge: async () => {
         await compactOnce(options, () => false);
-        return merged;
+        return { file: merged, repeated: 0, leftOut: 0 };
       },
     },
     () => false,

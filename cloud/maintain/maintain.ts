@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../lake/base/clock.ts';
@@ -7,24 +8,25 @@ import { createBell } from '../../lake/base/retry.ts';
 import { signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
-import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
-import { type HeadOf, type IcebergTable, openTable, type TableLimits } from '../catalog/table.ts';
-import {
-  type Compaction,
-  type CompactLimits,
-  compactOnce,
-  UnmergeableError,
-  type WorkFolder,
-} from './compact.ts';
+import { type HeadOf, type TableLimits as IcebergLimits, openTable } from '../catalog/table.ts';
+import { leaseKeeper } from './lease.ts';
+import { createMergeThread, type MergeThread } from './merge-thread.ts';
 import { replaceFiles } from './replace-files.ts';
+import { readRetention } from './retention.ts';
+import { type Rewrite, UnmergeableError, type WorkFolder } from './rewrite.ts';
+import { listDeletes } from './row-deletes.ts';
+import { type Housekeeping, keepHouse, mergeTurn, type TableLimits, type TableWork } from './table-work.ts';
 
 /**
- * Keeps the number of files small: gateways ship one every few seconds. Any number of these may run at once, beside any
- * number of ingests. Replaced files stay where they are, because readers may hold snapshots that name them.
+ * Keeps tables small and quick to read: merges files (gateways ship one every few seconds), removes rows that are not to
+ * be kept, lets old snapshots expire and deletes what nothing names any more. Any number of these may run at once,
+ * beside any number of ingests; one acts per table.
  */
 export interface Maintain extends AsyncDisposable {
-  /** Does all the work that there is now; rejects with the first error when everything else is done. */
+  /** Does all the merging that there is now; rejects with the first error when everything else is done. */
   runNow(): Promise<void>;
+  /** Does all the housekeeping, as the loop does every `housekeepingIntervalMs`. */
+  keepHouseNow(): Promise<void>;
   readonly status: MaintainStatus;
 }
 
@@ -37,13 +39,22 @@ interface MaintainStatus {
   readonly bytesWritten: number;
   /** Merges thrown away because another process was first. */
   readonly superseded: number;
+  /** Rows of merged files that had been sent more than once. */
+  readonly rowsRepeated: number;
+  /** Rows that were deleted, by retention or on request. */
+  readonly rowsRemoved: number;
+  readonly snapshotsExpired: number;
+  readonly objectsDeleted: number;
   /** Groups of files that could not be merged, and tables that could not be looked at. */
   readonly failures: number;
 }
 
-export interface MaintainLimits extends CompactLimits {
+export interface MaintainLimits extends TableLimits {
   /** A group of files that could not be merged is left alone for so long. */
   readonly mergeRetryMs: number;
+  /** Another maintainer takes a table over when its last one was silent for so long. */
+  readonly leaseMs: number;
+  readonly housekeepingIntervalMs: number;
 }
 
 export const maintainDefaults: MaintainLimits & { readonly intervalMs: number } = {
@@ -51,12 +62,21 @@ export const maintainDefaults: MaintainLimits & { readonly intervalMs: number } 
   filesMin: 16,
   pastFilesMin: 4,
   filesMax: 1_000,
-  rowsMax: 8_000_000,
+  rowsMax: 1_000_000_000,
   bytesMax: 256 * 1024 * 1024,
   fileAgeMsMin: 60_000,
   fetchConcurrencyMax: 8,
-  writerMemoryBytesMax: 512 * 1024 * 1024,
+  memoryBytesMax: 512 * 1024 * 1024,
   mergeRetryMs: 3_600_000,
+  leaseMs: 600_000,
+  housekeepingIntervalMs: 60_000,
+  snapshotAgeMsMin: 3_600_000,
+  snapshotsKeptMin: 5,
+  looseManifestsMax: 20,
+  orphanGraceMs: 3_600_000,
+  foreignGraceMs: 7 * 86_400_000,
+  metadataGraceMs: 86_400_000,
+  orphansNotedMax: 100_000,
 };
 
 export interface MaintainOptions {
@@ -72,7 +92,8 @@ export interface MaintainOptions {
   /** How often it looks for work. */
   readonly intervalMs?: number;
   readonly limits?: Partial<MaintainLimits>;
-  readonly tableLimits?: Partial<TableLimits>;
+  readonly tableLimits?: Partial<IcebergLimits>;
+  /** An external catalog's: it decides about snapshots and old metadata, and nothing is swept. */
   readonly headOf?: HeadOf | undefined;
 }
 
@@ -83,10 +104,14 @@ interface Work {
   readonly limits: MaintainLimits;
   readonly status: Counts;
   readonly stop: AbortSignal;
+  readonly thread: MergeThread;
+  /** Tells this process from all others. */
+  readonly owner: string;
+  readonly tables: Map<TenantId, readonly OpenTable[]>;
 }
 
-interface TableWork {
-  readonly table: IcebergTable;
+interface OpenTable extends TableWork {
+  readonly logger: Logger;
   /** Groups that failed, and until when they are left alone. */
   readonly held: Map<string, number>;
   /** What was wrong the last time; logged when it begins or changes. */
@@ -99,18 +124,21 @@ export function startMaintain(options: MaintainOptions): Maintain {
   const limits = { ...maintainDefaults, ...options.limits };
   checkLimits(limits);
   const stop = new AbortController();
-  const counts = { merges: 0, filesMerged: 0, rowsMerged: 0, bytesRead: 0, bytesWritten: 0 };
-  const status: Counts = { ...counts, superseded: 0, failures: 0 };
-  const work: Work = { options, limits, status, stop: stop.signal };
-  const tables = new Map<TenantId, readonly TableWork[]>();
+  const counts = { merges: 0, filesMerged: 0, rowsMerged: 0, bytesRead: 0, bytesWritten: 0, rowsRepeated: 0 };
+  const more = { rowsRemoved: 0, snapshotsExpired: 0, objectsDeleted: 0, superseded: 0, failures: 0 };
+  const status: Counts = { ...counts, ...more };
+  const thread = createMergeThread();
+  const work: Work = {
+    ...{ options, limits, status, thread, stop: stop.signal, owner: randomUUID(), tables: new Map() },
+  };
   let swept = false;
   let last: Promise<void> = Promise.resolve();
 
-  const runNow = (): Promise<void> => {
+  const inTurn = (act: (work: Work) => Promise<void>): Promise<void> => {
     last = last
       .catch(() => undefined)
       .then(sweep)
-      .then(() => round(work, tables));
+      .then(() => act(work));
     return last;
   };
   async function sweep(): Promise<void> {
@@ -125,18 +153,27 @@ export function startMaintain(options: MaintainOptions): Maintain {
   }
   const loop = (async () => {
     const bell = createBell(clock);
+    let housekeptMs = clock.monotonicMs();
     while (!stop.signal.aborted) {
       await bell.wait(stop.signal, intervalMs);
-      if (!stop.signal.aborted) await runNow().catch(() => undefined); // logged, and counted
+      if (stop.signal.aborted) return;
+      await inTurn(mergeAll).catch(() => undefined); // logged, and counted
+      if (clock.monotonicMs() - housekeptMs < limits.housekeepingIntervalMs) continue;
+      await inTurn(keepAllHouses).catch(() => undefined);
+      housekeptMs = clock.monotonicMs();
     }
   })();
   return {
-    runNow,
+    runNow: () => inTurn(mergeAll),
+    keepHouseNow: () => inTurn(keepAllHouses),
     status,
     [Symbol.asyncDispose]: async () => {
       stop.abort();
       await loop;
       await last.catch(() => undefined); // whoever called runNow has it
+      await thread[Symbol.asyncDispose]();
+      const tables = [...work.tables.values()].flat();
+      await Promise.allSettled(tables.map(({ lease }) => lease.release()));
     },
   };
 }
@@ -169,15 +206,42 @@ async function openWorkFolder(path: string): Promise<WorkFolder> {
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** One merge of each table in turn, as long as there are any: a tenant with much to do doesn't keep the others waiting. */
-async function round(work: Work, tables: Map<TenantId, readonly TableWork[]>): Promise<void> {
-  const names = work.options.tenants();
+/** Tables of the tenants that there are now. */
+function openTables(work: Work): ReadonlyMap<TenantId, readonly OpenTable[]> {
+  const { tables, options } = work;
+  const names = options.tenants();
   for (const tenant of tables.keys()) if (!names.includes(tenant)) tables.delete(tenant);
-  for (const tenant of names) if (!tables.has(tenant)) tables.set(tenant, openTables(work, tenant));
-  let busy = [...tables.values()].flat();
+  for (const tenant of names) if (!tables.has(tenant)) tables.set(tenant, tablesOf(work, tenant));
+  return tables;
+}
+
+function tablesOf({ options, limits, stop, thread, owner }: Work, tenant: TenantId): OpenTable[] {
+  const { store, locationOf, clock, headOf, tableLimits = {}, workDirectory } = options;
+  return signals.map((signal) => ({
+    options: {
+      table: openTable({ store, tenant, signal, locationOf, clock, headOf, limits: tableLimits }),
+      openFolder: (name) => openWorkFolder(join(workDirectory, name)),
+      limits,
+      merge: thread.merge,
+      replaceFiles,
+      commitOptions: { signal: stop },
+    },
+    limits,
+    sweeps: headOf === undefined,
+    lease: leaseKeeper({ store, tenant, table: signal, clock, owner, leaseMs: limits.leaseMs }),
+    fencedEpoch: 0,
+    logger: options.logger.with({ tenant, table: signal }),
+    held: new Map(),
+    reason: undefined,
+  }));
+}
+
+/** One merge of each table in turn, as long as there are any: a tenant with much to do doesn't keep the others waiting. */
+async function mergeAll(work: Work): Promise<void> {
+  let busy = [...openTables(work).values()].flat();
   const failures: unknown[] = [];
   while (busy.length > 0) {
-    const again: TableWork[] = [];
+    const again: OpenTable[] = [];
     for (const each of busy) {
       if (work.stop.aborted) return;
       try {
@@ -191,56 +255,85 @@ async function round(work: Work, tables: Map<TenantId, readonly TableWork[]>): P
   if (failures.length > 0) throw failures[0];
 }
 
-function openTables({ options }: Work, tenant: TenantId): TableWork[] {
-  const { store, locationOf, clock, headOf, tableLimits: limits = {} } = options;
-  return signals.map((signal) => ({
-    table: openTable({ store, tenant, signal, locationOf, clock, limits, headOf }),
-    held: new Map(),
-    reason: undefined,
-  }));
-}
-
 /** At most one merge; true when there may be another. */
-async function takeTurn({ options, limits, status, stop }: Work, each: TableWork): Promise<boolean> {
-  const { table, held } = each;
-  const { clock, workDirectory } = options;
-  const openFolder = (name: string): Promise<WorkFolder> => openWorkFolder(join(workDirectory, name));
-  const logger = options.logger.with({ tenant: table.tenant, table: table.schema.table });
-  const nowMs = clock.monotonicMs();
+async function takeTurn({ options, limits, status, stop }: Work, each: OpenTable): Promise<boolean> {
+  const { held, logger } = each;
+  const nowMs = options.clock.monotonicMs();
   for (const [group, untilMs] of held) if (untilMs <= nowMs) held.delete(group);
   try {
-    const compaction = await compactOnce(
-      { table, openFolder, limits, mergeSegments, replaceFiles, commitOptions: { signal: stop } },
-      (group) => held.has(group),
-    );
+    const turn = await mergeTurn(each, (group) => held.has(group));
     each.reason = undefined;
-    if (compaction) count(status, compaction);
+    if (turn.kind !== 'rewrite') return false;
+    countMerge(status, turn.rewrite);
     // Who was second leaves this table to the other one until the next round.
-    return compaction?.outcome === 'done';
+    return turn.rewrite.outcome === 'done';
   } catch (error) {
     if (stop.aborted) return false;
-    status.failures++;
     if (error instanceof UnmergeableError) {
+      status.failures++;
       const reason = messageOf(error.cause);
-      held.set(error.merge.group, nowMs + limits.mergeRetryMs);
-      logger.error('could not merge files; they are left alone', { group: error.merge.group, reason });
+      held.set(error.group.group, nowMs + limits.mergeRetryMs);
+      logger.error('could not merge files; they are left alone', { group: error.group.group, reason });
       return true;
     }
-    if (each.reason !== messageOf(error))
-      logger.error('could not compact a table; trying again', { reason: messageOf(error) });
-    each.reason = messageOf(error);
+    failed(status, each, 'could not compact a table; trying again', error);
     throw error;
   }
 }
 
-function count(status: Counts, { outcome, merge, bytesBefore, bytesAfter }: Compaction): void {
+/** Says what is wrong when it begins. */
+function failed(status: Counts, each: OpenTable, what: string, error: unknown): void {
+  status.failures++;
+  const reason = error instanceof UnmergeableError ? messageOf(error.cause) : messageOf(error);
+  // Names of files are new each time.
+  const kind = reason.replaceAll(/[0-9a-f-]{30,}/g, '');
+  if (each.reason !== kind) each.logger.error(what, { reason });
+  each.reason = kind;
+}
+
+async function keepAllHouses(work: Work): Promise<void> {
+  const { options, status, stop } = work;
+  const failures: unknown[] = [];
+  for (const [tenant, tables] of openTables(work)) {
+    try {
+      const retention = await readRetention(options.store, tenant);
+      const requests = await listDeletes(options.store, tenant);
+      const deletes = requests.filter(({ doneMs }) => doneMs === undefined);
+      for (const each of tables) {
+        if (stop.aborted) return;
+        await keepHouse(each, { retention, deletes }).then(
+          (done) => done && countHouse(status, done),
+          (error: unknown) => {
+            if (stop.aborted) return;
+            failed(status, each, 'could not keep a table tidy; trying again', error);
+            failures.push(error);
+          },
+        );
+      }
+    } catch (error) {
+      options.logger.error('could not read what a tenant keeps', { tenant, reason: messageOf(error) });
+      status.failures++;
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+function countHouse(status: Counts, { rowsRemoved, snapshotsExpired, swept }: Housekeeping): void {
+  status.rowsRemoved += rowsRemoved;
+  status.snapshotsExpired += snapshotsExpired;
+  status.objectsDeleted += swept.deleted;
+}
+
+function countMerge(status: Counts, { outcome, group, bytesBefore, bytesAfter, repeated }: Rewrite): void {
   if (outcome === 'superseded') {
     status.superseded++;
     return;
   }
   status.merges++;
-  status.filesMerged += merge.files.length;
-  status.rowsMerged += merge.rows;
+  status.filesMerged += group.files.length;
+  status.rowsMerged += group.rows;
+  status.rowsRepeated += repeated;
   status.bytesRead += bytesBefore;
   status.bytesWritten += bytesAfter;
 }

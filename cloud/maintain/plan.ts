@@ -1,4 +1,5 @@
 import type { DataFile, ManifestEntry } from '../catalog/manifest-file.ts';
+import type { FileGroup } from './rewrite.ts';
 
 // Which files are to become one. Tiers are powers of `filesMin` in rows, and a merge takes at least `filesMin` files of
 // one tier, so its output is of a higher one: a row is rewritten at most log(rowsMax) / log(filesMin) times. Rows and not
@@ -15,22 +16,13 @@ export interface MergeLimits {
   readonly bytesMax: number;
 }
 
-export interface Merge {
-  /** Day and tier, for logs and for leaving it alone. */
-  readonly group: string;
-  readonly day: number;
-  /** In the order in which they were committed. */
-  readonly files: readonly DataFile[];
-  readonly rows: number;
-}
-
 /** The group with the most files that is not held, as far as it fits; undefined when none has enough. */
 export function planMerge(
   entries: readonly ManifestEntry[],
   today: number,
   limits: MergeLimits,
   isHeld: (group: string) => boolean,
-): Merge | undefined {
+): FileGroup | undefined {
   const groups = new Map<string, { day: number; filesMin: number; entries: ManifestEntry[] }>();
   for (const entry of entries) {
     const { day, rows, bytes } = entry.file;

@@ -6,11 +6,12 @@ import { countedStore, locationOf, someFile, stillClock, tenant } from '../../te
 import { memoryStore, watchedStore } from '../../test/contract/memory-store.ts';
 import { readAvro } from '../catalog/avro.ts';
 import { commit } from '../catalog/commit.ts';
+import type { DataFile } from '../catalog/manifest-file.ts';
 import { printManifestList } from '../catalog/manifest-list.ts';
 import { currentSnapshot } from '../catalog/metadata.ts';
 import { type IcebergTable, openTable, type TableLimits } from '../catalog/table.ts';
 import type { TableState } from '../catalog/table-head.ts';
-import { replaceFiles } from './replace-files.ts';
+import { replaceFiles as replace } from './replace-files.ts';
 
 const open = (store: ObjectStore, limits: Partial<TableLimits> = {}): IcebergTable =>
   openTable({ store, tenant, signal: 'metrics', locationOf, clock: stillClock(), limits });
@@ -19,6 +20,8 @@ const file = (name: string, rows = 10) => ({
   rows,
   bytes: rows * 10,
 });
+const replaceFiles = (table: IcebergTable, replaced: readonly DataFile[], added: DataFile) =>
+  replace(table, { replaced, added, epoch: 1 });
 const append = (table: IcebergTable, summary: Record<string, string>, ...names: string[]) =>
   commit(table, () => ({ added: names.map((name) => file(name)), summary }));
 

@@ -4,7 +4,7 @@ import type { MetricMetadata, Signal } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { filesSql } from '../../lake/parquet/files-sql.ts';
-import type { Prune, Tables, TableView } from '../../lake/tables.ts';
+import type { Prune, Tables, TableView, UserTables } from '../../lake/tables.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
 import { metricMetadataKey, readMetricMetadata } from '../catalog/metric-metadata.ts';
 import { type HeadOf, type IcebergTable, openTables, type TableLimits } from '../catalog/table.ts';
@@ -25,6 +25,8 @@ export interface CloudTablesOptions {
   /** Files that one view may read. */
   readonly filesPerViewMax?: number;
   readonly tableLimits?: Partial<TableLimits>;
+  /** Makes the tenant's own tables; given how to get local copies, where those are needed. */
+  readonly userTables?: (acquire: FileCache['acquire'] | undefined) => UserTables;
   readonly headOf?: HeadOf | undefined;
 }
 
@@ -54,6 +56,7 @@ export async function openCloudTables(options: CloudTablesOptions): Promise<Clou
   return {
     tenant,
     metricMetadata: described,
+    ...(options.userTables && { userTables: options.userTables(cache?.acquire) }),
     open: async (name, prune, signal) => {
       const table = tables[name];
       const plan = await planScan(table, prune, settings.snapshotMaxAgeMs, signal);

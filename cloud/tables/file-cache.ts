@@ -25,7 +25,7 @@ export interface CachedObject {
   readonly bytes: number;
 }
 
-interface FileLease extends Disposable {
+export interface FileLease extends Disposable {
   readonly paths: readonly string[];
 }
 

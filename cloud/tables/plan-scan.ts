@@ -1,4 +1,4 @@
-import type { FirnError } from '../../lake/base/errors.ts';
+import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import type { Prune } from '../../lake/tables.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
@@ -34,7 +34,7 @@ export async function planScan(
   signal?.throwIfAborted();
   const { metadata, fault } = state;
   const snapshot = metadata && snapshotAt(metadata, prune.asOf);
-  const manifests = metadata ? await table.manifestsOf(state, snapshot) : [];
+  const manifests = metadata ? await needed(table, () => table.manifestsOf(state, snapshot)) : [];
   const chosen = manifests.filter((manifest) => metadata && manifestMayMatch(manifest, metadata, prune));
   const prunedBy = new Map<PruneReason, number>();
   const count = (reason: PruneReason, files: number): void => {
@@ -44,7 +44,7 @@ export async function planScan(
   const files = await mapConcurrent(chosen, manifestsConcurrentMax, async (manifest) => {
     signal?.throwIfAborted();
     const kept: DataFile[] = [];
-    for (const { file } of await table.entriesOf(manifest)) {
+    for (const { file } of await needed(table, () => table.entriesOf(manifest))) {
       const reason = whyNot(file);
       if (reason === undefined) kept.push(file);
       else count(reason, 1);
@@ -63,4 +63,21 @@ export async function planScan(
     prunedBy,
     files: files.flat(),
   };
+}
+
+/** An object of the snapshot that is lost is named, with the way round it: nothing is left out in silence. */
+async function needed<T>({ prefix }: IcebergTable, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!hasCode(error, 'not-found') && !hasCode(error, 'corrupt')) throw error;
+    throw new FirnError({
+      code: 'corrupt',
+      operation: 'plan scan',
+      subject: error.subject,
+      message: `${prefix} can't be read: ${error.message}`,
+      hint: 'firn lake check says which snapshot is whole; until it is repaired, ask as of that one (FOR SYSTEM_VERSION AS OF, as_of)',
+      cause: error,
+    });
+  }
 }

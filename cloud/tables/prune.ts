@@ -24,10 +24,12 @@ export function fileFilter(schema: TableSchema, prune: Prune): (file: DataFile) 
   const timestamp = fieldIdOf(schema, 'timestamp');
   const from = prune.fromUs === undefined ? undefined : BigInt(Math.floor(prune.fromUs));
   const to = prune.toUs === undefined ? undefined : BigInt(Math.ceil(prune.toUs));
-  const tests: [PruneReason, (file: DataFile) => boolean][] = [
-    ['partition', ({ day }) => day === undefined || daysOverlap(day, day, prune)],
-    ['timestamp', (file) => longsOverlap(file, timestamp, from, to)],
-  ];
+  const tests: [PruneReason, (file: DataFile) => boolean][] = [];
+  if (from !== undefined || to !== undefined)
+    tests.push(
+      ['partition', ({ day }) => day === undefined || daysOverlap(day, day, prune)],
+      ['timestamp', (file) => longsOverlap(file, timestamp, from, to)],
+    );
   const { name, seriesId, traceId } = prune;
   const column = (named: string | undefined) => schema.columns.find((each) => each.name === named)?.fieldId;
   const ofName = column('name');
@@ -43,7 +45,10 @@ export function fileFilter(schema: TableSchema, prune: Prune): (file: DataFile) 
     const value = Buffer.from(traceId);
     tests.push(['trace', (file) => mayHold(file, ofTrace, value)]);
   }
-  return (file) => tests.find(([, may]) => !may(file))?.[0];
+  return (file) => {
+    for (const [reason, may] of tests) if (!may(file)) return reason;
+    return undefined;
+  };
 }
 
 function longsOverlap(

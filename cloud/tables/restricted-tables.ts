@@ -25,6 +25,8 @@ export function restrictedTables<Source extends Tables>(tables: Source, restrict
   return {
     ...tables,
     metricMetadata: async () => [],
+    // Nothing says which of their rows are of which site.
+    userTables: undefined,
     open: async (table, ...more) => {
       const view = await tables.open(table, ...more);
       return {

@@ -41,8 +41,12 @@ export interface Directory extends AsyncDisposable {
   authenticateSecret(secret: string): Access | undefined;
   /** For the PostgreSQL protocol: what proves that a client knows the secret. */
   keyOf(keyId: string): { readonly access: Access; readonly verifier: ScramVerifier } | undefined;
+  /** Whether a key of this id still counts. */
+  counts(keyId: string): boolean;
   /** Signs a text (HMAC-SHA-256) with what is stored of a key; undefined for a key that does not count. */
   sign(keyId: string, text: string): Buffer | undefined;
+  /** Calls the listener after each look for changes; keys may have ended meanwhile. */
+  onLook(listener: () => void): void;
   /** Looks for changes now. */
   refresh(): Promise<void>;
 }
@@ -56,8 +60,10 @@ export async function openDirectory(options: {
   const { db, clock, logger } = options;
   let copy = await readAll(db);
   const used = new Map<string, number>();
+  const listeners: (() => void)[] = [];
   const refresh = async (): Promise<void> => {
     if ((await countOf(db)) !== copy.count) copy = await readAll(db);
+    for (const listener of listeners) listener();
   };
   const writeUsed = async (): Promise<void> => {
     const times = [...used];
@@ -108,10 +114,12 @@ export async function openDirectory(options: {
       const key = copy.byId.get(keyId);
       return valid(key) ? { access: note(key), verifier: decodeVerifier(key.scram) } : undefined;
     },
+    counts: (keyId) => valid(copy.byId.get(keyId)),
     sign: (keyId, text) => {
       const key = copy.byId.get(keyId);
       return valid(key) ? createHmac('sha256', key.secretSha256).update(text).digest() : undefined;
     },
+    onLook: (listener) => void listeners.push(listener),
     refresh,
     [Symbol.asyncDispose]: async () => {
       ended.abort();

@@ -167,6 +167,9 @@ export type BatchColumn =
   | readonly (string | null)[]
   | TextColumn;
 
+/** The same where each row's value stands by itself: what is read from files. */
+export type RowColumn = Exclude<BatchColumn, TextColumn>;
+
 type Fields<B> = Readonly<Record<string, Exclude<keyof B, 'signal' | 'rows' | 'series' | 'metadata'>>>;
 
 /** Which field of a batch holds which column of its table (lake/schema/tables.ts). */

@@ -35,5 +35,56 @@ export function textBounds(
   return min === undefined || max === undefined ? undefined : { min, max };
 }
 
+/** A column that a file has. `type` is Iceberg's name; undefined for one that no table of Firn can hold. */
+export interface FooterColumn {
+  readonly name: string;
+  readonly fieldId: number | undefined;
+  readonly type: 'int' | 'long' | 'float' | 'double' | 'string' | 'timestamptz' | undefined;
+}
+
+// Of the format's Type and ConvertedType.
+const physical = { INT32: 1, INT64: 2, FLOAT: 4, DOUBLE: 5, BYTE_ARRAY: 6 } as const;
+const utf8 = 0;
+const timestampMicros = 10;
+const signedIntegers = [undefined, null, 15, 16, 17, 18];
+
+/** The columns that are not within others. Throws what the decoder throws when the bytes are not a footer. */
+export function footerColumns(footer: Uint8Array): readonly FooterColumn[] {
+  const metadata = new types.FileMetaData();
+  util.decodeThrift(metadata, Buffer.from(footer));
+  const found: FooterColumn[] = [];
+  // The first is the row itself; a group is followed by what is within it.
+  let within = 0;
+  for (const element of (metadata.schema ?? []).slice(1)) {
+    const children = element.num_children ?? 0;
+    if (within === 0)
+      found.push({
+        name: text(element.name),
+        fieldId: element.field_id ?? undefined,
+        type: children > 0 ? undefined : typeOf(element.type, element.converted_type),
+      });
+    within = Math.max(0, within - 1) + children;
+  }
+  return found;
+}
+
+function typeOf(type: number | null, converted: number | null): FooterColumn['type'] {
+  const integer = signedIntegers.includes(converted);
+  switch (type) {
+    case physical.INT32:
+      return integer ? 'int' : undefined;
+    case physical.INT64:
+      return integer ? 'long' : converted === timestampMicros ? 'timestamptz' : undefined;
+    case physical.FLOAT:
+      return 'float';
+    case physical.DOUBLE:
+      return 'double';
+    case physical.BYTE_ARRAY:
+      return converted === null || converted === undefined || converted === utf8 ? 'string' : undefined;
+    default:
+      return undefined;
+  }
+}
+
 const text = (value: string | Uint8Array): string =>
   typeof value === 'string' ? value : Buffer.from(value).toString();

@@ -46,7 +46,7 @@ interface Present {
 }
 
 export function encodeColumn(column: Column, values: ColumnValues, rows: number): ColumnPages {
-  const present = presentOf(values);
+  const present = column.type === 'double' ? inOrder(presentOf(values)) : presentOf(values);
   const levels = column.required ? [] : [definitionLevels(values, rows)];
   const entries = plain(present.entries);
   const nulls = rows - (present.codes ?? present.entries).length;
@@ -61,7 +61,7 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number)
       encoding: encodings.dictionary,
     }),
   });
-  const bitWidth = bitWidthOf(present.entries.length);
+  const bitWidth = codeWidth(column, present.entries.length);
   const codes = [Buffer.of(bitWidth), encodeHybrid(present.codes, bitWidth)];
   const data = dataPage(Buffer.concat([...levels, ...codes]), rows, encodings.dictionary);
   return {
@@ -69,6 +69,30 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number)
     dictionaryBytes: dictionary.bytes.byteLength,
     uncompressedBytes: dictionary.uncompressedBytes + data.uncompressedBytes,
     statistics,
+  };
+}
+
+/**
+ * Codes of doubles take whole bytes: neighbours of a series are mostly near each other, their codes in the order of the
+ * values too, and zstd, which sees bytes, makes a third less of them than of packed bits.
+ */
+const codeWidth = ({ type }: Column, entries: number): number =>
+  type === 'double' ? 8 * Math.ceil(bitWidthOf(entries) / 8) : bitWidthOf(entries);
+
+/** The dictionary in the order of the numbers; NaNs and both zeros stay apart, by their bits. */
+function inOrder(present: Present): Present {
+  const { entries, codes } = present;
+  if (codes === undefined || !(entries instanceof BigInt64Array)) return present;
+  const numbers = new Float64Array(entries.buffer, entries.byteOffset, entries.length);
+  const order = Uint32Array.from(entries.keys()).sort((a, b) => {
+    const [one, other] = [numbers[a] ?? 0, numbers[b] ?? 0];
+    return one < other ? -1 : one > other ? 1 : a - b;
+  });
+  const rankOf = new Uint32Array(order.length);
+  for (let rank = 0; rank < order.length; rank++) rankOf[order[rank] ?? 0] = rank;
+  return {
+    entries: BigInt64Array.from(order, (code) => entries[code] ?? 0n),
+    codes: codes.map((code) => rankOf[code] ?? 0),
   };
 }
 

@@ -22,6 +22,10 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
       readonly schema: readonly {
         readonly name: string | Uint8Array;
         readonly repetition_type: number | null;
+        readonly type: number | null;
+        readonly converted_type: number | null;
+        readonly field_id: number | null;
+        readonly num_children: number | null;
       }[];
       readonly row_groups: readonly {
         readonly num_rows: Int64;

@@ -3,7 +3,7 @@ import { zstdDecompressSync } from 'node:zlib';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
 import { FirnError, messageOf } from '../base/errors.ts';
-import type { Batch, BatchColumn, Signal } from '../model/batch.ts';
+import type { Batch, RowColumn, Signal } from '../model/batch.ts';
 import { batchColumnsOf, batchOf, isDense, seriesIdsOf } from '../schema/batch-columns.ts';
 import { type Column, tableSchemas } from '../schema/tables.ts';
 import { halvesOf } from './dictionary.ts';
@@ -20,6 +20,15 @@ export interface SegmentReader extends AsyncDisposable {
   readonly uncompressedBytes: number;
   /** All rows, in their order; `series` has their labels. */
   read(): Promise<Batch>;
+  readonly groups: readonly RowGroup[];
+}
+
+/** Rows that are read without those of the others. */
+interface RowGroup {
+  readonly rows: number;
+  readonly uncompressedBytes: number;
+  /** By column name; one that is absent is null in every row. */
+  read(columns: readonly Column[]): Promise<ReadonlyMap<string, RowColumn>>;
 }
 
 /** Thrift's repetition type of columns with definition levels; DuckDB writes all columns so. */
@@ -39,8 +48,16 @@ export async function openSegment(path: string, signal: Signal, rowsMax: number)
     const { rows, metas } = source;
     return {
       rows,
-      uncompressedBytes: metas.flat().reduce((sum, meta) => sum + Number(meta.total_uncompressed_size), 0),
+      uncompressedBytes: sizeOf(metas),
       read: () => readAll(source, signal).catch((error) => Promise.reject(damage(path, error))),
+      groups: source.metas.map((meta, index) => ({
+        rows: source.groupRows[index] ?? 0,
+        uncompressedBytes: sizeOf([meta]),
+        read: (columns) =>
+          readColumns({ ...source, metas: [meta], rows: source.groupRows[index] ?? 0 }, columns).catch(
+            (error) => Promise.reject(damage(path, error)),
+          ),
+      })),
       [Symbol.asyncDispose]: () => file.close(),
     };
   } catch (error) {
@@ -49,6 +66,9 @@ export async function openSegment(path: string, signal: Signal, rowsMax: number)
   }
 }
 
+const sizeOf = (metas: Source['metas']): number =>
+  metas.flat().reduce((sum, meta) => sum + Number(meta.total_uncompressed_size), 0);
+
 async function readSource(file: FileHandle, path: string, rowsMax: number): Promise<Source> {
   const { size } = await file.stat();
   const { row_groups: groups, schema } = await readFooter({ file, path, size });
@@ -56,18 +76,23 @@ async function readSource(file: FileHandle, path: string, rowsMax: number): Prom
   if (!(rows <= rowsMax)) throw corrupt(path, `it has ${rows} rows, not ${rowsMax} at most`);
   const optional = schema.filter(({ repetition_type: type }) => type === OPTIONAL);
   return {
-    ...{ file, path, size, rows },
+    ...{ file, path, size, rows, groupRows: groups.map(({ num_rows: count }) => Number(count)) },
     optional: new Set(optional.map(({ name }) => String(name))),
     metas: groups.map(({ columns }) => columns.flatMap(({ meta_data: meta }) => meta ?? [])),
   };
 }
 
-async function readAll(source: Source, signal: Signal): Promise<Batch> {
-  const columns = new Map<string, BatchColumn>();
-  for (const column of batchColumnsOf(signal)) {
+async function readColumns(source: Source, columns: readonly Column[]): Promise<Map<string, RowColumn>> {
+  const found = new Map<string, RowColumn>();
+  for (const column of columns) {
     const values = await readColumn(source, column);
-    if (values) columns.set(column.name, values);
+    if (values) found.set(column.name, values);
   }
+  return found;
+}
+
+async function readAll(source: Source, signal: Signal): Promise<Batch> {
+  const columns = await readColumns(source, batchColumnsOf(signal));
   const batch = batchOf(signal, source.rows, columns);
   return { ...batch, series: await readLabels(source, batch) } as Batch;
 }
@@ -101,6 +126,7 @@ interface Source {
   /** Of the file, bytes. */
   readonly size: number;
   readonly rows: number;
+  readonly groupRows: readonly number[];
   /** Names of columns with definition levels. */
   readonly optional: ReadonlySet<string>;
   /** Of the columns of each row group. */
@@ -108,7 +134,7 @@ interface Source {
 }
 
 /** Undefined when no row group has the column, or it is null in every row. */
-async function readColumn(source: Source, column: Column): Promise<BatchColumn | undefined> {
+async function readColumn(source: Source, column: Column): Promise<RowColumn | undefined> {
   const { path, rows, metas } = source;
   const dense = isDense(column) ? new BigInt64Array(rows) : undefined;
   const values: (bigint | string | null)[] = [];
@@ -137,7 +163,7 @@ async function readColumn(source: Source, column: Column): Promise<BatchColumn |
   if (!present) return undefined;
   if ((dense ? row : values.length) !== rows) throw corrupt(path, `${column.name} has not one value a row`);
   if (dense) return column.type === 'double' ? new Float64Array(dense.buffer) : dense;
-  return values as BatchColumn;
+  return values as RowColumn;
 }
 
 type PageValues = BigInt64Array | readonly (bigint | string | null)[];

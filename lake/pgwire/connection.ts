@@ -12,7 +12,9 @@ import { createPgSession, type PgSession, type SessionOutput } from './session.t
 import { authenticate, negotiate, type ScramKey } from './startup.ts';
 
 /** One socket from its first byte to its last. */
-export interface Connection {
+export interface Connection<Key> {
+  /** What the client has proved to have; undefined before, and where everyone is trusted. */
+  key(): Key | undefined;
   /** Resolves when the socket is closed and its session disposed; never rejects. */
   readonly ended: Promise<void>;
   /** Tells the client that the server closes (57P01), aborts what runs, and ends the connection. */
@@ -31,13 +33,18 @@ interface Wire extends SessionOutput, Transport {
   session: PgSession | undefined;
 }
 
+interface Proved<Key> {
+  key: Key | undefined;
+}
+
 export function serveConnection<Key extends ScramKey>(
   socket: Socket,
   context: ServerContext<Key>,
-): Connection {
+): Connection<Key> {
   const logger = context.options.logger.with({ client: `${socket.remoteAddress}:${socket.remotePort}` });
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   let wire: Wire | undefined;
+  const proved: Proved<Key> = { key: undefined };
   socket.on('error', (error) => logger.debug('the connection broke', { error }));
   socket.on('close', () => {
     wire?.session?.cancel();
@@ -47,7 +54,7 @@ export function serveConnection<Key extends ScramKey>(
     const transport = await settleEncryption(socket, context);
     if (!transport) return;
     wire = createWire(transport, context, logger);
-    await serve(wire, context);
+    await serve(wire, context, proved);
   };
   const served = open().catch((error) => {
     if (!(error instanceof ClientGone)) logger.error('a connection ended by an error', { error });
@@ -58,6 +65,7 @@ export function serveConnection<Key extends ScramKey>(
     last.destroySoon();
   };
   return {
+    key: () => proved.key,
     ended: served.then(() => {
       end();
       return closed;
@@ -134,11 +142,15 @@ function createOutput(socket: Socket): SessionOutput {
   };
 }
 
-async function serve<Key extends ScramKey>(wire: Wire, context: ServerContext<Key>): Promise<void> {
+async function serve<Key extends ScramKey>(
+  wire: Wire,
+  context: ServerContext<Key>,
+  proved: Proved<Key>,
+): Promise<void> {
   const { logger } = wire;
   const registration = { current: undefined as Registered | undefined };
   try {
-    const sql = await start(wire, context, registration);
+    const sql = await start(wire, context, registration, proved);
     if (!sql || !registration.current) return;
     const { processId, secret } = registration.current;
     await using session = createPgSession({ sql, output: wire, logger, limits: context.limits });
@@ -165,6 +177,7 @@ async function start<Key extends ScramKey>(
   wire: Wire,
   context: ServerContext<Key>,
   registration: { current: Registered | undefined },
+  proved: Proved<Key>,
 ): Promise<SqlSession | undefined> {
   const { limits, options } = context;
   const timer = setTimeout(() => sayTooLate(wire.socket, wire.writer), limits.startupMsMax);
@@ -188,6 +201,7 @@ async function start<Key extends ScramKey>(
     };
     const facts = { serverSecret: context.serverSecret, channelBinding: wire.tls?.channelBinding };
     const key = await authenticate(options.authenticate, request.user, io, facts);
+    proved.key = key;
     writeAuthentication(wire.writer, 'ok');
     registration.current = context.register(() => wire.session?.cancel());
     if (!registration.current) throw new SqlError('53300', 'sorry, too many clients already');

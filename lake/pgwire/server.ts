@@ -9,8 +9,10 @@ import { type SessionLimits, sessionLimits } from './session.ts';
 import type { Authentication, ScramKey, StartupRequest } from './startup.ts';
 
 /** A running server; disposing it ends every session (57P01). */
-export interface PgServer extends AsyncDisposable {
+export interface PgServer<Key extends ScramKey = ScramKey> extends AsyncDisposable {
   readonly port: number;
+  /** Ends the sessions of keys for which this holds (57P01). */
+  endSessions(of: (key: Key) => boolean): void;
 }
 
 interface PgServerLimits extends SessionLimits {
@@ -81,10 +83,12 @@ export interface Registered {
 const secretBytes = 4;
 
 /** Serves the PostgreSQL protocol, version 3.0; resolves when it listens. */
-export async function startPgServer<Key extends ScramKey>(options: PgServerOptions<Key>): Promise<PgServer> {
+export async function startPgServer<Key extends ScramKey>(
+  options: PgServerOptions<Key>,
+): Promise<PgServer<Key>> {
   const limits = { ...pgServerLimits, ...options.limits };
   const context = createContext(options, limits);
-  const connections = new Set<Connection>();
+  const connections = new Set<Connection<Key>>();
   const server = createServer({ noDelay: true, keepAlive: true }, (socket: Socket) => {
     const connection = serveConnection(socket, context);
     connections.add(connection);
@@ -96,6 +100,12 @@ export async function startPgServer<Key extends ScramKey>(options: PgServerOptio
   await once(server, 'listening');
   return {
     port: (server.address() as AddressInfo).port,
+    endSessions: (of) => {
+      for (const connection of connections) {
+        const key = connection.key();
+        if (key !== undefined && of(key)) connection.terminate();
+      }
+    },
     [Symbol.asyncDispose]: async () => {
       const closed = once(server, 'close');
       server.close();

@@ -30,6 +30,11 @@ export interface TableSchema {
   readonly seriesColumn?: string;
   /** Files and segments are sorted by these columns, ascending, nulls first. A series' own columns come first. */
   readonly sortBy: readonly string[];
+  /**
+   * Columns in which a row that was sent again equals the one that is there; compaction keeps one of them. Absent: equal
+   * rows are different rows. The sort columns are among what is compared.
+   */
+  readonly sameRowBy?: readonly string[];
   /** Columns whose bounds go into manifests, for pruning; all required. `timestamp` also makes the day partition. */
   readonly boundColumns: readonly string[];
 }
@@ -109,6 +114,8 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
       column(10, 'start_timestamp', 'timestamptz', false, 'Since when it counts, where the sender said so'),
     ],
     ...byMetricSeries,
+    // A sample and a histogram of one time are two rows.
+    sameRowBy: ['series_id', 'timestamp', 'histogram'],
   },
   logs: {
     table: 'logs',
@@ -132,6 +139,7 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
     seriesColumn: 'stream_id',
     sortBy: ['stream_id', 'timestamp_ns'],
     boundColumns: ['stream_id', 'timestamp'],
+    sameRowBy: ['stream_id', 'timestamp_ns', 'line'],
   },
   spans: {
     table: 'spans',
@@ -160,6 +168,7 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
     ],
     sortBy: ['service', 'start_ns'],
     boundColumns: ['service', 'timestamp'],
+    sameRowBy: ['service', 'start_ns', 'trace_id', 'span_id'],
   },
   events: {
     table: 'events',
@@ -181,6 +190,7 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
     ],
     sortBy: ['name', 'timestamp_ns'],
     boundColumns: ['name', 'timestamp'],
+    sameRowBy: ['name', 'timestamp_ns', 'source', 'body', 'attributes'],
   },
   metrics_1m: {
     table: 'metrics_1m',
@@ -232,6 +242,7 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
       site(9),
     ],
     ...byMetricSeries,
+    sameRowBy: ['series_id', 'timestamp', 'value', 'exemplar_labels'],
   },
 };
 

@@ -2,8 +2,10 @@
 
 const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly string[]): Promise<void> }>>> =
   {
+    'lake-compaction': () => import('./lake-compaction.ts'),
     card: () => import('./card.ts'),
     path: () => import('./path.ts'),
+    lake: () => import('./lake.ts'),
     outage: () => import('./outage.ts'),
     promql: () => import('./promql.ts'),
     receive: () => import('./receive.ts'),

@@ -9,17 +9,20 @@ export interface RemoteWriteShape {
   readonly seriesPerRequest: number;
   readonly startMs: number;
   readonly stepMs: number;
+  /** Of a series at a step; absent: one decimal, on a sine. */
+  readonly sampleAt?: (series: number, step: number) => number;
 }
 
 /** The bodies, in time order: every series gets one sample a step. */
 export function remoteWriteBodies(shape: RemoteWriteShape): Uint8Array[] {
   const labels = Array.from({ length: shape.series }, (_, index) => seriesLabels(index));
+  const { sampleAt = sine } = shape;
   const bodies: Uint8Array[] = [];
   for (let step = 0; step < shape.samplesPerSeries; step++) {
     const timestampMs = shape.startMs + step * shape.stepMs;
     for (let first = 0; first < shape.series; first += shape.seriesPerRequest) {
       const chunk = labels.slice(first, first + shape.seriesPerRequest).map((label, index) => {
-        const value = Math.round(200 + 50 * Math.sin((step + first + index) / 20)) / 10;
+        const value = sampleAt(first + index, step);
         return field(1, Buffer.concat([label, field(2, sample(value, timestampMs))]));
       });
       bodies.push(compress(new Uint8Array(Buffer.concat(chunk))));
@@ -28,8 +31,19 @@ export function remoteWriteBodies(shape: RemoteWriteShape): Uint8Array[] {
   return bodies;
 }
 
-function seriesLabels(index: number): Buffer {
-  const pairs = [
+const sine = (series: number, step: number): number =>
+  Math.round(200 + 50 * Math.sin((step + series) / 20)) / 10;
+
+const seriesLabels = (index: number): Buffer =>
+  Buffer.concat(
+    labelPairs(index).map(([name, value]) =>
+      field(1, Buffer.concat([field(1, Buffer.from(name)), field(2, Buffer.from(value))])),
+    ),
+  );
+
+/** Names and values, sorted by name. */
+export function labelPairs(index: number): readonly (readonly [name: string, value: string])[] {
+  return [
     ['__name__', `machine_metric_${index % 20}`],
     ['cluster', 'plant-a'],
     ['instance', `10.0.${Math.floor(index / 250) % 250}.${index % 250}:9100`],
@@ -37,11 +51,6 @@ function seriesLabels(index: number): Buffer {
     ['line', `line-${index % 37}`],
     ['sensor', `sensor-${index}`],
   ];
-  return Buffer.concat(
-    pairs.map(([name = '', value = '']) =>
-      field(1, Buffer.concat([field(1, Buffer.from(name)), field(2, Buffer.from(value))])),
-    ),
-  );
 }
 
 function sample(value: number, timestampMs: number): Buffer {

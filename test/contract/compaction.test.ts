@@ -152,7 +152,11 @@ test('a store that is elsewhere: so many requests for a compaction', async () =>
   const count = (pattern: RegExp): number => requests.filter((request) => pattern.test(request)).length;
   expect(count(/^getFile /)).toBe(48);
   expect(count(/^putFile /)).toBe(4);
-  expect(count(/^putIfAbsent .*v\d+\.metadata\.json$/)).toBe(4);
+  // Once for each table: the lease, and the fence that shuts out who had it before.
+  expect(count(/^putIfAbsent leases\//)).toBe(2);
+  expect(count(/^putIfAbsent .*v\d+\.metadata\.json$/)).toBe(4 + 2);
+  // What it takes out of the inbox is noted first.
+  expect(count(/^put (metrics|logs)\/[0-9a-f-]{36}\.json$/)).toBe(4);
   expect(count(/^put .*snap-.*avro$/)).toBe(4);
   // Each reads its table once; what it then writes itself, it reads back entry by entry only where it is asked for.
   expect(count(/^get .*snap-.*avro$/)).toBe(2);

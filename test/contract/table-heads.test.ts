@@ -93,13 +93,15 @@ function describeTableHead(
       const [a, b] = ['a', 'b'].map((each) => someFile(each, schema));
       if (!a || !b) throw new Error('no files');
       const merged = { ...someFile('ab', schema), rows: 20 };
-      const { metadata } = await replaceFiles(open(), [a, b], merged);
+      const { metadata } = await replaceFiles(open(), { replaced: [a, b], added: merged, epoch: 1 });
       expect(metadata?.snapshots.at(-1)?.summary).toMatchObject({
         operation: 'replace',
         'total-records': '30',
       });
       expect(await contents(open())).toEqual(['ab', 'c']);
-      await expect(replaceFiles(open(), [a], merged)).rejects.toMatchObject({ code: 'conflict' });
+      await expect(replaceFiles(open(), { replaced: [a], added: merged, epoch: 1 })).rejects.toMatchObject({
+        code: 'conflict',
+      });
     });
 
     test('a newer Firn adds its columns, by field id', async () => {
@@ -140,6 +142,7 @@ const settingsOf = (server: RestCatalogServer): RestCatalogSettings => ({
   ...{ uri: server.uri, warehouse: 'lake', token: '', clientId: client.id, clientSecret: client.secret },
   ...{ scope: 'catalog', oauthUri: '' },
 });
+
 const store = memoryStore();
 const { keyOf } = locationsOf(locationOf);
 let server: RestCatalogServer;

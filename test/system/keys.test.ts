@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { call, type Part, readKey, run, sql, startPart, temporaryFolder } from '../harness/firn.ts';
 import { waitFor } from '../harness/process.ts';
 
@@ -190,6 +191,29 @@ test('a key is replaced, and revoked, without a restart; the log says who did it
     ['revoke key', owner.id, old.id],
     ['rotate key', owner.id, old.id],
   ]);
+});
+
+test('what a key has opened ends with it', async () => {
+  const key = await newKey();
+  const client = new pg.Client({
+    ...{ host: '127.0.0.1', port: cloud.port('cloudPg'), database: 'demo' },
+    ...{ user: key.id, password: key.secret },
+  });
+  const ended = new Promise<Error>((resolve) => client.on('error', resolve));
+  await client.connect();
+  await client.query('SELECT 1');
+  const authorization = `Basic ${Buffer.from(`${key.id}:${key.secret}`).toString('base64')}`;
+  const tail = new WebSocket(
+    `${url.replace('http', 'ws')}/loki/api/v1/tail?query=${encodeURIComponent('{line=~".+"}')}`,
+    {
+      headers: { authorization },
+    },
+  );
+  const closed = new Promise<number>((resolve) => tail.once('close', resolve));
+  await new Promise((resolve) => tail.once('open', resolve));
+  await firn(owner, 'keys', 'revoke', key.id, '--tenant', 'demo');
+  expect(`${await ended}`).toMatch(/terminating connection/);
+  expect(await closed).toBe(1008);
 });
 
 test('a suspended tenant’s keys are refused until it goes on', async () => {

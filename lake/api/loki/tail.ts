@@ -43,6 +43,8 @@ interface TailOptions {
 
 export interface Tail extends AsyncDisposable {
   readonly upgrade: UpgradeHandler;
+  /** Ends the tails whose requests would be refused now. */
+  endRefused(): Promise<void>;
 }
 
 /** Clients that tail at a time. */
@@ -58,6 +60,7 @@ const historyNs = 3_600_000_000_000n;
 
 export function openTail(options: TailOptions): Tail {
   const server = new WebSocketServer({ noServer: true, maxPayload: 64 * 1024 });
+  const requests = new Map<WebSocket, IncomingMessage>();
   const refuse = (socket: Duplex, status: number, message: string): void => {
     const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}`;
     const lines = [
@@ -74,6 +77,8 @@ export function openTail(options: TailOptions): Tail {
       return refuse(socket, 429, `max concurrent tail requests limit exceeded (${tailsMax})`);
     const asked = parametersOf(request, options);
     server.handleUpgrade(request, socket, head, (client) => {
+      requests.set(client, request);
+      client.once('close', () => requests.delete(client));
       follow(client, asked, deployment, options).catch((error: unknown) => {
         options.logger.warn('a tail ended', { error: messageOf(error) });
         client.close(1011, messageOf(error).slice(0, 120));
@@ -88,6 +93,10 @@ export function openTail(options: TailOptions): Tail {
         if (!known) options.logger.error('tail failed', { error });
         refuse(socket, known ? 400 : 500, messageOf(error));
       });
+    },
+    endRefused: async () => {
+      for (const [client, request] of requests)
+        if ((await options.context(request)) === undefined) client.close(1008, 'the key no longer counts');
     },
     [Symbol.asyncDispose]: async () => {
       for (const client of server.clients) client.terminate();

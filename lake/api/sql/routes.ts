@@ -1,7 +1,7 @@
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { hasCode, messageOf } from '../../base/errors.ts';
+import { FirnError, hasCode, messageOf } from '../../base/errors.ts';
 import { SqlError } from '../../sql/errors.ts';
 import type { SqlSession } from '../../sql/sql-session.ts';
 import { jsonPieces } from './json.ts';
@@ -104,7 +104,8 @@ const describe = (error: unknown): { code: string; message: string; position?: n
   code: error instanceof SqlError ? error.sqlstate : 'XX000',
   message: messageOf(error),
   ...(error instanceof SqlError && error.position !== undefined && { position: error.position }),
-  ...(error instanceof SqlError && error.hint !== undefined && { hint: error.hint }),
+  ...((error instanceof SqlError || error instanceof FirnError) &&
+    error.hint !== undefined && { hint: error.hint }),
 });
 
 const failed = (c: Context, error: unknown, status: ContentfulStatusCode): Response =>

@@ -3,7 +3,7 @@ import { signals } from '../../model/batch.ts';
 import { as, isNode, type Rule } from '../ast.ts';
 import { catalogRelationOf } from '../catalog/catalog.ts';
 import { SqlError } from '../errors.ts';
-import { tableSchema } from '../print/select.ts';
+import { tableSchema, userTableSchema } from '../print/select.ts';
 
 /**
  * Names of tables: Firn's own become references to `tableSchema` (holes, when printed), those of PostgreSQL's catalog the
@@ -12,6 +12,7 @@ import { tableSchema } from '../print/select.ts';
 export function relationRules(
   root: Node,
   positionOf: (location: number | undefined) => number | undefined,
+  userTables: readonly string[] = [],
 ): readonly Rule[] {
   const common = commonReferences(root);
   return [
@@ -23,6 +24,8 @@ export function relationRules(
       if ((schema === undefined || schema === 'public') && (signals as readonly string[]).includes(name)) {
         return renamed(table, tableSchema, name);
       }
+      if ((schema === undefined || schema === 'public') && userTables.includes(name))
+        return renamed(table, userTableSchema, name);
       const view = catalogRelationOf(schema, name);
       if (view) {
         const [viewSchema = '', viewName = ''] = view.replaceAll('"', '').split('.');
@@ -31,7 +34,7 @@ export function relationRules(
       const full = schema === undefined ? name : `${schema}.${name}`;
       throw new SqlError('42P01', `relation "${full}" does not exist`, {
         position: positionOf(table.location),
-        hint: `the tables are ${signals.join(', ')}`,
+        hint: `the tables are ${[...signals, ...userTables].join(', ')}`,
       });
     },
   ];

@@ -8,6 +8,8 @@ import type { Printer } from './printer.ts';
 
 /** The schema that passes/relations.ts gives to Firn's own tables; a reference to it becomes a hole. */
 export const tableSchema = 'firn_public';
+/** The same for tables that a tenant loaded itself. */
+export const userTableSchema = 'firn_user';
 
 export function printSelect(p: Printer, select: SelectStmt): void {
   if (select.withClause) withClause(p, select.withClause);
@@ -127,6 +129,7 @@ function fromItem(p: Printer, node: Node | undefined): void {
     p.mark(table.location);
     if (table.schemaname === tableSchema)
       p.hole({ kind: 'table', table: table.relname as Signal, location: table.location });
+    else if (table.schemaname === userTableSchema) p.hole({ kind: 'user-table', name: table.relname ?? '' });
     else
       p.text(
         [table.schemaname, table.relname]

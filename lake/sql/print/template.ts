@@ -12,6 +12,8 @@ export interface Template {
 export type Hole =
   /** One reference to a table, and its location in the syntax tree. */
   | { readonly kind: 'table'; readonly table: Signal; readonly location?: number | undefined }
+  /** A table that the tenant loaded itself. */
+  | { readonly kind: 'user-table'; readonly name: string }
   /** now(): the same instant everywhere in a statement, and in its pruning. */
   | { readonly kind: 'now' };
 

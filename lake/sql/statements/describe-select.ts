@@ -1,6 +1,6 @@
 import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
 import type { Node } from 'libpg-query';
-import type { Tables } from '../../tables.ts';
+import type { Tables, UserTableInfo } from '../../tables.ts';
 import type { Engine } from '../duckdb/engine.ts';
 import { fromDuckdb } from '../duckdb-errors.ts';
 import type { SqlError } from '../errors.ts';
@@ -33,6 +33,8 @@ export interface SelectInput extends Pick<ParsedStatement, 'positionOf' | 'trave
 /** A statement whose passes are done. */
 export interface RewrittenSelect extends SelectInput {
   readonly root: Node;
+  /** As they are when the statement is described. */
+  readonly userTables: readonly UserTableInfo[];
 }
 
 export interface DescribedSelect {
@@ -85,7 +87,11 @@ async function describeAs(
 ): Promise<DescribedSelect> {
   const template = print(select.root, { positionOf: select.positionOf, parameterTypes });
   const filled = fill(template, (hole) =>
-    hole.kind === 'now' ? nowSql(context.nowUs()) : emptyTableSql(hole.table),
+    hole.kind === 'now'
+      ? nowSql(context.nowUs())
+      : hole.kind === 'user-table'
+        ? emptyUserTable(select.userTables, hole.name)
+        : emptyTableSql(hole.table),
   );
   const connection = await context.engine.connect();
   try {
@@ -100,6 +106,12 @@ async function describeAs(
   } finally {
     connection.closeSync();
   }
+}
+
+function emptyUserTable(tables: readonly UserTableInfo[], name: string): string {
+  const { columns = [] } = tables.find((table) => table.name === name) ?? {};
+  const nulls = columns.map((column) => `NULL::${column.type} AS "${column.name.replaceAll('"', '""')}"`);
+  return `(SELECT ${nulls.join(', ')} WHERE false)`;
 }
 
 /** DuckDB's error in PostgreSQL's terms, at its place in the client's text. */

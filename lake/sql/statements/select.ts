@@ -36,7 +36,8 @@ import { columnsOf } from './statement.ts';
 
 /** Rewrites and checks the statement. Throws SqlError. */
 export async function selectStatement(input: SelectInput, context: SelectContext): Promise<SqlStatement> {
-  const select = rewritten(input);
+  const userTables = (await context.tables.userTables?.list()) ?? [];
+  const select = rewritten({ ...input, userTables });
   const described = await describeSelect(select, context);
   return {
     kind: 'select',
@@ -46,11 +47,15 @@ export async function selectStatement(input: SelectInput, context: SelectContext
   };
 }
 
-function rewritten(input: SelectInput): RewrittenSelect {
-  const { node, positionOf, travels } = input;
+function rewritten(input: Omit<RewrittenSelect, 'root'>): RewrittenSelect {
+  const { node, positionOf, travels, userTables } = input;
   const named = rewrite(node, columnNameRules);
   const root = rewrite(named, [
-    ...relationRules(named, positionOf),
+    ...relationRules(
+      named,
+      positionOf,
+      userTables.map(({ name }) => name),
+    ),
     ...functionRulesAt(positionOf),
     ...castRules,
     ...aliasRules,
@@ -81,11 +86,16 @@ async function execute(
   const limit = limited(connection, signal, context.statementTimeoutMs());
   stack.use(limit);
   const { template } = described;
+  const { userTables } = context.tables;
   const types = described.parameters.map((type, index) => select.declaredTypes[index] ?? type);
   const nowUs = context.nowUs();
   const bounds = boundsOf(select.root);
   const views = new Map<string, TableView>();
   for (const part of template.parts) {
+    if (typeof part !== 'string' && part.kind === 'user-table') {
+      const view = views.has(userViewName(part.name)) ? undefined : await userTables?.open(part.name, signal);
+      if (view) views.set(userViewName(part.name), stack.use(view));
+    }
     if (typeof part === 'string' || part.kind !== 'table' || views.has(viewName(part, select))) continue;
     const prune = await pruneOf(select, bounds.get(part.table) ?? [], connection, nowUs, values);
     const asOf = await asOfOf(select, part, connection, nowUs);
@@ -93,7 +103,11 @@ async function execute(
     views.set(viewName(part, select), stack.use(view));
   }
   const filled = fill(template, (hole) =>
-    hole.kind === 'now' ? nowSql(nowUs) : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? ''),
+    hole.kind === 'now'
+      ? nowSql(nowUs)
+      : hole.kind === 'user-table'
+        ? (views.get(userViewName(hole.name))?.from ?? '')
+        : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? ''),
   );
   const failed = (error: unknown): SqlError => limit.reason() ?? failureOf(select, filled, error);
   try {
@@ -107,6 +121,8 @@ async function execute(
     throw failed(error);
   }
 }
+
+const userViewName = (name: string): string => `user ${name}`;
 
 type TableHole = Extract<Hole, { readonly kind: 'table' }>;
 

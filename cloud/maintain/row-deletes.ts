@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import { FirnError, hasCode } from '../../lake/base/errors.ts';
+import { type Signal, signals } from '../../lake/model/batch.ts';
+import { parseDocument } from '../../lake/model/document.ts';
+import type { TenantId } from '../../lake/model/ids.ts';
+import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import { mapConcurrent } from '../catalog/concurrent.ts';
+import { maintainPrefix } from './lease.ts';
+import { parseConditions } from './row-rules.ts';
+
+// Requests of a tenant to delete rows. A request is an object; the maintainers carry it out for what was committed until
+// then, and write into it that it is done.
+
+const requestJson = z.object({
+  format: z.literal(1),
+  id: z.string(),
+  table: z.enum(signals),
+  selector: z.string(),
+  /** Microseconds, both inclusive. */
+  fromUs: z.number().optional(),
+  toUs: z.number().optional(),
+  requestedMs: z.number(),
+  doneMs: z.number().optional(),
+  rowsDeleted: z.number().default(0),
+});
+
+/** One request, and how far it is. */
+export type DeleteRequest = z.infer<typeof requestJson>;
+
+/** Requests that one listing gives. */
+const requestsListedMax = 1_000;
+const requestsConcurrentMax = 8;
+
+const requestKey = (tenant: TenantId, id: string): string => `${maintainPrefix(tenant)}deletes/${id}.json`;
+
+export interface NewDelete {
+  readonly table: Signal;
+  readonly selector: string;
+  readonly fromUs?: number | undefined;
+  readonly toUs?: number | undefined;
+}
+
+/** Throws FirnError `invalid` for a selector that is none, or would delete everything for all time. */
+export async function requestDelete(
+  store: ObjectStore,
+  tenant: TenantId,
+  { table, selector, fromUs, toUs }: NewDelete,
+  nowMs: number,
+): Promise<DeleteRequest> {
+  if (parseConditions(selector).length === 0 && fromUs === undefined && toUs === undefined)
+    throw new FirnError({
+      code: 'invalid',
+      operation: 'delete rows',
+      subject: table,
+      message: `a request without selector and times would delete all of ${table}`,
+      hint: 'give a selector, or from and to',
+    });
+  // Ids are in order of time, and so are their keys.
+  const id = `${String(Math.floor(nowMs)).padStart(14, '0')}-${randomUUID().slice(0, 8)}`;
+  const times = { ...(fromUs !== undefined && { fromUs }), ...(toUs !== undefined && { toUs }) };
+  const request = { format: 1, id, table, selector, ...times, requestedMs: nowMs, rowsDeleted: 0 } as const;
+  await store.putIfAbsent(requestKey(tenant, id), printRequest(request));
+  return request;
+}
+
+const printRequest = (request: DeleteRequest): Buffer => Buffer.from(`${JSON.stringify(request)}\n`);
+
+/** The oldest first. */
+export async function listDeletes(store: ObjectStore, tenant: TenantId): Promise<readonly DeleteRequest[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(requestKey(tenant, '').replace(/\.json$/, ''), {
+    limit: requestsListedMax,
+  }))
+    keys.push(key);
+  const found = await mapConcurrent(keys, requestsConcurrentMax, async (key) => {
+    try {
+      const { body } = await store.get(key);
+      return [parseDocument(requestJson, Buffer.from(body).toString(), 'delete request', key)];
+    } catch (error) {
+      if (hasCode(error, 'not-found')) return [];
+      throw error;
+    }
+  });
+  return found.flat();
+}
+
+export async function saveDelete(
+  store: ObjectStore,
+  tenant: TenantId,
+  request: DeleteRequest,
+): Promise<void> {
+  await store.put(requestKey(tenant, request.id), printRequest(request));
+}
