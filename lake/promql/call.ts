@@ -7,6 +7,7 @@ import { labelJoin, labelReplace, sortByLabel, sortByValue } from './functions/l
 import { dateFunctions, dateOf, mathFunctions, roundTo } from './functions/math.ts';
 import { windowFunctions } from './functions/over-time.ts';
 import { printString } from './literals.ts';
+import { largerOf, smallerOf } from './numbers.ts';
 import { absentSeries, overWindows } from './over-windows.ts';
 import type { CallNode, PlanNode, Times } from './plan.ts';
 import { isEmpty, mergeSameLabels, newSeries, type StepSeries, type Value } from './value.ts';
@@ -146,7 +147,7 @@ async function dates(evaluation: Evaluation, node: CallNode, times: Times): Prom
 async function extremeOf(evaluation: Evaluation, node: CallNode, times: Times): Promise<Value> {
   const left = await scalarArg(evaluation, node, times, 0);
   const right = await scalarArg(evaluation, node, times, 1);
-  const pick = node.name === 'min_of' ? Math.min : Math.max;
+  const pick = node.name === 'min_of' ? smallerOf : largerOf;
   return { kind: 'scalar', values: left.map((value, step) => pick(value, right[step] ?? Number.NaN)) };
 }
 
@@ -191,13 +192,13 @@ async function clamped(evaluation: Evaluation, node: CallNode, times: Times): Pr
     case 'round':
       return mapped(evaluation, input, (value, step) => roundTo(value, at(first, step, 1)));
     case 'clamp_min':
-      return mapped(evaluation, input, (value, step) => Math.max(at(first, step, -Infinity), value));
+      return mapped(evaluation, input, (value, step) => largerOf(at(first, step, -Infinity), value));
     case 'clamp_max':
-      return mapped(evaluation, input, (value, step) => Math.min(at(first, step, Infinity), value));
+      return mapped(evaluation, input, (value, step) => smallerOf(at(first, step, Infinity), value));
     default:
       return mapped(evaluation, input, (value, step) => {
         const [least, most] = [at(first, step, -Infinity), at(second, step, Infinity)];
-        return most < least ? undefined : Math.max(least, Math.min(most, value));
+        return most < least ? undefined : largerOf(least, smallerOf(most, value));
       });
   }
 }

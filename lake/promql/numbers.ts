@@ -78,6 +78,12 @@ export function quantile(q: number, values: Float64Array): number {
 /** Go's math.Mod: the remainder with the sign of the dividend (JavaScript's % is the same). */
 export const fmod = (left: number, right: number): number => left % right;
 
+/** Go's math.Max and math.Min, in which an infinity wins over NaN. */
+export const largerOf = (one: number, other: number): number =>
+  one === Infinity || other === Infinity ? Infinity : Math.max(one, other);
+export const smallerOf = (one: number, other: number): number =>
+  one === -Infinity || other === -Infinity ? -Infinity : Math.min(one, other);
+
 /** Go's math.Pow, which knows that 1 to any power is 1 (JavaScript says NaN for NaN and infinite powers). */
 export function power(base: number, exponent: number): number {
   if (base === 1) return 1;

@@ -114,7 +114,9 @@ export function mergeSameLabels(series: readonly StepSeries[]): readonly StepSer
 }
 
 function unite(one: StepSeries, other: StepSeries): StepSeries {
-  const united = newSeries(one.labels, one.dropName, one.values.length);
+  // As in Prometheus, whether the name is dropped is said by the first sample of the series.
+  const { dropName } = one.present.indexOf(1) <= other.present.indexOf(1) ? one : other;
+  const united = newSeries(one.labels, dropName, one.values.length);
   united.values.set(one.values);
   united.present.set(one.present);
   united.histograms = one.histograms?.slice();

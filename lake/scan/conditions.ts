@@ -13,8 +13,22 @@ export interface RowFilter {
 }
 
 /** A WHERE clause's condition. Throws an Error worded like Prometheus for a regular expression that is none. */
-export function rowCondition({ matchers, fromMs, toMs }: RowFilter): string {
-  const conditions = ['value IS NOT NULL', ...matchers.flatMap(matcherCondition)];
+export function rowCondition(filter: RowFilter): string {
+  return [nameAndTimeCondition(filter), ...labelConditions(filter.matchers)].join(' AND ');
+}
+
+/** What the other labels must be: conditions on the column `labels` alone. */
+export const labelConditions = (matchers: readonly Matcher[]): readonly string[] =>
+  matchers.filter(({ label }) => label !== '__name__').flatMap(matcherCondition);
+
+/** What must hold of a series, of which the columns `name` and `labels` are there. */
+export const seriesCondition = ({ matchers }: RowFilter): string =>
+  ['true', ...matchers.flatMap(matcherCondition)].join(' AND ');
+
+/** The conditions that columns with statistics answer. */
+export function nameAndTimeCondition({ matchers, fromMs, toMs }: RowFilter): string {
+  const names = matchers.filter(({ label }) => label === '__name__');
+  const conditions = ['value IS NOT NULL', ...names.flatMap(matcherCondition)];
   if (fromMs !== undefined) conditions.push(`timestamp >= ${timestampSql(fromMs)}`);
   // Samples are stored in microseconds and seen in milliseconds: all of the last millisecond is in.
   if (toMs !== undefined) conditions.push(`timestamp < ${timestampSql(toMs + 1)}`);
@@ -25,7 +39,7 @@ const yearOneMs = -62_135_596_800_000;
 const yearLastMs = 253_402_300_799_999;
 
 /** A time as SQL; beyond the years 1 to 9999 there are no samples, so times are cut to those. */
-export function timestampSql(ms: number): string {
+function timestampSql(ms: number): string {
   return `make_timestamptz(${Math.max(yearOneMs, Math.min(yearLastMs, Math.floor(ms)))}000)`;
 }
 

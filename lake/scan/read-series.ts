@@ -6,64 +6,91 @@ import { parseHistogramText } from '../model/native-histogram.ts';
 import { fromNative } from '../promql/histograms/histogram.ts';
 import type { Selection, SeriesData } from '../promql/source.ts';
 import { compareLabels } from '../promql/value.ts';
-import { timestampSql } from './conditions.ts';
+import { labelConditions, nameAndTimeCondition, type RowFilter } from './conditions.ts';
 import { inOrder, mergeSamples, type Samples } from './samples.ts';
 
 /** Samples that are taken over before others get the event loop. */
 const samplesPerTurn = 250_000;
 
 /**
- * Reads series from `rows`, text for a FROM clause with its WHERE, by one statement. Most rows are a number at a time and
- * nothing else; the others (native histograms, and samples that say since when they count) come as groups of their own,
- * so that there is no text and no second time for the many.
+ * Reads series in three steps. First which series there are, with conditions on labels once a series and not once a row;
+ * then the numbers of those, by their ids; and, where there are such rows, native histograms and samples that say since
+ * when they count. `wide` is the selection with the time before it in which the latter are looked at.
  */
 export async function readSeries(
   connection: DuckDBConnection,
-  rows: string,
+  from: string,
   selection: Selection,
+  wide: RowFilter,
   signal: AbortSignal,
 ): Promise<readonly SeriesData[]> {
+  const index = await readIndex(connection, from, selection, wide);
+  const ids = [...index.keys()];
+  if (ids.length === 0) return [];
+  signal.throwIfAborted();
+  const special = ids.filter((id) => index.get(id)?.special);
+  const rows = (filter: RowFilter, wanted: readonly bigint[]): string =>
+    `${from} WHERE ${nameAndTimeCondition(filter)}${index.complete ? '' : ` AND series_id IN (${wanted.join()})`}`;
   const count = counter(selection, signal);
-  const byLabels = new Map<string, Samples>();
-  for await (const chunk of chunksOf(connection, seriesSql(rows, selection))) {
-    for (const { key, samples } of groupsOf(chunk)) {
-      const other = byLabels.get(key);
-      byLabels.set(key, other ? mergeSamples(samples, other) : samples);
-      await count(samples.values.length, byLabels.size);
+  const plain = special.length > 0 ? ` AND ${isPlain}` : '';
+  const samples = await readLists(connection, `${rows(selection, ids)}${plain}`, selection, numbers, count);
+  if (special.length > 0) {
+    const more = `${rows(wide, special)} AND NOT (${isPlain})`;
+    for (const [id, other] of await readLists(connection, more, selection, everything, count)) {
+      const known = samples.get(id);
+      samples.set(id, known ? mergeSamples(known, other) : other);
     }
   }
-  return Array.from(byLabels, ([key, samples]) => ({ labels: parseLabelsJson(key), ...samples })).sort(
-    (one, other) => compareLabels(one.labels, other.labels),
-  );
+  return Array.from(samples, ([id, one]) => ({
+    labels: parseLabelsJson(index.get(id)?.labels ?? '{}'),
+    ...one,
+  })).sort((one, other) => compareLabels(one.labels, other.labels));
 }
 
-/** The limit keeps DuckDB from collecting more than may be used; the order is made in inOrder, where it costs less. */
-const seriesSql = (rows: string, { fromMs, samplesMax }: Selection): string => `
-  SELECT any_value(labels), list(epoch_ms(timestamp)::DOUBLE), list(value::DOUBLE), special,
-    list(coalesce(epoch_ms(start_timestamp), 0)::DOUBLE) FILTER (WHERE special),
-    list(coalesce(histogram, '')) FILTER (WHERE special)
-  FROM (SELECT series_id, labels, timestamp, value, start_timestamp, histogram,
-      histogram IS NOT NULL OR start_timestamp IS NOT NULL AS special
-    FROM ${rows} AND (timestamp >= ${timestampSql(fromMs)} OR histogram IS NOT NULL) LIMIT ${samplesMax + 1})
-  GROUP BY series_id, special`;
+const isPlain = 'histogram IS NULL AND start_timestamp IS NULL';
 
-/** Samples of one series; the key is its labels as they are stored. */
-interface Read {
-  readonly key: string;
-  readonly samples: Samples;
+interface Known {
+  readonly labels: string;
+  /** Has rows that are more than a number at a time. */
+  readonly special: boolean;
 }
 
-type Count = (samples: number, series: number) => Promise<void>;
+/** The series that match; `complete` when these are all that name and time leave. */
+async function readIndex(
+  connection: DuckDBConnection,
+  from: string,
+  { matchers, seriesMax }: Selection,
+  wide: RowFilter,
+): Promise<Map<bigint, Known> & { complete?: boolean }> {
+  const conditions = labelConditions(matchers);
+  const sql = `SELECT series_id, labels, special FROM (
+      SELECT series_id, any_value(labels) AS labels, bool_or(NOT (${isPlain})) AS special
+      FROM ${from} WHERE ${nameAndTimeCondition(wide)} GROUP BY series_id)
+    WHERE ${conditions.length === 0 ? 'true' : conditions.join(' AND ')} LIMIT ${seriesMax + 1}`;
+  const found: Map<bigint, Known> & { complete?: boolean } = new Map<bigint, Known>();
+  found.complete = conditions.length === 0;
+  for await (const chunk of chunksOf(connection, sql)) {
+    const [ids, labels, special] = [0, 1, 2].map((column) => chunk.getColumnVector(column));
+    for (let row = 0; row < chunk.rowCount; row++)
+      found.set(idOf(ids?.getItem(row)), {
+        labels: textOf(labels?.getItem(row)),
+        special: special?.getItem(row) === true,
+      });
+  }
+  if (found.size > seriesMax) throw tooMuch('seriesMax', seriesMax, 'series');
+  return found;
+}
 
-/** Counts series and samples against the limits, and lets others have the event loop now and then. */
-function counter({ samplesMax, seriesMax }: Selection, signal: AbortSignal): Count {
+type Count = (samples: number) => Promise<void>;
+
+/** Counts samples against the limit, and lets others have the event loop now and then. */
+function counter({ samplesMax }: Selection, signal: AbortSignal): Count {
   let samples = 0;
   let turn = 0;
-  return async (read, series) => {
+  return async (read) => {
     samples += read;
     turn += read;
     if (samples > samplesMax) throw tooMuch('samplesMax', samplesMax, 'samples');
-    if (series > seriesMax) throw tooMuch('seriesMax', seriesMax, 'series');
     if (turn < samplesPerTurn) return;
     turn = 0;
     await setImmediate();
@@ -80,47 +107,83 @@ async function* chunksOf(connection: DuckDBConnection, sql: string): AsyncGenera
   }
 }
 
-/** One group a row, without an object a sample: the lists' elements lie side by side in one array each. */
-function* groupsOf(chunk: DuckDBDataChunk): Generator<Read> {
-  const labels = chunk.getColumnVector(0);
-  const timestamps = listColumn(chunk, 1);
-  const values = listColumn(chunk, 2);
-  const special = chunk.getColumnVector(3);
-  let more: ReturnType<typeof specialColumns> | undefined;
-  for (let row = 0; row < chunk.rowCount; row++) {
-    const plain: Samples = {
-      timestampsMs: timestamps.items.subarray(...timestamps.bounds(row)),
-      values: values.items.subarray(...values.bounds(row)),
-    };
-    let samples = plain;
-    if (special.getItem(row) === true) {
-      more ??= specialColumns(chunk);
-      samples = more(row, plain);
-    } else samples = inOrder(plain);
-    yield { key: textOf(labels.getItem(row)), samples };
-  }
+/** What is read of each sample, and how a row of lists becomes the samples of a series. */
+interface Shape {
+  readonly lists: string;
+  readonly columns: (chunk: DuckDBDataChunk) => (row: number) => Samples;
 }
 
-/** Of a chunk that has such groups: what else their samples have. */
-function specialColumns(chunk: DuckDBDataChunk): (row: number, plain: Samples) => Samples {
-  const starts = listColumn(chunk, 4);
-  const histograms = chunk.getColumnVector(5) as DuckDBListVector;
-  return (row, plain) => {
-    const startsMs = starts.items.subarray(...starts.bounds(row));
-    const from = histograms.getEntryOffset(row);
-    const texts = Array.from(startsMs, (_, index) => textOf(histograms.childVector.getItem(from + index)));
-    return mergeSamples({
-      ...plain,
-      ...(startsMs.some((startMs) => startMs !== 0) && { startsMs }),
-      ...(texts.some((text) => text !== '') && { histograms: texts.map(histogramOf) }),
-    });
-  };
+const numberLists = 'list(epoch_ms(timestamp)::DOUBLE), list(value::DOUBLE)';
+
+/** Without an object a sample: the lists' elements lie side by side in one array each. */
+const numbers: Shape = {
+  lists: numberLists,
+  columns: (chunk) => {
+    const plain = plainColumns(chunk);
+    return (row) => inOrder(plain(row));
+  },
+};
+
+function plainColumns(chunk: DuckDBDataChunk): (row: number) => Samples {
+  const timestamps = listColumn(chunk, 1);
+  const values = listColumn(chunk, 2);
+  return (row) => ({
+    timestampsMs: timestamps.items.subarray(...timestamps.bounds(row)),
+    values: values.items.subarray(...values.bounds(row)),
+  });
+}
+
+const everything: Shape = {
+  lists: `${numberLists}, list(coalesce(epoch_ms(start_timestamp), 0)::DOUBLE), list(coalesce(histogram, ''))`,
+  columns: (chunk) => {
+    const plain = plainColumns(chunk);
+    const starts = listColumn(chunk, 3);
+    const histograms = chunk.getColumnVector(4) as DuckDBListVector;
+    return (row) => {
+      const startsMs = starts.items.subarray(...starts.bounds(row));
+      const from = histograms.getEntryOffset(row);
+      const texts = Array.from(startsMs, (_, index) => textOf(histograms.childVector.getItem(from + index)));
+      return mergeSamples({
+        ...plain(row),
+        ...(startsMs.some((startMs) => startMs !== 0) && { startsMs }),
+        ...(texts.some((text) => text !== '') && { histograms: texts.map(histogramOf) }),
+      });
+    };
+  },
+};
+
+/** The limit keeps DuckDB from collecting more than may be used; the order is made here, where it costs less. */
+async function readLists(
+  connection: DuckDBConnection,
+  rows: string,
+  { samplesMax }: Selection,
+  { lists, columns }: Shape,
+  count: Count,
+): Promise<Map<bigint, Samples>> {
+  const found = new Map<bigint, Samples>();
+  const limited = `(SELECT * FROM ${rows} LIMIT ${samplesMax + 1})`;
+  const sql = `SELECT series_id, ${lists} FROM ${limited} GROUP BY series_id`;
+  for await (const chunk of chunksOf(connection, sql)) {
+    const ids = chunk.getColumnVector(0);
+    const samplesOf = columns(chunk);
+    for (let row = 0; row < chunk.rowCount; row++) {
+      const samples = samplesOf(row);
+      found.set(idOf(ids.getItem(row)), samples);
+      await count(samples.values.length);
+    }
+  }
+  return found;
 }
 
 /** A row that only marks the end of a series has that in its value. */
 function histogramOf(text: string) {
   const native = text === '' ? undefined : parseHistogramText(text);
   return native === undefined || native.stale ? undefined : fromNative(native);
+}
+
+function idOf(item: unknown): bigint {
+  if (typeof item !== 'bigint') throw new Error('the id of a series is no whole number');
+  return item;
 }
 
 function textOf(item: unknown): string {

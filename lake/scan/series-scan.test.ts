@@ -204,6 +204,25 @@ test('native histograms are samples among the others, with the one before the ra
   expect(await scan.series({ matcherSets: [], limit: 0 }, signal)).toEqual([down, up]);
 });
 
+test('exemplars of a series, by time, each once', async () => {
+  await using engine = await openTestEngine();
+  const trace = labelsJson(labels({ trace_id: 'abc' }));
+  const from = `(SELECT *, CASE WHEN value = 3 THEN '{}' ELSE '${trace}' END AS exemplar_labels FROM ${table} UNION ALL
+    SELECT *, '${trace}' AS exemplar_labels FROM ${rowsSql([[up, 1_000_000, '1.0']])})`;
+  const scan = seriesScan({ tables: tablesOf(from), engine });
+  const request = { matcherSets: [matchersOf('up'), matchersOf('none')], fromMs: 1000, toMs: 3000, limit: 0 };
+  expect(await scan.exemplars(request, signal)).toEqual([
+    {
+      labels: up,
+      exemplars: [
+        { labels: [['trace_id', 'abc']], value: 1, timestampMs: 1000 },
+        { labels: [['trace_id', 'abc']], value: 2, timestampMs: 2000 },
+        { labels: [], value: 3, timestampMs: 3000 },
+      ],
+    },
+  ]);
+});
+
 test('an aborted signal ends a running statement', async () => {
   await using engine = await openTestEngine();
   const slow = `(SELECT 'm' AS name, 1::BIGINT AS series_id, make_timestamptz(1) AS timestamp, random() AS value, '{}' AS labels, '' AS site

@@ -5,7 +5,16 @@ import type { Matcher } from '../promql/ast.ts';
 import { histogramHistoryMs, type SeriesSource } from '../promql/source.ts';
 import type { Engine } from '../sql/duckdb/engine.ts';
 import type { Tables, TableView } from '../tables.ts';
-import { exactName, labelSql, type RowFilter, rowCondition, storedLabelSql } from './conditions.ts';
+import {
+  exactName,
+  labelSql,
+  nameAndTimeCondition,
+  type RowFilter,
+  rowCondition,
+  seriesCondition,
+  storedLabelSql,
+} from './conditions.ts';
+import { type ExemplarSeries, readExemplars } from './exemplars.ts';
 import { readSeries, tooMuch } from './read-series.ts';
 
 /** The metrics of one tenant as PromQL sees them: series by matchers, and what labels there are. */
@@ -14,6 +23,8 @@ export interface SeriesScan extends SeriesSource {
   labelNames(request: LabelsRequest, signal: AbortSignal): Promise<readonly string[]>;
   /** Values of one label, sorted. */
   labelValues(label: string, request: LabelsRequest, signal: AbortSignal): Promise<readonly string[]>;
+  /** Exemplars of the series that match any of `matcherSets`. */
+  exemplars(request: LabelsRequest, signal: AbortSignal): Promise<readonly ExemplarSeries[]>;
   /** Label sets of the series that match, at most `limit` and one more, to show that there are more. */
   series(request: LabelsRequest, signal: AbortSignal): Promise<readonly Labels[]>;
 }
@@ -49,16 +60,17 @@ export function seriesScan({
   async function query<T>(
     filters: readonly RowFilter[],
     signal: AbortSignal,
-    use: (connection: DuckDBConnection, rows: string) => Promise<T>,
+    use: (connection: DuckDBConnection, rows: string, from: string) => Promise<T>,
+    table: 'metrics' | 'exemplars' = 'metrics',
   ): Promise<T> {
     signal.throwIfAborted();
-    await using view = await openView(tables, filters, signal);
+    await using view = await openView(tables, table, filters, signal);
     const connection = await engine.connect();
     const interrupt = (): void => connection.interrupt();
     signal.addEventListener('abort', interrupt, { once: true });
     try {
       const condition = filters.map((filter) => `(${rowCondition(filter)})`).join(' OR ');
-      return await use(connection, `${view.from} WHERE ${condition}`);
+      return await use(connection, `${view.from} WHERE (${condition})`, view.from);
     } catch (error) {
       signal.throwIfAborted();
       throw storageError(error);
@@ -71,8 +83,9 @@ export function seriesScan({
   const texts = async (request: LabelsRequest, signal: AbortSignal, sql: (rows: string) => string) => {
     const { labelEntriesMax } = limits;
     const wanted = Math.min(request.limit > 0 ? request.limit : labelEntriesMax, labelEntriesMax) + 1;
-    const found = await query(filtersOf(request), signal, (connection, rows) =>
-      readTexts(connection, `${sql(rows)} LIMIT ${wanted}`),
+    const filters = filtersOf(request);
+    const found = await query(filters, signal, (connection, _, from) =>
+      readTexts(connection, `${sql(seriesRows(from, filters))} LIMIT ${wanted}`),
     );
     if (found.length > labelEntriesMax) throw tooMuch('labelEntriesMax', labelEntriesMax, 'entries');
     return found;
@@ -81,14 +94,17 @@ export function seriesScan({
   return {
     select: (selection, signal) => {
       const wide = { ...selection, fromMs: selection.fromMs - histogramHistoryMs };
-      return query([wide], signal, (connection, rows) => readSeries(connection, rows, selection, signal));
+      return query([wide], signal, (connection, _, from) =>
+        readSeries(connection, from, selection, wide, signal),
+      );
     },
+    exemplars: (request, signal) => query(filtersOf(request), signal, readExemplars, 'exemplars'),
     labelNames: (request, signal) =>
       texts(
         request,
         signal,
         (rows) =>
-          `SELECT DISTINCT unnest(json_keys(labels)) AS entry FROM (SELECT DISTINCT labels FROM ${rows}) ORDER BY entry`,
+          `SELECT DISTINCT unnest(json_keys(labels)) AS entry FROM (SELECT labels FROM ${rows}) ORDER BY entry`,
       ),
     labelValues: (label, request, signal) => {
       const value = label === '__name__' ? labelSql(label) : storedLabelSql(label);
@@ -110,6 +126,13 @@ export function seriesScan({
   };
 }
 
+/** One row a series, so that its labels are looked into once. */
+function seriesRows(from: string, filters: readonly RowFilter[]): string {
+  const either = (conditions: readonly string[]): string => conditions.map((one) => `(${one})`).join(' OR ');
+  return `(SELECT any_value(name) AS name, any_value(labels) AS labels FROM ${from}
+    WHERE ${either(filters.map(nameAndTimeCondition))} GROUP BY series_id) WHERE (${either(filters.map(seriesCondition))})`;
+}
+
 function filtersOf({ matcherSets, fromMs, toMs }: LabelsRequest): readonly RowFilter[] {
   const times = { ...(fromMs === undefined ? {} : { fromMs }), ...(toMs === undefined ? {} : { toMs }) };
   const sets = matcherSets.length === 0 ? [[]] : matcherSets;
@@ -119,6 +142,7 @@ function filtersOf({ matcherSets, fromMs, toMs }: LabelsRequest): readonly RowFi
 /** Opens the table, pruned by what all filters have in common. */
 async function openView(
   tables: Tables,
+  table: 'metrics' | 'exemplars',
   filters: readonly RowFilter[],
   signal: AbortSignal,
 ): Promise<TableView> {
@@ -130,7 +154,7 @@ async function openView(
     ...(first?.toMs === undefined ? {} : { toUs: first.toMs * 1000 + 999 }),
     ...(name === undefined ? {} : { name }),
   };
-  return tables.open('metrics', prune, signal);
+  return tables.open(table, prune, signal);
 }
 
 async function readTexts(connection: DuckDBConnection, sql: string): Promise<readonly string[]> {

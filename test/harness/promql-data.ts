@@ -1,3 +1,7 @@
+import { canonicalLabels } from '../../lake/model/labels.ts';
+import { noBuckets } from '../../lake/model/native-histogram.ts';
+import { fromNative } from '../../lake/promql/histograms/histogram.ts';
+import type { SeriesData } from '../../lake/promql/source.ts';
 import type { WriteHistogram, WriteSeries } from '../../lake/receive/remote-write/encode.fixture.ts';
 
 // Series that a differential test of PromQL asks about: an hour of samples that end at a given time.
@@ -51,6 +55,42 @@ export function differentialSeries(startMs: number): readonly WriteSeries[] {
   addDemo(add, random);
   // In the order of their labels, which is the order of series in a Prometheus that has not written a block yet.
   return all.sort((one, other) => (labelsText(one) < labelsText(other) ? -1 : 1));
+}
+
+/** A series of these as PromQL reads it. */
+export function seriesData({ labels: pairs, samples, histograms = [] }: WriteSeries): SeriesData {
+  const labels = canonicalLabels(pairs);
+  if (histograms.length === 0) {
+    const values = new Float64Array(samples.length);
+    const bits = new BigUint64Array(values.buffer);
+    samples.forEach(([, value], index) => {
+      if (typeof value === 'bigint') bits[index] = value;
+      else values[index] = value;
+    });
+    return { labels, timestampsMs: Float64Array.from(samples, ([timeMs]) => timeMs), values };
+  }
+  return {
+    labels,
+    timestampsMs: Float64Array.from(histograms, ({ timestamp = 0 }) => timestamp),
+    values: new Float64Array(histograms.length).fill(Number.NaN),
+    histograms: histograms.map((one) =>
+      fromNative({
+        ...{ schema: one.schema ?? 0, integer: true, stale: false, customValues: [], resetHint: 'unknown' },
+        ...{ count: Number(one.count_int), sum: Number(one.sum), zeroThreshold: one.zero_threshold ?? 0 },
+        zeroCount: Number(one.zero_count_int),
+        negative: noBuckets,
+        positive: { spans: one.positive_spans ?? [], counts: runningSums(one.positive_deltas ?? []) },
+      }),
+    ),
+  };
+}
+
+function runningSums(deltas: readonly (number | bigint)[]): number[] {
+  let sum = 0;
+  return deltas.map((delta) => {
+    sum += Number(delta);
+    return sum;
+  });
 }
 
 const labelsText = ({ labels }: WriteSeries): string => labels.flat().join('\u0000');

@@ -76,7 +76,8 @@ const { vector } = fc.letrec<{ vector: string; scalar: string; range: string; hi
         fc.constantFrom('topk', 'bottomk', 'quantile'),
         grouping,
         fc.constantFrom('1', '2', '0.5', '0'),
-        tie('vector'),
+        // Of equal values Prometheus keeps the first, and only selectors have an order there.
+        fc.oneof(gauge, counter),
       )
       .map(([op, by, parameter, inner]) => `${op}${by} (${parameter}, ${inner})`),
     fc.tuple(grouping, tie('vector')).map(([by, inner]) => `count_values${by} ("value", round(${inner}))`),

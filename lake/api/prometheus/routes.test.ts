@@ -33,6 +33,7 @@ function fakeScan(change: Partial<SeriesScan> = {}): SeriesScan & { readonly ask
     select: async () => [series],
     labelNames: async (request) => remember(request, ['__name__', 'job', 'site']),
     labelValues: async (label, request) => remember(request, [label]),
+    exemplars: async () => [],
     series: async (request) => remember(request, [series.labels]),
     ...change,
   };

@@ -12,10 +12,12 @@ import { formatExpr } from '../../promql/print.ts';
 import type { ReadRange } from '../../promql/read-range.ts';
 import type { SeriesScan } from '../../scan/series-scan.ts';
 import type { Tables } from '../../tables.ts';
+import { answerExemplars } from './exemplars.ts';
 import { answerLabels, answerLabelValues, answerMetadata, answerSeries } from './labels.ts';
 import { type Parameters, readParameters } from './parameters.ts';
 import { answerQuery, answerRangeQuery, queryParameter } from './queries.ts';
 import { failWith, succeed } from './respond.ts';
+import { syntaxTree } from './syntax-tree.ts';
 
 /** What one tenant's queries are answered from. */
 interface PromqlDeployment {
@@ -75,20 +77,8 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
   };
 
   const evaluation = (deployment: PromqlDeployment, c: Context) => ({
-    source: deployment.scan,
-    limits,
-    clock,
-    signal: c.req.raw.signal,
-    evaluator: options.evaluator,
-    warningOf: async (read: ReadRange) => {
-      try {
-        return await options.completeness?.(c, read);
-      } catch (error) {
-        // The answer is right without it; that it is missing has to be known.
-        logger.warn('how complete an answer is could not be found out', { error: messageOf(error) });
-        return 'completeness: not known now';
-      }
-    },
+    ...{ source: deployment.scan, limits, clock, signal: c.req.raw.signal, evaluator: options.evaluator },
+    warningOf: (read: ReadRange) => warningOf(options, c, read),
   });
   const queue = createFairQueue(options.queue);
   const queued = (answer: typeof answerQuery): Handler => {
@@ -114,8 +104,12 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
   getOrPost('/api/v1/format_query', async (parameters) =>
     succeed(formatExpr(queryParameter(parameters).expr)),
   );
-  // No exemplars are answered yet: nothing, and not an error.
-  getOrPost('/api/v1/query_exemplars', async () => succeed([]));
+  getOrPost('/api/v1/parse_query', async (parameters) =>
+    succeed(syntaxTree(queryParameter(parameters).expr)),
+  );
+  getOrPost('/api/v1/query_exemplars', (parameters, { scan }, c) =>
+    answerExemplars(parameters, scan, c.req.raw.signal),
+  );
   for (const [path, data] of Object.entries(fixedAnswers(buildInfo)))
     app.get(
       path,
@@ -131,3 +125,17 @@ const fixedAnswers = (buildInfo: BuildInfo): Readonly<Record<string, object>> =>
   '/api/v1/status/flags': {},
   '/api/v1/status/buildinfo': buildInfo,
 });
+
+/** What there is to say of how complete an answer is. The answer is right without it; that it is missing has to be known. */
+async function warningOf(
+  { completeness, logger }: PrometheusOptions,
+  c: Context,
+  read: ReadRange,
+): Promise<string | undefined> {
+  try {
+    return await completeness?.(c, read);
+  } catch (error) {
+    logger.warn('how complete an answer is could not be found out', { error: messageOf(error) });
+    return 'completeness: not known now';
+  }
+}
