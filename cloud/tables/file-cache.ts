@@ -62,26 +62,7 @@ export async function openFileCache({
     held.add({ name, path, bytes, users: 0, ready: Promise.resolve(), unchecked: sha256 });
   held.makeRoom(0);
 
-  async function fetchFile(name: string, { key, bytes }: CachedObject): Promise<string> {
-    const part = join(directory, `${name}.part`);
-    const size = await store.getFile(key, part);
-    if (size !== bytes) {
-      await rm(part, { force: true });
-      throw wrongSize(key, bytes, size);
-    }
-    const { sha256 } = await hashFile(part);
-    const path = join(directory, `${name}-${sha256}.parquet`);
-    await rename(part, path);
-    return path;
-  }
-
-  /** The file of an earlier process, when a power failure or the disk has not changed it; else a new copy. */
-  async function reuseOrFetch(left: Entry, object: CachedObject): Promise<string> {
-    const found = await hashFile(left.path).catch(() => undefined);
-    if (found?.bytes === object.bytes && found.sha256 === left.unchecked) return left.path;
-    await rm(left.path, { force: true });
-    return fetchFile(left.name, object);
-  }
+  const { fetchFile, reuseOrFetch } = fetcher(store, directory);
 
   function start(name: string, bytes: number, file: Promise<string>): Entry {
     const entry: Entry = { name, path: '', bytes, users: 0, ready: file.then((path) => setPath(path)) };
@@ -133,6 +114,32 @@ export async function openFileCache({
       return held.bytes();
     },
   };
+}
+
+/** Both give the path of a file that has the object's bytes. */
+function fetcher(store: ObjectStore, directory: string) {
+  async function fetchFile(name: string, { key, bytes }: CachedObject): Promise<string> {
+    const part = join(directory, `${name}.part`);
+    const size = await store.getFile(key, part);
+    if (size !== bytes) {
+      await rm(part, { force: true });
+      throw wrongSize(key, bytes, size);
+    }
+    const { sha256 } = await hashFile(part);
+    const path = join(directory, `${name}-${sha256}.parquet`);
+    await rename(part, path);
+    return path;
+  }
+
+  /** The file of an earlier process, when a power failure or the disk has not changed it; else a new copy. */
+  async function reuseOrFetch(left: Entry, object: CachedObject): Promise<string> {
+    const found = await hashFile(left.path).catch(() => undefined);
+    if (found?.bytes === object.bytes && found.sha256 === left.unchecked) return left.path;
+    await rm(left.path, { force: true });
+    return fetchFile(left.name, object);
+  }
+
+  return { fetchFile, reuseOrFetch };
 }
 
 interface Entries {
