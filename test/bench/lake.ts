@@ -14,8 +14,9 @@ import { tableSchemas } from '../../lake/schema/tables.ts';
 import type { Prune } from '../../lake/tables.ts';
 import { countedStore } from '../contract/lake-fixtures.ts';
 
-// `npm run bench -- lake [commit|planning]`: what a commit costs as a table grows, and how long it takes to find the
-// files of a query. On a folder; the data files themselves do not exist, since neither opens them.
+// `npm run bench -- lake [commit|planning|compaction]`: what a commit costs as a table grows, and how long it takes to find
+// the files of a query. On a folder; the data files themselves do not exist, since neither opens them. Compaction is in
+// lake-compaction.ts.
 
 const schema = tableSchemas.metrics;
 const tenant = tenantId('bench');
@@ -28,6 +29,7 @@ const filesPerCommit = 250;
 const parts: Readonly<Record<string, () => Promise<void>>> = {
   commit: benchCommits,
   planning: benchPlanning,
+  compaction: async () => (await import('./lake-compaction.ts')).main([]),
 };
 
 export async function main(argv: readonly string[]): Promise<void> {
