@@ -14,9 +14,8 @@ import { tableSchemas } from '../../lake/schema/tables.ts';
 import type { Prune } from '../../lake/tables.ts';
 import { countedStore } from '../contract/lake-fixtures.ts';
 
-// `npm run bench -- lake [commit|planning|compaction]`: what a commit costs as a table grows, and how long it takes to find
-// the files of a query. On a folder; the data files themselves do not exist, since neither opens them. Compaction is in
-// lake-compaction.ts.
+// `npm run bench -- lake [commit|planning|compaction]`: what a commit costs as a table grows, and how long it takes to find the
+// files of a query. On a folder; the data files themselves do not exist, since neither opens them.
 
 const schema = tableSchemas.metrics;
 const tenant = tenantId('bench');
