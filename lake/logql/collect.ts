@@ -119,10 +119,21 @@ async function collectLines(
 ): Promise<void> {
   const { baseNs, fromNs, toNs } = boundsOf(expr, times);
   const { log, unwrap } = expr.range;
-  const { pushed, pipeline, needs } = planPipeline(log, wantedLabels(expr.range, by ?? groupingLabels(expr)));
+  const { pushed, fields, pipeline, needs } = planPipeline(
+    log,
+    wantedLabels(expr.range, by ?? groupingLabels(expr)),
+  );
   const sampleOf = unwrap === undefined ? lineSample(expr) : unwrapSample(unwrap);
   const request = {
-    ...{ matchers: log.matchers, lineFilters: pushed, fromNs, toNs, bytesMax: limits.bytesMax, stats },
+    ...{
+      matchers: log.matchers,
+      lineFilters: pushed,
+      fieldConditions: fields,
+      fromNs,
+      toNs,
+      bytesMax: limits.bytesMax,
+      stats,
+    },
     needs: { line: needs.line || countsBytes(expr.op), metadata: true },
   };
   const read = metadataReader();
