@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { getConnInfo } from '@hono/node-server/conninfo';
 import { type Context, Hono } from 'hono';
@@ -130,6 +131,16 @@ const tailBytesMax = 256 * 1024 * 1024;
 
 type Deployments = (access: TenantAccess) => Promise<Deployment>;
 
+/** Disk that the queries of one tenant may use, in terms of their memory. */
+const spillFactor = 4;
+
+/** Empty: what a cloud that was killed has left there is of no use. */
+function spillFolder({ dataDir }: CloudConfig, tenant: TenantId): string {
+  const folder = join(dataDir, 'spill', tenant);
+  rmSync(folder, { recursive: true, force: true });
+  return folder;
+}
+
 /** One engine a tenant, opened when it is first asked: it may read this tenant's files and no others. */
 function openDeployments(
   config: CloudConfig,
@@ -149,6 +160,7 @@ function openDeployments(
     const engine = await openEngine({
       directories: [store.localPath(tenant) ?? cacheDirectory],
       memoryBytesMax: config.query.memoryBytesMax,
+      spill: { directory: spillFolder(config, tenant), bytesMax: spillFactor * config.query.memoryBytesMax },
       threads: config.query.threads,
     });
     engines.use(engine);

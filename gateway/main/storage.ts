@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { publishedLogs } from '../../lake/api/loki/live-logs.ts';
 import type { Clock } from '../../lake/base/clock.ts';
@@ -8,7 +9,7 @@ import type { Gap } from '../../lake/model/gap.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { openObjectStore } from '../../lake/object-store/open.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
-import { lazyEngine } from '../../lake/sql/duckdb/engine.ts';
+import { type Engine, lazyEngine } from '../../lake/sql/duckdb/engine.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import { recordedTimes } from '../clock/recorded-times.ts';
 import type { GatewayConfig } from '../config.ts';
@@ -83,8 +84,7 @@ export async function openStorage(
   const disk = stack.use(await openDiskLadder({ ...ladder, onAppended: live.publish }));
   // Without a store, what is here is all there is: it waits, and is merged, as in an outage without end.
   const shipper = config.store.kind === 'none' ? undefined : await openShipper();
-  const { memoryBytesMax, threads } = config.query;
-  const engine = stack.use(lazyEngine({ directories: [join(dataDir, 'segments')], memoryBytesMax, threads }));
+  const engine = stack.use(queryEngine(config));
   const tables = stack.use(openGatewayTables({ ...ids, walPath, dataDir, engine, pins, logger }));
   return { ids, wal, recovery, sealer, merger, claims, shipper, engine, tables, disk, gaps, live };
 
@@ -166,4 +166,11 @@ export async function shipTheRest({ sealer, shipper }: Storage, clock: Clock): P
   const waiting = (): boolean =>
     shipper !== undefined && shipper.status.lastError === undefined && shipper.status.backlog.segments > 0;
   while (waiting() && clock.monotonicMs() < deadlineMs) await clock.sleep(20);
+}
+
+/** May read the segments; what does not fit into its memory has some disk, in a folder that begins empty. */
+function queryEngine({ dataDir, query: { memoryBytesMax, threads } }: GatewayConfig): Engine {
+  const spill = { directory: join(dataDir, 'spill', 'query'), bytesMax: 4 * memoryBytesMax };
+  rmSync(spill.directory, { recursive: true, force: true });
+  return lazyEngine({ directories: [join(dataDir, 'segments')], memoryBytesMax, threads, spill });
 }

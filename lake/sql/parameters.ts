@@ -36,6 +36,7 @@ const known: Readonly<Record<string, Parameter>> = {
   lock_timeout: { value: '0' },
   idle_in_transaction_session_timeout: { value: '0' },
   max_identifier_length: { value: '63', other: 'refused' },
+  max_index_keys: { value: '32', other: 'refused' },
   row_security: { value: 'on' },
   escape_string_warning: { value: 'on' },
   jit: { value: 'off' },
@@ -98,6 +99,8 @@ export interface Parameters {
   set(name: string, value: string | undefined, local?: boolean): void;
   /** Values that were set, by lower-case name; undefined when all are the defaults. */
   changed(): ReadonlyMap<string, string> | undefined;
+  /** Another number whenever values may have changed. */
+  version(): number;
   /** A transaction that did not commit, and SET LOCAL, leave no trace. */
   transaction(event: 'begin' | 'commit' | 'rollback'): void;
   /** As `set` when a client connects. Drivers ask for what some server once knew; what isn't known is ignored. */
@@ -108,6 +111,7 @@ export interface Parameters {
 export function createParameters(user: string): Parameters {
   let values = new Map<string, string>();
   /** In a transaction: what was set before it, and what a commit keeps. */
+  let version = 0;
   let saved: { readonly before: Map<string, string>; readonly kept: Map<string, string> } | undefined;
   const fixed = new Map([['session_authorization', user]]);
   const shown = (name: string): string => spelling[name] ?? name;
@@ -117,7 +121,9 @@ export function createParameters(user: string): Parameters {
     new SqlError('42704', `unrecognized configuration parameter "${name}"`);
   const names = (): string[] => [...Object.keys(known), ...fixed.keys()].toSorted();
   const set = (given: string, value: string | undefined, local = false): void => {
-    if (!local) setIn(values, given, value);
+    version++;
+    // Outside of a transaction there is nothing that SET LOCAL could last for, but its name has to be right.
+    setIn(local ? new Map() : values, given, value);
     const inTransaction = local ? saved && values : saved?.kept;
     if (inTransaction) setIn(inTransaction, given, value);
   };
@@ -147,15 +153,18 @@ export function createParameters(user: string): Parameters {
     start: (name, value) => {
       if (known[name.toLowerCase()]?.other !== 'refused' && known[name.toLowerCase()]) set(name, value);
     },
+    version: () => version,
     changed: () => (values.size > 0 ? values : undefined),
     transaction: (event) => {
       if (event === 'begin') saved ??= { before: new Map(values), kept: new Map(values) };
       else if (saved) {
+        version++;
         values = event === 'commit' ? saved.kept : saved.before;
         saved = undefined;
       }
     },
     resetAll: () => {
+      version++;
       values.clear();
       saved?.kept.clear();
     },

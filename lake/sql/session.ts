@@ -11,10 +11,12 @@ import { createParameters, millisecondsOf } from './parameters.ts';
 import { type ParsedStatement, parseStatements } from './parse.ts';
 import type { SqlSession, SqlStatement } from './sql-session.ts';
 import { commandStatement, refusal } from './statements/commands.ts';
+import { createConnections } from './statements/connections.ts';
 import { copyStatement } from './statements/copy.ts';
 import { createCursors } from './statements/cursors.ts';
 import type { SelectContext } from './statements/describe-select.ts';
 import { isSelect, selectStatement } from './statements/select.ts';
+import { applying, takeSettings } from './statements/set-config.ts';
 
 interface SqlLimits {
   readonly statementBytesMax: number;
@@ -53,10 +55,13 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   const parameters = createParameters(user);
   for (const [name, value] of options.startParameters ?? []) parameters.start(name, value);
   const cursors = createCursors(limits.cursorsMax);
+  const name = (connection: DuckDBConnection): Promise<void> =>
+    nameSession(connection, user, database, parameters.changed());
+  const connections = createConnections(engine, name, parameters.version);
   const context: SelectContext = {
-    engine,
     tables,
-    prepareConnection: (connection) => nameSession(connection, user, database, parameters.changed()),
+    database,
+    lease: connections.lease,
     // A client can ask for less time than the limit, not for more; 0 is the limit.
     statementTimeoutMs: () => {
       const { name, value } = parameters.show('statement_timeout');
@@ -74,7 +79,12 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
     if (!node) throw parsed.refusal ?? notSupported('this statement');
     const select = async (each: Node, prefix = ''): Promise<SqlStatement> => {
       if (!isSelect(each)) throw refusal(each, parsed);
-      return selectStatement({ node: each, positionOf, travels, prefix, declaredTypes }, context);
+      const { node: query, settings } = takeSettings(each);
+      const made = await selectStatement(
+        { node: query, positionOf, travels, prefix, declaredTypes },
+        context,
+      );
+      return applying(made, settings, parameters);
     };
     if (isSelect(node)) return select(node);
     const explained = as(node, 'ExplainStmt');
@@ -102,7 +112,10 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
       parameters.transaction(event);
       if (event !== 'begin') cursors.transactionEnded();
     },
-    [Symbol.asyncDispose]: () => cursors[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await cursors[Symbol.asyncDispose]();
+      connections[Symbol.dispose]();
+    },
   };
 }
 

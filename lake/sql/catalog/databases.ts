@@ -72,7 +72,7 @@ export const databaseViews: readonly View[] = [
   {
     name: 'pg_language',
     columns: `oid oid, lanname name, lanowner oid 10, lanispl bool false, lanpltrusted bool true,
-      lanplcallfoid oid 0, laninline oid 0, lanvalidator oid 0, lanacl text[]`,
+      lanplcallfoid oid 0, laninline oid 0, lanvalidator oid 0, lanacl text[], tableoid oid 2612`,
     rows: [
       { oid: 12, lanname: 'internal' },
       { oid: 14, lanname: 'sql' },

@@ -59,7 +59,6 @@ const texts: Readonly<Record<string, Macro>> = {
         THEN replace(part[2:-2], '""', '"') ELSE lower(part) END)`,
     ],
   ],
-  array_in: [['item', `CAST('[' || (CAST(item AS VARCHAR))[2:-2] || ']' AS VARCHAR[])`]],
   array_to_string: [
     [
       'list, separator',
@@ -179,6 +178,13 @@ const arrays: Readonly<Record<string, Macro>> = {
     [
       'list, item, other',
       'list_transform(list, lambda each: CASE WHEN each IS NOT DISTINCT FROM item THEN other ELSE each END)',
+    ],
+  ],
+  // Elements with their numbers, as rows of (x, n) once they are unnested.
+  pg_expandarray: [
+    [
+      'list',
+      'list_transform(generate_series(1, len(list)), lambda place: struct_pack(x := list_extract(list, place), n := place))',
     ],
   ],
   array_positions: [

@@ -72,11 +72,20 @@ export function createView(view: View): string {
   const none = `(${columns.map(() => 'NULL').join(', ')})`;
   const values = rows.length > 0 ? rows.join(', ') : none;
   const places = columns.map((_, index) => `c${index}`).join(', ');
+  // As a table, what never changes need not be read by DuckDB's parser again with every statement that asks for it.
+  const isConstant = view.rows.length > rowsOfViewMax && !view.rows.some(isOfSession);
+  const kind = isConstant ? 'TABLE' : 'VIEW';
   return (
-    `CREATE OR REPLACE VIEW ${catalogSchema}."${view.name}" AS SELECT ${list.join(', ')} ` +
+    `CREATE OR REPLACE ${kind} ${catalogSchema}."${view.name}" AS SELECT ${list.join(', ')} ` +
     `FROM (VALUES ${values}) AS t(${places})${rows.length > 0 ? '' : ' WHERE false'}`
   );
 }
+
+/** A table takes memory for each column, so small ones stay views. */
+const rowsOfViewMax = 40;
+
+const isOfSession = (row: View['rows'][number]): boolean =>
+  Object.values(row).some((value) => typeof value === 'object' && value !== null);
 
 function valueSql(value: Value): string {
   if (value === null) return 'NULL';

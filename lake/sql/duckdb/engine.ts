@@ -16,8 +16,8 @@ export interface EngineOptions {
   /** Memory that query results and operators may use. */
   readonly memoryBytesMax: number;
   readonly threads: number;
-  /** Where operators spill when memory is short; nothing is spilled when absent. */
-  readonly spillDirectory?: string;
+  /** A folder of its own, where operators spill when memory is short; without it nothing is spilled. */
+  readonly spill?: { readonly directory: string; readonly bytesMax: number };
 }
 
 export async function openEngine(options: EngineOptions): Promise<Engine> {
@@ -28,8 +28,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const connection = await instance.connect();
   try {
     const folders = options.directories.map((path) => (path.endsWith('/') ? path : `${path}/`));
-    if (options.spillDirectory)
-      await connection.run(`SET temp_directory = ${sqlText(options.spillDirectory)}`);
+    // DuckDB's own choice would be a folder wherever the process was started, as large as the disk.
+    await connection.run(`SET temp_directory = ${sqlText(options.spill?.directory ?? '')}`);
+    if (options.spill)
+      await connection.run(`SET max_temp_directory_size = '${Math.floor(options.spill.bytesMax / 1e6)}MB'`);
     await connection.run(`SET TimeZone = 'UTC'`);
     await connection.run(`SET allowed_directories = [${folders.map(sqlText).join(', ')}]`);
     await connection.run('SET autoinstall_known_extensions = false');

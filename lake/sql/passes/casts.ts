@@ -104,6 +104,12 @@ function comparedNames(expression: Fields<'A_Expr'>): Node | undefined {
   };
 }
 
+const textArray: TypeName = {
+  names: [string('text')],
+  arrayBounds: [{ Integer: { ival: -1 } }],
+  typemod: -1,
+};
+
 /** An array as text becomes a list; a parameter's text is read when the statement runs. */
 function arrayCast(arg: Node, typeName: TypeName, location: number): Node | undefined {
   const input = textOf(arg);
@@ -114,8 +120,8 @@ function arrayCast(arg: Node, typeName: TypeName, location: number): Node | unde
     );
     return { TypeCast: { arg: { A_ArrayExpr: { elements: list, location } }, typeName, location } };
   }
-  if (!as(arg, 'ParamRef')) return undefined;
-  return { TypeCast: { arg: call([catalogSchema, 'array_in'], [arg]), typeName, location } };
+  // A parameter's text is made a list when it is bound (statements/bind.ts).
+  return undefined;
 }
 
 /** `x = ANY('{a,b}')` is `x IN ('a', 'b')`, where each constant takes the type of x; `<> ALL` is NOT IN. */
@@ -127,7 +133,7 @@ function anyOfArray(expression: Fields<'A_Expr'>): Node | undefined {
   if (!lexpr || !(kind === 'AEXPR_OP_ANY' || kind === 'AEXPR_OP_ALL')) return undefined;
   if (as(rexpr, 'ParamRef') && rexpr) {
     // Without a cast, all that is known of the parameter is that it is an array: compare as text.
-    const list = call([catalogSchema, 'array_in'], [rexpr]);
+    const list: Node = { TypeCast: { arg: rexpr, typeName: textArray, location: -1 } };
     return { A_Expr: { ...expression, lexpr: castTo(lexpr, 'text'), rexpr: list } };
   }
   const elements = isIn || isNotIn ? arrayElements(rexpr) : undefined;

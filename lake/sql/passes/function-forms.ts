@@ -230,6 +230,7 @@ export const functionForms: Readonly<Record<string, Form>> = {
       : formatted('strptime', (node) => castTo(node, 'timestamptz'))(found, position),
   generate_series: rowsOf((found) => call([catalogSchema, 'series'], args(found), found.location)),
   generate_subscripts: subscripts,
+  _pg_expandarray: rowsOf((found) => call([catalogSchema, 'pg_expandarray'], args(found))),
   json_each: pairs('json_values'),
   jsonb_each: pairs('json_values'),
   json_each_text: pairs('json_values_text'),

@@ -42,7 +42,7 @@ function functionCall(found: Fields<'FuncCall'>, positionOf: PositionOf): Node {
       hint: 'statements read the tables metrics and logs, and nothing else',
     });
   }
-  const known = schema === '' || schema === 'pg_catalog' || schema === 'public';
+  const known = /^(|pg_catalog|public|information_schema)$/.test(schema);
   const form = known && Object.hasOwn(functionForms, name) ? functionForms[name] : undefined;
   const formed = form?.(found, position);
   if (formed) return formed;

@@ -2,7 +2,7 @@ import type { Node, RangeVar, WithClause } from 'libpg-query';
 import { signals } from '../../model/batch.ts';
 import { as, isNode, type Rule } from '../ast.ts';
 import { catalogRelationOf } from '../catalog/catalog.ts';
-import { SqlError } from '../errors.ts';
+import { notSupported, SqlError } from '../errors.ts';
 import { tableSchema, userTableSchema } from '../print/select.ts';
 
 /**
@@ -12,6 +12,7 @@ import { tableSchema, userTableSchema } from '../print/select.ts';
 export function relationRules(
   root: Node,
   positionOf: (location: number | undefined) => number | undefined,
+  database: string,
   userTables: readonly string[] = [],
 ): readonly Rule[] {
   const common = commonReferences(root);
@@ -20,6 +21,12 @@ export function relationRules(
       const table = as(node, 'RangeVar');
       if (!table) return undefined;
       const { schemaname: schema, relname: name = '' } = table;
+      if (table.catalogname !== undefined && table.catalogname !== database) {
+        throw notSupported(
+          `a reference to another database, "${table.catalogname}.${schema}.${name}",`,
+          positionOf(table.location),
+        );
+      }
       if (table.location !== undefined && common.has(table.location)) return undefined;
       if ((schema === undefined || schema === 'public') && (signals as readonly string[]).includes(name)) {
         return renamed(table, tableSchema, name);

@@ -1,7 +1,6 @@
-import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
+import type { DuckDBPreparedStatement } from '@duckdb/node-api';
 import type { Node } from 'libpg-query';
 import type { Tables, UserTableInfo } from '../../tables.ts';
-import type { Engine } from '../duckdb/engine.ts';
 import { fromDuckdb } from '../duckdb-errors.ts';
 import type { SqlError } from '../errors.ts';
 import type { ParsedStatement } from '../parse.ts';
@@ -9,15 +8,16 @@ import { print } from '../print/printer.ts';
 import { type Filled, fill, type Template } from '../print/template.ts';
 import type { SqlColumn } from '../sql-session.ts';
 import { emptyTableSql } from '../tables.ts';
+import type { Connections } from './connections.ts';
 import { typeName } from './statement.ts';
 
 // What a SELECT's parameters and columns are, without running it: DuckDB prepares it over tables without rows.
 
 export interface SelectContext {
-  readonly engine: Engine;
   readonly tables: Tables;
-  /** Makes the session's facts known to a new connection. */
-  readonly prepareConnection: (connection: DuckDBConnection) => Promise<void>;
+  /** The one that a name in three parts may start with. */
+  readonly database: string;
+  readonly lease: Connections['lease'];
   readonly statementTimeoutMs: () => number;
   readonly nowUs: () => number;
 }
@@ -93,18 +93,19 @@ async function describeAs(
         ? emptyUserTable(select.userTables, hole.name)
         : emptyTableSql(hole.table),
   );
-  const connection = await context.engine.connect();
+  using lease = await context.lease();
   try {
-    await context.prepareConnection(connection);
-    const prepared = await connection.prepare(select.prefix + filled.sql);
+    const prepared = await lease.connection.prepare(select.prefix + filled.sql);
+    lease.reusable = true;
     const parameters = Array.from({ length: prepared.parameterCount }, (_, index) =>
       parameterTypeOf(prepared, index + 1),
     );
-    return { template, parameters, ...describedColumns(prepared) };
+    const columns = describedColumns(prepared);
+    // Its plan would stay in memory until JavaScript's garbage is collected.
+    prepared.destroySync();
+    return { template, parameters, ...columns };
   } catch (error) {
     throw failureOf(select, filled, error);
-  } finally {
-    connection.closeSync();
   }
 }
 

@@ -37,7 +37,7 @@ import { columnsOf } from './statement.ts';
 /** Rewrites and checks the statement. Throws SqlError. */
 export async function selectStatement(input: SelectInput, context: SelectContext): Promise<SqlStatement> {
   const userTables = (await context.tables.userTables?.list()) ?? [];
-  const select = rewritten({ ...input, userTables });
+  const select = rewritten({ ...input, userTables }, context.database);
   const described = await describeSelect(select, context);
   return {
     kind: 'select',
@@ -47,13 +47,14 @@ export async function selectStatement(input: SelectInput, context: SelectContext
   };
 }
 
-function rewritten(input: Omit<RewrittenSelect, 'root'>): RewrittenSelect {
+function rewritten(input: Omit<RewrittenSelect, 'root'>, database: string): RewrittenSelect {
   const { node, positionOf, travels, userTables } = input;
   const named = rewrite(node, columnNameRules);
   const root = rewrite(named, [
     ...relationRules(
       named,
       positionOf,
+      database,
       userTables.map(({ name }) => name),
     ),
     ...functionRulesAt(positionOf),
@@ -80,9 +81,8 @@ async function execute(
   signal: AbortSignal,
 ): Promise<SqlResult> {
   await using stack = new AsyncDisposableStack();
-  const connection = await context.engine.connect();
-  stack.defer(() => connection.closeSync());
-  await context.prepareConnection(connection);
+  const lease = stack.use(await context.lease());
+  const { connection } = lease;
   const limit = limited(connection, signal, context.statementTimeoutMs());
   stack.use(limit);
   const { template } = described;
@@ -113,10 +113,14 @@ async function execute(
   try {
     limit.check();
     const prepared = await connection.prepare(select.prefix + filled.sql);
+    stack.defer(() => prepared.destroySync());
     bindTexts(prepared, values, types);
     const result = await prepared.stream();
     const open = stack.move();
-    return streamed(result, failed, () => open.disposeAsync());
+    const ended = (): void => {
+      lease.reusable = limit.reason() === undefined;
+    };
+    return streamed(result, failed, ended, () => open.disposeAsync());
   } catch (error) {
     throw failed(error);
   }
@@ -218,6 +222,7 @@ function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: n
 function streamed(
   result: DuckDBResult,
   failed: (error: unknown) => SqlError,
+  ended: () => void,
   close: () => Promise<void>,
 ): SqlResult {
   return {
@@ -227,7 +232,7 @@ function streamed(
       try {
         for (;;) {
           const chunk = await result.fetchChunk();
-          if (!chunk || chunk.rowCount === 0) return;
+          if (!chunk || chunk.rowCount === 0) return ended();
           yield chunk.getRows();
         }
       } catch (error) {
