@@ -6,16 +6,19 @@ import { labelTest } from './pipeline/label-filter.ts';
 import {
   createLabels,
   deleteLabel,
+  emptyLabels,
   errorDetailsLabel,
   errorLabel,
   failLine,
   type LabelSet,
   labelOf,
   labelsAndErrors,
+  metadataBeside,
   preserveErrorLabel,
   type Row,
+  resetLabels,
 } from './pipeline/row.ts';
-import { countsBytes, isCountable, planPipeline } from './plan.ts';
+import { countsBytes, isCountable, planPipeline, wantedLabels } from './plan.ts';
 import type { LogSource, ReadStats } from './source.ts';
 import { parseBytes, parseGoDuration, parseGoFloat } from './units.ts';
 import { grouped, labelsKey, type SeriesLabels, sortedLabels, type Times } from './value.ts';
@@ -96,9 +99,15 @@ async function collectCounts(
 }
 
 function labelsFor(labels: LabelSet, by: readonly string[] | undefined): SeriesLabels {
-  const all = sortedLabels(labelsAndErrors(labels));
-  if (by === undefined) return all;
-  return all.filter(([name]) => by.includes(name) || name === errorLabel || name === errorDetailsLabel);
+  if (by === undefined) return sortedLabels(labelsAndErrors(labels));
+  const found: [string, string][] = [];
+  for (const name of by) {
+    const value = labelOf(labels, name);
+    if (value !== undefined) found.push([name, value]);
+  }
+  if (labels.error !== '') found.push([errorLabel, labels.error]);
+  if (labels.errorDetails !== '') found.push([errorDetailsLabel, labels.errorDetails]);
+  return found.length > 1 ? sortedLabels(new Map(found)) : found;
 }
 
 async function collectLines(
@@ -110,19 +119,20 @@ async function collectLines(
 ): Promise<void> {
   const { baseNs, fromNs, toNs } = boundsOf(expr, times);
   const { log, unwrap } = expr.range;
-  const { pushed, pipeline, needs } = planPipeline(log);
+  const { pushed, pipeline, needs } = planPipeline(log, wantedLabels(expr.range, by ?? groupingLabels(expr)));
   const sampleOf = unwrap === undefined ? lineSample(expr) : unwrapSample(unwrap);
   const request = {
     ...{ matchers: log.matchers, lineFilters: pushed, fromNs, toNs, bytesMax: limits.bytesMax, stats },
     needs: { line: needs.line || countsBytes(expr.op), metadata: true },
   };
   const read = metadataReader();
-  const row: Row = { line: '', timestampNs: 0n, labels: createLabels(new Map(), []) };
+  const row: Row = { line: '', timestampNs: 0n, labels: emptyLabels() };
   for await (const batch of source.lines(request, budget.signal)) {
     for (let index = 0; index < batch.rows; index++) {
       row.line = batch.lines[index] ?? '';
       row.timestampNs = batch.timestampNs[index] ?? 0n;
-      row.labels = createLabels(batch.stream(index).labels, read(batch.metadata[index] ?? null));
+      const { labels: stream } = batch.stream(index);
+      resetLabels(row.labels, stream, read(stream, batch.metadata[index] ?? null));
       if (pipeline !== undefined && !pipeline(row)) continue;
       const value = sampleOf(row);
       if (value === undefined) continue;
@@ -140,19 +150,33 @@ function groupedBy(labels: SeriesLabels, { grouping }: RangeAggregation): Series
   return errors.length > 0 ? labels : grouped(labels, grouping);
 }
 
-/** Metadata texts are few: what they say is read once. */
-export function metadataReader(): (text: string | null) => readonly (readonly [string, string])[] {
-  const known = new Map<string, readonly (readonly [string, string])[]>();
+/** The labels of a grouping by labels. */
+const groupingLabels = ({ grouping }: RangeAggregation): readonly string[] | undefined =>
+  grouping === undefined || grouping.without ? undefined : grouping.labels;
+
+/** Reads metadata texts. They are few: what one says beside the labels of a stream is found once. */
+export function metadataReader(): (
+  stream: ReadonlyMap<string, string>,
+  text: string | null,
+) => ReadonlyMap<string, string> {
+  const known = new Map<ReadonlyMap<string, string>, Map<string, ReadonlyMap<string, string>>>();
   const knownMax = 10_000;
-  const nothing: readonly (readonly [string, string])[] = [];
-  return (text) => {
+  const nothing: ReadonlyMap<string, string> = new Map();
+  return (stream, text) => {
     if (text === null) return nothing;
-    const found = known.get(text);
+    let ofStream = known.get(stream);
+    if (ofStream === undefined) {
+      if (known.size >= knownMax) known.clear();
+      ofStream = new Map();
+      known.set(stream, ofStream);
+    }
+    const found = ofStream.get(text);
     if (found !== undefined) return found;
     const entries = Object.entries(JSON.parse(text) as Record<string, string>);
-    if (known.size >= knownMax) known.clear();
-    known.set(text, entries);
-    return entries;
+    const metadata = metadataBeside(stream, entries);
+    if (ofStream.size >= knownMax) ofStream.clear();
+    ofStream.set(text, metadata);
+    return metadata;
   };
 }
 

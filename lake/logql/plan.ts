@@ -1,5 +1,5 @@
 import { messageOf } from '../base/errors.ts';
-import type { LabelFilter, LineFilter, LogExpr, RangeAggregation, RangeOp, Stage } from './ast.ts';
+import type { LabelFilter, LineFilter, LogExpr, LogRange, RangeAggregation, RangeOp, Stage } from './ast.ts';
 import { parseError } from './errors.ts';
 import { compilePipeline, type Pipeline } from './pipeline/compile.ts';
 
@@ -14,15 +14,11 @@ export interface PipelinePlan {
 }
 
 /** Splits a pipeline. Throws LogqlError `parse` for what only shows when it is made, as addresses that are none. */
-export function planPipeline(expr: LogExpr, filters: readonly LabelFilter[] = []): PipelinePlan {
-  const stages: Stage[] = [
-    ...expr.stages,
-    ...filters.map((filter): Stage => ({ kind: 'label-filter', filter })),
-  ];
+export function planPipeline({ stages }: LogExpr, wanted?: ReadonlySet<string>): PipelinePlan {
   const first = stages.findIndex((stage) => stage.kind !== 'line-filter');
   const leading = first < 0 ? stages : stages.slice(0, first);
   const pushed = leading.filter((stage) => stage.kind === 'line-filter');
-  const pipeline = inWords(() => compilePipeline(stages));
+  const pipeline = inWords(() => compilePipeline(stages, wanted));
   const rest = first < 0 && pushed.every(isPushable) ? undefined : pipeline;
   return { pushed, pipeline: rest, needs: { line: stages.some(readsLine), metadata: true } };
 }
@@ -80,4 +76,43 @@ export function withoutParsers(expr: RangeAggregation): RangeAggregation {
   if (unwrap !== undefined || !simple) return expr;
   const stages = log.stages.filter(({ kind }) => kind === 'line-filter');
   return { ...expr, range: { ...expr.range, log: { ...log, stages } } };
+}
+
+/**
+ * The labels that matter to a range aggregation whose series are told apart by `by` only: those, and the ones that its
+ * stages look at. Undefined where a stage may look at any.
+ */
+export function wantedLabels(
+  { log, unwrap }: LogRange,
+  by: readonly string[] | undefined,
+): ReadonlySet<string> | undefined {
+  if (by === undefined) return undefined;
+  const names = new Set(by);
+  for (const stage of log.stages) {
+    if (stage.kind === 'label-filter') addNames(names, stage.filter);
+    else if (stage.kind === 'drop') for (const { label } of stage.labels) names.add(label);
+    else if (['line-format', 'label-format', 'keep', 'unpack'].includes(stage.kind)) return undefined;
+  }
+  if (unwrap !== undefined) {
+    names.add(unwrap.label);
+    for (const filter of unwrap.filters) addNames(names, filter);
+  }
+  // A line's errors are no labels that a parser finds.
+  for (const name of [...names]) if (name.startsWith('__error')) names.delete(name);
+  return names;
+}
+
+function addNames(names: Set<string>, filter: LabelFilter): void {
+  switch (filter.kind) {
+    case 'and':
+    case 'or':
+      addNames(names, filter.left);
+      addNames(names, filter.right);
+      return;
+    case 'text':
+      names.add(filter.matcher.label);
+      return;
+    default:
+      names.add(filter.label);
+  }
 }

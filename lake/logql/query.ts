@@ -5,7 +5,14 @@ import { metadataReader, type Reading } from './collect.ts';
 import { LogqlError, limitError } from './errors.ts';
 import { evaluate, seriesOf } from './evaluate.ts';
 import type { LogqlLimits } from './limits.ts';
-import { createLabels, errorDetailsLabel, errorLabel, type LabelSet, type Row } from './pipeline/row.ts';
+import {
+  emptyLabels,
+  errorDetailsLabel,
+  errorLabel,
+  type LabelSet,
+  type Row,
+  resetLabels,
+} from './pipeline/row.ts';
 import { planPipeline } from './plan.ts';
 import { type LogSource, newStats, type ReadStats } from './source.ts';
 import {
@@ -164,12 +171,15 @@ async function readLines(
     needs: { line: true, metadata: true },
   };
   const read = metadataReader();
+  const labels = emptyLabels();
   for await (const batch of source.lines(request, budget.signal)) {
     for (let index = 0; index < batch.rows; index++) {
+      const { labels: stream } = batch.stream(index);
+      resetLabels(labels, stream, read(stream, batch.metadata[index] ?? null));
       const row: Row = {
         line: batch.lines[index] ?? '',
         timestampNs: batch.timestampNs[index] ?? 0n,
-        labels: createLabels(batch.stream(index).labels, read(batch.metadata[index] ?? null)),
+        labels,
       };
       if ((pipeline === undefined || pipeline(row)) && !collector.add(row)) return;
     }

@@ -34,10 +34,11 @@ export function parseGoDuration(text: string): number {
   return sign * total;
 }
 
-/** Whole and fraction apart, so that 1.1 s are 1100000000 ns. */
+/** Whole and fraction apart, and exactly: 16.031323 s are 16031323000 ns. */
 function productNs(number: string, unit: number): number {
   const [whole = '', fraction = ''] = number.split('.');
-  return Number(whole) * unit + Math.trunc(Number(`0.${fraction || '0'}`) * unit);
+  const part = (BigInt(fraction || '0') * BigInt(unit)) / 10n ** BigInt(fraction.length);
+  return Number(whole) * unit + Number(part);
 }
 
 const prometheusDuration =

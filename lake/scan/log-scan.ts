@@ -1,5 +1,6 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 import { limitError } from '../logql/errors.ts';
+import { valueTest } from '../logql/pipeline/label-filter.ts';
 import type {
   CountRow,
   CountsRequest,
@@ -52,26 +53,33 @@ function labelsOf(json: string): ReadonlyMap<string, string> {
   return labels;
 }
 
+/** The streams are few and their labels texts: what matches is found here, not by DuckDB for every row. */
 async function findStreams(
   reader: LogReader,
   { matchers, fromNs, toNs }: Pick<LinesRequest, 'matchers' | 'fromNs' | 'toNs'>,
 ): Promise<ReadonlyMap<bigint, FoundStream>> {
-  const rows = await reader.rows(
-    `SELECT stream_id, any_value(labels), min(timestamp_ns), max(timestamp_ns), count(*)
-     FROM ${reader.view.from} WHERE ${streamCondition(matchers, fromNs, toNs)} GROUP BY stream_id`,
-  );
-  return new Map(
-    rows.map(([id, json, firstNs, lastNs, count]) => [
-      id as bigint,
-      {
-        labels: labelsOf(String(json)),
-        ...{ firstNs: firstNs as bigint, lastNs: lastNs as bigint, rows: Number(count) },
-      },
-    ]),
-  );
+  const tests = matchers.map((matcher) => ({ label: matcher.label, test: valueTest(matcher) }));
+  const found = new Map<bigint, FoundStream>();
+  const sql = `SELECT stream_id, any_value(labels), min(timestamp_ns), max(timestamp_ns), count(*)
+     FROM ${reader.view.from} WHERE ${timeCondition(fromNs, toNs)} GROUP BY stream_id`;
+  for (const [id, json, firstNs, lastNs, count] of await reader.rows(sql)) {
+    const labels = labelsOf(String(json));
+    if (!tests.every(({ label, test }) => test(labels.get(label) ?? ''))) continue;
+    const rows = Number(count);
+    found.set(id as bigint, { labels, firstNs: firstNs as bigint, lastNs: lastNs as bigint, rows });
+  }
+  return found;
 }
 
-/** More ids than this are not written into a statement; the matchers say the same. */
+/** Rows of the streams, as ids while they are not too many to be written into a statement. */
+function whichStreams(
+  streams: ReadonlyMap<bigint, FoundStream>,
+  { matchers, fromNs, toNs }: Pick<LinesRequest, 'matchers' | 'fromNs' | 'toNs'>,
+): string {
+  if (streams.size > idsMax) return streamCondition(matchers, fromNs, toNs);
+  return `stream_id IN (${[...streams.keys()].join(', ')})`;
+}
+
 const idsMax = 1000;
 
 async function* readLines(
@@ -79,17 +87,13 @@ async function* readLines(
   request: LinesRequest,
   signal: AbortSignal,
 ): AsyncGenerator<LineBatch> {
-  const { fromNs, toNs, matchers, lineFilters, stats } = request;
+  const { fromNs, toNs, lineFilters, stats } = request;
   if (toNs <= fromNs) return;
   await using reader = await openLogReader(options, fromNs, toNs, signal);
   noteFiles(stats, reader);
   const streams = await findStreams(reader, request);
   if (streams.size === 0) return;
-  const which =
-    streams.size <= idsMax
-      ? [`stream_id IN (${[...streams.keys()].join(', ')})`]
-      : [streamCondition(matchers, fromNs, toNs)];
-  const conditions = [...which, ...lineConditions(lineFilters)];
+  const conditions = [whichStreams(streams, request), ...lineConditions(lineFilters)];
   const { line, metadata } = request.needs;
   const columns = `stream_id, timestamp_ns, ${line ? 'line' : 'NULL'}, ${metadata ? 'attributes' : 'NULL'}`;
   let left = request.limit ?? Number.POSITIVE_INFINITY;
@@ -131,8 +135,10 @@ interface TimeWindow {
   readonly toNs: bigint;
 }
 
-/** Lines that the first window is to hold; each window after it has twice as many. */
-const firstWindowLines = 1000;
+/** Lines that the first window is to hold. */
+const firstWindowLines = 2000;
+/** How many times more each window after it has, where what comes of it is not limited by the source itself. */
+const windowGrowth = 16n;
 
 /**
  * The time in pieces, in the order in which lines are wanted, so that whoever needs few reads few: the newest files
@@ -150,13 +156,16 @@ function windowsOf(
   const span = last - first + 1n;
   const windows: TimeWindow[] = [];
   let size = (span * BigInt(wanted)) / BigInt(rows) + 1n;
-  for (let done = 0n; done < span; done += size, size *= 2n) {
-    const end = done + size < span ? done + size : span;
+  for (let done = 0n; done < span; done += size, size *= windowGrowth) {
+    // A source that keeps no more than it is asked for can look at all the rest at once.
+    const rest = limit !== undefined && done > 0n;
+    const end = !rest && done + size < span ? done + size : span;
     windows.push(
       direction === 'forward'
         ? { fromNs: first + done, toNs: first + end }
         : { fromNs: last + 1n - end, toNs: last + 1n - done },
     );
+    if (rest) break;
   }
   return windows;
 }
@@ -193,9 +202,11 @@ async function readCounts(
   request: CountsRequest,
   signal: AbortSignal,
 ): Promise<readonly CountRow[]> {
-  const { matchers, lineFilters, originNs, bucketNs, fromNs, toNs, bytes, rowsMax, stats } = request;
+  const { lineFilters, originNs, bucketNs, fromNs, toNs, bytes, rowsMax, stats } = request;
   await using reader = await openLogReader(options, fromNs, toNs, signal);
   noteFiles(stats, reader);
+  const streams = await findStreams(reader, request);
+  if (streams.size === 0) return [];
   const size = BigInt(bucketNs);
   // Counted from the end, where no difference is negative.
   const after = toNs > originNs ? (toNs - originNs + size - 1n) / size : 0n;
@@ -203,17 +214,18 @@ async function readCounts(
   const asked = metadataNames(request.labels);
   const metadata = asked === undefined ? ['attributes'] : asked.map((name) => attributeSql(name));
   const keys = ['stream_id', `(${endNs} - timestamp_ns) // ${size}`, ...metadata];
-  const where = [streamCondition(matchers, fromNs, toNs), ...lineConditions(lineFilters)].join(' AND ');
-  const sql = `SELECT any_value(labels), ${keys[1]}, ${bytes ? 'sum(strlen(line))' : 'count(*)'}, count(*)${metadata.map((each) => `, ${each}`).join('')}
+  const conditions = [timeCondition(fromNs, toNs), whichStreams(streams, request)];
+  const where = [...conditions, ...lineConditions(lineFilters)].join(' AND ');
+  const sql = `SELECT stream_id, ${keys[1]}, ${bytes ? 'sum(strlen(line))' : 'count(*)'}, count(*)${metadata.map((each) => `, ${each}`).join('')}
     FROM ${reader.view.from} WHERE ${where} GROUP BY ${keys.join(', ')} LIMIT ${rowsMax + 1}`;
   const found: CountRow[] = [];
   for await (const chunk of reader.chunks(sql))
     for (const row of chunk.getRows()) {
-      const [json, bucket, value, count, ...texts] = row;
+      const [id, bucket, value, count, ...texts] = row;
       stats.lines += Number(count);
       if (bytes) stats.bytes += Number(value);
       found.push({
-        labels: labelsOf(String(json)),
+        labels: streams.get(id as bigint)?.labels ?? new Map(),
         metadata: asked === undefined ? metadataOf(texts[0]) : namedMetadata(asked, texts),
         bucket: Number(after - BigInt(bucket as bigint)),
         value: Number(value),

@@ -2,6 +2,7 @@
 
 const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly string[]): Promise<void> }>>> =
   {
+    logql: () => import('./logql.ts'),
     'lake-compaction': () => import('./lake-compaction.ts'),
     card: () => import('./card.ts'),
     path: () => import('./path.ts'),

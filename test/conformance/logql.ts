@@ -6,31 +6,46 @@ import { runScripts } from './logql-http.ts';
 import { startLogqlServer } from './logql-server.ts';
 import type { Outcome } from './main.ts';
 
-const folder = join(import.meta.dirname, '..', '..', '..', 'shared', 'corpora', 'logql');
+export const corpusFolder = join(import.meta.dirname, '..', '..', '..', 'shared', 'corpora', 'logql');
+
+type ReportCase = (id: string, why: string | undefined) => void;
 
 /**
  * Loki's own cases: parsing, printing and pipelines in process, the engine's cases and the scripts through push and
  * query over HTTP. FLAGS: parts of case names to run only those.
  */
-export async function run(argv: readonly string[]): Promise<Outcome> {
-  if (!existsSync(folder)) return { passed: 0, failed: [`there is no corpus in ${folder}`] };
+export function run(argv: readonly string[]): Promise<Outcome> {
+  return outcomeOf(argv, async (report) => {
+    runInProcess(report);
+    await using server = await startLogqlServer();
+    await runEngineCases(server.base, rowsOf('engine'), report);
+    await runScripts(server.base, join(corpusFolder, 'logqltest', 'dev'), report);
+  });
+}
+
+/** Those that need no server. */
+export function runInProcess(report: ReportCase): void {
+  for (const [name, check] of Object.entries(inProcess))
+    for (const row of rowsOf(name)) report(`${name} ${row.id}`, check(row));
+}
+
+async function outcomeOf(
+  argv: readonly string[],
+  cases: (report: ReportCase) => Promise<void>,
+): Promise<Outcome> {
+  if (!existsSync(corpusFolder)) return { passed: 0, failed: [`there is no corpus in ${corpusFolder}`] };
   let passed = 0;
   const failed: string[] = [];
-  const report = (id: string, why: string | undefined): void => {
+  await cases((id, why) => {
     if (argv.length > 0 && !argv.some((part) => id.includes(part))) return;
     if (why === undefined) passed++;
     else failed.push(`${id}\n     ${why}`);
-  };
-  for (const [name, check] of Object.entries(inProcess))
-    for (const row of rowsOf(name)) report(`${name} ${row.id}`, check(row));
-  await using server = await startLogqlServer();
-  await runEngineCases(server.base, rowsOf('engine'), report);
-  await runScripts(server.base, join(folder, 'logqltest', 'dev'), report);
+  });
   return { passed, failed };
 }
 
 function rowsOf(name: string): readonly CaseRow[] {
-  const path = join(folder, 'dev', `${name}.jsonl`);
+  const path = join(corpusFolder, 'dev', `${name}.jsonl`);
   if (!existsSync(path)) return [];
   const lines = readFileSync(path, 'utf8').split('\n');
   return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as CaseRow);

@@ -11,7 +11,7 @@ import { defaultEntries, type LogqlLimits } from '../../logql/limits.ts';
 import { parseLogExpr } from '../../logql/parse.ts';
 import { compilePipeline } from '../../logql/pipeline/compile.ts';
 import { valueTest } from '../../logql/pipeline/label-filter.ts';
-import { createLabels } from '../../logql/pipeline/row.ts';
+import { emptyLabels, resetLabels } from '../../logql/pipeline/row.ts';
 import { categories, type Entry, logQuery } from '../../logql/query.ts';
 import type { LineBatch, Stream } from '../../logql/source.ts';
 import { compareText, type SeriesLabels } from '../../logql/value.ts';
@@ -212,7 +212,8 @@ function selection({ matchers, stages }: LogExpr): (batch: LineBatch) => Generat
     for (let index = 0; index < batch.rows; index++) {
       const stream = batch.stream(index);
       if (!isWanted(stream)) continue;
-      const labels = createLabels(stream.labels, read(batch.metadata[index] ?? null));
+      const labels = emptyLabels();
+      resetLabels(labels, stream.labels, read(stream.labels, batch.metadata[index] ?? null));
       const row = { line: batch.lines[index] ?? '', timestampNs: batch.timestampNs[index] ?? 0n, labels };
       if (!pipeline(row)) continue;
       const { stream: own, metadata, parsed } = categories(labels);

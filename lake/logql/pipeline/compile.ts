@@ -10,13 +10,13 @@ import {
   regexpParser,
   unpackParser,
 } from './parsers.ts';
-import type { Row } from './row.ts';
+import type { Row, Wanted } from './row.ts';
 
 /** Changes a row, or says by false that it is no part of the answer. */
 export type Pipeline = (row: Row) => boolean;
 
 /** A stage, made once for a query. Throws an Error in Loki's words when what it was given is wrong. */
-export function compileStage(stage: Stage): Pipeline {
+export function compileStage(stage: Stage, wanted?: Wanted): Pipeline {
   switch (stage.kind) {
     case 'line-filter':
       return lineFilter(stage);
@@ -25,13 +25,13 @@ export function compileStage(stage: Stage): Pipeline {
       return ({ labels }) => test(labels);
     }
     case 'json':
-      return always(stage.expressions.length === 0 ? jsonParser() : jsonExpressions(stage.expressions));
+      return always(stage.expressions.length === 0 ? jsonParser(wanted) : jsonExpressions(stage.expressions));
     case 'logfmt':
-      return always(logfmtParser(stage));
+      return always(logfmtParser(stage, wanted));
     case 'regexp':
-      return always(regexpParser(stage.pattern));
+      return always(regexpParser(stage.pattern, wanted));
     case 'pattern':
-      return always(patternParser(stage.pattern));
+      return always(patternParser(stage.pattern, wanted));
     case 'unpack':
       return always(unpackParser());
     case 'line-format':
@@ -59,8 +59,9 @@ function lineFilter(filter: LineFilter): Pipeline {
   return ({ line }) => test(line);
 }
 
-export function compilePipeline(stages: readonly Stage[]): Pipeline {
-  const steps = stages.map(compileStage);
+/** `wanted`: the labels that matter, where not all of them do; parsers make no others. */
+export function compilePipeline(stages: readonly Stage[], wanted?: Wanted): Pipeline {
+  const steps = stages.map((stage) => compileStage(stage, wanted));
   const [only] = steps;
   if (steps.length === 1 && only !== undefined) return only;
   return (row) => {

@@ -95,9 +95,12 @@ function blockEnd(text: string, start: number, error: () => JsonError): number {
   throw error();
 }
 
+export const stop = -1;
+
 /**
  * Calls `field` with each member of the object that begins at `at`: its name, and where its value is. `field` returns
- * the end of the value when it has read it itself. Returns the end of the object.
+ * the end of the value when it has read it itself, or `stop` when it needs no more. Returns the end of the object, or
+ * `stop`.
  */
 export function eachField(
   text: string,
@@ -117,7 +120,9 @@ export function eachField(
     at = skipBlank(text, at + 1);
     if (at >= text.length) throw notObject();
     const kind = kindAt(text, at);
-    at = skipBlank(text, field(name, kind, at) ?? valueEnd(text, at, kind));
+    const end = field(name, kind, at) ?? valueEnd(text, at, kind);
+    if (end === stop) return stop;
+    at = skipBlank(text, end);
     if (text[at] === '}') return at + 1;
     if (text[at] !== ',') throw at >= text.length ? notObject() : malformed();
     at = skipBlank(text, at + 1);

@@ -2,7 +2,7 @@ import { messageOf } from '../../base/errors.ts';
 import { compileRe2 } from '../../regexp/re2.ts';
 import type { Extraction, LogfmtStage } from '../ast.ts';
 import { parseJsonPath, parseLogfmtKey } from './field-path.ts';
-import { eachField, JsonError, skipBlank, stringText, valueAtPath, valueEnd } from './json.ts';
+import { eachField, JsonError, skipBlank, stop, stringText, valueAtPath, valueEnd } from './json.ts';
 import { readLogfmt } from './logfmt.ts';
 import { captures, parsePattern } from './pattern.ts';
 import {
@@ -13,6 +13,7 @@ import {
   labelValueOf,
   type Row,
   setLabel,
+  type Wanted,
 } from './row.ts';
 
 // The stages that make labels of a line. Each is made once for a query and throws an Error when what it was given is
@@ -20,11 +21,11 @@ import {
 
 export type Parse = (row: Row) => void;
 
-export function jsonParser(): Parse {
+export function jsonParser(wanted: Wanted): Parse {
   return (row) => {
     if (row.line === '') return;
     try {
-      flatten(row, row.line, 0, '');
+      flatten(row, row.line, 0, '', wanted);
     } catch (error) {
       failJson(row, error);
     }
@@ -37,15 +38,15 @@ function failJson({ labels }: Row, error: unknown): void {
 }
 
 /** Nested objects are one level of names, joined by `_`; lists and null are left out. */
-function flatten(row: Row, text: string, start: number, prefix: string): number {
+function flatten(row: Row, text: string, start: number, prefix: string, wanted: Wanted): number {
   return eachField(text, start, (field, kind, at) => {
     if (kind === 'null' || kind === 'array') return undefined;
     const name = prefix === '' ? labelNameOf(field, true) : `${prefix}_${labelNameOf(field, false)}`;
-    if (kind === 'object') return flatten(row, text, at, name);
+    if (kind === 'object') return flatten(row, text, at, name, wanted);
     const end = valueEnd(text, at, kind);
+    if (wanted !== undefined && !wanted.has(name) && !wanted.has(`${name}_extracted`)) return end;
     const value = kind === 'string' ? labelValueOf(stringText(text, at, end)) : text.slice(at, end);
-    extractLabel(row.labels, name, value);
-    return end;
+    return extractLabel(row.labels, name, value, wanted) ? stop : end;
   });
 }
 
@@ -82,13 +83,13 @@ function attempt<T>(expression: string, parse: (text: string) => T): T {
   }
 }
 
-export function logfmtParser({ strict, keepEmpty, expressions }: LogfmtStage): Parse {
+export function logfmtParser({ strict, keepEmpty, expressions }: LogfmtStage, wanted: Wanted): Parse {
   if (expressions.length > 0) return logfmtExpressions(expressions, strict, keepEmpty);
   return ({ line, labels }) => {
     const error = readLogfmt(line, strict, (key, value) => {
       const name = labelNameOf(key, true);
-      if (name !== '' && (value !== '' || keepEmpty)) extractLabel(labels, name, labelValueOf(value));
-      return true;
+      if (name === '' || (value === '' && !keepEmpty)) return true;
+      return !extractLabel(labels, name, labelValueOf(value), wanted);
     });
     if (error) failLogfmt(labels, error);
   };
@@ -121,7 +122,7 @@ function logfmtExpressions(expressions: readonly Extraction[], strict: boolean, 
   };
 }
 
-export function regexpParser(pattern: string): Parse {
+export function regexpParser(pattern: string, wanted: Wanted): Parse {
   const regexp = compileRe2(pattern);
   const names = new Map<number, string>();
   for (const [group, name] of regexp.groupNames) {
@@ -133,14 +134,14 @@ export function regexpParser(pattern: string): Parse {
   return ({ line, labels }) => {
     const groups = regexp.exec(line);
     if (groups === undefined) return;
-    for (const [group, name] of names) extractLabel(labels, name, groups[group] ?? '');
+    for (const [group, name] of names) extractLabel(labels, name, groups[group] ?? '', wanted);
   };
 }
 
-export function patternParser(text: string): Parse {
+export function patternParser(text: string, wanted: Wanted): Parse {
   const pattern = parsePattern(text);
   return ({ line, labels }) => {
-    for (const [name, value] of captures(pattern, line)) extractLabel(labels, name, value);
+    for (const [name, value] of captures(pattern, line)) extractLabel(labels, name, value, wanted);
   };
 }
 
@@ -168,7 +169,7 @@ export function unpackParser(): Parse {
       return failJson(row, error);
     }
     if (entry === undefined) return;
-    for (const [name, value] of found) extractLabel(labels, name, value);
+    for (const [name, value] of found) extractLabel(labels, name, value, undefined);
     row.line = entry;
   };
 }

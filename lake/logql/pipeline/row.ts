@@ -10,13 +10,14 @@ export interface Row {
 }
 
 export interface LabelSet {
-  readonly stream: ReadonlyMap<string, string>;
-  readonly metadata: Map<string, string>;
+  stream: ReadonlyMap<string, string>;
+  /** Shared by lines that have the same; whoever changes it makes it its own. */
+  metadata: ReadonlyMap<string, string>;
   readonly parsed: Map<string, string>;
   /** Names of stream labels that are gone. */
   readonly dropped: Set<string>;
   /** Names that a parser has extracted; of several values the first stays. */
-  readonly extracted: Set<string>;
+  readonly extracted: string[];
   error: string;
   errorDetails: string;
 }
@@ -26,21 +27,50 @@ export const errorDetailsLabel = '__error_details__';
 export const preserveErrorLabel = '__preserve_error__';
 const extractedSuffix = '_extracted';
 
+const none: ReadonlyMap<string, string> = new Map();
+
+export const emptyLabels = (): LabelSet => ({
+  ...{ stream: none, metadata: none, parsed: new Map(), dropped: new Set(), extracted: [] },
+  ...{ error: '', errorDetails: '' },
+});
+
 export function createLabels(
   stream: ReadonlyMap<string, string>,
   metadata: Iterable<readonly [string, string]>,
 ): LabelSet {
-  const labels: LabelSet = {
-    stream,
-    metadata: new Map(),
-    parsed: new Map(),
-    dropped: new Set(),
-    extracted: new Set(),
-    ...{ error: '', errorDetails: '' },
-  };
-  for (const [name, value] of metadata)
-    labels.metadata.set(stream.has(name) ? name + extractedSuffix : name, value);
-  return labels;
+  return { ...emptyLabels(), stream, metadata: metadataBeside(stream, metadata) };
+}
+
+/** The same object for the next line, so that none is made a line. `metadata` is that of metadataBeside. */
+export function resetLabels(
+  labels: LabelSet,
+  stream: ReadonlyMap<string, string>,
+  metadata: ReadonlyMap<string, string>,
+): void {
+  labels.stream = stream;
+  labels.metadata = metadata;
+  labels.parsed.clear();
+  labels.dropped.clear();
+  labels.extracted.length = 0;
+  labels.error = '';
+  labels.errorDetails = '';
+}
+
+/** Metadata by the names that the stream leaves it. */
+export function metadataBeside(
+  stream: ReadonlyMap<string, string>,
+  metadata: Iterable<readonly [string, string]>,
+): ReadonlyMap<string, string> {
+  const named = new Map<string, string>();
+  for (const [name, value] of metadata) named.set(stream.has(name) ? name + extractedSuffix : name, value);
+  return named;
+}
+
+function withoutMetadata(labels: LabelSet, name: string): void {
+  if (!labels.metadata.has(name)) return;
+  const left = new Map(labels.metadata);
+  left.delete(name);
+  labels.metadata = left;
 }
 
 /** The value of a label, or undefined when it is absent. Errors are not labels here. */
@@ -59,7 +89,7 @@ export function comparedLabel(labels: LabelSet, name: string): string {
 
 /** Sets a label, whoever had it. */
 export function setLabel(labels: LabelSet, name: string, value: string): void {
-  labels.metadata.delete(name);
+  withoutMetadata(labels, name);
   if (labels.stream.has(name)) labels.dropped.add(name);
   labels.parsed.set(name, value);
 }
@@ -68,12 +98,20 @@ export function setLabel(labels: LabelSet, name: string, value: string): void {
 export const extractedName = (labels: LabelSet, name: string): string =>
   labels.stream.has(name) || labels.metadata.has(name) ? name + extractedSuffix : name;
 
-/** Sets what a parser has found, unless a value of that name was found before. */
-export function extractLabel(labels: LabelSet, name: string, value: string): void {
+/** Labels that somebody asks for; undefined when that may be any. */
+export type Wanted = ReadonlySet<string> | undefined;
+
+/**
+ * Sets what a parser has found, if it is wanted and no value of that name was found before. True when all that is
+ * wanted has been found.
+ */
+export function extractLabel(labels: LabelSet, name: string, value: string, wanted: Wanted): boolean {
   const free = extractedName(labels, name);
-  if (labels.extracted.has(free)) return;
-  labels.extracted.add(free);
+  if (wanted !== undefined && !wanted.has(free)) return false;
+  if (labels.extracted.includes(free)) return false;
+  labels.extracted.push(free);
   setLabel(labels, free, value);
+  return wanted !== undefined && labels.extracted.length >= wanted.size;
 }
 
 export function deleteLabel(labels: LabelSet, name: string): void {
@@ -81,7 +119,7 @@ export function deleteLabel(labels: LabelSet, name: string): void {
   else if (name === errorDetailsLabel) labels.errorDetails = '';
   else {
     labels.parsed.delete(name);
-    labels.metadata.delete(name);
+    withoutMetadata(labels, name);
     if (labels.stream.has(name)) labels.dropped.add(name);
   }
 }
@@ -110,6 +148,21 @@ export function* labelsAndErrors(labels: LabelSet): Generator<readonly [string, 
 
 /** A label's name from a field's: what a name cannot hold is `_`. */
 export function labelNameOf(field: string, first: boolean): string {
+  const names = first ? firstNames : laterNames;
+  const known = names.get(field);
+  if (known !== undefined) return known;
+  const name = nameOf(field, first);
+  // Fields are few, but where somebody writes ids as names.
+  if (names.size >= namesMax) names.clear();
+  names.set(field, name);
+  return name;
+}
+
+const namesMax = 10_000;
+const firstNames = new Map<string, string>();
+const laterNames = new Map<string, string>();
+
+function nameOf(field: string, first: boolean): string {
   if (/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(field)) return field;
   const name = field.trim();
   if (name === '') return '';
