@@ -109,6 +109,7 @@ const scrape = z.strictObject({
     .default('')
     .describe('File like prometheus.yml whose scrape_configs are scraped; firn scrape check looks at it'),
   bodyBytesMax: count(32 * MEBIBYTE, 'Size of one exposition, decompressed; body_size_limit may be less'),
+  concurrentMax: count(32, 'Scrapes at once; others wait for their turn, at most until their timeout'),
   refreshMs: count(5000, 'How often that file and target files are looked at for changes'),
 });
 

@@ -110,7 +110,7 @@ function manifestToAvro(manifest: ManifestFile): object {
   };
 }
 
-/** Lines as any writer of version 1 or 2 leaves them. */
+/** Lines as any writer of version 1 or 2 leaves them; early ones call counts of files otherwise. */
 interface AvroManifest {
   readonly manifest_path: string;
   readonly manifest_length: AvroLong;
@@ -120,8 +120,11 @@ interface AvroManifest {
   readonly min_sequence_number?: AvroLong | null;
   readonly added_snapshot_id: AvroLong;
   readonly added_files_count?: number | null;
+  readonly added_data_files_count?: number | null;
   readonly existing_files_count?: number | null;
+  readonly existing_data_files_count?: number | null;
   readonly deleted_files_count?: number | null;
+  readonly deleted_data_files_count?: number | null;
   readonly added_rows_count?: AvroLong | null;
   readonly existing_rows_count?: AvroLong | null;
   readonly deleted_rows_count?: AvroLong | null;
@@ -144,9 +147,9 @@ export function parseManifestList(bytes: Uint8Array, subject: string): ManifestF
     sequenceNumber: Number(line.sequence_number ?? 0),
     minSequenceNumber: Number(line.min_sequence_number ?? 0),
     addedSnapshotId: BigInt(line.added_snapshot_id),
-    addedFiles: line.added_files_count ?? 0,
-    existingFiles: line.existing_files_count ?? 0,
-    deletedFiles: line.deleted_files_count ?? 0,
+    addedFiles: line.added_files_count ?? line.added_data_files_count ?? 0,
+    existingFiles: line.existing_files_count ?? line.existing_data_files_count ?? 0,
+    deletedFiles: line.deleted_files_count ?? line.deleted_data_files_count ?? 0,
     addedRows: Number(line.added_rows_count ?? 0),
     existingRows: Number(line.existing_rows_count ?? 0),
     deletedRows: Number(line.deleted_rows_count ?? 0),

@@ -38,4 +38,10 @@ export function upgradedFromV1(json: Json): Json {
   };
 }
 
+/** Snapshots without a manifest list, which only version 1 has. */
+export const listsManifests = ({ snapshots }: Json): boolean =>
+  ((snapshots ?? []) as readonly Json[]).some(
+    (snapshot) => snapshot['manifest-list'] === undefined && snapshot.manifests !== undefined,
+  );
+
 const firstPartitionFieldId = 1000;

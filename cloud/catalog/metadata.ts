@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { FirnError } from '../../lake/base/errors.ts';
 import { exactId, parseExactJson, printExactJson } from './exact-json.ts';
-import { upgradedFromV1 } from './metadata-v1.ts';
+import { listsManifests, upgradedFromV1 } from './metadata-v1.ts';
 
 // Table metadata (specification, "Table Metadata" and appendix C). Firn writes format version 2; it reads 1 and 3 as well,
 // and a table of version 1 becomes one of version 2 with its next commit. The parts that Firn reasons about
@@ -123,6 +123,12 @@ export function metadataOf(json: unknown, subject: string): TableMetadata {
   const version = (json as { 'format-version'?: unknown } | null)?.['format-version'];
   if (typeof version === 'number' && version > 3)
     throw refused('unsupported', subject, `format version ${version}; Firn reads 1 to 3 and writes 2`);
+  if (version === 1 && listsManifests(json as Record<string, unknown>))
+    throw refused(
+      'unsupported',
+      subject,
+      'its snapshots name their manifests themselves, as early writers of version 1 did',
+    );
   const result = metadataJson.safeParse(
     version === 1 ? upgradedFromV1(json as Record<string, unknown>) : json,
   );

@@ -14,7 +14,7 @@ import { createMergeThread, type MergeThread } from './merge-thread.ts';
 import { replaceFiles } from './replace-files.ts';
 import { readRetention } from './retention.ts';
 import { type Rewrite, UnmergeableError, type WorkFolder } from './rewrite.ts';
-import { listDeletes } from './row-deletes.ts';
+import { listPendingDeletes } from './row-deletes.ts';
 import { type Housekeeping, keepHouse, mergeTurn, type TableLimits, type TableWork } from './table-work.ts';
 
 /**
@@ -297,8 +297,7 @@ async function keepAllHouses(work: Work): Promise<void> {
   for (const [tenant, tables] of openTables(work)) {
     try {
       const retention = await readRetention(options.store, tenant);
-      const requests = await listDeletes(options.store, tenant);
-      const deletes = requests.filter(({ doneMs }) => doneMs === undefined);
+      const deletes = await listPendingDeletes(options.store, tenant);
       for (const each of tables) {
         if (stop.aborted) return;
         await keepHouse(each, { retention, deletes }).then(

@@ -12,7 +12,7 @@ import { maintainPrefix } from './lease.ts';
 import { noteRemoved } from './removed-files.ts';
 import { lastExpiredDay, type RetentionRule } from './retention.ts';
 import { keyOf, type RewriteOptions, rewriteFiles } from './rewrite.ts';
-import { type DeleteRequest, saveDelete } from './row-deletes.ts';
+import { type DeleteRequest, finishDelete } from './row-deletes.ts';
 import { nameOfRule, type RowRule } from './row-rules.ts';
 
 // Rows that are to go: of days that nobody keeps any longer (whole files, by metadata alone), of series that are kept
@@ -125,7 +125,7 @@ export async function carryOutDelete(
   const rule = { selector, ...(fromUs !== undefined && { fromUs }), ...(toUs !== undefined && { toUs }) };
   const { rows } = await removeRows(options, { rule, isDue }, new Set());
   const done = { ...request, doneMs: clock.nowMs(), rowsDeleted: request.rowsDeleted + rows };
-  await saveDelete(store, tenant, done);
+  await finishDelete(store, tenant, done);
   return done;
 }
 

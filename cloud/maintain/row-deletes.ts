@@ -32,7 +32,8 @@ export type DeleteRequest = z.infer<typeof requestJson>;
 const requestsListedMax = 1_000;
 const requestsConcurrentMax = 8;
 
-const requestKey = (tenant: TenantId, id: string): string => `${maintainPrefix(tenant)}deletes/${id}.json`;
+const pendingPrefix = (tenant: TenantId): string => `${maintainPrefix(tenant)}deletes/`;
+const donePrefix = (tenant: TenantId): string => `${maintainPrefix(tenant)}deletes-done/`;
 
 export interface NewDelete {
   readonly table: Signal;
@@ -60,19 +61,35 @@ export async function requestDelete(
   const id = `${String(Math.floor(nowMs)).padStart(14, '0')}-${randomUUID().slice(0, 8)}`;
   const times = { ...(fromUs !== undefined && { fromUs }), ...(toUs !== undefined && { toUs }) };
   const request = { format: 1, id, table, selector, ...times, requestedMs: nowMs, rowsDeleted: 0 } as const;
-  await store.putIfAbsent(requestKey(tenant, id), printRequest(request));
+  await store.putIfAbsent(`${pendingPrefix(tenant)}${id}.json`, printRequest(request));
   return request;
 }
 
 const printRequest = (request: DeleteRequest): Buffer => Buffer.from(`${JSON.stringify(request)}\n`);
 
-/** The oldest first. */
+/** Not carried out yet, the oldest first; at most `requestsListedMax`, the rest comes when these are done. */
+export async function listPendingDeletes(
+  store: ObjectStore,
+  tenant: TenantId,
+): Promise<readonly DeleteRequest[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(pendingPrefix(tenant), { limit: requestsListedMax })) keys.push(key);
+  return readRequests(store, keys);
+}
+
+/** The newest, done and not done, the oldest of them first. */
 export async function listDeletes(store: ObjectStore, tenant: TenantId): Promise<readonly DeleteRequest[]> {
   const keys: string[] = [];
-  for await (const { key } of store.list(requestKey(tenant, '').replace(/\.json$/, ''), {
-    limit: requestsListedMax,
-  }))
-    keys.push(key);
+  for (const prefix of [donePrefix(tenant), pendingPrefix(tenant)])
+    for await (const { key } of store.list(prefix)) keys.push(key);
+  const found = await readRequests(store, keys.slice(-requestsListedMax));
+  // One that is being finished right now is in both places.
+  const byId = new Map(found.map((request) => [request.id, request]));
+  for (const request of found) if (request.doneMs !== undefined) byId.set(request.id, request);
+  return [...byId.values()];
+}
+
+async function readRequests(store: ObjectStore, keys: readonly string[]): Promise<readonly DeleteRequest[]> {
   const found = await mapConcurrent(keys, requestsConcurrentMax, async (key) => {
     try {
       const { body } = await store.get(key);
@@ -85,10 +102,12 @@ export async function listDeletes(store: ObjectStore, tenant: TenantId): Promise
   return found.flat();
 }
 
-export async function saveDelete(
+/** Killed in between, it is carried out again, which finds nothing more. */
+export async function finishDelete(
   store: ObjectStore,
   tenant: TenantId,
   request: DeleteRequest,
 ): Promise<void> {
-  await store.put(requestKey(tenant, request.id), printRequest(request));
+  await store.put(`${donePrefix(tenant)}${request.id}.json`, printRequest(request));
+  await store.delete(`${pendingPrefix(tenant)}${request.id}.json`);
 }

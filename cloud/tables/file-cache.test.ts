@@ -119,3 +119,19 @@ test('who has given up waiting fetches nothing more', async () => {
   expect(take()).toEqual([]);
   expect(existsSync(directory)).toBe(true);
 });
+
+test('a file that the disk has changed since is fetched anew; one that is as it was is not', async () => {
+  const { store, take } = countedStore(memory);
+  (await (await open(store)).acquire(objects('a', 'b')))[Symbol.dispose]();
+  const [damaged = ''] = readdirSync(directory).filter(
+    (name) => readFileSync(join(directory, name), 'utf8')[0] === 'a',
+  );
+  writeFileSync(join(directory, damaged), Buffer.alloc(100, 'x'));
+  take();
+  const cache = await open(store);
+  const leases = await Promise.all([cache.acquire(objects('a', 'b')), cache.acquire(objects('b', 'a'))]);
+  expect(leases.map(({ paths }) => letters(paths))).toEqual(['ab', 'ba']);
+  expect(take()).toEqual(['getFile t/a']);
+  expect(cache.bytes).toBe(200);
+  expect(readdirSync(directory)).toHaveLength(2);
+});

@@ -4,11 +4,13 @@ import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FirnError } from '../../lake/base/errors.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import { hashFile } from '../../lake/parquet/durable-file.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 
 /**
  * Local copies of immutable objects, for readers that need files. Bounded; the least recently used go first, files in
- * use never. Survives restarts.
+ * use never. Survives restarts: a file of an earlier process is used again if its bytes still have the checksum that is in
+ * its name.
  */
 export interface FileCache {
   /**
@@ -40,10 +42,13 @@ const fetchesConcurrentMax = 8;
 
 interface Entry {
   readonly name: string;
-  readonly path: string;
+  /** Empty until the file is there. */
+  path: string;
   readonly bytes: number;
   users: number;
   readonly ready: Promise<void>;
+  /** What an earlier process left: hex SHA-256 that it should have. */
+  readonly unchecked?: string;
 }
 
 export async function openFileCache({
@@ -52,33 +57,33 @@ export async function openFileCache({
   cacheBytesMax,
 }: FileCacheOptions): Promise<FileCache> {
   await mkdir(directory, { recursive: true });
-  const held = entriesIn(directory, cacheBytesMax);
-  for (const { name, bytes } of await filesLeft(directory)) held.add(name, bytes, Promise.resolve());
+  const held = entriesIn(cacheBytesMax);
+  for (const { name, bytes, sha256, path } of await filesLeft(directory))
+    held.add({ name, path, bytes, users: 0, ready: Promise.resolve(), unchecked: sha256 });
   held.makeRoom(0);
 
-  async function fetchFile(name: string, { key, bytes }: CachedObject): Promise<void> {
-    const part = join(directory, `${name}.part`);
-    const size = await store.getFile(key, part);
-    if (size !== bytes) {
-      await rm(part, { force: true });
-      throw wrongSize(key, bytes, size);
-    }
-    await rename(part, join(directory, name));
+  const { fetchFile, reuseOrFetch } = fetcher(store, directory);
+
+  function start(name: string, bytes: number, file: Promise<string>): Entry {
+    const entry: Entry = { name, path: '', bytes, users: 0, ready: file.then((path) => setPath(path)) };
+    const setPath = (path: string): void => {
+      entry.path = path;
+    };
+    held.add(entry);
+    entry.ready.catch(() => held.forget(entry));
+    return entry;
   }
 
   async function use(object: CachedObject, users: Entry[]): Promise<string> {
     const name = fileName(object.key);
     let entry = held.touch(name);
-    if (entry && entry.bytes !== object.bytes && entry.users === 0) {
-      // Cut short by a power failure before its size was on disk.
-      held.remove(entry);
-      entry = undefined;
-    }
-    if (!entry) {
+    if (entry?.unchecked !== undefined) {
+      held.forget(entry);
       held.makeRoom(object.bytes);
-      const fresh = held.add(name, object.bytes, fetchFile(name, object));
-      fresh.ready.catch(() => held.forget(fresh));
-      entry = fresh;
+      entry = start(name, object.bytes, reuseOrFetch(entry, object));
+    } else if (!entry) {
+      held.makeRoom(object.bytes);
+      entry = start(name, object.bytes, fetchFile(name, object));
     }
     entry.users++;
     users.push(entry);
@@ -111,10 +116,36 @@ export async function openFileCache({
   };
 }
 
+/** Both give the path of a file that has the object's bytes. */
+function fetcher(store: ObjectStore, directory: string) {
+  async function fetchFile(name: string, { key, bytes }: CachedObject): Promise<string> {
+    const part = join(directory, `${name}.part`);
+    const size = await store.getFile(key, part);
+    if (size !== bytes) {
+      await rm(part, { force: true });
+      throw wrongSize(key, bytes, size);
+    }
+    const { sha256 } = await hashFile(part);
+    const path = join(directory, `${name}-${sha256}.parquet`);
+    await rename(part, path);
+    return path;
+  }
+
+  /** The file of an earlier process, when a power failure or the disk has not changed it; else a new copy. */
+  async function reuseOrFetch(left: Entry, object: CachedObject): Promise<string> {
+    const found = await hashFile(left.path).catch(() => undefined);
+    if (found?.bytes === object.bytes && found.sha256 === left.unchecked) return left.path;
+    await rm(left.path, { force: true });
+    return fetchFile(left.name, object);
+  }
+
+  return { fetchFile, reuseOrFetch };
+}
+
 interface Entries {
   /** The entry, which is the most recently used from now on. */
   touch(name: string): Entry | undefined;
-  add(name: string, bytes: number, ready: Promise<void>): Entry;
+  add(entry: Entry): void;
   /** Without its file, which was never made. */
   forget(entry: Entry): void;
   remove(entry: Entry): void;
@@ -123,7 +154,7 @@ interface Entries {
   bytes(): number;
 }
 
-function entriesIn(directory: string, cacheBytesMax: number): Entries {
+function entriesIn(cacheBytesMax: number): Entries {
   /** In order of last use. Bytes count from the moment a fetch begins. */
   const entries = new Map<string, Entry>();
   let total = 0;
@@ -149,11 +180,9 @@ function entriesIn(directory: string, cacheBytesMax: number): Entries {
       }
       return entry;
     },
-    add: (name, bytes, ready) => {
-      const entry: Entry = { name, path: join(directory, name), bytes, users: 0, ready };
-      entries.set(name, entry);
-      total += bytes;
-      return entry;
+    add: (entry) => {
+      entries.set(entry.name, entry);
+      total += entry.bytes;
     },
     forget,
     remove,
@@ -169,21 +198,24 @@ function entriesIn(directory: string, cacheBytesMax: number): Entries {
 }
 
 /** Flat and safe whatever the key holds. */
-const fileName = (key: string): string => `${createHash('sha256').update(key).digest('hex')}.parquet`;
+const fileName = (key: string): string => createHash('sha256').update(key).digest('hex');
 
 /** What an earlier process left, oldest first; unfinished fetches are removed. */
-async function filesLeft(directory: string): Promise<{ name: string; bytes: number }[]> {
-  const names = await readdir(directory);
-  const parts = names.filter((name) => name.endsWith('.part'));
-  await Promise.all(parts.map((name) => rm(join(directory, name), { force: true })));
+async function filesLeft(directory: string) {
   const files = await Promise.all(
-    names
-      .filter((name) => /^[0-9a-f]{64}\.parquet$/.test(name))
-      .map(async (name) => ({ name, info: await stat(join(directory, name)) })),
+    (await readdir(directory)).map(async (file) => {
+      const path = join(directory, file);
+      const [, name, sha256] = /^([0-9a-f]{64})-([0-9a-f]{64})\.parquet$/.exec(file) ?? [];
+      if (name !== undefined && sha256 !== undefined) return [{ name, sha256, path, info: await stat(path) }];
+      // Also what an older Firn named otherwise.
+      if (/\.(part|parquet)$/.test(file)) await rm(path, { force: true });
+      return [];
+    }),
   );
   return files
+    .flat()
     .sort((a, b) => a.info.mtimeMs - b.info.mtimeMs)
-    .map(({ name, info }) => ({ name, bytes: info.size }));
+    .map(({ info, ...file }) => ({ ...file, bytes: info.size }));
 }
 
 function full(cacheBytesMax: number, neededBytes: number): FirnError {

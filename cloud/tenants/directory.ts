@@ -103,8 +103,7 @@ export async function openDirectory(options: {
     authenticate: (keyId, secret) => {
       const key = copy.byId.get(keyId);
       // An unknown id costs the same comparison as a known one.
-      const matches = secretMatches(secret, key?.secretSha256 ?? nobodysHash);
-      return matches && valid(key) ? note(key) : undefined;
+      return secretMatches(secret, key?.secretSha256 ?? nobodysHash) && valid(key) ? note(key) : undefined;
     },
     authenticateSecret: (secret) => {
       const key = copy.bySecret.get(hashSecret(secret));

@@ -50,13 +50,13 @@ async function openLog(name: string, gatewayClock: ReturnType<typeof start>) {
   const append = () => wal.append(metricsBatch([[1n, BigInt(Math.round(clock.nowMs() * 1000)), 0n]]));
   const setClock = wal.setClock;
   const following = await gatewayClock.follow({ setClock, recorded: recordedTimes(path, bootId) });
-  /** By what the log knows of its boot, how wrong each row is in seconds, and its quality. */
+  /** By what the log knows of its boot, how wrong each row is in thousands of seconds, and its quality. */
   const rows = () => {
     using reader = openWalReader(path);
     const boots = reader.boots();
     return [...reader.tail('metrics', 0, reader.lastSeq())].map(({ boot, receivedUs }) => {
       const { clock: of, offsetUs } = boots.get(boot) ?? { clock: 'untrusted', offsetUs: 0 };
-      return [of, Math.round((receivedUs + offsetUs - Date.now() * 1000) / 1e7) + 0];
+      return [of, Math.round((receivedUs + offsetUs - Date.now() * 1000) / 1e9) + 0];
     });
   };
   const close = async (): Promise<void> => {
@@ -99,7 +99,7 @@ test('another boot: what it left untrusted stays so', async () => {
   const after = await openLog('boots.db', start(port));
   await after.append();
   expect(after.rows()).toEqual([
-    ['untrusted', (-50 * yearUs) / 1e7],
+    ['untrusted', Math.round((-50 * yearUs) / 1e9)],
     ['trusted', 0],
   ]);
   await after.close();

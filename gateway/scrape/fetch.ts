@@ -8,6 +8,7 @@ import type { ExpositionFormat } from '../../lake/receive/exposition/cursor.ts';
 import type { ScrapeConfig } from './config-file.ts';
 import { inFolder } from './file-discovery.ts';
 import type { Target } from './targets.ts';
+import type { Turns } from './turns.ts';
 
 interface Fetched {
   readonly body: Buffer;
@@ -23,7 +24,12 @@ export interface Fetcher extends Disposable {
 const redirectsMax = 10;
 
 /** `bodyBytesMax`: of a body after decompression, where the job has no smaller `body_size_limit`. */
-export function createFetcher(config: ScrapeConfig, folder: string, bodyBytesMax: number): Fetcher {
+export function createFetcher(
+  config: ScrapeConfig,
+  folder: string,
+  bodyBytesMax: number,
+  turns: Turns,
+): Fetcher {
   const http = new Agent({ keepAlive: true });
   let https: { readonly version: string; readonly agent: TlsAgent } | undefined;
   /** Certificates are replaced while the gateway runs. */
@@ -37,25 +43,26 @@ export function createFetcher(config: ScrapeConfig, folder: string, bodyBytesMax
     return https.agent;
   };
   const limit = config.body_size_limit === 0 ? bodyBytesMax : Math.min(config.body_size_limit, bodyBytesMax);
+  const fetchNow: Fetcher['fetch'] = async (target, signal) => {
+    let url = new URL(target.url);
+    const headers: Record<string, string> = {
+      ...headersOf(config, target.timeoutMs),
+      ...credentials(config, folder),
+    };
+    for (let redirects = 0; ; redirects++) {
+      const secure = url.protocol === 'https:';
+      const agent = secure ? tlsAgent() : http;
+      const response = await get(secure ? requestHttps : requestHttp, url, { agent, headers, signal });
+      const next = config.follow_redirects ? redirectOf(response, url) : undefined;
+      if (next === undefined) return readResponse(response, config, limit);
+      response.resume();
+      if (redirects === redirectsMax) throw new Error(`it redirects more than ${redirectsMax} times`);
+      if (next.host !== url.host) delete headers.authorization;
+      url = next;
+    }
+  };
   return {
-    fetch: async (target, signal) => {
-      let url = new URL(target.url);
-      const headers: Record<string, string> = {
-        ...headersOf(config, target.timeoutMs),
-        ...credentials(config, folder),
-      };
-      for (let redirects = 0; ; redirects++) {
-        const secure = url.protocol === 'https:';
-        const agent = secure ? tlsAgent() : http;
-        const response = await get(secure ? requestHttps : requestHttp, url, { agent, headers, signal });
-        const next = config.follow_redirects ? redirectOf(response, url) : undefined;
-        if (next === undefined) return readResponse(response, config, limit);
-        response.resume();
-        if (redirects === redirectsMax) throw new Error(`it redirects more than ${redirectsMax} times`);
-        if (next.host !== url.host) delete headers.authorization;
-        url = next;
-      }
-    },
+    fetch: (target, signal) => turns(() => fetchNow(target, signal), signal),
     [Symbol.dispose]: () => {
       http.destroy();
       https?.agent.destroy();

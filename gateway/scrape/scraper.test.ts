@@ -63,7 +63,7 @@ async function scrape(config: string, folder: string, change: Partial<ScraperOpt
       clock: systemClock,
       ownTime: () => ({ trusted: true, floorUs: 0 }),
     },
-    ...{ logger: createLogger('silent'), bodyBytesMax: 100_000, refreshMs: 20 },
+    ...{ logger: createLogger('silent'), bodyBytesMax: 100_000, concurrentMax: 8, refreshMs: 20 },
     onDropped: (atMs, count) => dropped.push([atMs, count]),
     ...change,
   });

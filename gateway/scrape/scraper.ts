@@ -6,6 +6,7 @@ import { createFetcher, type Fetcher } from './fetch.ts';
 import { createFileDiscovery, type FileDiscovery } from './file-discovery.ts';
 import { type LoopOptions, type ScrapeCounts, type ScrapeLoop, startScrapeLoop } from './scrape-loop.ts';
 import { fingerprintOf, type TargetsOfJob, targetsOf } from './targets.ts';
+import { createTurns, type Turns } from './turns.ts';
 
 /** Scrapes what a file like prometheus.yml says. The file and its target files are read again when they change. */
 export interface Scraper extends AsyncDisposable {
@@ -25,6 +26,8 @@ export interface JobStatus {
 export interface ScraperOptions extends Omit<LoopOptions, 'counts'> {
   readonly configFile: string;
   readonly bodyBytesMax: number;
+  /** Scrapes at once; others wait for their turn, at most until their timeout. */
+  readonly concurrentMax: number;
   /** How often the files are looked at. */
   readonly refreshMs: number;
 }
@@ -47,6 +50,7 @@ interface Loaded extends ScrapeConfigFile {
 export async function startScraper(options: ScraperOptions): Promise<Scraper> {
   const { configFile, clock, logger, refreshMs } = options;
   const counts = noCounts();
+  const turns = createTurns(options.concurrentMax);
   const stopping = new AbortController();
   let loaded = load(configFile);
   let configProblem: string | undefined;
@@ -75,7 +79,7 @@ export async function startScraper(options: ScraperOptions): Promise<Scraper> {
   ];
   const next = (config: ScrapeConfig, before: Job | undefined): Job => {
     const found = targetsOf(config, [...config.static_configs, ...loaded.discovery.read(config)]);
-    return nextJob(config, found, before, loaded.folder, { ...options, counts });
+    return nextJob(config, found, before, loaded.folder, { ...options, counts, turns });
   };
   const sync = async (): Promise<void> => {
     const before = jobs;
@@ -135,10 +139,10 @@ function nextJob(
   found: TargetsOfJob,
   before: Job | undefined,
   folder: string,
-  options: ScraperOptions & Pick<LoopOptions, 'counts'>,
+  options: ScraperOptions & Pick<LoopOptions, 'counts'> & { readonly turns: Turns },
 ): Job {
   const same = before !== undefined && fingerprintOf(before.config) === fingerprintOf(config);
-  const fetcher = same ? before.fetcher : createFetcher(config, folder, options.bodyBytesMax);
+  const fetcher = same ? before.fetcher : createFetcher(config, folder, options.bodyBytesMax, options.turns);
   const { target_limit, job_name } = config;
   const tooMany = target_limit > 0 && found.targets.length > target_limit;
   const state = same ? before.state : { blocked: undefined };

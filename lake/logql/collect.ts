@@ -21,7 +21,7 @@ import {
 import { countsBytes, isCountable, planPipeline, wantedLabels } from './plan.ts';
 import type { LogSource, ReadStats } from './source.ts';
 import { parseBytes, parseGoDuration, parseGoFloat } from './units.ts';
-import { grouped, labelsKey, type SeriesLabels, sortedLabels, type Times } from './value.ts';
+import { compareLabels, grouped, labelsKey, type SeriesLabels, sortedLabels, type Times } from './value.ts';
 import type { Samples } from './window.ts';
 
 export interface Reading {
@@ -67,7 +67,8 @@ export async function collect(
   const series = new Map<string, Growing>();
   if (isCountable(expr)) await collectCounts(expr, times, by, reading, series);
   else await collectLines(expr, times, by, reading, series);
-  return [...series.values()].map(finished);
+  // In the order of labels, so that what ties in topk is the same wherever it is asked.
+  return [...series.values()].map(finished).sort((a, b) => compareLabels(a.labels, b.labels));
 }
 
 function greatestDivisor(a: number, b: number): number {
@@ -119,10 +120,21 @@ async function collectLines(
 ): Promise<void> {
   const { baseNs, fromNs, toNs } = boundsOf(expr, times);
   const { log, unwrap } = expr.range;
-  const { pushed, pipeline, needs } = planPipeline(log, wantedLabels(expr.range, by ?? groupingLabels(expr)));
+  const { pushed, fields, pipeline, needs } = planPipeline(
+    log,
+    wantedLabels(expr.range, by ?? groupingLabels(expr)),
+  );
   const sampleOf = unwrap === undefined ? lineSample(expr) : unwrapSample(unwrap);
   const request = {
-    ...{ matchers: log.matchers, lineFilters: pushed, fromNs, toNs, bytesMax: limits.bytesMax, stats },
+    ...{
+      matchers: log.matchers,
+      lineFilters: pushed,
+      fieldConditions: fields,
+      fromNs,
+      toNs,
+      bytesMax: limits.bytesMax,
+      stats,
+    },
     needs: { line: needs.line || countsBytes(expr.op), metadata: true },
   };
   const read = metadataReader();

@@ -2,12 +2,15 @@ import { messageOf } from '../base/errors.ts';
 import type { LabelFilter, LineFilter, LogExpr, LogRange, RangeAggregation, RangeOp, Stage } from './ast.ts';
 import { parseError } from './errors.ts';
 import { compilePipeline, type Pipeline } from './pipeline/compile.ts';
+import type { FieldCondition } from './source.ts';
 
 // How a pipeline is carried out: what a source can filter where the lines are, and what is left for each line.
 
 export interface PipelinePlan {
   /** Filters of the line as it is stored. */
   readonly pushed: readonly LineFilter[];
+  /** What `| json | field >= 1` says of it. */
+  readonly fields: readonly FieldCondition[];
   /** What is left, or undefined when nothing is. */
   readonly pipeline: Pipeline | undefined;
   readonly needs: { readonly line: boolean; readonly metadata: boolean };
@@ -20,7 +23,12 @@ export function planPipeline({ stages }: LogExpr, wanted?: ReadonlySet<string>):
   const pushed = leading.filter((stage) => stage.kind === 'line-filter');
   const pipeline = inWords(() => compilePipeline(stages, wanted));
   const rest = first < 0 && pushed.every(isPushable) ? undefined : pipeline;
-  return { pushed, pipeline: rest, needs: { line: stages.some(readsLine), metadata: true } };
+  return {
+    pushed,
+    fields: fieldConditions(stages.slice(pushed.length)),
+    pipeline: rest,
+    needs: { line: stages.some(readsLine), metadata: true },
+  };
 }
 
 function inWords<T>(make: () => T): T {
@@ -48,6 +56,35 @@ const counts: readonly RangeOp[] = [
   'bytes_rate',
   'absent_over_time',
 ];
+
+/**
+ * Conditions that every line must meet which a filter right behind `| json` keeps, and whose fields it reads without an
+ * error. A comparison that cannot be made is an error, and lets whatever is compared after it pass: so numbers count only
+ * before that can have been.
+ */
+function fieldConditions([json, ...rest]: readonly Stage[]): readonly FieldCondition[] {
+  if (json?.kind !== 'json' || json.expressions.length > 0) return [];
+  const found: FieldCondition[] = [];
+  let certain = true;
+  const add = (filter: LabelFilter): void => {
+    if (filter.kind === 'and') {
+      add(filter.left);
+      add(filter.right);
+    } else if (filter.kind === 'text') {
+      const { label, op, value } = filter.matcher;
+      if (op === '=' && value !== '') found.push({ field: label, op: '==', value });
+    } else {
+      if (filter.kind === 'number' && certain)
+        found.push({ field: filter.label, op: filter.op, value: filter.value });
+      certain = false;
+    }
+  };
+  for (const stage of rest) {
+    if (stage.kind !== 'label-filter') break;
+    add(stage.filter);
+  }
+  return found.filter(({ field }) => /^[a-zA-Z][a-zA-Z0-9]*$/.test(field));
+}
 
 /** Whether lines need only be counted, where they are. */
 export function isCountable({ op, range }: RangeAggregation): boolean {

@@ -155,12 +155,13 @@ async function readLines(
   collector: Collector,
 ): Promise<void> {
   const { source, limits, budget, stats } = reading;
-  const { pushed, pipeline } = planPipeline(expr);
+  const { pushed, fields, pipeline } = planPipeline(expr);
   const { fromNs, toNs, direction, limit, intervalNs } = log;
   const request = {
     ...{
       matchers: expr.matchers,
       lineFilters: pushed,
+      fieldConditions: fields,
       fromNs,
       toNs,
       direction,

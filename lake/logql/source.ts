@@ -1,4 +1,4 @@
-import type { LineFilter, Matcher } from './ast.ts';
+import type { ComparisonOp, LineFilter, Matcher } from './ast.ts';
 
 /** The port: where queries get lines from. Implemented over Tables by lake/scan/log-scan.ts. */
 export interface LogSource {
@@ -12,6 +12,8 @@ export interface LinesRequest {
   readonly matchers: readonly Matcher[];
   /** Filters that a line has to pass; a source may let others through, which are then filtered again. */
   readonly lineFilters: readonly LineFilter[];
+  /** What fields of JSON lines have to be, as lineFilters: lines of which that is not certain come through. */
+  readonly fieldConditions?: readonly FieldCondition[];
   /** Times, nanoseconds since the Unix epoch: from inclusive, to exclusive. */
   readonly fromNs: bigint;
   readonly toNs: bigint;
@@ -22,6 +24,14 @@ export interface LinesRequest {
   readonly needs: { readonly line: boolean; readonly metadata: boolean };
   readonly bytesMax: number;
   readonly stats: ReadStats;
+}
+
+/** A field at the top of a JSON object, compared as a label filter compares it. */
+export interface FieldCondition {
+  /** Letters and digits only: no other field can become a label of that name. */
+  readonly field: string;
+  readonly op: ComparisonOp;
+  readonly value: number | string;
 }
 
 export interface CountsRequest {

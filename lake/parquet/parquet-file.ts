@@ -65,10 +65,10 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
 }
 
 function columnChunk(column: Column, pages: ColumnPages, rows: number, offset: number): Struct {
-  const { bytes, dictionaryBytes, uncompressedBytes, statistics } = pages;
+  const { bytes, dictionaryBytes, uncompressedBytes, encoding, statistics } = pages;
   const meta = new types.ColumnMetaData({
     type: physicalTypes[column.type],
-    encodings: dictionaryBytes > 0 ? [encodings.dictionary, encodings.rle] : [encodings.plain, encodings.rle],
+    encodings: [encoding, encodings.rle],
     path_in_schema: [column.name],
     codec: ZSTD,
     num_values: rows,

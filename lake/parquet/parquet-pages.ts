@@ -2,6 +2,7 @@ import { constants, zstdCompressSync } from 'node:zlib';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
 import type { Column } from '../schema/tables.ts';
+import { encodeDelta } from './delta-packed.ts';
 import { dictionaryOf64, dictionaryOfAny, dictionaryOfTexts, halvesOf } from './dictionary.ts';
 import { bitWidthOf, encodeHybrid } from './hybrid-runs.ts';
 import type { PlacedTexts } from './sorted-rows.ts';
@@ -25,11 +26,13 @@ export interface ColumnPages {
   /** Length of the dictionary page at the start of `bytes`, 0 without one. */
   readonly dictionaryBytes: number;
   readonly uncompressedBytes: number;
+  /** Of the data page. */
+  readonly encoding: number;
   /** Fields of Thrift's `Statistics`. */
   readonly statistics: Readonly<Record<string, unknown>>;
 }
 
-export const encodings = { plain: 0, dictionary: 2, rle: 3 } as const;
+export const encodings = { plain: 0, dictionary: 2, rle: 3, delta: 5 } as const;
 const DATA_PAGE = 0;
 const DICTIONARY_PAGE = 2;
 /** Of zstd: a second level costs half as much again and saves a few percent. */
@@ -46,6 +49,14 @@ interface Present {
 }
 
 export function encodeColumn(column: Column, values: ColumnValues, rows: number): ColumnPages {
+  const times =
+    column.type === 'timestamptz' && values.kind === 'bits' ? encodeDelta(values.values) : undefined;
+  if (times !== undefined && values.kind === 'bits') {
+    const levels = column.required ? [] : [definitionLevels(values, rows)];
+    const page = dataPage(Buffer.concat([...levels, times]), rows, encodings.delta);
+    const statistics = { null_count: 0, ...boundsOf(column, { entries: values.values }) };
+    return { ...page, dictionaryBytes: 0, encoding: encodings.delta, statistics };
+  }
   const present = column.type === 'double' ? inOrder(presentOf(values)) : presentOf(values);
   const levels = column.required ? [] : [definitionLevels(values, rows)];
   const entries = plain(present.entries);
@@ -53,7 +64,7 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number)
   const statistics = { null_count: nulls, ...boundsOf(column, present) };
   if (present.codes === undefined) {
     const page = dataPage(Buffer.concat([...levels, entries]), rows, encodings.plain);
-    return { ...page, dictionaryBytes: 0, statistics };
+    return { ...page, dictionaryBytes: 0, encoding: encodings.plain, statistics };
   }
   const dictionary = pageOf(DICTIONARY_PAGE, entries, {
     dictionary_page_header: new types.DictionaryPageHeader({
@@ -68,6 +79,7 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number)
     bytes: Buffer.concat([dictionary.bytes, data.bytes]),
     dictionaryBytes: dictionary.bytes.byteLength,
     uncompressedBytes: dictionary.uncompressedBytes + data.uncompressedBytes,
+    encoding: encodings.dictionary,
     statistics,
   };
 }

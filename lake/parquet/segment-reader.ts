@@ -6,6 +6,7 @@ import { FirnError, messageOf } from '../base/errors.ts';
 import type { Batch, RowColumn, Signal } from '../model/batch.ts';
 import { batchColumnsOf, batchOf, isDense, seriesIdsOf } from '../schema/batch-columns.ts';
 import { type Column, tableSchemas } from '../schema/tables.ts';
+import { decodeDelta } from './delta-packed.ts';
 import { halvesOf } from './dictionary.ts';
 import { decodeHybrid } from './hybrid-runs.ts';
 import { footerLength, footerTailBytes } from './parquet-footer.ts';
@@ -243,6 +244,11 @@ function presentValues(
   dictionary: Entries | undefined,
 ): Entries {
   if (encoding === encodings.plain) return plainValues(path, column, bytes, count);
+  if (encoding === encodings.delta && column.type !== 'string') {
+    const values = decodeDelta(bytes, count);
+    if (values === undefined) throw unsupported(path, `${column.name} has differences of another kind`);
+    return values;
+  }
   if (encoding !== encodings.dictionary && encoding !== RLE_DICTIONARY)
     throw unsupported(path, `${column.name} has encoding ${encoding}`);
   if (count === 0) return [];

@@ -1,5 +1,6 @@
 import type { LineFilter, Matcher } from '../logql/ast.ts';
 import { isPushable } from '../logql/plan.ts';
+import type { FieldCondition } from '../logql/source.ts';
 import { compileRe2 } from '../regexp/re2.ts';
 import { sqlText } from '../sql/duckdb/engine.ts';
 import { storedLabelSql } from './conditions.ts';
@@ -44,3 +45,30 @@ function regexpTest(pattern: string): string {
   compileRe2(pattern);
   return `regexp_matches(line, ${sqlText(pattern)})`;
 }
+
+/**
+ * A condition that leaves out JSON lines whose field surely is not what it has to be. It lets through whatever it is not
+ * certain of: lines that are no JSON, fields that are not there once and plainly, and metadata of that name.
+ */
+export function fieldConditionSql({ field, op, value }: FieldCondition): string {
+  const name = sqlText(`${field}"`);
+  const once = `length(line) - length(replace(line, ${name}, '')) = ${field.length + 1}`;
+  const plain = [' ', '\\'].map((end) => `NOT contains(line, ${sqlText(field + end)})`);
+  const known = [
+    `(attributes IS NULL OR NOT contains(attributes, ${name}))`,
+    once,
+    ...plain,
+    'json_valid(line)',
+  ];
+  const pointer = sqlText(`/${field}`);
+  const read = `json_extract_string(line, ${pointer})`;
+  const type = `json_type(line, ${pointer})`;
+  const otherwise =
+    typeof value === 'number'
+      ? `${type} IN ('UBIGINT', 'BIGINT', 'DOUBLE') AND NOT (TRY_CAST(${read} AS DOUBLE) ${op} ${numberSql(value)})`
+      : `${type} = 'VARCHAR' AND NOT contains(line, '\ufffd') AND ${read} <> ${sqlText(value)}`;
+  // One after another: what is no JSON must not be read as such.
+  return `NOT coalesce(CASE WHEN ${known.join(' AND ')} THEN ${otherwise} ELSE false END, false)`;
+}
+
+const numberSql = (value: number): string => `'${value}'::DOUBLE`;

@@ -13,7 +13,7 @@ import type {
 import type { Engine } from '../sql/duckdb/engine.ts';
 import type { Tables } from '../tables.ts';
 import { storedLabelSql } from './conditions.ts';
-import { lineConditions, streamCondition, timeCondition } from './log-conditions.ts';
+import { fieldConditionSql, lineConditions, streamCondition, timeCondition } from './log-conditions.ts';
 import { type LogIndex, logIndex } from './log-index.ts';
 import { type LogReader, openLogReader } from './log-reader.ts';
 
@@ -93,7 +93,12 @@ async function* readLines(
   noteFiles(stats, reader);
   const streams = await findStreams(reader, request);
   if (streams.size === 0) return;
-  const conditions = [whichStreams(streams, request), ...lineConditions(lineFilters)];
+  // A stream's own label comes before a field of that name.
+  const fields = (request.fieldConditions ?? []).filter(
+    ({ field }) => ![...streams.values()].some(({ labels }) => labels.has(field)),
+  );
+  const filters = [...lineConditions(lineFilters), ...fields.map(fieldConditionSql)];
+  const conditions = [whichStreams(streams, request), ...filters];
   const { line, metadata } = request.needs;
   const columns = `stream_id, timestamp_ns, ${line ? 'line' : 'NULL'}, ${metadata ? 'attributes' : 'NULL'}`;
   let left = request.limit ?? Number.POSITIVE_INFINITY;

@@ -14,7 +14,7 @@ import { tableSchemas } from '../../lake/schema/tables.ts';
 import type { Prune } from '../../lake/tables.ts';
 import { countedStore } from '../contract/lake-fixtures.ts';
 
-// `npm run bench -- lake [commit|planning]`: what a commit costs as a table grows, and how long it takes to find the
+// `npm run bench -- lake [commit|planning|compaction]`: what a commit costs as a table grows, and how long it takes to find the
 // files of a query. On a folder; the data files themselves do not exist, since neither opens them.
 
 const schema = tableSchemas.metrics;
@@ -28,6 +28,7 @@ const filesPerCommit = 250;
 const parts: Readonly<Record<string, () => Promise<void>>> = {
   commit: benchCommits,
   planning: benchPlanning,
+  compaction: async () => (await import('./lake-compaction.ts')).main([]),
 };
 
 export async function main(argv: readonly string[]): Promise<void> {

@@ -110,7 +110,7 @@ async function jsonOf<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
 async function textOf(c: Context): Promise<string> {
   if (!c.req.header('content-type')?.startsWith('application/json'))
     throw invalid('the body has to be of type application/json');
-  const body = await readBody(c.req.raw, receiptFileBytesMax);
+  const body = await readBody(c, receiptFileBytesMax);
   if (typeof body === 'string') throw invalid(`the body is ${body}`);
   return Buffer.from(body).toString();
 }

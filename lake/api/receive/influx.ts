@@ -54,7 +54,7 @@ const codes: Readonly<Record<Status, string>> = {
 export function influxRoutes(options: InfluxOptions): Hono {
   const app = new Hono();
   const write = (v2: boolean) => async (context: Context) => {
-    const answer = await receive(context.req.raw, v2, options);
+    const answer = await receive(context, v2, options);
     options.onAnswer?.(answer);
     const { status, message = '' } = answer;
     context.header('X-Influxdb-Version', version);
@@ -91,10 +91,11 @@ function answerStatement(statement: string): object | undefined {
   return undefined;
 }
 
-async function receive(request: Request, v2: boolean, options: InfluxOptions): Promise<InfluxAnswer> {
+async function receive(context: Context, v2: boolean, options: InfluxOptions): Promise<InfluxAnswer> {
+  const request = context.req.raw;
   const { cache, limits, clock } = options;
   const query = new URL(request.url).searchParams;
-  const body = await readBody(request, limits.bodyBytesMax);
+  const body = await readBody(context, limits.bodyBytesMax);
   const bodyBytes = typeof body === 'string' ? 0 : body.byteLength;
   const refused = (status: Status, message: string, rows = 0): InfluxAnswer => ({
     ...{ status, message, rows, bodyBytes },

@@ -1,4 +1,4 @@
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import { FirnError } from '../../base/errors.ts';
 import type { LokiPushLimits } from '../../receive/loki-push/limits.ts';
 import { lokiPushFormat, receiveLokiPush } from '../../receive/loki-push/receive.ts';
@@ -32,7 +32,7 @@ export function lokiPushRoutes(options: LokiPushOptions): Hono {
   const streams = streamSource({ cache, serviceNameFrom });
   const app = new Hono();
   app.post('/loki/api/v1/push', async (context) => {
-    const answer = await receive(context.req.raw, options, streams);
+    const answer = await receive(context, options, streams);
     options.onAnswer?.(answer);
     if (answer.status === 204) return context.body(null, 204);
     if (answer.status === 429 || answer.status === 503)
@@ -42,9 +42,10 @@ export function lokiPushRoutes(options: LokiPushOptions): Hono {
   return app;
 }
 
-async function receive(request: Request, options: LokiPushOptions, streams: StreamSource): Promise<Answer> {
+async function receive(context: Context, options: LokiPushOptions, streams: StreamSource): Promise<Answer> {
   const { limits } = options;
-  const body = await readBody(request, limits.bodyBytesMax);
+  const request = context.req.raw;
+  const body = await readBody(context, limits.bodyBytesMax);
   const bodyBytes = typeof body === 'string' ? 0 : body.byteLength;
   const refused = (status: Answer['status'], message: string): Answer => ({
     ...{ status, message, rows: 0, bodyBytes },

@@ -54,7 +54,7 @@ async function answer(
   const refuse = (status: 400 | 413, message: string): Response =>
     reply(status, rpcStatus(rpcCodes.invalidArgument, message, format));
 
-  const sent = await readBody(request, limits.bodyBytesMax);
+  const sent = await readBody(context, limits.bodyBytesMax);
   if (sent === 'too-large')
     return refuse(413, `the body is larger than ${limits.bodyBytesMax} bytes (bodyBytesMax)`);
   if (sent === 'cut-off') return refuse(400, 'the body ends too early');

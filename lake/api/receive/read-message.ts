@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http';
+import type { Http2ServerRequest } from 'node:http2';
 
 /**
  * Reads a request's body as far as `bodyBytesMax`; what says or turns out to be larger is not read on. `cut-off`: the
  * sender went away before its end.
  */
 export function readMessage(
-  request: IncomingMessage,
+  request: IncomingMessage | Http2ServerRequest,
   bodyBytesMax: number,
 ): Promise<Uint8Array | 'too-large' | 'cut-off'> {
   return new Promise((resolve) => {

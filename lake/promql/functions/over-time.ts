@@ -17,11 +17,7 @@ export const windowFunctions: Readonly<Record<string, WindowFunction>> = {
     (before, value) => value !== before && !(Number.isNaN(value) && Number.isNaN(before)),
     false,
   ),
-  avg_over_time: ({ values, from, to }) => {
-    const mean = newMean(at(values, from));
-    for (let index = from + 1; index < to; index++) meanAdd(mean, at(values, index));
-    return meanValue(mean);
-  },
+  avg_over_time: average,
   sum_over_time: ({ values, from, to }) => {
     const acc = { sum: 0, compensation: 0 };
     for (let index = from; index < to; index++) kahanAdd(acc, at(values, index));
@@ -77,6 +73,26 @@ export const windowFunctions: Readonly<Record<string, WindowFunction>> = {
   },
   double_exponential_smoothing: doubleExponential,
 };
+
+/** The mean by numbers.ts, with its sum in local variables as long as it does not overflow: windows are long. */
+function average({ values, from, to }: Window): number {
+  let sum = at(values, from);
+  let compensation = 0;
+  for (let index = from + 1; index < to; index++) {
+    const value = at(values, index);
+    const total = sum + value;
+    if (total === Infinity || total === -Infinity) return incrementalAverage(values, from, to);
+    compensation += Math.abs(sum) >= Math.abs(value) ? sum - total + value : value - total + sum;
+    sum = total;
+  }
+  return sum / (to - from) + compensation / (to - from);
+}
+
+function incrementalAverage(values: Float64Array, from: number, to: number): number {
+  const mean = newMean(at(values, from));
+  for (let index = from + 1; index < to; index++) meanAdd(mean, at(values, index));
+  return meanValue(mean);
+}
 
 function indexOfBest({ values, from, to }: Window, better: (value: number, best: number) => boolean): number {
   let best = at(values, from);

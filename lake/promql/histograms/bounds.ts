@@ -25,19 +25,29 @@ export function boundOf(index: number, { schema, customValues }: Pick<Histogram,
 
 const fractions = new Map<number, number>();
 
-/** 2^(part / 2^schema), the nearest double: what Math.pow gives may be off by one in the last place. */
+/**
+ * How many units in the last place Prometheus' own table of bounds (of schema 8, which has those of the lower ones too)
+ * lies below the nearest doubles: `b` is none. Bounds are seen in answers, where they are compared as text.
+ */
+const belowNearest = [
+  'bbbbbbcbbbcbbbbbbbcdbbccccccccccbbcbbbcbbcccbbccbbccbaccbbccbbccbbbbbbccccddcbdcbbcbbbcbbbbcbbbb',
+  'bbbcbabbcbddbbccbcccbbcbcbddcccccbcbccddccdccbccccccccdcdcdddcddbbccbbcbccddcbddccddcbccdcddccdc',
+  'ccedccdcddedddedddddddeeeeffedfeccdccddddceeccdddcedccddddfeddee',
+].join('');
+
+/** 2^(part / 2^schema), as Prometheus has it. */
 function fraction(part: number, schema: number): number {
-  const key = part * 16 + schema;
-  const known = fractions.get(key);
+  const step = part * 2 ** (8 - schema);
+  const known = fractions.get(step);
   if (known !== undefined) return known;
-  const degree = 2n ** BigInt(schema);
-  // The wanted m is nearest to 2^52 * 2^(part / degree): (2m - 1)^degree < 2^(53 * degree + part) < (2m + 1)^degree.
-  const target = 2n ** (53n * degree + BigInt(part));
-  let m = BigInt(Math.round(2 ** (part / 2 ** schema) * 2 ** 52));
-  while ((2n * m + 1n) ** degree < target) m++;
-  while ((2n * m - 1n) ** degree > target) m--;
-  const value = Number(m) / 2 ** 52;
-  fractions.set(key, value);
+  // The nearest m to 2^52 * 2^(step / 256): (2m - 1)^256 < 2^(53 * 256 + step) < (2m + 1)^256.
+  const target = 2n ** BigInt(53 * 256 + step);
+  let m = BigInt(Math.round(2 ** (step / 256) * 2 ** 52));
+  while ((2n * m + 1n) ** 256n < target) m++;
+  while ((2n * m - 1n) ** 256n > target) m--;
+  const below = belowNearest.charCodeAt(step) - 'b'.charCodeAt(0);
+  const value = (Number(m) - below) / 2 ** 52;
+  fractions.set(step, value);
   return value;
 }
 

@@ -10,7 +10,7 @@ import {
   replaceFiles,
   snapshotWithProperties,
 } from '../../../cloud/maintain/replace-files.ts';
-import { listDeletes, requestDelete } from '../../../cloud/maintain/row-deletes.ts';
+import { listPendingDeletes, requestDelete } from '../../../cloud/maintain/row-deletes.ts';
 import {
   keepHouse,
   mergeTurn,
@@ -253,7 +253,7 @@ export async function housekeeper(stage: Stage, turns: number): Promise<void> {
     await untilDone(stage, async (store) => {
       const work = workOf(stage, store);
       for (; left > 0; left--) {
-        const deletes = (await listDeletes(store, tenant)).filter(({ doneMs }) => doneMs === undefined);
+        const deletes = await listPendingDeletes(store, tenant);
         const done = await keepHouse(work, { retention: [], deletes });
         if (!done) continue;
         counts.expired += done.snapshotsExpired;
