@@ -86,6 +86,16 @@ test('Arrow: one stream of record batches, exact to the microsecond', async () =
   expect(timestamps[0]?.nullCount).toBe(1);
 });
 
+test('CSV: NULL is an empty field, an empty text is quoted', async () => {
+  const answer = await post('SELECT 1', { Accept: 'text/csv' });
+  expect(answer.headers.get('content-type')).toBe('text/csv; charset=utf-8');
+  expect((await answer.text()).split('\r\n').slice(0, 3)).toEqual([
+    columns.map(({ name }) => name).join(','),
+    'a,1.5,3,2026-01-01T00:00:00.123456Z,"{""x"":""1""}"',
+    'b,,9007199254740993,,',
+  ]);
+});
+
 test('an error in the middle of the rows is in the answer', async () => {
   expect(await (await post('SELECT 1', {}, session(1))).json()).toMatchObject({
     rows: [{}, {}],

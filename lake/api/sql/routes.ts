@@ -4,6 +4,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { FirnError, hasCode, messageOf } from '../../base/errors.ts';
 import { SqlError } from '../../sql/errors.ts';
 import type { SqlSession } from '../../sql/sql-session.ts';
+import { csvPieces } from './csv.ts';
 import { jsonPieces } from './json.ts';
 
 export interface SqlRouteOptions {
@@ -13,9 +14,14 @@ export interface SqlRouteOptions {
 }
 
 const arrowType = 'application/vnd.apache.arrow.stream';
+const csvType = 'text/csv';
+const answerTypes = [arrowType, csvType] as const;
 const defaultBodyBytesMax = 1024 * 1024;
 
-/** `POST /api/v1/firn/sql` with `{"sql": "..."}` or plain text: one statement, answered as JSON or as an Arrow stream. */
+/**
+ * `POST /api/v1/firn/sql` with `{"sql": "..."}` or plain text: one statement, answered as JSON, as CSV
+ * (Accept: text/csv) or as an Arrow stream, as fast as the client reads.
+ */
 export function sqlRoutes({ openSession, bodyBytesMax = defaultBodyBytesMax }: SqlRouteOptions): Hono {
   const app = new Hono();
   const tooLarge = (c: Context): Response =>
@@ -58,12 +64,13 @@ async function answer(c: Context, session: SqlSession, text: string): Promise<Re
   const [statement, ...others] = await session.parse(text);
   if (!statement || others.length > 0) throw new SqlError('42601', 'send exactly one statement');
   const result = stack.use(await statement.execute([], c.req.raw.signal));
-  const arrow = c.req.header('accept')?.includes(arrowType) ?? false;
-  const pieces = arrow
-    ? (await import('./arrow.ts')).arrowPieces(result)
-    : encoded(jsonPieces(result, describe));
+  const type = answerTypes.find((each) => c.req.header('accept')?.includes(each)) ?? 'application/json';
+  const pieces =
+    type === arrowType
+      ? (await import('./arrow.ts')).arrowPieces(result)
+      : encoded(type === csvType ? csvPieces(result) : jsonPieces(result, describe));
   const open = stack.move();
-  c.header('Content-Type', arrow ? arrowType : 'application/json');
+  c.header('Content-Type', type === csvType ? `${csvType}; charset=utf-8` : type);
   return c.body(streamOf(pieces, () => open.disposeAsync()));
 }
 
