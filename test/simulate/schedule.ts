@@ -65,7 +65,7 @@ export async function simulate(seed: number, variant: Variant = {}): Promise<Out
   const world = createWorld(seed);
   const { chance, pick } = world;
   const setting: Setting = {
-    chaosSteps: 20 + Math.floor(world.random() * 70),
+    chaosSteps: 30 + Math.floor(world.random() * 110),
     faultShare: pick([0, 0.1, 0.3, 0.5]) ?? 0,
     crashShare: pick([0, 0.5, 0.9]) ?? 0,
     shippers: chance(0.1) ? 2 : 1,
