@@ -1,7 +1,7 @@
 import type { DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api';
-import { FirnError, messageOf } from '../base/errors.ts';
 import type { Engine } from '../sql/duckdb/engine.ts';
 import type { Tables, TableView } from '../tables.ts';
+import { storageError } from './storage-error.ts';
 
 /** One consistent view of the logs, and a connection to read it with. */
 export interface LogReader extends AsyncDisposable {
@@ -33,7 +33,7 @@ export async function openLogReader(
   signal.addEventListener('abort', interrupt, { once: true });
   const failed = (error: unknown): unknown => {
     signal.throwIfAborted();
-    return storageError(error);
+    return storageError(error, 'read logs');
   };
   async function* chunks(sql: string): AsyncGenerator<DuckDBDataChunk> {
     try {
@@ -67,18 +67,4 @@ export async function openLogReader(
 function microseconds(ns: bigint): number {
   const us = Number(ns / 1000n);
   return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, us));
-}
-
-function storageError(error: unknown): unknown {
-  if (error instanceof FirnError) return error;
-  const message = messageOf(error);
-  if (!/Out of Memory/i.test(message)) return error;
-  return new FirnError({
-    code: 'limit',
-    operation: 'read logs',
-    subject: 'memoryBytesMax',
-    message: `the query does not fit into the query engine's memory: ${message}`,
-    hint: 'select fewer streams or a shorter time',
-    cause: error,
-  });
 }

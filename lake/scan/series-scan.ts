@@ -1,5 +1,4 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { FirnError, messageOf } from '../base/errors.ts';
 import { type Labels, parseLabelsJson } from '../model/labels.ts';
 import type { Matcher } from '../promql/ast.ts';
 import { histogramHistoryMs, type SeriesSource } from '../promql/source.ts';
@@ -16,6 +15,7 @@ import {
 } from './conditions.ts';
 import { type ExemplarSeries, readExemplars } from './exemplars.ts';
 import { readSeries, tooMuch } from './read-series.ts';
+import { storageError } from './storage-error.ts';
 
 /** The metrics of one tenant as PromQL sees them: series by matchers, and what labels there are. */
 export interface SeriesScan extends SeriesSource {
@@ -73,7 +73,7 @@ export function seriesScan({
       return await use(connection, `${view.from} WHERE (${condition})`, view.from);
     } catch (error) {
       signal.throwIfAborted();
-      throw storageError(error);
+      throw storageError(error, 'read series');
     } finally {
       signal.removeEventListener('abort', interrupt);
       connection.closeSync();
@@ -165,18 +165,4 @@ async function readTexts(connection: DuckDBConnection, sql: string): Promise<rea
     if (chunk === null || chunk.rowCount === 0) return found;
     for (const value of chunk.getColumnValues(0)) if (typeof value === 'string') found.push(value);
   }
-}
-
-function storageError(error: unknown): unknown {
-  if (error instanceof FirnError) return error;
-  const message = messageOf(error);
-  if (!/Out of Memory/i.test(message)) return error;
-  return new FirnError({
-    code: 'limit',
-    operation: 'read series',
-    subject: 'samplesMax',
-    message: `the selection does not fit into the query engine's memory: ${message}`,
-    hint: 'select fewer series or a shorter time',
-    cause: error,
-  });
 }

@@ -2,6 +2,7 @@ import type { Context } from 'hono';
 import { hasCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { LogqlError, type LogqlErrorType } from '../../logql/errors.ts';
+import { textResponse } from '../text-response.ts';
 
 const statusCodes: Readonly<Record<LogqlErrorType, number>> = {
   parse: 400,
@@ -13,33 +14,8 @@ const statusCodes: Readonly<Record<LogqlErrorType, number>> = {
 };
 
 const headers = { 'content-type': 'application/json; charset=UTF-8' };
-/** How many characters a piece has, about. */
-const pieceCharacters = 65_536;
-
-/** An answer of JSON text in pieces; they are made as the client takes them. */
-export function succeedWith(texts: Iterable<string>): Response {
-  const pieces = gathered(texts)[Symbol.iterator]();
-  const encoder = new TextEncoder();
-  const body = new ReadableStream<Uint8Array>({
-    pull: (controller) => {
-      const { done, value } = pieces.next();
-      if (done) controller.close();
-      else controller.enqueue(encoder.encode(value));
-    },
-  });
-  return new Response(body, { headers });
-}
-
-function* gathered(texts: Iterable<string>): Generator<string> {
-  let piece = '';
-  for (const text of texts) {
-    piece += text;
-    if (piece.length < pieceCharacters) continue;
-    yield piece;
-    piece = '';
-  }
-  if (piece !== '') yield piece;
-}
+/** An answer of JSON text in pieces. */
+export const succeedWith = (texts: Iterable<string>): Response => textResponse(texts, headers);
 
 /** An answer without Loki's envelope. */
 export const bare = (data: unknown): Response => new Response(JSON.stringify(data), { headers });

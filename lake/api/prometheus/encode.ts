@@ -5,9 +5,6 @@ import type { ResultData } from '../../promql/result.ts';
 
 // The JSON of Prometheus' HTTP API, in pieces, so that a large answer is never one string.
 
-/** How many characters a piece has, about. */
-const pieceCharacters = 65_536;
-
 /** A value as its JSON string holds it: shortest digits, an exponent below 1e-6 and from 1e21 on. */
 export function sampleText(value: number): string {
   if (value === Infinity) return '+Inf';
@@ -45,12 +42,12 @@ export function* resultPieces(data: ResultData): Generator<string> {
       return;
     case 'vector':
       yield '"resultType":"vector","result":[';
-      yield* gathered(vectorTexts(data));
+      yield* vectorTexts(data);
       yield ']';
       return;
     case 'matrix':
       yield '"resultType":"matrix","result":[';
-      yield* gathered(matrixTexts(data));
+      yield* matrixTexts(data);
       yield ']';
   }
 }
@@ -95,15 +92,4 @@ function* matrixTexts({ series }: ResultData & { type: 'matrix' }): Generator<st
     yield before === ',' ? ']}' : '}';
     comma = ',';
   }
-}
-
-function* gathered(texts: Iterable<string>): Generator<string> {
-  let piece = '';
-  for (const text of texts) {
-    piece += text;
-    if (piece.length < pieceCharacters) continue;
-    yield piece;
-    piece = '';
-  }
-  if (piece !== '') yield piece;
 }

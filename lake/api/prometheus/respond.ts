@@ -2,6 +2,7 @@ import type { Context } from 'hono';
 import { hasCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { PromqlError, type PromqlErrorType } from '../../promql/errors.ts';
+import { textResponse } from '../text-response.ts';
 
 const statusCodes: Readonly<Record<PromqlErrorType, number>> = {
   bad_data: 400,
@@ -31,16 +32,7 @@ function* envelope(data: Iterable<string>, { warnings = [], infos = [] }: Notes)
 
 /** A successful answer whose data is JSON text in pieces; they are made as the client takes them. */
 export function succeedWith(data: Iterable<string>, notes: Notes = {}): Response {
-  const pieces = envelope(data, notes)[Symbol.iterator]();
-  const encoder = new TextEncoder();
-  const body = new ReadableStream<Uint8Array>({
-    pull: (controller) => {
-      const { done, value } = pieces.next();
-      if (done) controller.close();
-      else controller.enqueue(encoder.encode(value));
-    },
-  });
-  return new Response(body, { headers });
+  return textResponse(envelope(data, notes), headers);
 }
 
 /** A successful answer. */
