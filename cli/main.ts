@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import { enableCompileCache } from 'node:module';
+import { join } from 'node:path';
 import { wantsHelp } from '../lake/base/config.ts';
 import { saveMemory } from './small-memory.ts';
 
@@ -7,6 +9,10 @@ import { saveMemory } from './small-memory.ts';
 // DuckDB holds a thread of libuv's pool for each statement that runs; with the default of 4, a few long queries would
 // stall every file of the process. It is read when the first thread is needed, so it is set before anything is loaded.
 process.env.UV_THREADPOOL_SIZE ??= '24';
+
+// Compiled modules are kept, so that later starts need no TypeScript reader; threads find the folder in the environment.
+process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, '..', '.cache', 'compile');
+enableCompileCache(process.env.NODE_COMPILE_CACHE);
 
 interface Command {
   readonly summary: string;

@@ -1,10 +1,6 @@
-import { join } from 'node:path';
-
 // A gateway has little memory. Settings that save tens of megabytes are read only when a process begins: how many arenas
-// malloc keeps for the threads, how far V8's heap grows before it is cleaned (without a bound on it, so that many series
-// still fit), and where compiled modules are kept, so that later starts need no TypeScript reader in each thread.
-
-const compileCache = join(import.meta.dirname, '..', '.cache', 'compile');
+// malloc keeps for the threads, and how far V8's heap grows before it is cleaned (without a bound on it, so that many series
+// still fit).
 
 export const smallMemoryFlags = [
   '--max-semi-space-size=4',
@@ -13,7 +9,6 @@ export const smallMemoryFlags = [
 ] as const;
 
 export const smallMemoryEnv = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => ({
-  NODE_COMPILE_CACHE: compileCache,
   MALLOC_ARENA_MAX: '2',
   ...env,
 });
