@@ -5,15 +5,18 @@ import { Pool } from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
 import { tenantId } from '../../lake/model/ids.ts';
 import { makeScramVerifier } from '../../lake/pgwire/scram.ts';
+import { type Postgres, postgresPrograms, startPostgres } from '../../test/harness/postgres.ts';
 import { hashSecret } from './api-key.ts';
 import { encodeVerifier } from './stored-verifier.ts';
 import { openTenantStore, type TenantStore } from './tenant-store.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'firn-tenants-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+let server: Postgres | undefined;
+afterAll(async () => {
+  await server?.[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+});
 
-/** A PostgreSQL where tables can be made and dropped, for example postgres://postgres@127.0.0.1/postgres. */
-const postgres = process.env.FIRN_TEST_POSTGRES;
 const me = { name: 'test', address: '127.0.0.1' };
 const [a, b] = [tenantId('a'), tenantId('b')];
 const reading = { description: 'dashboards', scopes: ['read'] } as const;
@@ -42,16 +45,19 @@ const places: readonly (readonly [string, () => Promise<Place>])[] = [
   [
     'PostgreSQL',
     async () => {
-      const pool = new Pool({ connectionString: postgres });
+      server ??= await startPostgres();
+      const database = `postgres://postgres@127.0.0.1:${server.port}/postgres`;
+      const pool = new Pool({ connectionString: database });
       await pool.query('DROP TABLE IF EXISTS api_key, tenant, audit, change');
       await pool.end();
-      return { directory: mkdtempSync(join(folder, 'postgres-')), database: postgres ?? '' };
+      return { directory: mkdtempSync(join(folder, 'postgres-')), database };
     },
   ],
 ];
 
 describe.each(places)('%s', (name, makePlace) => {
-  const testIt = test.skipIf(name === 'PostgreSQL' && !postgres);
+  // test/setup installs it.
+  const testIt = test.skipIf(name === 'PostgreSQL' && !postgresPrograms);
   const open = async (place: Place, clock = clockAt(1_000_000)): Promise<TenantStore> =>
     openTenantStore({ ...place, clock });
 
