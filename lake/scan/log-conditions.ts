@@ -34,8 +34,8 @@ function matcherCondition({ label, op, value }: Matcher): string[] {
 export function lineConditions(filters: readonly LineFilter[]): readonly string[] {
   return filters.filter(isPushable).map(({ op, alternatives }) => {
     const tests = alternatives.map(({ value }) => (op.endsWith('~') ? regexpTest(value) : textTest(value)));
-    const any = tests.length === 1 ? (tests[0] ?? 'true') : `(${tests.join(' OR ')})`;
-    return op.startsWith('!') ? `NOT ${any}` : any;
+    const matches = tests.length === 1 ? (tests[0] ?? 'true') : `(${tests.join(' OR ')})`;
+    return op.startsWith('!') ? `NOT ${matches}` : matches;
   });
 }
 

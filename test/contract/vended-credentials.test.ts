@@ -13,12 +13,12 @@ import { s3Missing, startS3 } from './s3-server.ts';
 
 const bucket = 'lake';
 const keys = [
-  'root/acme/lake/metrics/metadata/v1.metadata.json',
-  'root/acme/inbox/gw/segments/metrics/1.parquet',
-  'root/acme/lake/logs/metadata/v1.metadata.json',
-  'root/acme/inbox/gw/segments/logs/1.parquet',
-  'root/acme/inbox/gw/manifests/1.json',
-  'root/other/lake/metrics/metadata/v1.metadata.json',
+  'base/acme/lake/metrics/metadata/v1.metadata.json',
+  'base/acme/inbox/gw/segments/metrics/1.parquet',
+  'base/acme/lake/logs/metadata/v1.metadata.json',
+  'base/acme/inbox/gw/segments/logs/1.parquet',
+  'base/acme/inbox/gw/manifests/1.json',
+  'base/other/lake/metrics/metadata/v1.metadata.json',
 ];
 
 describe.skipIf(s3Missing)(`credentials of a table${s3Missing ? ` (skipped: ${s3Missing})` : ''}`, () => {
@@ -52,7 +52,7 @@ describe.skipIf(s3Missing)(`credentials of a table${s3Missing ? ` (skipped: ${s3
           endpoint: server.endpoint,
           region: 'us-east-1',
           bucket,
-          prefix: 'root',
+          prefix: 'base',
           pathStyle: true,
         },
         ...{ accessKeyId: server.accessKey, secretAccessKey: server.secretKey },
@@ -60,12 +60,12 @@ describe.skipIf(s3Missing)(`credentials of a table${s3Missing ? ` (skipped: ${s3
       roleArn: 'arn:aws:iam:::role/reader',
       stsEndpoint: '',
       durationSeconds: 900,
-      locationOf: (key) => `s3://${bucket}/root/${key}`,
+      locationOf: (key) => `s3://${bucket}/base/${key}`,
       clock: systemClock,
     });
     const vended = await vendor.credentialsOf(tenantId('acme'), 'metrics');
     expect(await vendor.credentialsOf(tenantId('acme'), 'metrics')).toBe(vended);
-    expect(vended.prefix).toBe('s3://lake/root/acme/');
+    expect(vended.prefix).toBe('s3://lake/base/acme/');
     expect(vended.config).toMatchObject({ 's3.endpoint': server.endpoint, 's3.path-style-access': 'true' });
 
     const reader = readerOf(vended);
@@ -82,8 +82,8 @@ describe.skipIf(s3Missing)(`credentials of a table${s3Missing ? ` (skipped: ${s3
     expect(await outcome(() => reader.send(put))).toBe('AccessDenied');
     const list = (Prefix: string) =>
       outcome(() => reader.send(new ListObjectsV2Command({ Bucket: bucket, Prefix })));
-    expect(await list('root/acme/lake/metrics/')).toBe('allowed');
-    expect(await list('root/other/')).toBe('AccessDenied');
+    expect(await list('base/acme/lake/metrics/')).toBe('allowed');
+    expect(await list('base/other/')).toBe('AccessDenied');
     reader.destroy();
     admin.destroy();
   }, 180_000);

@@ -7,9 +7,9 @@ import { matchesLine, parseLinePattern } from './pattern.ts';
 export function lineTest({ op, alternatives }: LineFilter): (line: string) => boolean {
   const tests = alternatives.map((alternative) => alternativeTest(op, alternative));
   const [only] = tests;
-  const any =
+  const matches =
     tests.length === 1 && only !== undefined ? only : (line: string) => tests.some((test) => test(line));
-  return op.startsWith('!') ? (line) => !any(line) : any;
+  return op.startsWith('!') ? (line) => !matches(line) : matches;
 }
 
 function alternativeTest(op: LineFilter['op'], { kind, value }: LineAlternative): (line: string) => boolean {

@@ -28,6 +28,19 @@ import {
 } from './any-value.ts';
 import type { OtlpLimits } from './limits.ts';
 import { addPart, metadataJson, metadataParts, type Parts, pushPart } from './log-metadata.ts';
+import {
+  attributesTag,
+  bodyTag,
+  droppedTag,
+  eventNameTag,
+  flagsTag,
+  observedTag,
+  severityNumberTag,
+  severityTextTag,
+  spanTag,
+  timeTag,
+  traceTag,
+} from './log-record-tags.ts';
 import { type PlainMetadata, plainMetadata, putHex } from './plain-metadata.ts';
 import { makeRoomForKeys, plain, readPlainRecord, type Slice } from './plain-record.ts';
 import { type Resource, readResource, readScope, type Scope, serviceOf } from './resource.ts';
@@ -37,15 +50,11 @@ import {
   cursorOf,
   eachMessage,
   enter,
-  fixed32Tag,
-  fixed64Tag,
   isZero,
   leave,
-  messageTag,
   readFixed64,
   readId,
   readName,
-  varintTag,
 } from './wire.ts';
 
 // opentelemetry.proto.logs.v1 as Loki takes it: some attributes of the resource are the labels of the stream, everything
@@ -159,18 +168,6 @@ function scopePairs({ name, version, attributes, droppedAttributes }: Scope): Pa
       : [textPair('scope_dropped_attributes_count', String(droppedAttributes))]),
   ];
 }
-
-const timeTag = fixed64Tag(1);
-const severityNumberTag = varintTag(2);
-const severityTextTag = messageTag(3);
-const bodyTag = messageTag(5);
-const attributesTag = messageTag(6);
-const droppedTag = varintTag(7);
-const flagsTag = fixed32Tag(8);
-const traceTag = messageTag(9);
-const spanTag = messageTag(10);
-const observedTag = fixed64Tag(11);
-const eventNameTag = messageTag(12);
 
 /** One record at a time: what was read last. */
 const record = {

@@ -3,16 +3,19 @@ import { readEnd, readFixed32, readTag, readVarint32, skipField } from '../proto
 import { labelName, readAnyValue } from './any-value.ts';
 import { levelRankOf } from './log-metadata.ts';
 import {
-  type BufferCursor,
-  enter,
-  fixed32Tag,
-  fixed64Tag,
-  leave,
-  messageTag,
-  readFixed64,
-  readName,
-  varintTag,
-} from './wire.ts';
+  attributesTag,
+  bodyTag,
+  droppedTag,
+  eventNameTag,
+  flagsTag,
+  observedTag,
+  severityNumberTag,
+  severityTextTag,
+  spanTag,
+  timeTag,
+  traceTag,
+} from './log-record-tags.ts';
+import { type BufferCursor, enter, leave, messageTag, readFixed64, readName } from './wire.ts';
 
 // A LogRecord whose texts stay where they are in the request, as most can: without an event name, and with attributes
 // that are not maps. What it says is in `plain` until the next one is read.
@@ -62,18 +65,6 @@ export function makeRoomForKeys(): void {
   keys = createByteTable();
   keysByIndex = [];
 }
-
-const timeTag = fixed64Tag(1);
-const severityNumberTag = varintTag(2);
-const severityTextTag = messageTag(3);
-const bodyTag = messageTag(5);
-const attributesTag = messageTag(6);
-const droppedTag = varintTag(7);
-const flagsTag = fixed32Tag(8);
-const traceTag = messageTag(9);
-const spanTag = messageTag(10);
-const observedTag = fixed64Tag(11);
-const eventNameTag = messageTag(12);
 
 const stringValue = messageTag(1);
 const keyTag = messageTag(1);
