@@ -1,5 +1,6 @@
 import Database from 'better-sqlite3';
 import { FirnError } from '../../lake/base/errors.ts';
+import { createIdSet, type IdSet } from '../../lake/base/id-set.ts';
 import type { DaySpent } from '../../lake/base/token-bucket.ts';
 import type { MetricMetadata, Signal } from '../../lake/model/batch.ts';
 import type { ClockQuality, ManifestSegment } from '../../lake/model/manifest.ts';
@@ -26,7 +27,7 @@ export interface WalReader extends Disposable {
   /** Canonical labels JSON by id; ids that are not known are left out. */
   labelsOf(ids: Iterable<bigint>): Map<bigint, string>;
   /** Streams that are alarms. */
-  alarmIds(): ReadonlySet<bigint>;
+  alarmIds(): IdSet;
   /** What was known of the clock, by the `boot` of a batch. */
   boots(): ReadonlyMap<number, StoredBoot>;
   /** Descriptions of all metrics, by name. */
@@ -159,7 +160,11 @@ export function openWalReader(path: string): WalReader {
       return found;
     },
     metadata: () => metadata.all(),
-    alarmIds: () => new Set(alarms.all()),
+    alarmIds: () => {
+      const ids = createIdSet();
+      for (const id of alarms.iterate()) ids.add(Number(BigInt.asIntN(32, id)), Number(id >> 32n));
+      return ids;
+    },
     boots: () => new Map(boots.all().map(({ id, ...boot }) => [id, boot])),
     shipments: (state) => shipments.all({ state: state ?? null }),
     segments: (signal, { fromUs = null, toUs = null, name = null } = {}) =>

@@ -2,6 +2,8 @@
 // the next, less the smallest of a block. Made for times, which come at regular intervals. Differences take whole bytes
 // here: zstd, which sees bytes, makes less of them than of packed bits.
 
+import { halvesOf } from './dictionary.ts';
+
 const blockValues = 128;
 const miniblocks = 4;
 const miniblockValues = blockValues / miniblocks;
@@ -10,17 +12,19 @@ const blockHeadBytes = 32;
 
 /** Undefined where a value or a difference is not exact as a number, so that it takes another encoding. */
 export function encodeDelta(values: BigInt64Array): Buffer | undefined {
-  const numbers = Float64Array.from(values, Number);
-  if (!numbers.every(isExact)) return undefined;
-  const blocks = Math.ceil(values.length / blockValues);
+  const numbers = numbersOf(values);
+  if (numbers === undefined) return undefined;
+  const blocks = Math.ceil(numbers.length / blockValues);
   const output = { bytes: Buffer.allocUnsafe(64 + blocks * (blockHeadBytes + blockValues * 8)), at: 0 };
-  for (const each of [blockValues, miniblocks, values.length]) varint(output, each);
+  for (const each of [blockValues, miniblocks, numbers.length]) varint(output, each);
   varint(output, zigzag(numbers[0] ?? 0));
   for (let start = 1; start < numbers.length; start += blockValues) {
     const end = Math.min(start + blockValues, numbers.length);
     let least = Number.POSITIVE_INFINITY;
-    for (let row = start; row < end; row++)
-      least = Math.min(least, (numbers[row] ?? 0) - (numbers[row - 1] ?? 0));
+    for (let row = start; row < end; row++) {
+      const difference = (numbers[row] ?? 0) - (numbers[row - 1] ?? 0);
+      if (difference < least) least = difference;
+    }
     if (!isExact(2 * least)) return undefined;
     varint(output, zigzag(least));
     const widthsAt = output.at;
@@ -31,6 +35,18 @@ export function encodeDelta(values: BigInt64Array): Buffer | undefined {
     }
   }
   return output.bytes.subarray(0, output.at);
+}
+
+/** Undefined where one is not exact. No BigInt is made per value. */
+function numbersOf(values: BigInt64Array): Float64Array | undefined {
+  const halves = halvesOf(values);
+  const numbers = new Float64Array(values.length);
+  for (let row = 0; row < numbers.length; row++) {
+    const number = ((halves[2 * row + 1] ?? 0) | 0) * 0x1_0000_0000 + (halves[2 * row] ?? 0);
+    if (!isExact(number)) return undefined;
+    numbers[row] = number;
+  }
+  return numbers;
 }
 
 const isExact = (value: number): boolean => Math.abs(value) < 2 ** 51;
@@ -51,23 +67,36 @@ function packMiniblock(
 ): number {
   if (from >= end) return 0;
   const last = Math.min(from + miniblockValues, end);
-  const above = (row: number): number => (numbers[row] ?? 0) - (numbers[row - 1] ?? 0) - least;
   let most = 0;
-  for (let row = from; row < last; row++) most = Math.max(most, above(row));
+  for (let row = from; row < last; row++) {
+    const above = (numbers[row] ?? 0) - (numbers[row - 1] ?? 0) - least;
+    if (above > most) most = above;
+  }
   let width = 0;
   while (256 ** width <= most) width++;
   if (width === 0) return 0;
-  output.bytes.fill(0, output.at, output.at + miniblockValues * width);
+  const { bytes, at } = output;
+  bytes.fill(0, at, at + miniblockValues * width);
   for (let row = from; row < last; row++) {
-    let rest = above(row);
-    const at = output.at + (row - from) * width;
-    for (let byte = 0; byte < width; byte++) {
-      output.bytes[at + byte] = rest % 256;
-      rest = Math.floor(rest / 256);
-    }
+    const above = (numbers[row] ?? 0) - (numbers[row - 1] ?? 0) - least;
+    putLittle(bytes, at + (row - from) * width, width, above);
   }
   output.at += miniblockValues * width;
   return width;
+}
+
+function putLittle(bytes: Buffer, at: number, width: number, value: number): void {
+  let low = value >>> 0;
+  const lowEnd = at + Math.min(width, 4);
+  for (let place = at; place < lowEnd; place++) {
+    bytes[place] = low;
+    low >>>= 8;
+  }
+  let high = width > 4 ? Math.floor(value / 0x1_0000_0000) : 0;
+  for (let place = lowEnd; place < at + width; place++) {
+    bytes[place] = high;
+    high >>>= 8;
+  }
 }
 
 function varint(output: Output, value: number): void {
