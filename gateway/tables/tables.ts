@@ -9,6 +9,7 @@ import { tableSchemas } from '../../lake/schema/tables.ts';
 import type { Engine } from '../../lake/sql/duckdb/engine.ts';
 import type { Prune, Tables, TableView } from '../../lake/tables.ts';
 import { type IntactBatch, intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
+import { addUnpackedBytes, unpackedBytesSql } from '../wal/packed-payload.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
 import type { SegmentRecord } from '../wal/wal.ts';
 import type { FilePins } from './file-pins.ts';
@@ -176,8 +177,9 @@ interface TailSizes extends Disposable {
 /** Counts before anything is read, so that a tail that is too long costs nothing but the answer. */
 function openTailSizes(walPath: string): TailSizes {
   const db = new Database(walPath, { readonly: true, fileMustExist: true, timeout: 5000 });
+  addUnpackedBytes(db);
   const size = db.prepare<[Signal, number], { rows: number; bytes: number }>(
-    `SELECT coalesce(sum(rows), 0) AS rows, coalesce(sum(length(payload)), 0) AS bytes FROM batch
+    `SELECT coalesce(sum(rows), 0) AS rows, coalesce(sum(${unpackedBytesSql}), 0) AS bytes FROM batch
      WHERE signal = ? AND seq > ?`,
   );
   return {

@@ -54,7 +54,8 @@ const chunkBytesMax = 4 * 1024 * 1024;
 function chunkBytes(body: Uint8Array, format: keyof typeof decoders): number {
   const usual = 8 * body.byteLength;
   const end = new DataView(body.buffer, body.byteOffset, body.byteLength);
-  const said = format === 'gzip' && body.byteLength > 4 ? end.getUint32(body.byteLength - 4, true) + 1 : usual;
+  const said =
+    format === 'gzip' && body.byteLength > 4 ? end.getUint32(body.byteLength - 4, true) + 1 : usual;
   const bytes = said > body.byteLength && said <= 8 * usual ? said : usual;
   return Math.min(chunkBytesMax, Math.max(chunkBytesMin, bytes));
 }
