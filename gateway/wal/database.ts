@@ -206,7 +206,15 @@ function prepareAppend(
       if (knownSeries.get(id) === undefined) insertSeries.run(id, labels, Number(isAlarm(labels)));
     for (const entry of metadata) upsertMetadata.run(entry);
     if (rows === 0) return seq - 1;
-    const batch = { seq, signal, rows, receivedUs, monoUs, boot: boot(), payload: packPayload(payload) };
+    const batch = {
+      seq,
+      signal,
+      rows,
+      receivedUs,
+      monoUs,
+      boot: boot(),
+      payload: packPayload(signal, payload),
+    };
     insertBatch.run({ ...batch, crc: batchCrc(batch) });
     return seq;
   };

@@ -10,7 +10,7 @@ test('unpack(pack(payload)) = payload, and its size is known before', () => {
   fc.assert(
     fc.property(texts, (parts) => {
       const payload = Buffer.from(`\u0002${parts.join('')}`);
-      const stored = packPayload(payload);
+      const stored = packPayload('logs', payload);
       expect(stored.byteLength).toBeLessThanOrEqual(payload.byteLength);
       expect(unpackedBytes(stored.subarray(0, 8), stored.byteLength)).toBe(payload.byteLength);
       expect(Buffer.from(unpackPayload(stored) ?? [])).toEqual(payload);
@@ -20,15 +20,16 @@ test('unpack(pack(payload)) = payload, and its size is known before', () => {
 });
 
 test('what repeats is stored in a fraction; what is small or random, or packed already, stays as it is', () => {
-  const packed = packPayload(lines);
+  const packed = packPayload('logs', lines);
   expect(packed.byteLength).toBeLessThan(lines.byteLength / 10);
-  expect(packPayload(packed)).toBe(packed);
+  expect(packPayload('logs', packed)).toBe(packed);
   for (const payload of [lines.subarray(0, 500), Buffer.concat([Buffer.of(2), randomBytes(8000)])])
-    expect(packPayload(payload)).toBe(payload);
+    expect(packPayload('logs', payload)).toBe(payload);
+  expect(packPayload('metrics', lines)).toBe(lines);
 });
 
 test('a packed payload that is cut, changed or says another size is not unpacked', () => {
-  const packed = Buffer.from(packPayload(lines));
+  const packed = Buffer.from(packPayload('logs', lines));
   const longer = Buffer.from(packed);
   longer.writeUInt32LE(lines.byteLength + 1, 4);
   const shorter = Buffer.from(packed);
