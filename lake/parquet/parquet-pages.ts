@@ -1,7 +1,7 @@
 import { constants, zstdCompressSync } from 'node:zlib';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
-import type { Column } from '../schema/tables.ts';
+import { type Column, tableSchemas } from '../schema/tables.ts';
 import { encodeDelta } from './delta-packed.ts';
 import { dictionaryOf64, dictionaryOfAny, dictionaryOfTexts, halvesOf } from './dictionary.ts';
 import { bitWidthOf, encodeHybrid } from './hybrid-runs.ts';
@@ -49,8 +49,7 @@ interface Present {
 }
 
 export function encodeColumn(column: Column, values: ColumnValues, rows: number): ColumnPages {
-  const times =
-    column.type === 'timestamptz' && values.kind === 'bits' ? encodeDelta(values.values) : undefined;
+  const times = isTime(column) && values.kind === 'bits' ? encodeDelta(values.values) : undefined;
   if (times !== undefined && values.kind === 'bits') {
     const levels = column.required ? [] : [definitionLevels(values, rows)];
     const page = dataPage(Buffer.concat([...levels, times]), rows, encodings.delta);
@@ -83,6 +82,15 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number)
     statistics,
   };
 }
+
+/** Columns of nanoseconds that a time is made of. */
+const nanosecondColumns = new Set(
+  Object.values(tableSchemas).flatMap(({ columns }) =>
+    columns.flatMap(({ source }) => (typeof source === 'object' ? source.nanoseconds : [])),
+  ),
+);
+
+const isTime = ({ type, name }: Column): boolean => type === 'timestamptz' || nanosecondColumns.has(name);
 
 /**
  * Codes of doubles take whole bytes: neighbours of a series are mostly near each other, their codes in the order of the
