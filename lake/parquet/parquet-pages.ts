@@ -7,7 +7,8 @@ import { dictionaryOf64, dictionaryOfAny, dictionaryOfTexts, halvesOf } from './
 import { bitWidthOf, encodeHybrid } from './hybrid-runs.ts';
 import type { PlacedTexts } from './sorted-rows.ts';
 
-// The pages of one column chunk: a dictionary page where values repeat, then one data page (version 1), both zstd.
+// The pages of one column chunk: a dictionary page where values repeat, then a data page (version 1; several where they
+// are much text), all zstd.
 
 export type ColumnValues =
   /** 64-bit integers, or doubles by their bits: NaN payloads stay as they are. */
@@ -62,8 +63,10 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number)
   const nulls = rows - (present.codes ?? present.entries).length;
   const statistics = { null_count: nulls, ...boundsOf(column, present) };
   if (present.codes === undefined) {
-    const page = dataPage(Buffer.concat([...levels, entries]), rows, encodings.plain);
-    return { ...page, dictionaryBytes: 0, encoding: encodings.plain, statistics };
+    const pages = plainPages(column, entries, levels, rows);
+    const bytes = Buffer.concat(pages.map((page) => page.bytes));
+    const uncompressedBytes = pages.reduce((sum, page) => sum + page.uncompressedBytes, 0);
+    return { bytes, uncompressedBytes, dictionaryBytes: 0, encoding: encodings.plain, statistics };
   }
   const dictionary = pageOf(DICTIONARY_PAGE, entries, {
     dictionary_page_header: new types.DictionaryPageHeader({
@@ -153,6 +156,31 @@ const isPicked = (entries: Present['entries']): entries is PickedTexts =>
   (entries as Partial<PickedTexts>).kind === 'texts';
 
 type Page = Pick<ColumnPages, 'bytes' | 'uncompressedBytes'>;
+
+/** Of texts in a page: whoever wants some rows unpacks no more than that, and larger pages are hardly smaller. */
+const textPageBytes = 1024 * 1024;
+
+/** Plain values as one page, or where they are much text as several. */
+function plainPages(
+  { type, required }: Column,
+  entries: Buffer,
+  levels: readonly Buffer[],
+  rows: number,
+): Page[] {
+  const pages: Page[] = [];
+  let [start, startRow] = [0, 0];
+  // Where rows may be null their number does not follow from the bytes.
+  if (type === 'string' && required)
+    for (let [at, row] = [0, 0]; row < rows; row++) {
+      if (at - start >= textPageBytes) {
+        pages.push(dataPage(entries.subarray(start, at), row - startRow, encodings.plain));
+        [start, startRow] = [at, row];
+      }
+      at += 4 + entries.readUInt32LE(at);
+    }
+  const rest = Buffer.concat([...levels, entries.subarray(start)]);
+  return [...pages, dataPage(rest, rows - startRow, encodings.plain)];
+}
 
 function dataPage(body: Buffer, rows: number, encoding: number): Page {
   const levels = { definition_level_encoding: encodings.rle, repetition_level_encoding: encodings.rle };
