@@ -9,6 +9,7 @@ import {
   limit,
   listenSettings,
   logLevelSetting,
+  logqlSettings,
   MEBIBYTE,
   pgwireFiles,
   pgwireSettings,
@@ -264,6 +265,7 @@ const settings = z.strictObject({
   clock: clock.prefault({}),
   store: storeSettings(['none', 'directory', 's3']),
   query: querySettings(256),
+  logql: logqlSettings(24, 1),
   test: z
     .strictObject({
       crashAt: z
