@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
 import type { Column } from '../schema/tables.ts';
-import { type ColumnPages, type ColumnValues, encodeColumn, encodings } from './parquet-pages.ts';
+import { type ColumnPages, type ColumnValues, encodeColumn, encodings, quickLevel } from './parquet-pages.ts';
 
 // A Parquet file, row group by row group: `PAR1`, column chunks, footer, footer length, `PAR1`
 // (parquet.apache.org/docs/file-format). The structures and their encoding are parquetjs-lite's; its own writer is not
@@ -22,7 +22,12 @@ const magic = Buffer.from('PAR1');
 const physicalTypes = { long: 2, double: 5, timestamptz: 2, string: 6 } as const;
 const ZSTD = 6;
 
-export async function createParquetFile(path: string, columns: readonly Column[]): Promise<ParquetFile> {
+/** `level` is zstd's. */
+export async function createParquetFile(
+  path: string,
+  columns: readonly Column[],
+  level = quickLevel,
+): Promise<ParquetFile> {
   const file = await open(path, 'w');
   const rowGroups: Struct[] = [];
   let offset = 0;
@@ -40,7 +45,7 @@ export async function createParquetFile(path: string, columns: readonly Column[]
       for (const [index, column] of columns.entries()) {
         const value = values[index];
         if (value === undefined) throw new RangeError(`no values for column ${column.name}`);
-        const pages = encodeColumn(column, value, rows);
+        const pages = encodeColumn(column, value, rows, level);
         chunks.push(columnChunk(column, pages, rows, offset));
         await write(pages.bytes);
       }
