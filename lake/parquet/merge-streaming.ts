@@ -66,7 +66,7 @@ export async function mergeStreaming(request: StreamingMerge): Promise<MergedSeg
   if (found !== rows) throw otherRows(path, rows, [`${found}`]);
   if (bytes > memoryBytesMax) throw tooLarge(path, bytes, memoryBytesMax);
   const temporaryPath = `${path}.tmp`;
-  const file = stack.use(await createParquetFile(temporaryPath, schema.columns, request.compressionLevel));
+  const file = stack.use(await createParquetFile(temporaryPath, schema, request.compressionLevel));
   const builder = rowGroupBuilder(schema, file, rowGroupLimits);
   const leftOut = await mergeInputs(inputs, builder, request.leaveOut);
   const { rows: kept, repeated, bounds } = await builder.finish();

@@ -2,6 +2,7 @@ import { constants, zstdCompressSync } from 'node:zlib';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
 import type { Column } from '../schema/tables.ts';
+import { printBloomFilter } from './bloom-filter.ts';
 import { encodeDelta } from './delta-packed.ts';
 import { dictionaryOf64, dictionaryOfAny, dictionaryOfTexts, halvesOf } from './dictionary.ts';
 import { bitWidthOf, encodeHybrid } from './hybrid-runs.ts';
@@ -30,6 +31,14 @@ export interface ColumnPages {
   readonly encoding: number;
   /** Fields of Thrift's `Statistics`. */
   readonly statistics: Readonly<Record<string, unknown>>;
+  readonly bloomFilter?: Buffer | undefined;
+}
+
+export interface PageOptions {
+  /** zstd's. */
+  readonly level: number;
+  /** Whether it has a Bloom filter. */
+  readonly bloomFilter: boolean;
 }
 
 export const encodings = { plain: 0, dictionary: 2, rle: 3, delta: 5 } as const;
@@ -48,8 +57,12 @@ interface Present {
   readonly codes?: Uint32Array;
 }
 
-/** `level` is zstd's. */
-export function encodeColumn(column: Column, values: ColumnValues, rows: number, level: number): ColumnPages {
+export function encodeColumn(
+  column: Column,
+  values: ColumnValues,
+  rows: number,
+  { level, bloomFilter: filtered }: PageOptions,
+): ColumnPages {
   const times =
     column.type === 'timestamptz' && values.kind === 'bits' ? encodeDelta(values.values) : undefined;
   if (times !== undefined && values.kind === 'bits') {
@@ -63,9 +76,10 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number,
   const entries = plain(present.entries);
   const nulls = rows - (present.codes ?? present.entries).length;
   const statistics = { null_count: nulls, ...boundsOf(column, present) };
+  const bloomFilter = filtered ? bloomFilterOf(present.entries) : undefined;
   if (present.codes === undefined) {
     const page = dataPage(Buffer.concat([...levels, entries]), rows, encodings.plain, level);
-    return { ...page, dictionaryBytes: 0, encoding: encodings.plain, statistics };
+    return { ...page, dictionaryBytes: 0, encoding: encodings.plain, statistics, bloomFilter };
   }
   const header = new types.DictionaryPageHeader({
     num_values: present.entries.length,
@@ -81,7 +95,21 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number,
     uncompressedBytes: dictionary.uncompressedBytes + data.uncompressedBytes,
     encoding: encodings.dictionary,
     statistics,
+    bloomFilter,
   };
+}
+
+/** Undefined where every row is null: readers see that by the number of nulls. */
+function bloomFilterOf(entries: Present['entries']): Buffer | undefined {
+  if (entries.length === 0) return undefined;
+  if (!(entries instanceof BigInt64Array)) {
+    if (typeof (entries as readonly unknown[])[0] === 'bigint')
+      return bloomFilterOf(BigInt64Array.from(entries as bigint[]));
+    return printBloomFilter(bytesOfTexts(entries as readonly string[] | PickedTexts), entries.length);
+  }
+  const bytes = plain(entries);
+  const values = Array.from(entries, (_, index) => bytes.subarray(8 * index, 8 * index + 8));
+  return printBloomFilter(values, entries.length);
 }
 
 /**
