@@ -8,6 +8,7 @@ import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import { call, type Part, readKey, run, startPart } from '../harness/firn.ts';
 import { type Postgres, postgresPrograms, startPostgres } from '../harness/postgres.ts';
 import { cpuSeconds, peakMemoryBytes } from '../harness/process.ts';
+import { findProgram } from '../harness/programs.ts';
 import { forget, makeLake } from './sql-lake.ts';
 
 // `npm run bench -- sql [PART ...] [--rows N]`: SQL clients on a real cloud, beside a real PostgreSQL on the same rows and beside plain
@@ -16,6 +17,7 @@ import { forget, makeLake } from './sql-lake.ts';
 const streamedRows = 1_000_000;
 const rounds = 3;
 const pgbenchSeconds = 5;
+const psqlProgram = findProgram('psql') ?? 'psql';
 
 interface Subject {
   readonly name: string;
@@ -218,7 +220,7 @@ async function benchStream(
 /** Runs psql, throws its output away, and says how long it took and how much there was. */
 async function psql(url: string, sql: string): Promise<{ readonly seconds: number; readonly bytes: number }> {
   const startMs = performance.now();
-  const child = spawn('psql', [url, '-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', sql], {
+  const child = spawn(psqlProgram, [url, '-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', sql], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let bytes = 0;

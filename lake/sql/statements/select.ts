@@ -10,7 +10,7 @@ import { aliasRules } from '../passes/aliases.ts';
 import { castRules } from '../passes/casts.ts';
 import { columnNameRules } from '../passes/column-names.ts';
 import { functionRulesAt } from '../passes/functions.ts';
-import { relationRules } from '../passes/relations.ts';
+import { namesOthers, relationRules } from '../passes/relations.ts';
 import { print } from '../print/printer.ts';
 import { tableSchema } from '../print/select.ts';
 import { fill, type Hole } from '../print/template.ts';
@@ -37,7 +37,8 @@ import { columnsOf } from './statement.ts';
 
 /** Rewrites and checks the statement. Throws SqlError. */
 export async function selectStatement(input: SelectInput, context: SelectContext): Promise<SqlStatement> {
-  const userTables = (await context.tables.userTables?.list()) ?? [];
+  // Only a name that is none of Firn's makes it worth asking which tables the tenant loaded.
+  const userTables = namesOthers(input.node) ? ((await context.tables.userTables?.list()) ?? []) : [];
   const select = rewritten({ ...input, userTables }, context.database);
   const described = await describeSelect(select, context);
   return {
