@@ -1,9 +1,12 @@
+import { systemClock } from '../lake/base/clock.ts';
 import { messageOf } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
 import { createGatewayClock } from './clock/gateway-clock.ts';
-import { type GatewayConfig, gatewaySettings, loadGatewayConfig } from './config.ts';
+import { type GatewayConfig, gatewaySettings, idByDefault, loadGatewayConfig } from './config.ts';
+import { enrollPatiently } from './fleet/enroll.ts';
+import { identityFolder, readIdentity } from './fleet/identity.ts';
 import { lockFolder } from './folder-lock.ts';
 import { openDoors } from './main/doors.ts';
 import { openStorage, shipTheRest } from './main/storage.ts';
@@ -11,17 +14,18 @@ import { openStorage, shipTheRest } from './main/storage.ts';
 // The gateway process: joins the rooms beside it. What is opened is closed in reverse.
 
 export function main(argv: readonly string[]): Promise<number> {
-  const start = async (flags: readonly string[]): Promise<Service> => startGateway(loadGatewayConfig(flags));
+  const start = async (flags: readonly string[], stopping: AbortSignal): Promise<Service> =>
+    startGateway(loadGatewayConfig(flags), stopping);
   return serviceCommand(
     { name: 'firn gateway', about: 'Runs a gateway.', settings: gatewaySettings, start },
     argv,
   );
 }
 
-async function startGateway(config: GatewayConfig): Promise<Service> {
-  checkFolder(config.dataDir, '--data-dir');
-  const { mqtt } = config;
-  await checkPorts(mqtt.host || config.listen.host, {
+async function startGateway(given: GatewayConfig, stopping: AbortSignal): Promise<Service> {
+  checkFolder(given.dataDir, '--data-dir');
+  const { mqtt } = given;
+  await checkPorts(mqtt.host || given.listen.host, {
     '--mqtt-port': mqtt.port,
     '--mqtt-web-socket-port': mqtt.webSocketPort,
     ...(mqtt.tls.certFile !== '' && {
@@ -29,21 +33,42 @@ async function startGateway(config: GatewayConfig): Promise<Service> {
       '--mqtt-tls-web-socket-port': mqtt.tls.webSocketPort,
     }),
   });
-  await checkPorts(config.listen.host, {
-    '--http-port': config.http.port,
-    ...(config.otlp.listen && {
-      '--otlp-http-port': config.otlp.httpPort,
-      '--otlp-grpc-port': config.otlp.grpcPort,
+  await checkPorts(given.listen.host, {
+    '--http-port': given.http.port,
+    ...(given.otlp.listen && {
+      '--otlp-http-port': given.otlp.httpPort,
+      '--otlp-grpc-port': given.otlp.grpcPort,
     }),
-    '--pgwire-port': config.pgwire.port,
+    '--pgwire-port': given.pgwire.port,
   });
-  const logger = createLogger(config.logLevel).with({ part: 'gateway' });
+  const logger = createLogger(given.logLevel).with({ part: 'gateway' });
   await using stack = new AsyncDisposableStack();
-  stack.use(lockFolder(config.dataDir));
+  stack.use(lockFolder(given.dataDir));
+  const config = await identified(given, logger, stopping);
   const gateway = await keepOpen(config, logger);
   stack.use(gateway);
   const open = stack.move();
   return { ready: gateway.ready, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+/** With tenant, site and id as the cloud has given them; enrolls first if there is a claim and no identity. */
+async function identified(
+  config: GatewayConfig,
+  logger: Logger,
+  stopping: AbortSignal,
+): Promise<GatewayConfig> {
+  const { dataDir, cloud, proxy } = config;
+  let identity = readIdentity(identityFolder(dataDir));
+  if (identity === undefined) {
+    if (cloud.claim === '') return config;
+    const asked = config.gateway === idByDefault ? undefined : config.gateway;
+    const options = { dataDir, cloud: { ...cloud, proxy }, claim: cloud.claim, gateway: asked };
+    identity = await enrollPatiently({ ...options, clock: systemClock, logger }, stopping);
+    const { url, tenant, site, gateway } = identity;
+    logger.info('enrolled', { url, tenant, site, gateway });
+  }
+  const { tenant, site, gateway } = identity;
+  return { ...config, tenant, site, gateway };
 }
 
 /** A gateway whose log turns out to be damaged is closed and opened again, on the same ports: see wal/recovery. */
