@@ -33,6 +33,10 @@ const commands: Readonly<Record<string, Command>> = {
   keys: { summary: 'Keys of a tenant', load: () => import('../cloud/commands/keys.ts') },
   claims: { summary: 'Claims, which let gateways enroll', load: () => import('../cloud/commands/claims.ts') },
   gateways: { summary: 'Enrolled gateways', load: () => import('../cloud/commands/gateways.ts') },
+  authority: {
+    summary: 'Make the device authority of a cloud',
+    load: () => import('../provisioning/commands/authority.ts'),
+  },
   enroll: {
     summary: 'Make this device a gateway of a cloud',
     load: () => import('../gateway/commands/enroll.ts'),

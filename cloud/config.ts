@@ -121,6 +121,7 @@ const schema = z.strictObject({
         .string()
         .default('')
         .describe('Folder of the device authority, the same for all clouds; empty: authority in dataDir'),
+      heartbeatSeconds: count(30, 'How often a gateway says how it does'),
       certificateDays: count(90, 'How long the certificate of a gateway counts; it is renewed after a third'),
     })
     .prefault({}),

@@ -105,7 +105,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   );
   const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
-  const fleet = await openFleet({ ...config.fleet, store: tenants, accessOf, addressOf });
+  const fleet = stack.use(await openFleet({ ...config.fleet, store: tenants, accessOf, addressOf, logger }));
   const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg, fleet }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();

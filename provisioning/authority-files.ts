@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FirnError, messageOf } from '../lake/base/errors.ts';
 import { ecdsaSigner, type JwsSigner, leadsTo, readCertificate } from '../lake/base/jws.ts';
+import type { Logger } from '../lake/base/log.ts';
 import { writeSecretFile } from '../lake/base/secret-file.ts';
 import { pinOf } from './contract.ts';
 
@@ -15,7 +16,7 @@ export interface AuthorityFiles {
   readonly signingKey: string;
 }
 
-const fileNames: Readonly<Record<keyof AuthorityFiles, string>> = {
+export const fileNames: Readonly<Record<keyof AuthorityFiles, string>> = {
   rootCertificate: 'root.crt',
   issuingCertificate: 'issuing.crt',
   issuingKey: 'issuing.key',
@@ -43,12 +44,15 @@ export interface Authority {
 }
 
 /** Opens the authority in a folder; makes one where there is none. Several clouds need the same files. */
-export async function openAuthority(folder: string, nowMs: number): Promise<Authority> {
+export async function openAuthority(folder: string, nowMs: number, logger: Logger): Promise<Authority> {
   if (!existsSync(join(folder, fileNames.rootCertificate))) {
     const { makeAuthority } = await import('./authority.ts');
     const { files, rootKey } = await makeAuthority(nowMs);
     writeSecretFile(join(folder, rootKeyName), rootKey);
     writeAuthority(folder, files);
+    logger.info('made a device authority; move the key of its root to a safe place', {
+      file: join(folder, rootKeyName),
+    });
   }
   return authorityOf(folder, readAuthority(folder));
 }

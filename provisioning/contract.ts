@@ -7,12 +7,14 @@ import { FirnError } from '../lake/base/errors.ts';
 //   enroll     claim, certificate request      ->  certificates, tenant, site, id: once in a gateway's life
 //   challenge                                  ->  a text to be signed, good for a minute
 //   session    that text, signed by the device ->  a token for everything else; a new certificate, if one is asked for
+//   heartbeat  how the gateway does            ->  when to come again
 
-export const fleetPath = '/api/v1/firn/fleet';
+const fleetPath = '/api/v1/firn/fleet';
 export const fleetPaths = {
   enroll: `${fleetPath}/enroll`,
   challenge: `${fleetPath}/challenge`,
   session: `${fleetPath}/session`,
+  heartbeat: `${fleetPath}/heartbeat`,
 } as const;
 
 /** Types of signed documents (`typ`), so that none is taken for another. */
@@ -74,6 +76,25 @@ export const sessionAnswer = z.object({
   certificates: z.array(pem).length(3).optional(),
 });
 export type SessionAnswer = z.infer<typeof sessionAnswer>;
+
+/** How a gateway does. */
+export const gatewayReport = z.object({
+  version: z.string().max(50),
+  uptimeSeconds: z.number().nonnegative(),
+  /** Whether it knows the time. */
+  clock: z.enum(['trusted', 'corrected', 'untrusted']),
+  /** When it last shipped something, and up to when the cloud has confirmed it: by the cloud's clock. */
+  shippedUs: z.number().int().optional(),
+  committedUs: z.number().int().optional(),
+  /** Health and counts, named as its own metrics are, without `firn_gateway_`. */
+  readings: z
+    .record(z.string().max(100), z.number())
+    .refine((readings) => Object.keys(readings).length <= 300, 'more than 300 readings'),
+});
+export type GatewayReport = z.infer<typeof gatewayReport>;
+
+export const heartbeatRequest = z.strictObject({ report: gatewayReport });
+export const heartbeatAnswer = z.object({ againInSeconds: z.number().min(1).max(86_400) });
 
 // A claim, as it is printed: a code that the cloud knows, and after it what the cloud's root has to be, so that the first
 // answer that a gateway ever gets can be checked. In Crockford's base 32, whose letters can't be taken for each other.

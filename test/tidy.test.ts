@@ -71,7 +71,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'gateway/bridge/settings.ts',
     'provisioning/contract.ts',
   ],
-  'gateway/main': ['lake', 'gateway'],
+  'gateway/main': ['lake', 'gateway', 'provisioning/contract.ts'],
   'gateway/commands': ['lake', 'gateway'],
   'gateway/main.ts': ['lake', 'gateway'],
   'cloud/catalog': ['lake'],
@@ -85,7 +85,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'cloud/config.ts': ['lake'],
   'cloud/commands': ['lake', 'cloud', 'provisioning/contract.ts'],
   'cloud/main.ts': ['lake', 'cloud'],
-  cli: ['lake/base', 'lake/model', 'gateway/main.ts', 'gateway/commands', 'cloud/main.ts', 'cloud/commands'],
+  cli: [
+    ...['lake/base', 'lake/model', 'gateway/main.ts', 'gateway/commands', 'cloud/main.ts', 'cloud/commands'],
+    'provisioning/commands',
+  ],
   provisioning: ['lake'],
   test: ['lake', 'gateway', 'cloud', 'cli', 'provisioning'],
 };

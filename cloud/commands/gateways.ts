@@ -5,7 +5,10 @@ import { textTable } from './print-table.ts';
 
 const gatewaySchema = z.object({
   ...{ id: z.string(), site: z.string(), createdAt: z.string() },
-  ...{ certificateUntil: z.string(), revokedAt: z.string().nullable() },
+  ...{ revokedAt: z.string().nullable(), seenAt: z.string().nullable() },
+  report: z
+    .object({ version: z.string(), clock: z.string(), readings: z.record(z.string(), z.number()) })
+    .nullable(),
 });
 
 const gatewaysOf = (line: CommandLine): string => `${tenantPath(line)}/gateways`;
@@ -17,7 +20,10 @@ const commands: Readonly<Record<string, AdminCommand>> = {
     ...{ summary: 'List enrolled gateways', flags: [tenantFlag], positionals: [] },
     run: (api, line) => api.call('GET', gatewaysOf(line)),
     print: (data) =>
-      textTable(['GATEWAY', 'SITE', 'ENROLLED', 'STATE'], z.array(gatewaySchema).parse(data).map(row)),
+      textTable(
+        ['GATEWAY', 'SITE', 'STATE', 'SEEN', 'VERSION', 'CLOCK', 'BACKLOG ROWS'],
+        z.array(gatewaySchema).parse(data).map(row),
+      ),
   },
   show: {
     ...{ summary: 'Show one gateway', flags: [tenantFlag], positionals: ['GATEWAY'] },
@@ -32,9 +38,9 @@ const commands: Readonly<Record<string, AdminCommand>> = {
   },
 };
 
-const row = ({ id, site, createdAt, revokedAt, certificateUntil }: z.infer<typeof gatewaySchema>) => [
-  ...[id, site, createdAt],
-  revokedAt === null ? `certificate until ${certificateUntil}` : `revoked ${revokedAt}`,
+const row = ({ id, site, revokedAt, seenAt, report }: z.infer<typeof gatewaySchema>) => [
+  ...[id, site, revokedAt === null ? 'enrolled' : `revoked ${revokedAt}`, seenAt],
+  ...[report?.version, report?.clock, report?.readings.ship_backlog_rows],
 ];
 
 export function main(argv: readonly string[]): Promise<number> {

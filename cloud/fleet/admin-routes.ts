@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import type { Clock } from '../../lake/base/clock.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
+import { gatewayReport } from '../../provisioning/contract.ts';
 import { type AdminApiOptions, adminApi, noBody, time, timeText } from '../tenants/admin-api.ts';
 import type { RouteDescription } from '../tenants/open-api.ts';
 import type { Claims } from './claims.ts';
@@ -39,6 +40,9 @@ const gatewayAnswer = z.object({
   ...{ id: z.string(), site: z.string(), createdAt: time },
   certificateUntil: time.describe('It is renewed long before, and by the next contact after'),
   revokedAt: time.nullable(),
+  seenAt: time.nullable(),
+  address: z.string().nullable().describe('Where it was seen from'),
+  report: gatewayReport.nullable().describe('How it does, as it said'),
 });
 
 export const fleetRoutes = {
@@ -108,7 +112,8 @@ export function fleetAdminRoutes(
   return app;
 }
 
-const gatewayText = ({ id, site, createdMs, certificateUntilMs, revokedMs }: GatewayInfo) => ({
+const gatewayText = ({ id, site, createdMs, certificateUntilMs, revokedMs, said }: GatewayInfo) => ({
   ...{ id, site, createdAt: timeText(createdMs) },
   ...{ certificateUntil: timeText(certificateUntilMs), revokedAt: timeText(revokedMs) },
+  ...{ seenAt: timeText(said?.atMs), address: said?.address ?? null, report: said?.report ?? null },
 });

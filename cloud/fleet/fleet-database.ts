@@ -33,6 +33,14 @@ type FleetSchema = {
     readonly certificate_until_ms: number;
     readonly revoked_ms: number | null;
   };
+  /** What a gateway has said last, written now and then for all together. */
+  readonly gateway_report: {
+    readonly tenant: string;
+    readonly gateway: string;
+    readonly seen_ms: number;
+    readonly address: string;
+    readonly report: string;
+  };
   /** One row: what tokens are signed with, the same for all clouds over this database. */
   readonly fleet_secret: { readonly id: number; readonly secret: string };
 };
@@ -78,6 +86,16 @@ async function makeFleetTables(db: TenantDatabase): Promise<void> {
     .addColumn('certificate_until_ms', 'bigint', (column) => column.notNull())
     .addColumn('revoked_ms', 'bigint')
     .addPrimaryKeyConstraint('gateway_pk', ['tenant', 'id'])
+    .execute();
+  await tx.schema
+    .createTable('gateway_report')
+    .ifNotExists()
+    .addColumn('tenant', 'text', (column) => column.notNull())
+    .addColumn('gateway', 'text', (column) => column.notNull())
+    .addColumn('seen_ms', 'bigint', (column) => column.notNull())
+    .addColumn('address', 'text', (column) => column.notNull())
+    .addColumn('report', 'text', (column) => column.notNull())
+    .addPrimaryKeyConstraint('gateway_report_pk', ['tenant', 'gateway'])
     .execute();
   await tx.schema
     .createTable('fleet_secret')

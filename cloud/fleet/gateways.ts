@@ -1,4 +1,5 @@
 import { FirnError } from '../../lake/base/errors.ts';
+import { type GatewayReport, gatewayReport } from '../../provisioning/contract.ts';
 import { type Actor, type ChangeContext, optionalMs } from '../tenants/changes.ts';
 import { type FleetDatabase, fleetTables, type GatewayRow } from './fleet-database.ts';
 
@@ -9,6 +10,14 @@ export interface GatewayInfo {
   readonly createdMs: number;
   readonly certificateUntilMs: number;
   readonly revokedMs: number | undefined;
+  /** What it has said last, and when and from where. */
+  readonly said: Said | undefined;
+}
+
+interface Said {
+  readonly atMs: number;
+  readonly address: string;
+  readonly report: GatewayReport;
 }
 
 /** Gateways as who administers them sees them. Throws FirnError `not-found`. */
@@ -20,11 +29,19 @@ export interface Gateways {
 }
 
 export function openGateways(db: FleetDatabase, { clock, change }: ChangeContext): Gateways {
-  const all = (tenant: string) => db.selectFrom('gateway').selectAll().where('tenant', '=', tenant);
+  const all = (tenant: string) =>
+    db
+      .selectFrom('gateway')
+      .leftJoin('gateway_report as said', (join) =>
+        join.onRef('said.tenant', '=', 'gateway.tenant').onRef('said.gateway', '=', 'gateway.id'),
+      )
+      .selectAll('gateway')
+      .select(['said.seen_ms', 'said.address', 'said.report'])
+      .where('gateway.tenant', '=', tenant);
   return {
-    listGateways: async (tenant) => (await all(tenant).orderBy('id').execute()).map(info),
+    listGateways: async (tenant) => (await all(tenant).orderBy('gateway.id').execute()).map(info),
     gatewayOf: async (tenant, id) => {
-      const row = await all(tenant).where('id', '=', id).executeTakeFirst();
+      const row = await all(tenant).where('gateway.id', '=', id).executeTakeFirst();
       if (row === undefined) throw noGateway(id);
       return info(row);
     },
@@ -42,10 +59,23 @@ export function openGateways(db: FleetDatabase, { clock, change }: ChangeContext
   };
 }
 
-const info = (row: GatewayRow): GatewayInfo => ({
-  ...{ tenant: row.tenant, id: row.id, site: row.site, createdMs: Number(row.created_ms) },
-  ...{ certificateUntilMs: Number(row.certificate_until_ms), revokedMs: optionalMs(row.revoked_ms) },
-});
+type Row = GatewayRow & {
+  readonly seen_ms: number | null;
+  readonly address: string | null;
+  readonly report: string | null;
+};
+
+function info({ seen_ms, address, report, ...row }: Row): GatewayInfo {
+  const said = (text: string): Said => ({
+    ...{ atMs: Number(seen_ms), address: address ?? '' },
+    report: gatewayReport.parse(JSON.parse(text)),
+  });
+  return {
+    ...{ tenant: row.tenant, id: row.id, site: row.site, createdMs: Number(row.created_ms) },
+    ...{ certificateUntilMs: Number(row.certificate_until_ms), revokedMs: optionalMs(row.revoked_ms) },
+    said: report === null ? undefined : said(report),
+  };
+}
 
 const noGateway = (id: string): FirnError =>
   new FirnError({

@@ -1,5 +1,6 @@
 import { jsonFlag, runCommand } from '../../lake/base/command.ts';
 import { FirnError } from '../../lake/base/errors.ts';
+import { checkFolder } from '../../lake/base/preflight.ts';
 import { gatewaySettings, idByDefault, loadGatewayConfig } from '../config.ts';
 import { enrollOnce } from '../fleet/enroll.ts';
 import { identityFolder, readIdentity } from '../fleet/identity.ts';
@@ -23,6 +24,7 @@ const command = {
 export function main(argv: readonly string[]): Promise<number> {
   return runCommand(command, argv, async (line) => {
     const { dataDir, cloud, proxy, gateway: named } = loadGatewayConfig(line.rest);
+    checkFolder(dataDir, '--data-dir');
     using _lock = lockFolder(dataDir);
     const known = readIdentity(identityFolder(dataDir));
     if (known !== undefined)

@@ -41,14 +41,15 @@ async function runService(name: string, start: (stopping: AbortSignal) => Promis
   try {
     service = await start(stopping.signal);
   } catch (error) {
-    if (stopping.signal.aborted) return 0; // what it waited for will not come any more
+    if (process.connected) process.disconnect(); // An open channel would keep the process alive.
+    if (stopping.signal.aborted) return 0; // What it waited for will not come any more.
     process.stderr.write(`${describeFailure(name, error)}\n`);
     return 1;
   }
   process.send?.({ ready: service.ready });
   await stop;
   await service[Symbol.asyncDispose]();
-  if (process.connected) process.disconnect(); // An open channel would keep the process alive.
+  if (process.connected) process.disconnect();
   return 0;
 }
 
