@@ -11,7 +11,7 @@ export interface WorkerPool extends AsyncDisposable {
   start(owner: string, message: unknown): Job;
 }
 
-export interface Job extends Disposable {
+interface Job extends Disposable {
   readonly port: MessagePort;
   /** Rejects when the thread has ended; never resolves. */
   readonly failure: Promise<never>;

@@ -47,6 +47,7 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
         }[];
       }[];
     };
+    readonly KeyValue: StructClass;
     readonly LogicalType: StructClass;
     readonly MicroSeconds: StructClass;
     readonly PageHeader: new (

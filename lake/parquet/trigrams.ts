@@ -1,10 +1,13 @@
 // Which three bytes follow each other somewhere in the texts of a column chunk, as a set of hashes: what is not in it is
 // in none of them. Decision 0026 says what it costs and what it saves.
 
+/** Key of a column chunk's note that says where its set is: offset, length, and length when it is unpacked. */
+export const trigramsNote = 'firn.trigrams';
+
 const bits = 65_536;
 const slotOf = (three: number): number => Math.imul(three, 0x9e3779b1) >>> 16;
 
-export type TrigramSet = Buffer;
+type TrigramSet = Buffer;
 
 export const newTrigrams = (): TrigramSet => Buffer.alloc(bits / 8);
 

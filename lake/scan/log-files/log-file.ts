@@ -48,7 +48,7 @@ export interface LogGroup {
   note(column: TextColumnName, name: string): Buffer | undefined;
 }
 
-export type TextColumnName = 'line' | 'attributes' | 'labels';
+type TextColumnName = 'line' | 'attributes' | 'labels';
 
 export interface Run {
   /** Canonical JSON. */

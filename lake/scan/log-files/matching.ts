@@ -1,4 +1,5 @@
 import type { FieldCondition, LinesRequest } from '../../logql/source.ts';
+import { trigramsNote } from '../../parquet/trigrams.ts';
 import { chargeBytes } from '../charge-bytes.ts';
 import type { AttributesReader } from './attributes.ts';
 import { type FieldTest, surelyFails } from './json-fields.ts';
@@ -17,8 +18,6 @@ export interface RowMatcher {
   /** Lines have to be read to know. */
   readonly readsLines: boolean;
 }
-
-export const trigramsNote = 'firn.trigrams';
 
 export function rowMatcher(
   request: Pick<LinesRequest, 'lineFilters' | 'fieldConditions' | 'stats' | 'bytesMax'>,
