@@ -1,6 +1,5 @@
 import Database from 'better-sqlite3';
 import { signals as allSignals, type Signal } from '../../lake/model/batch.ts';
-import { addUnpackedBytes, unpackedBytesSql } from '../wal/packed-payload.ts';
 import type { SealRequest } from './seal-range.ts';
 
 /** A part of the tail that is sealed at once: (fromSeq, toSeq], all of one clock. */
@@ -28,7 +27,7 @@ interface BatchSize {
   readonly seq: number;
   readonly signal: string;
   readonly rows: number;
-  readonly storedBytes: number;
+  readonly bytes: number;
   readonly boot: number;
   readonly monoUs: number;
   /** Its clock is not to be trusted yet, and may still be corrected: that needs the boot that it was recorded in. */
@@ -44,24 +43,21 @@ export function openSealPlanner(walPath: string): SealPlanner {
     .prepare<[], number>(`SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'sealed_seq'`)
     .pluck();
   const sizes = db.prepare<[number], BatchSize>(
-    `SELECT seq, signal, rows, length(payload) AS storedBytes, boot, mono_us AS monoUs,
+    `SELECT seq, signal, rows, length(payload) AS bytes, boot, mono_us AS monoUs,
        coalesce(clock = 'untrusted' AND boot_id = (SELECT boot_id FROM boot ORDER BY id DESC LIMIT 1), 0) AS waiting
      FROM batch LEFT JOIN boot ON boot.id = boot WHERE seq > ? ORDER BY seq`,
   );
-  const payloads = payloadSizes(db);
   return {
     plan: ({ sealRowsMax, sealBytesMax, holdUntrustedSinceMonoUs }) => {
       const fromSeq = sealed.get() ?? 0;
-      payloads.forgetUpto(fromSeq);
       const signals = new Set<Signal>();
       const unknown: number[] = [];
       let expected = fromSeq + 1;
       let [toSeq, rows, bytes, boot, full, more, held] = [fromSeq, 0, 0, 0, false, false, false];
       for (const batch of sizes.iterate(fromSeq)) {
         const first = toSeq === fromSeq;
-        const payloadBytes = payloads.of(batch);
         if (first) held = batch.waiting === 1 && batch.monoUs > holdUntrustedSinceMonoUs;
-        full = !first && (rows + batch.rows > sealRowsMax || bytes + payloadBytes > sealBytesMax);
+        full = !first && (rows + batch.rows > sealRowsMax || bytes + batch.bytes > sealBytesMax);
         more = full || (!first && batch.boot !== boot);
         if (more) break;
         toSeq = batch.seq;
@@ -71,7 +67,7 @@ export function openSealPlanner(walPath: string): SealPlanner {
         if (isSignal(batch.signal)) signals.add(batch.signal);
         else unknown.push(batch.seq);
         rows += batch.rows;
-        bytes += payloadBytes;
+        bytes += batch.bytes;
         boot = batch.boot;
       }
       if (held && !full) return undefined;
@@ -79,22 +75,5 @@ export function openSealPlanner(walPath: string): SealPlanner {
       return { fromSeq, toSeq, rows, boot, signals: [...signals], unknown, full, more };
     },
     [Symbol.dispose]: () => void db.close(),
-  };
-}
-
-/** Sizes of payloads when they are unpacked; remembered, because what tells them costs a look into the payload. */
-function payloadSizes(db: Database.Database) {
-  addUnpackedBytes(db);
-  const sizeOf = db.prepare<[number], number>(`SELECT ${unpackedBytesSql} FROM batch WHERE seq = ?`).pluck();
-  const known = new Map<number, number>();
-  return {
-    of: ({ seq, storedBytes }: BatchSize): number => {
-      const bytes = known.get(seq) ?? sizeOf.get(seq) ?? storedBytes;
-      known.set(seq, bytes);
-      return bytes;
-    },
-    forgetUpto: (last: number): void => {
-      for (const seq of known.keys()) if (seq <= last) known.delete(seq);
-    },
   };
 }

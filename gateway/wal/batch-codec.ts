@@ -3,7 +3,6 @@ import type { Batch, BatchColumn, Signal } from '../../lake/model/batch.ts';
 import { isTextColumn, type TextColumn, type Texts, textsOf } from '../../lake/model/text-column.ts';
 import { batchColumnsOf, batchOf, columnOf, isDense, isUtf8Column } from '../../lake/schema/batch-columns.ts';
 import type { Column } from '../../lake/schema/tables.ts';
-import { unpackPayload } from './packed-payload.ts';
 
 // The payload of a `batch` row. Header: u8 format, u24 which columns it has (bit n: field id n + 1), u32 rows. Then the
 // columns one after another: 64-bit ones first, by field id, so that they can be viewed in place; one of them that may
@@ -61,10 +60,8 @@ export function encodeBatch(
   return payload;
 }
 
-/** Reads a payload as it is stored, packed or not; `series` and `metadata` are empty. Throws FirnError `corrupt` when its length is not what it says. */
-export function decodeBatch(signal: Signal, stored: Uint8Array): Batch {
-  const payload = unpackPayload(stored);
-  if (payload === undefined) throw corrupt('packing');
+/** Reads a payload; `series` and `metadata` are empty. Throws FirnError `corrupt` when its length is not what it says. */
+export function decodeBatch(signal: Signal, payload: Uint8Array): Batch {
   const bytes = payload.byteOffset % 8 === 0 ? payload : new Uint8Array(payload);
   if (bytes.byteLength < HEADER_BYTES) throw corrupt('header');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -4,14 +4,13 @@ import { FirnError } from '../../lake/base/errors.ts';
 import type { ReachFaultPoint } from '../../lake/base/fault-points.ts';
 import { alarmTest } from './alarm-streams.ts';
 import { batchCrc } from './batch-crc.ts';
-import { packPayload } from './packed-payload.ts';
 import { jobFolder } from './recovery/damaged-folder.ts';
 import { createMarkKeeper } from './recovery/mark-keeper.ts';
 import { isOfSignal, restoreStatements } from './recovery/restore-statements.ts';
 import type { RestoredPart } from './recovery/restored-part.ts';
 import { appendPlaces } from './recovery/restored-places.ts';
 import { type FirstState, type StartedLog, startLog } from './recovery/start-log.ts';
-import { walFormat, walFormatsWithTheseTables, walPragmas, walSchemaSql } from './schema.ts';
+import { walFormat, walPragmas, walSchemaSql } from './schema.ts';
 import { type SegmentStatements, segmentStatements } from './segment-statements.ts';
 import { shipmentStatements } from './shipment-statements.ts';
 import type { SealRecord } from './wal.ts';
@@ -47,7 +46,6 @@ export function openDatabase(options: WorkerOptions, reach: ReachFaultPoint): Wa
     nowUs: options.nowUs,
     newEpoch: options.newEpoch,
     format: walFormat,
-    sameTables: walFormatsWithTheseTables,
     prepare: (db, first) => initialise(db, options, first),
   });
   try {
@@ -206,15 +204,7 @@ function prepareAppend(
       if (knownSeries.get(id) === undefined) insertSeries.run(id, labels, Number(isAlarm(labels)));
     for (const entry of metadata) upsertMetadata.run(entry);
     if (rows === 0) return seq - 1;
-    const batch = {
-      seq,
-      signal,
-      rows,
-      receivedUs,
-      monoUs,
-      boot: boot(),
-      payload: packPayload(signal, payload),
-    };
+    const batch = { seq, signal, rows, receivedUs, monoUs, boot: boot(), payload };
     insertBatch.run({ ...batch, crc: batchCrc(batch) });
     return seq;
   };

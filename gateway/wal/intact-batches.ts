@@ -2,12 +2,11 @@ import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import type { Batch, Signal } from '../../lake/model/batch.ts';
 import { whyNotStorable } from '../../lake/parquet/storable.ts';
 import { decodeBatch } from './batch-codec.ts';
-import { unpackedBytes } from './packed-payload.ts';
 import type { WalReader } from './reader.ts';
 
 export interface IntactBatch {
   readonly seq: number;
-  /** Of its payload, unpacked. */
+  /** Of its payload. */
   readonly bytes: number;
   /** Wall clock at receipt, as it was. */
   readonly receivedUs: number;
@@ -45,7 +44,7 @@ export function* intactBatches(
         const batch = decodeOrReason(signal, payload);
         if (typeof batch === 'string')
           skip({ seq, signal, rows, fromUs: receivedUs, toUs: receivedUs, reason: batch });
-        else yield { seq, bytes: unpackedBytes(payload, payload.byteLength), receivedUs, batch };
+        else yield { seq, bytes: payload.byteLength, receivedUs, batch };
       }
       return;
     } catch (error) {

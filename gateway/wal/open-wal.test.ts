@@ -6,10 +6,8 @@ import { createInterface } from 'node:readline';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../lake/base/clock.ts';
-import type { LogsBatch, MetricMetadata, MetricsBatch } from '../../lake/model/batch.ts';
+import type { MetricMetadata, MetricsBatch } from '../../lake/model/batch.ts';
 import { parseManifest } from '../../lake/model/manifest.ts';
-import { textsOf } from '../../lake/model/text-column.ts';
-import { createLogsBuilder } from '../../lake/receive/logs-builder.ts';
 import { decodeBatch } from './batch-codec.ts';
 import { openWal, type WalOptions } from './open-wal.ts';
 import { openWalReader } from './reader.ts';
@@ -323,38 +321,6 @@ test('streams that match a selector are alarms, also those that were there befor
   }
   await using _ = await open({ alarmSelectors: ['up', '{line="1",__name__=""}'] });
   expect(alarms()).toEqual([1n]);
-});
-
-test('a log of format 2, whose payloads are never packed, is gone on with', async () => {
-  const path = join(folder, 'wal.db');
-  {
-    await using wal = await open();
-    await wal.append(batchOf([1, 2]));
-  }
-  const db = new Database(path);
-  db.exec(`UPDATE meta SET value = '2' WHERE key = 'format'`);
-  db.close();
-  await using wal = await open();
-  expect(wal.start).toEqual({ kind: 'clean', reasons: [] });
-  await wal.append(batchOf([3]));
-  expect(storedValues(path)).toEqual([1, 2, 3]);
-  const after = new Database(path, { readonly: true });
-  expect(after.prepare(`SELECT value FROM meta WHERE key = 'format'`).pluck().get()).toBe('3');
-  after.close();
-});
-
-test('log lines are packed on the disk, and read as they were', async () => {
-  await using wal = await open();
-  const builder = createLogsBuilder();
-  const stream = { idLow: 1, idHigh: 0, pending: undefined, turn: 0 };
-  const lines = Array.from({ length: 500 }, (_, row) => `level=info msg="order ${row} finished" station=7`);
-  for (const line of lines) builder.append(stream, { timestampNs: 5n, line });
-  await wal.append(builder.finish());
-  using reader = openWalReader(wal.path);
-  const [stored] = [...reader.tail('logs', 0, 1)];
-  if (stored === undefined) throw new Error('no batch');
-  expect(stored.payload.byteLength).toBeLessThan(lines.join('').length / 4);
-  expect(textsOf((decodeBatch('logs', stored.payload) as LogsBatch).line)).toEqual(lines);
 });
 
 test('a damaged batch is reported, not returned', async () => {

@@ -6,9 +6,7 @@
  * batches and moves `sealed_seq` in one transaction: its commit point. A segment's way: sealed (no shipment), uploaded,
  * named by a shipment, committed (the cloud's receipt covers the shipment).
  */
-export const walFormat = 3; // another one for every change of a statement below: recovery takes a difference for damage
-/** Older formats that differ in payloads alone, which are not packed there: such a log is gone on with. */
-export const walFormatsWithTheseTables = [2];
+export const walFormat = 2; // another one for every change of a statement below: recovery takes a difference for damage
 
 export const walSchemaSql = `
 -- format, epoch, sealed_seq, alarm_selectors
@@ -23,7 +21,7 @@ CREATE TABLE IF NOT EXISTS boot (
   offset_us INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- One group of rows of one signal. payload: gateway/wal/batch-codec.ts, packed-payload.ts; crc: gateway/wal/batch-crc.ts.
+-- One group of rows of one signal. payload: gateway/wal/batch-codec.ts; crc: gateway/wal/batch-crc.ts.
 CREATE TABLE IF NOT EXISTS batch (
   seq INTEGER PRIMARY KEY,
   signal TEXT NOT NULL,

@@ -29,8 +29,6 @@ export interface StartOptions {
   readonly newEpoch: number;
   /** The format that `prepare` makes. */
   readonly format: number;
-  /** Older ones that have its tables; `prepare` makes them this one. */
-  readonly sameTables: readonly number[];
   /** Sets pragmas and makes the tables that are missing; `first` is for a database that has none yet. */
   readonly prepare: (db: Database.Database, first: FirstState) => void;
 }
@@ -92,7 +90,7 @@ function tryToOpen(
   try {
     db = new Database(options.path);
     const format = formatOf(db);
-    if (format !== undefined && format !== options.format && !options.sameTables.includes(format)) {
+    if (format !== options.format && format !== undefined) {
       if (format === 1) recorder.migrates(progressOfFormat1(db));
       db.close();
       return otherFormat(options, mark, format);

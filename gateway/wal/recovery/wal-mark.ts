@@ -50,9 +50,7 @@ const slotBytes = 64;
 const blockBytes = 4096;
 const noteBlock = 2;
 const fileBytes = blockBytes * noteBlock + slotBytes;
-const magic = 0x334b524d; // MRK3
-/** Beside logs before format 3. A Firn of that time, which could not read what is packed, finds no mark now and refuses the log. */
-const magicBefore = 0x4b52414d; // MARK
+const magic = 0x4b52414d; // MARK
 
 /**
  * Opens or makes the file. A damaged one reads as if there were none. `bootId` identifies the boot of this machine; an
@@ -132,7 +130,7 @@ interface Parsed {
 function parse(bytes: Uint8Array): Parsed | undefined {
   if (bytes.byteLength < slotBytes) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, slotBytes);
-  if (![magic, magicBefore].includes(view.getUint32(0, true))) return undefined;
+  if (view.getUint32(0, true) !== magic) return undefined;
   if (view.getUint32(slotBytes - 4, true) !== crc32(bytes.subarray(0, slotBytes - 4))) return undefined;
   const found = Array.from({ length: numbers }, (_, index) => Number(view.getBigInt64(8 + index * 8, true)));
   const [count = 0, epoch = 0, sealedSeq = 0, lastSeq = 0, lastNumber = 0, last = 0] = found;
