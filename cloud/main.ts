@@ -64,7 +64,7 @@ import { accessOfHeader } from './tenants/http-credentials.ts';
 import { makeTenants } from './tenants/make-tenants.ts';
 import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
 import { userTableRoutes } from './user-tables/routes.ts';
-import { userTableStore } from './user-tables/user-table-store.ts';
+import { type UserTableStore, userTableStores } from './user-tables/user-table-store.ts';
 import { openUserTables } from './user-tables/user-tables.ts';
 
 // The cloud process: joins the rooms beside it. What is opened is closed in reverse.
@@ -103,10 +103,18 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       limits: { memoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
-  const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
+  const userTablesOf = userTableStores({ store, locationOf, headOf, clock });
+  const parts = { store, locationOf, headOf, ingest, userTablesOf };
+  const deployments = openDeployments(config, parts, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
   const fleet = stack.use(await openFleet({ ...config.fleet, store: tenants, accessOf, addressOf, logger }));
-  const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg, fleet }, stack);
+  const ports = await openDoors(
+    config,
+    logger,
+    tenants,
+    { store, deployments, iceberg, fleet, userTablesOf },
+    stack,
+  );
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
@@ -152,11 +160,12 @@ function openDeployments(
     readonly locationOf: (key: string) => string;
     readonly headOf: HeadOf | undefined;
     readonly ingest: Pick<Ingest, 'shipping' | 'onCommit'>;
+    readonly userTablesOf: (tenant: TenantId) => UserTableStore;
   },
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Deployments {
-  const { store, locationOf, headOf, ingest } = lake;
+  const { store, locationOf, headOf, ingest, userTablesOf } = lake;
   const engines = stack.use(new AsyncDisposableStack());
   const open = async (tenant: TenantId): Promise<Deployment> => {
     const cacheDirectory = join(config.dataDir, 'cache', tenant);
@@ -170,8 +179,7 @@ function openDeployments(
     const tables = await openCloudTables({
       ...{ store, tenant, locationOf, headOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
-      userTables: (acquire) =>
-        openUserTables({ tables: userTableStore(store, tenant, clock), store, clock, acquire }),
+      userTables: (acquire) => openUserTables({ tables: userTablesOf(tenant), store, clock, acquire }),
     });
     return deploymentOver({
       ...{ engine, tables, gateways: () => ingest.shipping(tenant) },
@@ -272,21 +280,25 @@ const wholeTenantPaths = [
   ...['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables'],
 ];
 
+/** What the doors open to. */
+interface Served {
+  readonly store: ObjectStore;
+  readonly deployments: Deployments;
+  readonly iceberg: ReturnType<typeof icebergRestRoutes>;
+  readonly fleet: Fleet;
+  readonly userTablesOf: (tenant: TenantId) => UserTableStore;
+}
+
 /** Everything that listens. Returns the ports. */
 async function openDoors(
   config: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
-  parts: {
-    readonly store: ObjectStore;
-    readonly deployments: Deployments;
-    readonly iceberg: ReturnType<typeof icebergRestRoutes>;
-    readonly fleet: Fleet;
-  },
+  parts: Served,
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
-  const { store, deployments } = parts;
+  const { store, deployments, userTablesOf } = parts;
   const app = new Hono<GateEnv>();
   app.get('/ready', (c) => c.text('ready\n'));
   // They have their own ways to authenticate.
@@ -317,7 +329,7 @@ async function openDoors(
   app.route(
     '/',
     userTableRoutes({
-      tablesOf: (c) => userTableStore(store, tenantOf(c), clock),
+      tablesOf: (c) => userTablesOf(tenantOf(c)),
       workDirectory: join(config.dataDir, 'uploads'),
     }),
   );

@@ -78,7 +78,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'cloud/ingest': ['lake', 'cloud/catalog'],
   'cloud/tables': ['lake', 'cloud/catalog'],
   'cloud/maintain': ['lake', 'cloud/catalog'],
-  'cloud/user-tables': ['lake', 'cloud/tables/file-cache.ts'],
+  'cloud/user-tables': ['lake', 'cloud/catalog', 'cloud/tables/file-cache.ts'],
   'cloud/tenants': ['lake'],
   'cloud/fleet': ['lake', 'cloud/tenants', 'provisioning'],
   'cloud/iceberg-rest': ['lake', 'cloud/catalog', 'cloud/tenants'],

@@ -1,21 +1,28 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { servedTables } from '../../cloud/iceberg-rest/served-tables.ts';
+import { startMaintain } from '../../cloud/maintain/maintain.ts';
+import { widened } from '../../cloud/user-tables/column-types.ts';
+import { userTableRoutes } from '../../cloud/user-tables/routes.ts';
+import { userTableStore } from '../../cloud/user-tables/user-table-store.ts';
+import { openUserTables } from '../../cloud/user-tables/user-tables.ts';
+import { systemClock } from '../../lake/base/clock.ts';
+import { createLogger } from '../../lake/base/log.ts';
 import { directoryStore } from '../../lake/object-store/directory/directory-store.ts';
 import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
 import { openSqlSession } from '../../lake/sql/session.ts';
 import type { Tables } from '../../lake/tables.ts';
-import { stillClock, tenant } from '../../test/contract/lake-fixtures.ts';
-import { widened } from './column-types.ts';
-import { userTableRoutes } from './routes.ts';
-import { userTableStore } from './user-table-store.ts';
-import { openUserTables } from './user-tables.ts';
+import { stillClock, tenant } from './lake-fixtures.ts';
+import { readLocalTable } from './lake-readers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'firn-user-tables-'));
 const store = directoryStore({ root: join(folder, 'lake') });
 const clock = stillClock();
-const tables = userTableStore(store, tenant, clock);
+const locationOf = (key: string): string => `${pathToFileURL(join(folder, 'lake'))}/${key}`;
+const tables = userTableStore({ store, tenant, locationOf, clock });
 const app = userTableRoutes({ tablesOf: () => tables, workDirectory: join(folder, 'work') });
 let engine: Engine;
 beforeAll(async () => {
@@ -86,12 +93,73 @@ test('what is added may have other columns and wider values; what is loaded anew
   });
   expect(await load('shifts', 'crew\n1\n')).toMatchObject({ data: { rows: 1, columns: [{ name: 'crew' }] } });
   expect(await rows('SELECT * FROM shifts')).toEqual([['1']]);
-  // Files of before are kept for views that are open, and go with a later load.
-  clock.advance(4_000_000);
-  await load('shifts', 'crew\n2\n');
-  const left: string[] = [];
-  for await (const { key } of store.list(`${tenant}/tables/shifts/data/`)) left.push(key);
-  expect(left).toHaveLength(2);
+});
+
+test('other engines find it in the catalog, with its columns by field id, and read its rows', async () => {
+  await load('machines', 'id,built\n1,2020-01-02\n2,2021-03-04\n');
+  await load('machines', 'id,note\n3,new\n', '?mode=append');
+  const served = servedTables({ store, locationOf, clock, maxAgeMs: 0 });
+  expect(await served.names(tenant)).toContain('machines');
+  const { metadata } = (await served.load(tenant, 'machines')) ?? {};
+  expect(metadata?.schemas.at(-1)?.fields.map(({ id, name, type }) => [id, name, type])).toEqual([
+    [1, 'id', 'long'],
+    [2, 'built', 'date'],
+    [3, 'note', 'string'],
+  ]);
+  const readByOthers = async () => {
+    const found = await readLocalTable(`${pathToFileURL(join(folder, 'lake', tenant, 'lake', 'machines'))}`);
+    return found
+      .map(({ id, built, note }) => [String(id), built ?? null, note ?? null])
+      .sort(([one], [other]) => (String(one) < String(other) ? -1 : 1));
+  };
+  expect(await readByOthers()).toEqual([
+    ['1', new Date('2020-01-02'), null],
+    ['2', new Date('2021-03-04'), null],
+    ['3', null, 'new'],
+  ]);
+  // Iceberg widens no number to text: the column is another one, and the rows are written again.
+  await load('machines', 'id\nx7\n', '?mode=append');
+  const changed = (await served.load(tenant, 'machines'))?.metadata.schemas.at(-1)?.fields;
+  expect(changed?.map(({ id, name }) => [id, name])).toEqual([
+    [4, 'id'],
+    [2, 'built'],
+    [3, 'note'],
+  ]);
+  expect((await readByOthers()).map(([id]) => id)).toEqual(['1', '2', '3', 'x7']);
+  expect(await rows('SELECT id FROM machines ORDER BY id')).toEqual([['1'], ['2'], ['3'], ['x7']]);
+});
+
+test('of loads at once each is there, or says that it is not', async () => {
+  const loads = Array.from({ length: 4 }, (_, index) => load('busy', `a\n${index}\n`, '?mode=append'));
+  const stored = (await Promise.all(loads)).filter(({ status }) => status === 201).length;
+  expect(stored).toBe(4);
+  expect(await rows('SELECT a FROM busy ORDER BY a')).toEqual([['0'], ['1'], ['2'], ['3']]);
+});
+
+test('files of before are there for views that are open, and go when their snapshots have', async () => {
+  await using maintenance = startMaintain({
+    ...{ store, locationOf, logger: createLogger('silent'), tenants: () => [tenant] },
+    // Its own loop is to sleep.
+    ...{ clock: { ...clock, sleep: systemClock.sleep }, intervalMs: 3_600_000 },
+    workDirectory: join(folder, 'maintain'),
+    limits: { snapshotsKeptMin: 1 },
+  });
+  const files = async (): Promise<number> => {
+    let count = 0;
+    for await (const _ of store.list(`${tenant}/lake/renewed/data/`)) count++;
+    return count;
+  };
+  for (const each of [1, 2, 3]) await load('renewed', `a\n${each}\n`);
+  await maintenance.keepHouseNow();
+  expect(await files()).toBe(3);
+  clock.advance(2 * 3_600_000);
+  await maintenance.keepHouseNow(); // the snapshots go, and their files are noted
+  clock.advance(8 * 86_400_000);
+  await load('renewed', 'a\n4\n', '?mode=append');
+  await maintenance.keepHouseNow();
+  expect(maintenance.status.failures).toBe(0);
+  expect(await files()).toBe(2);
+  expect(await rows('SELECT a FROM renewed ORDER BY a')).toEqual([['3'], ['4']]);
 });
 
 test.each([
@@ -111,6 +179,9 @@ test('a table that is dropped is no table any more', async () => {
   expect((await app.request('/api/v1/firn/tables/gone', { method: 'DELETE' })).status).toBe(404);
   clock.advance(2_000);
   await expect(rows('SELECT * FROM gone')).rejects.toThrow(/relation "gone" does not exist/);
+  expect(await servedTables({ store, locationOf, clock }).names(tenant)).not.toContain('gone');
+  await load('gone', 'b\n2\n', '?mode=append');
+  expect(await rows('SELECT * FROM gone')).toEqual([['2']]);
 });
 
 test.each([
