@@ -129,6 +129,34 @@ test('other engines find it in the catalog, with its columns by field id, and re
   expect(await rows('SELECT id FROM machines ORDER BY id')).toEqual([['1'], ['2'], ['3'], ['x7']]);
 });
 
+test('clients see it where they look for tables', async () => {
+  await load('seen', 'id,name,at\n1,a,2020-01-02\n');
+  const [[oid] = []] = await rows(
+    `SELECT oid FROM pg_class WHERE relname = 'seen' AND pg_table_is_visible(oid)`,
+  );
+  // What psql's \\d asks.
+  const described = `SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull
+    FROM pg_catalog.pg_attribute a WHERE a.attrelid = '${oid}' AND a.attnum > 0 ORDER BY a.attnum`;
+  expect(await rows(described)).toEqual([
+    ['id', 'bigint', 'false'],
+    ['name', 'text', 'false'],
+    ['at', 'date', 'false'],
+  ]);
+  expect(
+    await rows(`SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns
+      WHERE table_name IN ('seen', 'gaps') AND ordinal_position = 1 ORDER BY 2`),
+  ).toEqual([
+    ['public', 'gaps', 'timestamp', 'timestamp with time zone'],
+    ['public', 'seen', 'id', 'bigint'],
+  ]);
+  expect(await rows(`SELECT count(*) FROM information_schema.tables WHERE table_name = 'seen'`)).toEqual([
+    ['1'],
+  ]);
+  await app.request('/api/v1/firn/tables/seen', { method: 'DELETE' });
+  clock.advance(2_000);
+  expect(await rows(`SELECT tablename FROM pg_tables WHERE tablename = 'seen'`)).toEqual([]);
+});
+
 test('of loads at once each is there, or says that it is not', async () => {
   const loads = Array.from({ length: 4 }, (_, index) => load('busy', `a\n${index}\n`, '?mode=append'));
   const stored = (await Promise.all(loads)).filter(({ status }) => status === 201).length;
