@@ -102,10 +102,14 @@ export function openTables(options: Omit<TableOptions, 'signal'>): Readonly<Reco
 
 export function openTable({ signal, ...options }: TableOptions): IcebergTable {
   const schema = tableSchemas[signal];
-  const evolve: CatalogTable['evolve'] = (metadata, made) =>
-    evolved(metadata ?? initialMetadata(schema, made), schema);
-  return { ...openCatalogTable({ ...options, name: signal, evolve }), schema };
+  return { ...openCatalogTable({ ...options, name: signal, evolve: evolvingTo(schema) }), schema };
 }
+
+/** Every commit sees to it that the table has all columns of the schema. */
+export const evolvingTo =
+  (schema: TableSchema): CatalogTable['evolve'] =>
+  (metadata, made) =>
+    evolved(metadata ?? initialMetadata(schema, made), schema);
 
 export function openCatalogTable(options: CatalogTableOptions): CatalogTable {
   const { store, tenant, clock, name, evolve } = options;

@@ -7,7 +7,13 @@ import { changeMetadata, commit } from '../../cloud/catalog/commit.ts';
 import { locationsOf } from '../../cloud/catalog/location.ts';
 import { type RestCatalogSettings, restCatalog } from '../../cloud/catalog/rest/client.ts';
 import { restHead } from '../../cloud/catalog/rest/head.ts';
-import { type HeadOf, type IcebergTable, openTable, type TableLimits } from '../../cloud/catalog/table.ts';
+import {
+  evolvingTo,
+  type HeadOf,
+  type IcebergTable,
+  openTable,
+  type TableLimits,
+} from '../../cloud/catalog/table.ts';
 import { addTag, removeTag, tagsOf } from '../../cloud/catalog/tags.ts';
 import { replaceFiles } from '../../cloud/maintain/replace-files.ts';
 import { systemClock } from '../../lake/base/clock.ts';
@@ -107,7 +113,7 @@ function describeTableHead(
     test('a newer Firn adds its columns, by field id', async () => {
       const { open } = fresh();
       const older = { ...schema, columns: schema.columns.slice(0, 6) };
-      await append({ ...open(), schema: older }, 'a');
+      await append({ ...open(), evolve: evolvingTo(older) }, 'a');
       const { metadata } = await append(open(), 'b');
       expect(metadata).toMatchObject({ currentSchemaId: 1, lastColumnId: 10 });
       expect(metadata?.schemas.map(({ fields }) => fields.length)).toEqual([6, 10]);
