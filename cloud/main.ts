@@ -101,7 +101,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       ...lake,
       workDirectory: join(config.dataDir, 'maintain'),
       intervalMs: config.maintain.intervalMs,
-      limits: { memoryBytesMax: config.maintain.memoryBytesMax },
+      limits: maintainLimits(config.maintain),
     }),
   );
   const userTablesOf = userTableStores({ store, locationOf, headOf, clock });
@@ -120,6 +120,13 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
+
+const maintainLimits = (settings: CloudConfig['maintain']) => ({
+  memoryBytesMax: settings.memoryBytesMax,
+  pastCompressionLevel: settings.pastCompressionLevel,
+  snapshotAgeMsMin: settings.snapshotAgeSeconds * 1000,
+  orphanGraceMs: settings.orphanGraceSeconds * 1000,
+});
 
 /** What one tenant's queries are answered from. */
 interface DeploymentBase {
