@@ -40,6 +40,7 @@ import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { fleetRoutes } from './fleet/admin-routes.ts';
 import { type Fleet, openFleet } from './fleet/open-fleet.ts';
+import { openUploads } from './fleet/uploads.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
 import { icebergRestRoutes } from './iceberg-rest/routes.ts';
 import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-tables.ts';
@@ -105,7 +106,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   );
   const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
-  const fleet = stack.use(await openFleet({ ...config.fleet, store: tenants, accessOf, addressOf, logger }));
+  const fleet = stack.use(await openGateways(config, tenants, logger, stack));
   const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg, fleet }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
@@ -239,6 +240,19 @@ async function openIcebergRest(
         );
   const tables = servedTables({ ...lake, clock });
   return icebergRestRoutes({ tables, keys, clock, fileConfig: fileConfigOf(config.store), vendor });
+}
+
+/** Everything about gateways. */
+async function openGateways(
+  { store, iceberg, fleet }: CloudConfig,
+  tenants: TenantStore,
+  logger: Logger,
+  stack: AsyncDisposableStack,
+): Promise<Fleet> {
+  const { uploadRoleArn: roleArn, uploadSeconds: durationSeconds } = fleet;
+  const { stsEndpoint } = iceberg;
+  const uploads = stack.use(await openUploads({ store, roleArn, stsEndpoint, durationSeconds, clock }));
+  return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, logger });
 }
 
 /** The deployment as it was, where a request asks for that. */

@@ -263,7 +263,7 @@ const settings = z.strictObject({
   classes: classes.prefault({}),
   disk: disk.prefault({}),
   clock: clock.prefault({}),
-  store: storeSettings(['none', 'directory', 's3']),
+  store: storeSettings(['none', 'directory', 's3', 'cloud']),
   cloud: z
     .strictObject({
       url: z

@@ -45,11 +45,11 @@ async function startGateway(given: GatewayConfig, stopping: AbortSignal): Promis
   await using stack = new AsyncDisposableStack();
   stack.use(lockFolder(given.dataDir));
   const identity = await identityOf(given, logger, stopping);
-  const cloud = identity && openCloud(given, identity, logger, stack);
+  const session = identity && openCloud(given, identity, logger, stack);
   let agent: Agent | undefined;
-  const gateway = stack.use(await keepOpen(identified(given, identity), logger, () => agent?.status));
-  if (cloud)
-    agent = stack.use(startAgent({ session: cloud, report: gateway.report, clock: systemClock, logger }));
+  const cloud = { session, status: () => agent?.status };
+  const gateway = stack.use(await keepOpen(identified(given, identity), logger, cloud));
+  if (session) agent = stack.use(startAgent({ session, report: gateway.report, clock: systemClock, logger }));
   const open = stack.move();
   return { ready: gateway.ready, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }

@@ -8,6 +8,7 @@ import { FirnError } from '../lake/base/errors.ts';
 //   challenge                                  ->  a text to be signed, good for a minute
 //   session    that text, signed by the device ->  a token for everything else; a new certificate, if one is asked for
 //   heartbeat  how the gateway does            ->  when to come again
+//   uploads    nothing                         ->  where to ship to, and credentials for a while
 
 const fleetPath = '/api/v1/firn/fleet';
 export const fleetPaths = {
@@ -15,6 +16,7 @@ export const fleetPaths = {
   challenge: `${fleetPath}/challenge`,
   session: `${fleetPath}/session`,
   heartbeat: `${fleetPath}/heartbeat`,
+  uploads: `${fleetPath}/uploads`,
 } as const;
 
 /** Types of signed documents (`typ`), so that none is taken for another. */
@@ -95,6 +97,16 @@ export type GatewayReport = z.infer<typeof gatewayReport>;
 
 export const heartbeatRequest = z.strictObject({ report: gatewayReport });
 export const heartbeatAnswer = z.object({ againInSeconds: z.number().min(1).max(86_400) });
+
+export const uploadsRequest = z.strictObject({});
+/** A bucket, and credentials that write below the gateway's own inbox in it. */
+export const uploadPlace = z.object({
+  ...{ endpoint: z.string(), region: z.string(), bucket: z.string(), prefix: z.string() },
+  pathStyle: z.boolean(),
+  ...{ accessKeyId: z.string(), secretAccessKey: z.string(), sessionToken: z.string() },
+  expiresInSeconds: z.number().positive(),
+});
+export type UploadPlace = z.infer<typeof uploadPlace>;
 
 // A claim, as it is printed: a code that the cloud knows, and after it what the cloud's root has to be, so that the first
 // answer that a gateway ever gets can be checked. In Crockford's base 32, whose letters can't be taken for each other.

@@ -1,11 +1,18 @@
 import { type Context, Hono } from 'hono';
 import type { z } from 'zod';
-import { enrollRequest, fleetPaths, heartbeatRequest, sessionRequest } from '../../provisioning/contract.ts';
+import {
+  enrollRequest,
+  fleetPaths,
+  heartbeatRequest,
+  sessionRequest,
+  uploadsRequest,
+} from '../../provisioning/contract.ts';
 import { refuse, refused } from '../tenants/admin-api.ts';
 import { readJson } from '../tenants/read-json.ts';
 import { type EnrollmentOptions, enroll } from './enrollment.ts';
 import type { Reports } from './reports.ts';
 import type { DeviceAccess, Sessions } from './sessions.ts';
+import type { Uploads } from './uploads.ts';
 
 // What gateways ask for. Nothing here takes a key of a tenant: a gateway proves who it is by its own key.
 
@@ -13,13 +20,14 @@ export interface DeviceRoutesOptions {
   readonly enrollment: EnrollmentOptions;
   readonly sessions: Sessions;
   readonly reports: Reports;
+  readonly uploads: Uploads;
   readonly heartbeatSeconds: number;
   /** Address that a request came from. */
   readonly addressOf: (c: Context) => string;
 }
 
 export function deviceRoutes(options: DeviceRoutesOptions): Hono {
-  const { enrollment, sessions, reports, addressOf } = options;
+  const { enrollment, sessions, reports, uploads, addressOf } = options;
   const app = new Hono();
   const post = <Schema extends z.ZodType>(
     path: string,
@@ -56,6 +64,7 @@ export function deviceRoutes(options: DeviceRoutesOptions): Hono {
     reports.take(who, report, addressOf(c));
     return { againInSeconds: options.heartbeatSeconds };
   });
+  asGateway(fleetPaths.uploads, uploadsRequest, (_, who) => uploads.placeFor(who));
   return app;
 }
 

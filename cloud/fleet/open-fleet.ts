@@ -11,6 +11,7 @@ import { openGateways } from './gateways.ts';
 import { openReports } from './reports.ts';
 import { openSessions } from './sessions.ts';
 import { openTokens } from './tokens.ts';
+import type { Uploads } from './uploads.ts';
 
 export interface Fleet extends AsyncDisposable {
   /** For gateways; it stands before the gate of keys. */
@@ -28,10 +29,11 @@ export async function openFleet(
     readonly certificateDays: number;
     readonly publicUrl: string;
     readonly heartbeatSeconds: number;
+    readonly uploads: Uploads;
     readonly logger: Logger;
   },
 ): Promise<Fleet> {
-  const { store, authorityDir, certificateDays, publicUrl, heartbeatSeconds, logger } = options;
+  const { store, authorityDir, certificateDays, publicUrl, heartbeatSeconds, logger, uploads } = options;
   const { accessOf, addressOf } = options;
   const { context } = store;
   const { clock } = context;
@@ -44,7 +46,7 @@ export async function openFleet(
   const gateways = openGateways(db, context);
   const reports = openReports({ db, clock, logger });
   return {
-    devices: deviceRoutes({ enrollment, sessions, reports, heartbeatSeconds, addressOf }),
+    devices: deviceRoutes({ enrollment, sessions, reports, uploads, heartbeatSeconds, addressOf }),
     admin: fleetAdminRoutes({ claims, gateways, clock, publicUrl, accessOf, addressOf }),
     [Symbol.asyncDispose]: () => reports[Symbol.asyncDispose](),
   };

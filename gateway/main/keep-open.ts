@@ -4,6 +4,7 @@ import type { Service } from '../../lake/base/service.ts';
 import type { GatewayReport } from '../../provisioning/contract.ts';
 import { createGatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
+import type { CloudSession } from '../fleet/session.ts';
 import { openDoors } from './doors.ts';
 import { openStorage, shipTheRest } from './storage.ts';
 
@@ -12,12 +13,14 @@ export interface KeptGateway extends Service {
   readonly report: () => GatewayReport;
 }
 
+/** What the gateway has to do with its cloud, if it is enrolled. */
+interface Cloud {
+  readonly session: CloudSession | undefined;
+  readonly status: () => object | undefined;
+}
+
 /** A gateway whose log turns out to be damaged is closed and opened again, on the same ports: see wal/recovery. */
-export async function keepOpen(
-  config: GatewayConfig,
-  logger: Logger,
-  cloudStatus: () => object | undefined,
-): Promise<KeptGateway> {
+export async function keepOpen(config: GatewayConfig, logger: Logger, cloud: Cloud): Promise<KeptGateway> {
   let stopped = false;
   let last: Promise<void> = Promise.resolve();
   const reopen = async (): Promise<void> => {
@@ -25,7 +28,7 @@ export async function keepOpen(
     await gateway[Symbol.asyncDispose]().catch((error: unknown) => {
       logger.warn('not everything could be closed in order', { error: messageOf(error) });
     });
-    gateway = await openGateway(samePorts, logger, cloudStatus, onDamage);
+    gateway = await openGateway(samePorts, logger, cloud, onDamage);
   };
   const onDamage = (): void => {
     last = last.then(reopen).catch((error: unknown) => {
@@ -33,7 +36,7 @@ export async function keepOpen(
       process.exit(1); // whoever started it starts it again
     });
   };
-  let gateway = await openGateway(config, logger, cloudStatus, onDamage);
+  let gateway = await openGateway(config, logger, cloud, onDamage);
   const { ready } = gateway;
   const samePorts: GatewayConfig = {
     ...config,
@@ -64,17 +67,12 @@ export async function keepOpen(
   };
 }
 
-async function openGateway(
-  config: GatewayConfig,
-  logger: Logger,
-  cloudStatus: () => object | undefined,
-  onDamage: () => void,
-) {
+async function openGateway(config: GatewayConfig, logger: Logger, cloud: Cloud, onDamage: () => void) {
   await using stack = new AsyncDisposableStack();
   const gatewayClock = createGatewayClock({ ...config.clock, logger });
-  const storage = await openStorage(config, gatewayClock, logger, onDamage, stack);
+  const storage = await openStorage(config, gatewayClock, logger, cloud.session, onDamage, stack);
   stack.defer(() => shipTheRest(storage, gatewayClock.clock));
-  const { ready, report } = await openDoors(config, gatewayClock, logger, storage, cloudStatus, stack);
+  const { ready, report } = await openDoors(config, gatewayClock, logger, storage, cloud.status, stack);
   logger.info('gateway is running', { dataDir: config.dataDir, ...ready });
   const open = stack.move();
   return { ready, report, [Symbol.asyncDispose]: () => open.disposeAsync() };

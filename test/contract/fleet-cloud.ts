@@ -2,6 +2,7 @@ import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { Hono } from 'hono';
 import { openFleet } from '../../cloud/fleet/open-fleet.ts';
+import type { Uploads } from '../../cloud/fleet/uploads.ts';
 import type { Access } from '../../cloud/tenants/access.ts';
 import { openTenantStore, type TenantStore } from '../../cloud/tenants/tenant-store.ts';
 import { startHttpServer } from '../../lake/api/http-server.ts';
@@ -44,16 +45,21 @@ const operator: Access = {
 export async function openFleetCloud(
   folder: string,
   clock: Clock,
-  options: { readonly database?: string } = {},
+  options: { readonly database?: string; readonly uploads?: Uploads } = {},
 ): Promise<FleetCloud> {
+  const { uploads, ...stored } = options;
   await using stack = new AsyncDisposableStack();
   const directory = mkdtempSync(join(folder, 'cloud-'));
-  const store = stack.use(await openTenantStore({ directory, clock, ...options }));
+  const store = stack.use(await openTenantStore({ directory, clock, ...stored }));
   const me = { name: 'test', address: '' };
   for (const tenant of ['acme', 'other']) await store.createTenant(tenantId(tenant), me);
   const fleet = stack.use(
     await openFleet({
       ...{ store, authorityDir: join(directory, 'authority'), certificateDays: 90, publicUrl: '' },
+      uploads: uploads ?? {
+        placeFor: () => Promise.reject(new Error('none')),
+        [Symbol.dispose]: () => undefined,
+      },
       ...{ heartbeatSeconds: 30, logger: createLogger('silent') },
       ...{ accessOf: () => operator, addressOf: () => '192.0.2.1' },
     }),
