@@ -9,7 +9,9 @@ import {
 } from '../../provisioning/contract.ts';
 import { refuse, refused } from '../tenants/admin-api.ts';
 import { readJson } from '../tenants/read-json.ts';
+import type { Commands } from './commands.ts';
 import { type EnrollmentOptions, enroll } from './enrollment.ts';
+import type { Orders } from './orders.ts';
 import type { Reports } from './reports.ts';
 import type { DeviceAccess, Sessions } from './sessions.ts';
 import type { Uploads } from './uploads.ts';
@@ -21,6 +23,8 @@ export interface DeviceRoutesOptions {
   readonly sessions: Sessions;
   readonly reports: Reports;
   readonly uploads: Uploads;
+  readonly commands: Pick<Commands, 'takeResults'>;
+  readonly orders: Orders;
   readonly heartbeatSeconds: number;
   /** Address that a request came from. */
   readonly addressOf: (c: Context) => string;
@@ -60,9 +64,10 @@ export function deviceRoutes(options: DeviceRoutesOptions): Hono {
       const who = await sessions.accessOf(token);
       return who === undefined ? refuse(c, 401, noSession) : answer(c, await run(c, who, body));
     });
-  asGateway(fleetPaths.heartbeat, heartbeatRequest, async (c, who, { report }) => {
+  asGateway(fleetPaths.heartbeat, heartbeatRequest, async (c, who, { report, results }) => {
     reports.take(who, report, addressOf(c));
-    return { againInSeconds: options.heartbeatSeconds };
+    await options.commands.takeResults(who, results);
+    return { againInSeconds: options.heartbeatSeconds, ...(await options.orders.ordersFor(who, report)) };
   });
   asGateway(fleetPaths.uploads, uploadsRequest, (_, who) => uploads.placeFor(who));
   return app;

@@ -82,7 +82,7 @@ describe.skipIf(s3Missing)(`vended credentials${s3Missing ? ` (skipped: ${s3Miss
 
   test('of a gateway write into its own inbox and read its own outbox, and nothing else', async () => {
     using uploads = await openUploads({ store, roleArn, ...role });
-    const who = { tenant: tenantId('acme'), site: 'north', gateway: 'gw' };
+    const who = { tenant: tenantId('acme'), site: 'north', gateway: 'gw', group: '' };
     let asked = 0;
     let clockMs = 0;
     const gateway = cloudStore({
