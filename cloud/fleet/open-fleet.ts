@@ -21,6 +21,8 @@ export interface Fleet extends AsyncDisposable {
   readonly devices: Hono;
   /** Behind it. */
   readonly admin: Hono;
+  /** What happens every few seconds, now: reports are written, rollouts moved on. */
+  flush(): Promise<void>;
 }
 
 /** Opens everything about gateways: the device authority, claims, gateways, and the HTTP routes of both sides. */
@@ -59,6 +61,10 @@ export async function openFleet(
       ...{ enrollment, sessions, reports, uploads, orders, commands, heartbeatSeconds, addressOf },
     }),
     admin: fleetAdminRoutes({ administration, clock, publicUrl, accessOf, addressOf }),
+    flush: async () => {
+      await reports.flush();
+      await orders.refresh();
+    },
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }

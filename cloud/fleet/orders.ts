@@ -38,10 +38,13 @@ export async function openOrders(options: {
   let rollouts = new Map<string, readonly Rollout[]>();
   let pending = new Map<string, readonly Pending[]>();
   const refresh = async (): Promise<void> => {
-    const rows = await db.selectFrom('rollout').selectAll().where('state', '!=', 'halted').execute();
-    const all = rows.map(rolloutOf);
-    for (const rollout of all)
-      if (rollout.state === 'running') await moveOn(db, rollout, clock.nowMs(), logger);
+    const read = async (): Promise<Rollout[]> =>
+      (await db.selectFrom('rollout').selectAll().where('state', '!=', 'halted').execute()).map(rolloutOf);
+    const before = await read();
+    let moved = false;
+    for (const rollout of before)
+      if (rollout.state === 'running') moved = (await moveOn(db, rollout, clock.nowMs(), logger)) || moved;
+    const all = moved ? await read() : before;
     rollouts = Map.groupBy(all, ({ tenant }) => tenant);
     const open = await db
       .selectFrom('command')
@@ -69,25 +72,21 @@ export async function openOrders(options: {
     }
   };
   const running = loop();
-  const sign = (typ: string, who: DeviceAccess, more: object): Promise<string> => {
-    const { tenant, gateway } = who;
-    return signJws({ typ }, { tenant, gateway, issuedMs: clock.nowMs(), ...more }, signer);
-  };
   return {
     ordersFor: async (who, { config }) => {
-      const { tenant, gateway: id, site, group } = who;
-      const desired = desiredRollout(rollouts.get(tenant) ?? [], { id, site, group });
+      const { tenant, gateway, site, group } = who;
+      const desired = desiredRollout(rollouts.get(tenant) ?? [], { id: gateway, site, group });
       const version = desired?.number ?? 0;
-      const asked = pending.get(`${tenant}/${id}`) ?? [];
+      // One time for all of them, since a gateway takes nothing that is older than what it has taken.
+      const addressed = { tenant, gateway, issuedMs: clock.nowMs() };
+      const asked = pending.get(`${tenant}/${gateway}`) ?? [];
       const commands = await Promise.all(
-        asked.map(({ id, command }) => sign(commandType, who, { id, command })),
+        asked.map(({ id, command }) => signJws({ typ: commandType }, { ...addressed, id, command }, signer)),
       );
       // Version 0 is the gateway's own configuration. What it has tried in vain it is not told again.
       if (version === (config?.version ?? 0)) return { commands };
-      return {
-        commands,
-        config: await sign(configType, who, { version, settings: desired?.settings ?? {} }),
-      };
+      const payload = { ...addressed, version, settings: desired?.settings ?? {} };
+      return { commands, config: await signJws({ typ: configType }, payload, signer) };
     },
     refresh,
     [Symbol.asyncDispose]: async () => {
@@ -98,10 +97,10 @@ export async function openOrders(options: {
 }
 
 /** Of several clouds one moves a rollout on: where it still stands as it was seen. */
-async function moveOn(db: FleetDatabase, rollout: Rollout, nowMs: number, logger: Logger): Promise<void> {
+async function moveOn(db: FleetDatabase, rollout: Rollout, nowMs: number, logger: Logger): Promise<boolean> {
   const { tenant, number, stage } = rollout;
   const next = nextOf(rollout, await membersOf(db, tenant), nowMs);
-  if (next === undefined) return;
+  if (next === undefined) return false;
   await db
     .updateTable('rollout')
     .set({ ...next, stage_since_ms: nowMs })
@@ -114,9 +113,10 @@ async function moveOn(db: FleetDatabase, rollout: Rollout, nowMs: number, logger
   const fields = { tenant, rollout: number, stage: next.stage, ...(detail && { detail }) };
   if (state === 'halted') logger.warn('a rollout is halted', fields);
   else logger.info(state === 'done' ? 'a rollout is done' : 'a rollout goes on', fields);
+  return true;
 }
 
-export async function membersOf(db: FleetDatabase, tenant: string): Promise<Member[]> {
+async function membersOf(db: FleetDatabase, tenant: string): Promise<Member[]> {
   const rows = await db
     .selectFrom('gateway')
     .leftJoin('gateway_report as said', (join) =>

@@ -5,7 +5,7 @@ import { noTenant } from '../tenants/tenant-administration.ts';
 import { type FleetDatabase, fleetTables, type RolloutRow } from './fleet-database.ts';
 import { planSchema, type Rollout, type RolloutPlan } from './rollouts.ts';
 
-export interface RolloutInfo extends Rollout {
+interface RolloutInfo extends Rollout {
   readonly createdMs: number;
   readonly description: string;
   readonly detail: string;

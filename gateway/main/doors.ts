@@ -109,7 +109,12 @@ export async function openDoors(
     ...syslog.ports,
     ...otlp,
   };
-  return { ready, report: () => reportOf(storage, gatewayClock, { ...measured.latest, ...counters() }) };
+  return {
+    ready,
+    report: () => reportOf(storage, gatewayClock, { ...measured.latest, ...counters() }),
+    isHealthy: () => measured.isStoring,
+    diagnostic: () => statusOf(storage, gatewayClock),
+  };
 }
 
 /** For the cloud. */

@@ -33,6 +33,8 @@ export function movedClock(startMs: number): MovedClock {
 export interface FleetCloud extends AsyncDisposable {
   readonly url: string;
   readonly store: TenantStore;
+  /** Reports are written and rollouts moved on, as happens by itself every few seconds. */
+  flush(): Promise<void>;
   /** As an operator; `data` of the answer, or what it says is wrong. */
   admin<T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object): Promise<T>;
 }
@@ -71,7 +73,7 @@ export async function openFleetCloud(
   const url = `http://127.0.0.1:${port}`;
   const open = stack.move();
   return {
-    ...{ url, store },
+    ...{ url, store, flush: fleet.flush },
     admin: async <T>(method: string, path: string, body?: object): Promise<T> => {
       const sent = body && { body: JSON.stringify(body) };
       const response = await fetch(`${url}/api/v1/firn/admin/tenants/acme${path}`, { method, ...sent });
