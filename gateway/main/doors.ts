@@ -24,7 +24,7 @@ import type { GatewayReport } from '../../provisioning/contract.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import { cardProbe } from '../health/card.ts';
-import { startHealth } from '../health/health.ts';
+import { type Health, type HealthOptions, startHealth } from '../health/health.ts';
 import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
@@ -80,20 +80,13 @@ export async function openDoors(
   );
   app.route('/', await openExport(config, gatewayClock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
-  const { dataDir, health } = config;
-  const { cardTotalBytesWritten } = config.disk;
   const receivedBytes = (): number =>
     broker.counters().receivedBytes +
     receivers.receivedBytes() +
     scraping.receivedBytes() +
     syslog.receivedBytes();
-  const probes = [
-    ...systemProbes(dataDir),
-    cardProbe({ dataDir, clock, receivedBytes, cardTotalBytesWritten }),
-  ];
-  const { intervalMs } = health;
   const measured = stack.use(
-    startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }),
+    measureHealth(config, { append, cache, clock, logger, counters }, receivedBytes),
   );
   const { direct } = receivers;
   const upgrades = { [tailPath]: logs.tail.upgrade };
@@ -115,6 +108,17 @@ export async function openDoors(
     isHealthy: () => measured.isStoring,
     diagnostic: () => statusOf(storage, gatewayClock),
   };
+}
+
+/** The gateway and the machine, into its own log. */
+function measureHealth(
+  { dataDir, health, disk: { cardTotalBytesWritten } }: GatewayConfig,
+  parts: Pick<HealthOptions, 'append' | 'cache' | 'clock' | 'logger' | 'counters'>,
+  receivedBytes: () => number,
+): Health {
+  const card = cardProbe({ dataDir, clock: parts.clock, receivedBytes, cardTotalBytesWritten });
+  const probes = [...systemProbes(dataDir), card];
+  return startHealth({ ...parts, dataDir, probes, intervalMs: health.intervalMs });
 }
 
 /** For the cloud. */
