@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
-import { messageOf } from '../../lake/base/errors.ts';
+import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import { writeSecretFile } from '../../lake/base/secret-file.ts';
 import {
   isTaken,
@@ -65,7 +65,7 @@ export async function setUpAppliance(places: Places, machine: Machine): Promise<
   const config = configOf(readTree(gatewayConfigFile(places)), site, places, machine);
   let refused = problem;
   if (site !== undefined) {
-    const wrong = whyWrong(config, places);
+    const wrong = whyWrong(config, site, places);
     if (wrong === undefined) await takeSite(site, merged, config, places);
     else refused = wrong;
   } else if (!existsSync(gatewayConfigFile(places)))
@@ -73,7 +73,7 @@ export async function setUpAppliance(places: Places, machine: Machine): Promise<
   await makeFirstUser(places, machine);
   share(places, machine);
   const inUse = refused === undefined ? merged : kept;
-  const hostname = inUse.hostname ?? String(readTree(gatewayConfigFile(places))['gateway']);
+  const hostname = inUse.hostname ?? String(readTree(gatewayConfigFile(places)).gateway);
   writeNetwork({ ...inUse, hostname }, places);
   reportProblem(refused, places);
   return { ...identityOf(places), hostname, problem: refused, firstUser: firstUserOf(places) };
@@ -101,7 +101,7 @@ function configOf(before: Tree, site: SiteFile | undefined, places: Places, mach
     listen: { host: '127.0.0.1' },
     ...before,
     dataDir: places.gateway,
-    mqtt: { host: '0.0.0.0', ...(before['mqtt'] as Tree | undefined), usersFile: usersFile(places) },
+    mqtt: { host: '0.0.0.0', ...(before.mqtt as Tree | undefined), usersFile: usersFile(places) },
   };
   if (site === undefined) return base;
   const { tenant, site: siteName, gateway, open, settings } = site;
@@ -111,7 +111,7 @@ function configOf(before: Tree, site: SiteFile | undefined, places: Places, mach
     ...(gateway && { gateway }),
   };
   const listen =
-    open === undefined ? base['listen'] : open ? { host: '0.0.0.0', open: true } : { host: '127.0.0.1' };
+    open === undefined ? base.listen : open ? { host: '0.0.0.0', open: true } : { host: '127.0.0.1' };
   return mergeTrees(mergeTrees({ ...base, ...named, listen }, settings ?? {}), { dataDir: places.gateway });
 }
 
@@ -126,15 +126,18 @@ function mergeTrees(below: Tree, above: Tree): Tree {
   return merged;
 }
 
-/** What the gateway would say to this configuration. */
-function whyWrong(config: Tree, places: Places): string | undefined {
+/** What the gateway would say to this configuration, or its broker to the user. */
+function whyWrong(config: Tree, { mqtt }: SiteFile, places: Places): string | undefined {
   const trial = join(places.run, 'gateway-trial.yaml');
   writeSecretFile(trial, stringify(config));
   try {
+    if (mqtt !== undefined) checkUserName(mqtt.user);
     loadGatewayConfig(['--config', trial], {});
     return undefined;
   } catch (error) {
-    return `settings.${messageOf(error)}`;
+    return error instanceof FirnError && error.operation === 'read configuration'
+      ? `settings.${error.message}`
+      : messageOf(error);
   } finally {
     rmSync(trial);
   }
@@ -143,7 +146,6 @@ function whyWrong(config: Tree, places: Places): string | undefined {
 /** The order is that of what would be missed least: the file loses its secrets once all is on the disk. */
 async function takeSite(site: SiteFile, merged: SiteFile, config: Tree, places: Places): Promise<void> {
   if (site.mqtt !== undefined) {
-    checkUserName(site.mqtt.user);
     await setUser(places, site.mqtt.user, site.mqtt.password);
     rmSync(firstPasswordFile(places), { force: true });
   }

@@ -8,7 +8,7 @@ import { healthy, password, personalisedDisk, sqlNumber } from './device.ts';
 import { type Machine, startMachine } from './machine.ts';
 import type { Context } from './main.ts';
 
-const cuts = Number(process.env['FIRN_IMAGE_CUTS'] ?? 5);
+const cuts = Number(process.env.FIRN_IMAGE_CUTS ?? 5);
 
 /**
  * Pulls the plug under load. QEMU's disk is behind a server whose cache is lost with it, so that only what was flushed
