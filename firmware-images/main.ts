@@ -77,6 +77,7 @@ async function build(line: CommandLine): Promise<number> {
   say('Debian packages');
   const root = await makeRoot({
     ...{ architecture, version, epoch, root: path('root'), application: path('application') },
+    day: new Date().toISOString().slice(0, 10),
     sources: await sourcesOf(line.value('--mirror')),
     updateAuthority: await readAuthority(keys),
   });

@@ -1,5 +1,5 @@
 import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Architecture, grubModules, packages } from './architectures.ts';
 import { suite } from './mirror.ts';
 import { run } from './run.ts';
@@ -40,6 +40,8 @@ export interface RootRecipe {
   /** PEM of the authority that signs updates. */
   readonly updateAuthority: string;
   readonly version: string;
+  /** Debian's packages of an older day than this are fetched again. */
+  readonly day: string;
   /** Seconds since 1970 that every file is dated to. */
   readonly epoch: number;
 }
@@ -53,8 +55,7 @@ export interface Root {
 
 export async function makeRoot(recipe: RootRecipe): Promise<Root> {
   const { root, architecture } = recipe;
-  await rm(root, { recursive: true, force: true });
-  await bootstrap(recipe);
+  await copyBase(recipe);
   await cp(overlay, root, { recursive: true, force: true });
   await cp(recipe.application, join(root, 'opt/firn'), { recursive: true, verbatimSymlinks: true });
   await writeConfiguration(recipe);
@@ -68,21 +69,44 @@ export async function makeRoot(recipe: RootRecipe): Promise<Root> {
   return { packages: installed.trim().split('\n').sort(), bootProgram };
 }
 
-async function bootstrap({ root, architecture, sources, epoch }: RootRecipe): Promise<void> {
+/** Debian's packages alone are kept in `base` beside the root, and made again when the recipe names others. */
+async function copyBase(recipe: RootRecipe): Promise<void> {
+  const { root, sources, architecture } = recipe;
+  const base = join(dirname(root), 'base');
+  const key = JSON.stringify([suite, sources, packagesOf(architecture), excluded, recipe.day]);
+  const keyFile = `${base}.json`;
+  const kept = await readFile(keyFile, 'utf8').catch(() => '');
+  if (kept !== key) {
+    await rm(keyFile, { force: true });
+    await rm(base, { recursive: true, force: true });
+    await bootstrap(recipe, base);
+    await writeFile(keyFile, key);
+  }
+  await rm(root, { recursive: true, force: true });
+  await run('cp', ['-a', base, root]);
+}
+
+const packagesOf = (architecture: Architecture): readonly string[] => [
+  ...packages,
+  ...architecture.packages,
+  architecture.grub.package,
+];
+
+async function bootstrap({ architecture, sources, epoch }: RootRecipe, base: string): Promise<void> {
   const early = join(import.meta.dirname, '..', 'initramfs');
   await run(
     'mmdebstrap',
     [
       ...['--mode=root', '--variant=minbase', `--architectures=${architecture.name}`],
-      `--include=${[...packages, ...architecture.packages, architecture.grub.package].join(',')}`,
+      `--include=${packagesOf(architecture).join(',')}`,
       '--aptopt=APT::Install-Recommends "false"',
       ...excluded.map((path) => `--dpkgopt=path-exclude=${path}`),
       '--dpkgopt=path-include=/usr/share/doc/*/copyright',
       // Before the kernel's package makes the initial RAM disk.
-      `--essential-hook=mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"`,
+      '--essential-hook=mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"',
       `--essential-hook=copy-in ${join(early, 'firn.conf')} /etc/initramfs-tools/conf.d`,
       `--essential-hook=copy-in ${join(early, 'firn.modules')} /usr/share/initramfs-tools/modules.d`,
-      ...[suite, root, '-'],
+      ...[suite, base, '-'],
     ],
     { input: `${sources.join('\n')}\n`, env: { SOURCE_DATE_EPOCH: String(epoch) } },
   );

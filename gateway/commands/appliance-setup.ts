@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { type Command, jsonFlag, runCommand } from '../../lake/base/command.ts';
+import { sayOnConsoles } from '../appliance/consoles.ts';
 import { placesUnder } from '../appliance/places.ts';
 import { type SetUp, setUpAppliance } from '../appliance/setup.ts';
 import { readRelease } from '../appliance/update-record.ts';
@@ -34,11 +35,10 @@ export function main(argv: readonly string[]): Promise<number> {
     });
     if (root === undefined) writeFileSync('/proc/sys/kernel/hostname', result.hostname);
     const { version } = readRelease(places);
-    process.stdout.write(
-      line.isSet('--json')
-        ? `${JSON.stringify({ ...result, firstUser: result.firstUser?.name, version })}\n`
-        : banner(result, version),
-    );
+    if (line.isSet('--json'))
+      process.stdout.write(`${JSON.stringify({ ...result, firstUser: result.firstUser?.name, version })}\n`);
+    else if (root === undefined) sayOnConsoles(banner(result, version));
+    else process.stdout.write(banner(result, version));
     return 0;
   });
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Command, runCommand } from '../../lake/base/command.ts';
 import { messageOf } from '../../lake/base/errors.ts';
 import { siteFileName } from '../../provisioning/site-file.ts';
+import { sayOnConsoles } from '../appliance/consoles.ts';
 import { type Places, placesUnder } from '../appliance/places.ts';
 import { type StickTask, stickTasks } from '../appliance/stick-tasks.ts';
 import { applianceConfig } from './appliance-config.ts';
@@ -51,7 +52,7 @@ function doTasks(folder: string, places: Places): boolean[] {
     }
   });
   writeFileSync(join(folder, 'firn-result.txt'), `${new Date().toISOString()}\n${lines.join('\n')}\n`);
-  process.stdout.write(`firn: stick: ${lines.join('; ') || 'nothing to do on it'}\n`);
+  sayOnConsoles(`firn: stick: ${lines.join('; ') || 'nothing to do on it'}\n`);
   return results;
 }
 

@@ -3,6 +3,7 @@ import { systemClock } from '../../lake/base/clock.ts';
 import { type Command, type CommandLine, runCommand } from '../../lake/base/command.ts';
 import { healthChecks, pushLine } from '../appliance/checks.ts';
 import { confirmUpdate } from '../appliance/confirm-update.ts';
+import { sayOnConsoles } from '../appliance/consoles.ts';
 import { placesUnder } from '../appliance/places.ts';
 import { raucSlots } from '../appliance/rauc.ts';
 import { shippedSoFar } from '../appliance/shipped.ts';
@@ -38,11 +39,11 @@ async function confirm(line: CommandLine): Promise<number> {
     ...{ slots: raucSlots(), places, checks, clock: systemClock, intervalMs: 2000 },
     limitMs: Number(line.value('--limit-seconds') ?? 300) * 1000,
     tell: async (level, text) => {
-      process.stdout.write(`firn: ${text}\n`);
+      sayOnConsoles(`firn: ${text}\n`);
       await pushLine(`http://127.0.0.1:${httpPort}/loki/api/v1/push`, { job: 'firn-update', level }, text);
     },
     restart: async () => void execFileSync('systemctl', ['reboot']),
   });
-  process.stdout.write(`firn: this version is ${verdict}\n`);
+  sayOnConsoles(`firn: this version is ${verdict}\n`);
   return 0;
 }
