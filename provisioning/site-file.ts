@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { FirnError, messageOf } from '../lake/base/errors.ts';
 import { checkedBy } from '../lake/base/settings.ts';
 import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
+import { parseClaim } from './contract.ts';
 
 // The personalisation file: what one device of many is told before its first start. `firn provision image` writes it to
 // the boot partition of a copy of an image, where every operating system can read and write it too; the device takes it
@@ -22,6 +23,8 @@ export const siteFileSchema = z.strictObject({
   tenant: z.string().superRefine(checkedBy(tenantId)).optional(),
   site: z.string().superRefine(checkedBy(siteId)).optional(),
   gateway: z.string().superRefine(checkedBy(gatewayId)).optional(),
+  /** Makes the device a gateway of a cloud: `firn claims create` prints it. */
+  claim: z.string().superRefine(checkedBy(parseClaim)).optional(),
   hostname: z.string().regex(hostName, 'letters, digits and hyphens, at most 63').optional(),
   network: z
     .strictObject({
@@ -67,7 +70,7 @@ export const printSiteFile = (site: SiteFile): string => stringify(site, { lineW
 
 /** The same without what others must not read. */
 export function withoutSecrets(site: SiteFile): SiteFile {
-  const { wifi, mqtt, settings, ...rest } = site;
+  const { claim: _claim, wifi, mqtt, settings, ...rest } = site;
   return {
     ...rest,
     ...(wifi && { wifi: { ...wifi, passphrase: taken } }),

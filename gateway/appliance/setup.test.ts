@@ -88,9 +88,7 @@ test('a personalisation file is taken whole, and loses its secrets', async () =>
     'Address=10.0.0.5/24\nGateway=10.0.0.1\nDNS=10.0.0.2\n',
   );
   expect(readFileSync(join(root, 'run/iwd/Halle 3.psk'), 'utf8')).toContain('Passphrase=hidden-phrase');
-  expect(readFileSync(join(root, 'data/config/environment'), 'utf8')).toContain(
-    'HTTPS_PROXY=http://proxy:3128\n',
-  );
+  expect(gatewayConfig()).toMatchObject({ proxy: 'http://proxy:3128', cloud: { caFile: '' } });
   for (const name of ['gateway.yaml', 'site.yaml', 'mqtt-users', 'environment'])
     expect(statSync(join(places.config, name)).mode & 0o777).toBe(0o600);
 });

@@ -27,7 +27,7 @@ import {
 import { checkUserName, formatUsers, hashPassword, parseUsers } from '../broker/access/password-file.ts';
 import { loadGatewayConfig } from '../config.ts';
 import { writeNetwork } from './network.ts';
-import { firstPasswordFile, gatewayConfigFile, type Places, usersFile } from './places.ts';
+import { authorityFile, firstPasswordFile, gatewayConfigFile, type Places, usersFile } from './places.ts';
 
 // What an appliance does at every start before its gateway: takes the personalisation file if a new one is there, makes
 // what is missing, and tells the system its network. Cut off anywhere, the next start does it again.
@@ -104,15 +104,26 @@ function configOf(before: Tree, site: SiteFile | undefined, places: Places, mach
     mqtt: { host: '0.0.0.0', ...(before.mqtt as Tree | undefined), usersFile: usersFile(places) },
   };
   if (site === undefined) return base;
-  const { tenant, site: siteName, gateway, open, settings } = site;
+  const { tenant, site: siteName, gateway, claim, open, settings } = site;
   const named = {
     ...(tenant && { tenant }),
     ...(siteName && { site: siteName }),
     ...(gateway && { gateway }),
   };
+  const ways: Tree = {
+    ...(site.proxy !== undefined && { proxy: site.proxy }),
+    cloud: {
+      ...(claim !== undefined && { claim }),
+      ...(site.certificateAuthority !== undefined && { caFile: authorityFile(places) }),
+    },
+  };
   const listen =
     open === undefined ? base.listen : open ? { host: '0.0.0.0', open: true } : { host: '127.0.0.1' };
-  return mergeTrees(mergeTrees({ ...base, ...named, listen }, settings ?? {}), { dataDir: places.gateway });
+  return [ways, settings ?? {}, { dataDir: places.gateway }].reduce<Tree>(mergeTrees, {
+    ...base,
+    ...named,
+    listen,
+  });
 }
 
 function mergeTrees(below: Tree, above: Tree): Tree {
@@ -150,9 +161,9 @@ async function takeSite(site: SiteFile, merged: SiteFile, config: Tree, places: 
     rmSync(firstPasswordFile(places), { force: true });
   }
   if (site.certificateAuthority !== undefined)
-    writeSecretFile(join(places.config, 'authority.pem'), site.certificateAuthority);
+    writeSecretFile(authorityFile(places), site.certificateAuthority);
   writeSecretFile(gatewayConfigFile(places), stringify(config));
-  const { mqtt: _mqtt, settings: _settings, ...lasting } = merged;
+  const { claim: _claim, mqtt: _mqtt, settings: _settings, ...lasting } = merged;
   writeSecretFile(join(places.config, 'site.yaml'), printSiteFile(lasting));
   writeSecretFile(join(places.config, 'environment'), environmentOf(merged, places));
   replaceAndBlank(join(places.boot, siteFileName), printSiteFile(withoutSecrets(site)));
@@ -171,15 +182,9 @@ function replaceAndBlank(path: string, text: string): void {
   }
 }
 
-function environmentOf({ proxy, certificateAuthority }: SiteFile, places: Places): string {
-  const lines = [
-    ...(proxy === undefined ? [] : ['NODE_USE_ENV_PROXY=1', `HTTP_PROXY=${proxy}`, `HTTPS_PROXY=${proxy}`]),
-    ...(certificateAuthority === undefined
-      ? []
-      : [`NODE_EXTRA_CA_CERTS=${join(places.config, 'authority.pem')}`]),
-  ];
-  return lines.map((line) => `${line}\n`).join('');
-}
+/** Node believes these authorities, too, wherever it connects. */
+const environmentOf = ({ certificateAuthority }: SiteFile, places: Places): string =>
+  certificateAuthority === undefined ? '' : `NODE_EXTRA_CA_CERTS=${authorityFile(places)}\n`;
 
 async function setUser(places: Places, name: string, password: string): Promise<void> {
   const path = usersFile(places);
@@ -201,7 +206,7 @@ async function makeFirstUser(places: Places, machine: Machine): Promise<void> {
 /** The gateway, who is not root, reads its configuration; nobody else does. */
 function share(places: Places, { group }: Machine): void {
   if (group === undefined) return;
-  const shared = [gatewayConfigFile(places), usersFile(places), join(places.config, 'authority.pem')];
+  const shared = [gatewayConfigFile(places), usersFile(places), authorityFile(places)];
   chownSync(places.config, 0, group);
   chmodSync(places.config, 0o750);
   for (const path of shared.filter((each) => existsSync(each))) {

@@ -68,7 +68,7 @@ async function run(text: string, parameters: readonly (string | null)[] = []): P
   const found: DuckDBValue[][] = [];
   for (const statement of await session.parse(text)) {
     await using result = await statement.execute(parameters, new AbortController().signal);
-    for await (const chunk of result.chunks()) found.push(...chunk.map((row) => [...row]));
+    for await (const chunk of result.chunks()) found.push(...chunk.rows().map((row) => [...row]));
   }
   return found;
 }
@@ -345,5 +345,5 @@ test.each([
   const [statement] = await session.parse(text, types);
   if (!statement) throw new Error('no statement');
   await using result = await statement.execute(values, new AbortController().signal);
-  for await (const [row] of result.chunks()) expect(String(row?.[0])).toBe(expected);
+  for await (const chunk of result.chunks()) expect(String(chunk.value(0, 0))).toBe(expected);
 });
