@@ -19,7 +19,7 @@ const hostName = /^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/;
 /** Text that becomes one line of another program's configuration. */
 const oneLine = z.string().regex(/^[^\n\r\0]+$/, 'one line, not empty');
 
-export const siteFileSchema = z.strictObject({
+const siteFileSchema = z.strictObject({
   tenant: z.string().superRefine(checkedBy(tenantId)).optional(),
   site: z.string().superRefine(checkedBy(siteId)).optional(),
   gateway: z.string().superRefine(checkedBy(gatewayId)).optional(),

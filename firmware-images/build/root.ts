@@ -46,6 +46,9 @@ export interface RootRecipe {
   readonly epoch: number;
 }
 
+/** In the words of dpkg-query. */
+const dpkgFormat = `${'$'}{Package}=${'$'}{Version}\\n`;
+
 export interface Root {
   /** `name=version` of each, in order. */
   readonly packages: readonly string[];
@@ -63,7 +66,7 @@ export async function makeRoot(recipe: RootRecipe): Promise<Root> {
   await inside(root, ['systemctl', '--quiet', 'enable', ...enabled]);
   await inside(root, ['systemctl', '--quiet', 'disable', ...disabled]).catch(() => {}); // what is absent needs no disabling
   await inside(root, ['systemctl', '--quiet', 'mask', ...masked]);
-  const installed = await inside(root, ['dpkg-query', '-W', '-f', '${Package}=${Version}\n']);
+  const installed = await inside(root, ['dpkg-query', '-W', '-f', dpkgFormat]);
   const bootProgram = await makeBootProgram(root, architecture);
   await tidyUp(root, architecture);
   return { packages: installed.trim().split('\n').sort(), bootProgram };

@@ -54,7 +54,7 @@ export interface SetUp {
 
 type Tree = Record<string, unknown>;
 
-export const firstUserName = 'site';
+const firstUserName = 'site';
 
 export async function setUpAppliance(places: Places, machine: Machine): Promise<SetUp> {
   for (const folder of [places.config, places.gateway, places.updates, places.run])
