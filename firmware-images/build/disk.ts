@@ -8,7 +8,7 @@ import { run } from './run.ts';
 const MEBIBYTE = 1024 * 1024;
 
 /** Sizes in MiB. `data` grows to the end of the disk at the first boot. */
-export const partitions = { gap: 1, efi: 128, root: 1024, data: 256, backup: 1 } as const;
+const partitions = { gap: 1, efi: 128, root: 1024, data: 256, backup: 1 } as const;
 
 /** Names that file systems and partitions have in every image, so that the same root gives the same bytes. */
 const ids = {

@@ -190,5 +190,5 @@ async function makeBootProgram(root: string, { grub }: Architecture): Promise<Bu
 }
 
 /** Runs a program of the root in it. */
-export const inside = (root: string, [program = '', ...args]: readonly string[]): Promise<string> =>
+const inside = (root: string, [program = '', ...args]: readonly string[]): Promise<string> =>
   run('chroot', [root, program, ...args]);
