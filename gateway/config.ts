@@ -10,6 +10,7 @@ import {
   limit,
   listenSettings,
   logLevelSetting,
+  logqlSettings,
   MEBIBYTE,
   pgwireFiles,
   pgwireSettings,
@@ -291,6 +292,7 @@ const settings = z.strictObject({
     .default('')
     .describe('HTTP proxy on the way to the cloud and to an S3 store, for example http://10.0.0.1:3128'),
   query: querySettings(256),
+  logql: logqlSettings(24, 1),
   test: z
     .strictObject({
       crashAt: z
