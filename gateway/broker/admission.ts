@@ -74,6 +74,9 @@ export function createAdmission(aedes: Aedes, access: () => Access, options: Adm
       for (const client of clients.values()) count += filters.get(client)?.size ?? 0;
       return count;
     },
+    /** As `mayPublish`, without counting. */
+    isAllowedToPublish: (client: Client, topic: string): boolean =>
+      permissions.allows(client, 'write', topic),
     mayPublish: (client: Client | null, topic: string): boolean => {
       const may = client === null || permissions.allows(client, 'write', topic);
       if (!may) counts.denied++;

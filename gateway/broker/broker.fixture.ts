@@ -72,7 +72,7 @@ export async function connect(url: string, options: IClientOptions = {}): Promis
 
 export const urlOf = (broker: Broker): string => `mqtt://${host}:${broker.port}`;
 export const until = async (condition: () => boolean): Promise<void> => {
-  await expect.poll(condition, { timeout: 5000, interval: 5 }).toBe(true);
+  await expect.poll(condition, { interval: 5 }).toBe(true);
 };
 
 export function temporaryFolder(): string {

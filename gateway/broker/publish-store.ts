@@ -4,7 +4,8 @@ import type { Logger } from '../../lake/base/log.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import { createLogsBuilder } from '../../lake/receive/logs-builder.ts';
 import { createMetricsBuilder } from '../../lake/receive/metrics-builder.ts';
-import type { MqttMapper } from '../../lake/receive/mqtt/mapper.ts';
+import type { KnownTopic } from '../../lake/receive/mqtt/known-topics.ts';
+import type { MqttMapper, MqttOutcome } from '../../lake/receive/mqtt/mapper.ts';
 import type { SeriesCache } from '../../lake/receive/series-cache.ts';
 
 /**
@@ -17,6 +18,18 @@ export interface PublishStore extends AsyncDisposable {
   store(topic: string, payload: Uint8Array, done: StoreCallback, age?: MessageAge): void;
   /** Stores without anyone waiting for it; when there is no room it is dropped and counted. */
   storeUnacknowledged(topic: string, payload: Uint8Array, age?: MessageAge): void;
+  /** What the mapper knows of the topic whose name is bytes[start, end). */
+  readonly topicAt: MqttMapper['topicAt'];
+  /** Takes the message whose payload is bytes[start, end); false when there is no room. Then `endRun` has to be called. */
+  take(topic: KnownTopic, bytes: Buffer, start: number, end: number): boolean;
+  /**
+   * Stores what was taken since the last call. Calls `done`, in order with those of `store`, when it is on disk; with an
+   * error when it is not going to be. `acknowledged` of the messages are to be sent again then, and the others dropped.
+   */
+  endRun(
+    messages: { readonly acknowledged: number; readonly unacknowledged: number },
+    done: StoreCallback,
+  ): void;
   readonly counts: StoreCounts;
 }
 
@@ -77,6 +90,8 @@ export function createPublishStore(options: PublishStoreOptions): PublishStore {
     if (messages > 0) options.onDropped?.(Math.round(options.clock.nowMs() * 1000));
   };
   let callbacks: StoreCallback[] = [];
+  /** Of the messages behind `callbacks`; and those that nobody waits for. */
+  let acknowledged = 0;
   let unacknowledged = 0;
   let appending = 0;
   /** Appends are answered in order, so that acknowledgements are. */
@@ -99,17 +114,17 @@ export function createPublishStore(options: PublishStoreOptions): PublishStore {
     scheduled = false;
     if (callbacks.length === 0 && unacknowledged === 0) return;
     const group = collector.take();
-    const [waiting, others] = [callbacks, unacknowledged];
+    const [waiting, refusable, droppable] = [callbacks, acknowledged, unacknowledged];
     callbacks = [];
-    unacknowledged = 0;
+    acknowledged = unacknowledged = 0;
     appending++;
     const appended = appendAll(group.batches, options, closing.signal);
     answered = Promise.all([answered, appended]).then(([, error]) => {
       appending--;
       collector.release(group);
       if (error !== undefined) {
-        countDropped(others);
-        counts.refused += waiting.length;
+        countDropped(droppable);
+        counts.refused += refusable;
       }
       for (const done of waiting) done(error);
       if (appending === 0) flush();
@@ -126,12 +141,25 @@ export function createPublishStore(options: PublishStoreOptions): PublishStore {
       }
       collector.map(topic, payload, age);
       callbacks.push(done);
+      acknowledged++;
       schedule();
     },
     storeUnacknowledged: (topic, payload, age) => {
       if (closing.signal.aborted || !collector.hasRoom()) return countDropped(1);
       collector.map(topic, payload, age);
       unacknowledged++;
+      schedule();
+    },
+    topicAt: options.mapper.topicAt,
+    take: (topic, bytes, start, end) => {
+      if (closing.signal.aborted || !collector.hasRoom()) return false;
+      collector.mapBytes(topic, bytes, start, end);
+      return true;
+    },
+    endRun: (messages, done) => {
+      callbacks.push(done);
+      acknowledged += messages.acknowledged;
+      unacknowledged += messages.unacknowledged;
       schedule();
     },
     [Symbol.asyncDispose]: async () => {
@@ -152,17 +180,24 @@ function createCollector(options: PublishStoreOptions, counts: StoreCounts) {
   let bytesInFlight = 0;
   let full = false;
   const rows = (): number => metrics.rows + logs.rows;
+  const count = (outcome: MqttOutcome, rowsBefore: number, messageBytes: number): void => {
+    counts.received++;
+    counts.receivedBytes += messageBytes;
+    if (outcome === 'dead-letter') counts.deadLetters++;
+    counts.rowsInFlight += rows() - rowsBefore;
+    bytes += messageBytes;
+    bytesInFlight += messageBytes;
+  };
   return {
     map: (topic: string, payload: Uint8Array, age: MessageAge): void => {
       const before = rows();
       const message = { topic, payload, receivedUs: receiptUs(), old: age === 'old' };
-      const outcome = options.mapper.map(message, metrics, logs);
-      counts.received++;
-      counts.receivedBytes += payload.length + topic.length;
-      if (outcome === 'dead-letter') counts.deadLetters++;
-      counts.rowsInFlight += rows() - before;
-      bytes += payload.length + topic.length;
-      bytesInFlight += payload.length + topic.length;
+      count(options.mapper.map(message, metrics, logs), before, payload.length + topic.length);
+    },
+    mapBytes: (topic: KnownTopic, payload: Buffer, start: number, end: number): void => {
+      const before = rows();
+      const place = { topic, bytes: payload, start, end, receivedUs: receiptUs() };
+      count(options.mapper.mapBytes(place, metrics, logs), before, end - start + topic.name.length);
     },
     isLarge: (): boolean => rows() >= appendRowsMax || bytes >= appendBytesMax,
     hasRoom: (): boolean => {

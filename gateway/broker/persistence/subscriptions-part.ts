@@ -34,6 +34,7 @@ const trieOptions = { wildcard_one: '+', wildcard_some: '#', separator: '/', mat
 
 /** aedes' methods for the subscriptions of persistent sessions. */
 export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, onDrop: () => void) {
+  let changes = 0;
   const sessions = new Map<string, Map<string, SubscriptionOptions>>();
   /** Those with QoS 1 and 2: what they match is queued. */
   const trie = new QlobberSub(trieOptions);
@@ -42,6 +43,7 @@ export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, 
   const add = (clientId: string, topic: string, options: SubscriptionOptions): void => {
     const stored = sessions.get(clientId) ?? new Map<string, SubscriptionOptions>();
     sessions.set(clientId, stored);
+    changes++;
     const before = stored.get(topic);
     if (options.qos > 0) trie.add(topic, { clientId, topic, ...options });
     else if (before !== undefined && before.qos > 0) trie.remove(topic, { clientId, topic });
@@ -52,6 +54,7 @@ export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, 
     const before = stored?.get(topic);
     if (stored === undefined || before === undefined) return;
     if (before.qos > 0) trie.remove(topic, { clientId, topic });
+    changes++;
     stored.delete(topic);
     if (stored.size === 0) sessions.delete(clientId);
     sink.set(keyOf(clientId, topic), undefined);
@@ -101,5 +104,9 @@ export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, 
           yield { key: keyOf(clientId, topic), payload: null, meta: JSON.stringify(options) };
     },
   };
-  return { methods, match, removeAll, part, counts: () => ({ sessions: sessions.size }) };
+  return {
+    ...{ methods, match, removeAll, part, counts: () => ({ sessions: sessions.size }) },
+    /** Another number after each change. */
+    changes: (): number => changes,
+  };
 }
