@@ -36,6 +36,8 @@ interface AdmissionOptions {
   readonly logger: Logger;
 }
 
+export type Admission = ReturnType<typeof createAdmission>;
+
 /** Who is connected, who they are, and what they may do. */
 export function createAdmission(aedes: Aedes, access: () => Access, options: AdmissionOptions) {
   const state: State = {

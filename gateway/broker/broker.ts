@@ -207,8 +207,7 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
   const admission = createAdmission(aedes, () => access, { limits, persistence, logger });
   const inOrder = createAcknowledgementOrder();
   const publish = storeThenAcknowledge({ ...limits, aedes, store, persistence, inOrder });
-  const isAllowed = admission.isAllowedToPublish;
-  const lane = createPublishLane({ aedes, store, persistence, inOrder, isAllowed });
+  const lane = createPublishLane({ aedes, store, persistence, inOrder, admission });
   aedes.authorizePublish = (client, packet, done) => {
     withoutWillDelay(packet);
     if (packet.topic.startsWith('$SYS/')) done(new Error('topics below $SYS/ belong to the broker'));

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { Aedes } from 'aedes';
 import type { KnownTopic } from '../../lake/receive/mqtt/known-topics.ts';
 import type { AcknowledgementOrder } from './acknowledgement-order.ts';
+import type { Admission } from './admission.ts';
 import { type InternalClient, liveSubscriptions } from './aedes-internals.ts';
 import type { BrokerPersistence } from './persistence/broker-persistence.ts';
 import type { PublishStore } from './publish-store.ts';
@@ -29,9 +30,9 @@ export interface ClientLane {
 interface PublishLaneOptions {
   readonly aedes: Aedes;
   readonly store: PublishStore;
-  readonly persistence: Pick<BrokerPersistence, 'isAwaited' | 'subscriptionChanges'>;
+  readonly persistence: Pick<BrokerPersistence, 'interest'>;
   readonly inOrder: AcknowledgementOrder;
-  readonly isAllowed: (client: InternalClient, topic: string) => boolean;
+  readonly admission: Pick<Admission, 'isAllowedToPublish'>;
 }
 
 /** Of one client's messages that wait for the disk: two reads. */
@@ -44,28 +45,30 @@ export function createPublishLane(options: PublishLaneOptions): PublishLane {
 }
 
 /** Whether all that there is to do with messages of a topic is to store them; asked again after each subscription. */
-function createOnlyStored({ aedes, persistence }: PublishLaneOptions) {
-  const known = new Set<KnownTopic>();
+function createOnlyStored({ aedes, persistence: { interest } }: PublishLaneOptions) {
+  const known = new Map<KnownTopic, boolean>();
   const live = liveSubscriptions(aedes, () => known.clear());
   let changes = 0;
+  const ask = ({ name }: KnownTopic, bytes: Uint8Array): boolean => {
+    // What aedes refuses, in its own words, and what is the broker's own.
+    if (name === '' || name.startsWith('$') || /[+#]/.test(name) || !isUtf8(bytes)) return false;
+    return name.split('/').length <= levelsMax && !live.matches(name) && !interest.isAwaited(name);
+  };
   return (topic: KnownTopic, bytes: Buffer, start: number, end: number): boolean => {
-    if (changes !== persistence.subscriptionChanges() || known.size >= topicsMax) {
-      changes = persistence.subscriptionChanges();
+    if (changes !== interest.changes() || known.size >= topicsMax) {
+      changes = interest.changes();
       known.clear();
     }
-    if (known.has(topic)) return true;
-    const { name } = topic;
-    // What aedes refuses, in its own words, and what is the broker's own.
-    if (name === '' || name.startsWith('$') || /[+#]/.test(name)) return false;
-    if (name.split('/').length > maxLevels || !isUtf8(bytes.subarray(start, end))) return false;
-    if (live.matches(name) || persistence.isAwaited(name)) return false;
-    known.add(topic);
-    return true;
+    const before = known.get(topic);
+    if (before !== undefined) return before;
+    const answer = ask(topic, bytes.subarray(start, end));
+    known.set(topic, answer);
+    return answer;
   };
 }
 
 /** aedes' own limit. */
-const maxLevels = 100;
+const levelsMax = 100;
 
 type OnlyStored = ReturnType<typeof createOnlyStored>;
 
@@ -76,7 +79,7 @@ function clientLane(
   client: InternalClient,
   onChange: () => void,
   isOnlyStored: OnlyStored,
-  { store, inOrder, isAllowed }: PublishLaneOptions,
+  { store, inOrder, admission }: PublishLaneOptions,
 ): ClientLane {
   let run = createRun();
   let waitingBytes = 0;
@@ -111,9 +114,13 @@ function clientLane(
       } else if ((flags & dupBit) !== 0) return false;
       // No properties.
       if (client.version === 5 && bytes[payload++] !== 0) return false;
-      if (payload > end) return false;
+      if (payload > end) return false; // aedes says what is wrong
       const topic = store.topicAt(bytes, topicStart, topicEnd);
-      if (!isOnlyStored(topic, bytes, topicStart, topicEnd) || !isAllowed(client, topic.name)) return false;
+      if (
+        !isOnlyStored(topic, bytes, topicStart, topicEnd) ||
+        !admission.isAllowedToPublish(client, topic.name)
+      )
+        return false;
       if (!store.take(topic, bytes, payload, end)) return false;
       run.bytes += end - start;
       if (qos === qosOne) run.pubacks.add(id);

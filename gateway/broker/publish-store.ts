@@ -85,91 +85,104 @@ export function createPublishStore(options: PublishStoreOptions): PublishStore {
   const counts = noCounts();
   const collector = createCollector(options, counts);
   const closing = new AbortController();
+  const hasRoom = (): boolean => !closing.signal.aborted && collector.hasRoom();
   const countDropped = (messages: number): void => {
     counts.dropped += messages;
     if (messages > 0) options.onDropped?.(Math.round(options.clock.nowMs() * 1000));
   };
-  let callbacks: StoreCallback[] = [];
-  /** Of the messages behind `callbacks`; and those that nobody waits for. */
-  let acknowledged = 0;
-  let unacknowledged = 0;
+  const onRefused = ({ acknowledged, unacknowledged }: Waiting): void => {
+    countDropped(unacknowledged);
+    counts.refused += acknowledged;
+  };
+  const groups = createGroups(options, collector, onRefused, closing.signal);
+
+  return {
+    counts,
+    store: (topic, payload, done, age) => {
+      if (!hasRoom()) {
+        counts.refused++;
+        done(overloaded());
+        return;
+      }
+      collector.map(topic, payload, age);
+      groups.add(1, 0, done);
+    },
+    storeUnacknowledged: (topic, payload, age) => {
+      if (!hasRoom()) return countDropped(1);
+      collector.map(topic, payload, age);
+      groups.add(0, 1);
+    },
+    topicAt: options.mapper.topicAt,
+    take: (topic, bytes, start, end) => {
+      if (!hasRoom()) return false;
+      collector.mapBytes(topic, bytes, start, end);
+      return true;
+    },
+    endRun: ({ acknowledged, unacknowledged }, done) => groups.add(acknowledged, unacknowledged, done),
+    [Symbol.asyncDispose]: async () => {
+      groups.flush();
+      // What is on its way gets its chance; what the log refuses is not tried again.
+      closing.abort(overloaded());
+      await groups.answered();
+    },
+  };
+}
+
+/** Makes appends of what is collected: at once when nothing is on its way, else when there is enough of it. */
+function createGroups(
+  options: PublishStoreOptions,
+  collector: Collector,
+  onRefused: (waiting: Waiting) => void,
+  closing: AbortSignal,
+) {
+  let waiting = nobody();
   let appending = 0;
   /** Appends are answered in order, so that acknowledgements are. */
   let answered: Promise<void> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
   let scheduled = false;
 
-  const schedule = (): void => {
-    if (collector.isLarge()) flush();
-    else if (appending > 0) timer ??= setTimeout(flush, collectMs);
-    else if (!scheduled) {
-      scheduled = true;
-      setImmediate(flush);
-    }
-  };
-
   const flush = (): void => {
     clearTimeout(timer);
     timer = undefined;
     scheduled = false;
-    if (callbacks.length === 0 && unacknowledged === 0) return;
+    if (waiting.acknowledged === 0 && waiting.unacknowledged === 0) return;
     const group = collector.take();
-    const [waiting, refusable, droppable] = [callbacks, acknowledged, unacknowledged];
-    callbacks = [];
-    acknowledged = unacknowledged = 0;
+    const theirs = waiting;
+    waiting = nobody();
     appending++;
-    const appended = appendAll(group.batches, options, closing.signal);
+    const appended = appendAll(group.batches, options, closing);
     answered = Promise.all([answered, appended]).then(([, error]) => {
       appending--;
       collector.release(group);
-      if (error !== undefined) {
-        countDropped(droppable);
-        counts.refused += refusable;
-      }
-      for (const done of waiting) done(error);
+      if (error !== undefined) onRefused(theirs);
+      for (const done of theirs.callbacks) done(error);
       if (appending === 0) flush();
     });
   };
-
   return {
-    counts,
-    store: (topic, payload, done, age) => {
-      if (closing.signal.aborted || !collector.hasRoom()) {
-        counts.refused++;
-        done(overloaded());
-        return;
+    flush,
+    answered: (): Promise<void> => answered,
+    /** Says who waits for the messages that were collected last. */
+    add: (acknowledged: number, unacknowledged: number, done?: StoreCallback): void => {
+      waiting.acknowledged += acknowledged;
+      waiting.unacknowledged += unacknowledged;
+      if (done !== undefined) waiting.callbacks.push(done);
+      if (collector.isLarge()) flush();
+      else if (appending > 0) timer ??= setTimeout(flush, collectMs);
+      else if (!scheduled) {
+        scheduled = true;
+        setImmediate(flush);
       }
-      collector.map(topic, payload, age);
-      callbacks.push(done);
-      acknowledged++;
-      schedule();
-    },
-    storeUnacknowledged: (topic, payload, age) => {
-      if (closing.signal.aborted || !collector.hasRoom()) return countDropped(1);
-      collector.map(topic, payload, age);
-      unacknowledged++;
-      schedule();
-    },
-    topicAt: options.mapper.topicAt,
-    take: (topic, bytes, start, end) => {
-      if (closing.signal.aborted || !collector.hasRoom()) return false;
-      collector.mapBytes(topic, bytes, start, end);
-      return true;
-    },
-    endRun: (messages, done) => {
-      callbacks.push(done);
-      acknowledged += messages.acknowledged;
-      unacknowledged += messages.unacknowledged;
-      schedule();
-    },
-    [Symbol.asyncDispose]: async () => {
-      flush();
-      // What is on its way gets its chance; what the log refuses is not tried again.
-      closing.abort(overloaded());
-      await answered;
     },
   };
 }
+
+/** Who waits for the messages that were collected, and how many of these are to be acknowledged. */
+const nobody = () => ({ callbacks: [] as StoreCallback[], acknowledged: 0, unacknowledged: 0 });
+
+type Waiting = ReturnType<typeof nobody>;
+type Collector = ReturnType<typeof createCollector>;
 
 /** The columns that messages are mapped into, and what of them is not on disk yet. */
 function createCollector(options: PublishStoreOptions, counts: StoreCounts) {

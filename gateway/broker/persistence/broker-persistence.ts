@@ -99,10 +99,7 @@ export function openBrokerPersistence(options: PersistenceOptions) {
       if (subscribers.length > 0) outgoing.keepEarly(subscribers, kept);
       return store?.durable();
     },
-    /** Whether a message of the topic is to wait for somebody. */
-    isAwaited: (topic: string): boolean => subscriptions.match(topic).length > 0,
-    /** Another number when it may be answered otherwise. */
-    subscriptionChanges: subscriptions.changes,
+    interest: subscriptions.interest,
     sessionConnected: sessions.connected,
     sessionAway: sessions.away,
     endSession,

@@ -20,6 +20,13 @@ interface SessionSubscription {
   readonly qos: 0 | 1 | 2;
 }
 
+/** For whom messages wait. */
+interface Interest {
+  isAwaited(topic: string): boolean;
+  /** Another number when it may be answered otherwise. */
+  changes(): number;
+}
+
 interface ClientId {
   readonly id: string;
 }
@@ -70,14 +77,8 @@ export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, 
   const methods = {
     addSubscriptions: async ({ id }: ClientId, subscriptions: readonly Subscription[]): Promise<void> => {
       if (!sessions.has(id) && sessions.size >= limits.sessionsMax) return onDrop();
-      for (const { topic, qos, rh, rap, nl, subscriptionIdentifier } of subscriptions) {
-        const options = {
-          qos,
-          rh,
-          rap,
-          nl,
-          ...(subscriptionIdentifier !== undefined && { subscriptionIdentifier }),
-        };
+      for (const { topic, ...subscription } of subscriptions) {
+        const options = optionsOf(subscription);
         add(id, topic, options);
         sink.set(keyOf(id, topic), { payload: null, meta: JSON.stringify(options) });
       }
@@ -104,9 +105,20 @@ export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, 
           yield { key: keyOf(clientId, topic), payload: null, meta: JSON.stringify(options) };
     },
   };
-  return {
-    ...{ methods, match, removeAll, part, counts: () => ({ sessions: sessions.size }) },
-    /** Another number after each change. */
-    changes: (): number => changes,
+  const interest: Interest = {
+    isAwaited: (topic: string): boolean => match(topic).length > 0,
+    changes: () => changes,
   };
+  return { methods, match, interest, removeAll, part, counts: () => ({ sessions: sessions.size }) };
 }
+
+const optionsOf = ({
+  qos,
+  rh,
+  rap,
+  nl,
+  subscriptionIdentifier,
+}: SubscriptionOptions): SubscriptionOptions => ({
+  ...{ qos, rh, rap, nl },
+  ...(subscriptionIdentifier !== undefined && { subscriptionIdentifier }),
+});

@@ -27,7 +27,7 @@ export interface MqttMessage {
 }
 
 /** A message whose payload is where it was received. */
-export interface PayloadPlace {
+interface PayloadPlace {
   readonly topic: KnownTopic;
   readonly bytes: Buffer;
   readonly start: number;
