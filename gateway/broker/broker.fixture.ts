@@ -33,6 +33,9 @@ function createMemoryLog() {
       for (const { id, labels: text } of batch.series) labels.set(id, JSON.parse(text));
     },
     values: (): number[] => batches.flatMap((batch) => (batch.signal === 'metrics' ? [...batch.value] : [])),
+    /** Of rows that have one. */
+    qualities: () =>
+      batches.flatMap((batch) => ('quality' in batch ? (batch.quality ?? []).filter(Boolean) : [])),
     lines: (): string[] => batches.flatMap((batch) => (batch.signal === 'logs' ? textsOf(batch.line) : [])),
     names: (): (string | undefined)[] =>
       batches.flatMap((batch) =>

@@ -101,6 +101,7 @@ const packetsBeforeConnack = 16_384;
 const topicAliasMaximum = 100;
 /** Of a PUBLISH, without topic, payload and properties. */
 const packetHeaderBytes = 9;
+const nothing = { acknowledged: 0, unacknowledged: 0 };
 const everybody: AccessOptions = { usersFile: '', aclFile: '', anonymous: true, certificateUser: 'none' };
 
 /** Resolves when all ports listen; throws FirnError that names a busy one. */
@@ -211,7 +212,11 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
   aedes.authorizePublish = (client, packet, done) => {
     withoutWillDelay(packet);
     if (packet.topic.startsWith('$SYS/')) done(new Error('topics below $SYS/ belong to the broker'));
-    else if (!admission.mayPublish(client, packet.topic)) done(new Error(`${packet.topic} is not allowed`));
+    else if (!admission.mayPublish(client, packet.topic))
+      // What came before it is acknowledged first.
+      store.endRun(nothing, () =>
+        inOrder(undefined, () => done(new Error(`${packet.topic} is not allowed`))),
+      );
     else publish(client, packet, done);
   };
   aedes.authorizeForward = (client, packet) => (mayDeliver(client, packet) ? packet : null);

@@ -15,7 +15,6 @@ interface PacketReaderOptions {
 }
 
 const publishType = 3;
-const subscribeType = 8;
 /** A PUBLISH up to this length is waited for as a whole; aedes gets a longer one in the pieces that it comes in. */
 const wholeBytesMax = 16 * 1024;
 
@@ -30,8 +29,6 @@ interface Reader {
   rest: Buffer | undefined;
   /** Bytes to come of a packet that aedes gets in pieces. */
   remaining: number;
-  /** aedes has been given a SUBSCRIBE: what comes after it may be for the subscriber. */
-  subscribing: boolean;
   /** Until a publish is in turn. */
   held: boolean;
   /** The first publish has waited for its turn. */
@@ -49,7 +46,7 @@ export function readPackets(client: InternalClient, options: PacketReaderOptions
   const reader: Reader = {
     ...{ client, lane: options.lane.of(client, onChange), options },
     ...{ rate: createRate(options.clock, options.messagesPerSecondMax), place: { body: 0, end: 0 } },
-    ...{ rest: undefined, remaining: 0, subscribing: false, held: false, released: false, ended: false },
+    ...{ rest: undefined, remaining: 0, held: false, released: false, ended: false },
   };
   takeReading(client, onChange);
   client.conn.on('data', (chunk: Buffer) => {
@@ -63,9 +60,7 @@ export function readPackets(client: InternalClient, options: PacketReaderOptions
 function update(reader: Reader): void {
   const { client, lane } = reader;
   if (client.closed) return;
-  const busy = client._parsingBatch > 0;
-  if (!busy) reader.subscribing = false;
-  const wanted = !busy && !reader.held && !lane.isFull;
+  const wanted = client._parsingBatch === 0 && !reader.held && !lane.isFull;
   if (wanted === client.conn.isPaused()) client.conn[wanted ? 'resume' : 'pause']();
 }
 
@@ -89,13 +84,12 @@ function read(reader: Reader, bytes: Buffer): void {
       client.rejectPacketTooLarge(end - at);
       break;
     }
-    const type = (bytes[at] ?? 0) >> 4;
-    if (type === publishType) {
+    if ((bytes[at] ?? 0) >> 4 === publishType) {
       if ((end > bytes.length && end - at <= wholeBytesMax) || !isInTurn(reader)) break;
       giveToAedes(reader, bytes, given, at);
       given = at;
       if (end <= bytes.length && isForLane(reader) && lane.take(bytes, at, body, end)) given = end;
-    } else if (type === subscribeType) reader.subscribing = true;
+    }
     options.onPacket();
     reader.remaining = Math.max(0, end - bytes.length);
     at = end - reader.remaining;
@@ -113,8 +107,8 @@ function giveToAedes({ client, lane }: Reader, bytes: Buffer, start: number, end
 }
 
 /** While it connects, aedes queues what comes; and after a DISCONNECT there is nothing more to do. */
-const isForLane = ({ client, subscribing }: Reader): boolean =>
-  client.connackSent && client._parser._queue === null && !client.conn.destroyed && !subscribing;
+const isForLane = ({ client }: Reader): boolean =>
+  client.connackSent && client._parser._queue === null && !client.conn.destroyed;
 
 /** Whether it is late enough for one more publish; otherwise all is held back until it is. */
 function isInTurn(reader: Reader): boolean {

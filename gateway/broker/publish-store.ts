@@ -146,7 +146,7 @@ function createGroups(
     clearTimeout(timer);
     timer = undefined;
     scheduled = false;
-    if (waiting.acknowledged === 0 && waiting.unacknowledged === 0) return;
+    if (waiting.callbacks.length === 0 && waiting.unacknowledged === 0) return;
     const group = collector.take();
     const theirs = waiting;
     waiting = nobody();
