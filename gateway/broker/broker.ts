@@ -10,7 +10,7 @@ import type { TopicTemplate } from '../../lake/receive/mqtt/templates.ts';
 import type { SeriesCache } from '../../lake/receive/series-cache.ts';
 import { type Access, type AccessOptions, openAccess } from './access/access.ts';
 import { createAcknowledgementOrder } from './acknowledgement-order.ts';
-import { createAdmission } from './admission.ts';
+import { type Admission, createAdmission } from './admission.ts';
 import { clientWithoutPrototypes, withoutPrototypes } from './aedes-internals.ts';
 import { createConnections } from './connections.ts';
 import { type BrokerLimits, brokerLimits } from './limits.ts';
@@ -209,16 +209,10 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
   const inOrder = createAcknowledgementOrder();
   const publish = storeThenAcknowledge({ ...limits, aedes, store, persistence, inOrder });
   const lane = createPublishLane({ aedes, store, persistence, inOrder, admission });
-  aedes.authorizePublish = (client, packet, done) => {
-    withoutWillDelay(packet);
-    if (packet.topic.startsWith('$SYS/')) done(new Error('topics below $SYS/ belong to the broker'));
-    else if (!admission.mayPublish(client, packet.topic))
-      // What came before it is acknowledged first.
-      store.endRun(nothing, () =>
-        inOrder(undefined, () => done(new Error(`${packet.topic} is not allowed`))),
-      );
-    else publish(client, packet, done);
-  };
+  const refuse = (error: Error, done: (error: Error) => void): void =>
+    // What came before it is acknowledged first.
+    store.endRun(nothing, () => inOrder(undefined, () => done(error)));
+  aedes.authorizePublish = authorizePublish(admission, publish, refuse);
   aedes.authorizeForward = (client, packet) => (mayDeliver(client, packet) ? packet : null);
   aedes.on('clientDisconnect', (client) => outgoing.detach(client));
   logErrors(aedes, logger);
@@ -245,6 +239,20 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
       publishBytesSent: counts.sentBytes,
       connections: admission.counts.connected,
     }),
+  };
+}
+
+function authorizePublish(
+  { mayPublish }: Admission,
+  publish: Aedes['authorizePublish'],
+  refuse: (error: Error, done: (error: Error) => void) => void,
+): Aedes['authorizePublish'] {
+  return (client, packet, done) => {
+    const { topic } = packet;
+    withoutWillDelay(packet);
+    if (topic.startsWith('$SYS/')) refuse(new Error('topics below $SYS/ belong to the broker'), done);
+    else if (mayPublish(client, topic)) publish(client, packet, done);
+    else refuse(new Error(`${topic} is not allowed`), done);
   };
 }
 

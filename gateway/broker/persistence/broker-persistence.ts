@@ -100,6 +100,7 @@ export function openBrokerPersistence(options: PersistenceOptions) {
       return store?.durable();
     },
     interest: subscriptions.interest,
+    isRetained: retained.isCurrent,
     sessionConnected: sessions.connected,
     sessionAway: sessions.away,
     endSession,
