@@ -110,7 +110,7 @@ const schema = z.strictObject({
       vendSeconds: count(3600, 'How long such a session lasts'),
     })
     .prefault({}),
-  query: querySettings(1024),
+  query: querySettings(1024, 512),
 });
 
 export type CloudConfig = z.infer<typeof schema>;

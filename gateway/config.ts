@@ -263,7 +263,7 @@ const settings = z.strictObject({
   disk: disk.prefault({}),
   clock: clock.prefault({}),
   store: storeSettings(['none', 'directory', 's3']),
-  query: querySettings(256),
+  query: querySettings(256, 128),
   test: z
     .strictObject({
       crashAt: z

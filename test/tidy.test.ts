@@ -31,6 +31,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'lake/model',
     'lake/schema',
     'lake/tables.ts',
+    'lake/parquet',
     'lake/promql',
     'lake/logql',
     'lake/regexp',
