@@ -1,4 +1,5 @@
 import type { Budget } from './budget.ts';
+import { bordersOfEach, columnFunctions } from './column-windows.ts';
 import { executionError } from './errors.ts';
 import { type Evaluation, evaluateMatrix, evaluateScalar, type Matrix } from './evaluation.ts';
 import { applyMixed, moveTo } from './functions/mixed.ts';
@@ -51,6 +52,8 @@ export async function overWindows(
   const dropName = name !== 'last_over_time' && name !== 'first_over_time';
   const found: StepSeries[] = [];
   const span = args[0]?.span ?? node.span;
+  const column = matrix.extension === undefined ? columnFunctions[name] : undefined;
+  const borders = bordersOfEach(matrix, matrix.rangeMs, times);
   for (const series of matrix.series) {
     if (budget.due()) await budget.pause();
     const result = newSeries(series.labels, dropName || series.dropName, times.steps);
@@ -67,7 +70,9 @@ export async function overWindows(
       name,
     };
     const move = series.histograms ? slideMixed : slide;
-    for (let step = move(moved, 0); step < times.steps; step = move(moved, step)) await budget.pause();
+    if (column && !series.histograms && !series.startsMs)
+      column(series, borders(series.timestampsMs), result);
+    else for (let step = move(moved, 0); step < times.steps; step = move(moved, step)) await budget.pause();
     if (isEmpty(result)) continue;
     budget.charge(times.steps);
     found.push(result);

@@ -1,7 +1,7 @@
 import { bitsOf, type SeriesData, type SeriesSet } from '../../promql/source.ts';
 import { inOrder, mergeSamples, type Samples } from '../samples.ts';
 import type { GroupSamples } from './group-samples.ts';
-import type { Located } from './locate.ts';
+import type { Located, Pieces } from './locate.ts';
 import type { SeriesTable } from './series-table.ts';
 
 /** A series that was read elsewhere: rows that are in no file, or files and rows that only SQL reads. */
@@ -61,46 +61,80 @@ function together(stored: Samples, other: Samples): Samples {
 
 interface Scratch {
   /** The samples of a series; they stay until the next call. */
-  read(pieces: Located['pieces'], place: number): Samples;
+  read(pieces: Pieces, place: number): Samples;
 }
 
 function createScratch(): Scratch {
   let timestampsMs = new Float64Array(1024);
   let values = new Float64Array(1024);
+  /** The piece at which the series of the times that are in `timestampsMs` begins, and how many it has. */
+  let known = { first: 0, pieces: -1, times: timestampsMs, sorted: true };
   return {
-    read: ({ groups, ofSeries, group, from, to, time }, place) => {
+    read: (pieces, place) => {
+      const { groups, ofSeries, group, from, to } = pieces;
       const [first, last] = [ofSeries[place] ?? 0, ofSeries[place + 1] ?? 0];
       let length = 0;
       for (let piece = first; piece < last; piece++) length += (to[piece] ?? 0) - (from[piece] ?? 0);
       if (length > values.length) {
         timestampsMs = new Float64Array(length * 2);
         values = new Float64Array(length * 2);
+        known.pieces = -1;
+      }
+      if (known.pieces !== last - first || !sameTimes(pieces, known.first, first, last)) {
+        const sorted = readTimes(pieces, first, last, timestampsMs);
+        // New each time, so that who sees the same array knows that the times are the same.
+        known = { first, pieces: last - first, times: timestampsMs.subarray(0, length), sorted };
       }
       let at = 0;
-      let sorted = true;
-      let beforeMs = -Infinity;
       for (let piece = first; piece < last; piece++) {
         const samples = groups[group[piece] ?? 0];
         const [start, end] = [from[piece] ?? 0, to[piece] ?? 0];
-        if (samples === undefined || start === end) continue;
-        const { times, baseMs } = samples;
-        const shift = (time[piece] ?? 0) - at;
-        const until = at + end - start;
-        for (let index = at; index < until; index++) {
-          const ms = (times[index + shift] ?? 0) + baseMs;
-          if (ms <= beforeMs) sorted = false;
-          beforeMs = ms;
-          timestampsMs[index] = ms;
-        }
-        copyValues(samples, start, end, values, at);
-        at = until;
+        if (samples) copyValues(samples, start, end, values, at);
+        at += end - start;
       }
-      const found = { timestampsMs: timestampsMs.subarray(0, at), values: values.subarray(0, at) };
-      return sorted
+      const found = { timestampsMs: known.times, values: values.subarray(0, length) };
+      return known.sorted
         ? found
         : inOrder({ timestampsMs: found.timestampsMs.slice(), values: found.values.slice() });
     },
   };
+}
+
+/** Whether the pieces from `other` on have the times of those in [first, last). */
+function sameTimes({ group, from, to, time }: Pieces, other: number, first: number, last: number): boolean {
+  for (let piece = first, one = other; piece < last; piece++, one++)
+    if (
+      group[piece] !== group[one] ||
+      time[piece] !== time[one] ||
+      (to[piece] ?? 0) - (from[piece] ?? 0) !== (to[one] ?? 0) - (from[one] ?? 0)
+    )
+      return false;
+  return true;
+}
+
+/** False when they are not in order, each once. */
+function readTimes(
+  { groups, group, from, to, time }: Pieces,
+  first: number,
+  last: number,
+  into: Float64Array,
+): boolean {
+  let at = 0;
+  let sorted = true;
+  let beforeMs = -Infinity;
+  for (let piece = first; piece < last; piece++) {
+    const samples = groups[group[piece] ?? 0];
+    if (samples === undefined) continue;
+    const { times, baseMs } = samples;
+    const end = at + (to[piece] ?? 0) - (from[piece] ?? 0);
+    for (let place = time[piece] ?? 0; at < end; at++, place++) {
+      const ms = (times[place] ?? 0) + baseMs;
+      if (ms <= beforeMs) sorted = false;
+      beforeMs = ms;
+      into[at] = ms;
+    }
+  }
+  return sorted;
 }
 
 function copyValues(
