@@ -15,7 +15,7 @@ export interface OtherSeries extends SeriesData {
  */
 export function storedSeries(
   table: SeriesTable,
-  { series, pieces, special }: Located,
+  { series, pieces }: Located,
   others: readonly OtherSeries[],
   numbers: Uint32Array,
 ): SeriesSet {
@@ -28,7 +28,8 @@ export function storedSeries(
   all.set(series);
   all.set(more, series.length);
   const order = table.sort(all);
-  const scratch = createScratch();
+  const places = Int32Array.from(order, (number) => placeOf.get(number) ?? -1);
+  const tiles = createTiles(pieces, places);
   return {
     length: order.length,
     at: (index) => {
@@ -36,11 +37,12 @@ export function storedSeries(
       if (number === undefined) return undefined;
       const labels = table.labelsOf(number);
       const other = otherOf.get(number);
-      const place = placeOf.get(number);
-      if (place === undefined || special.has(number))
+      if ((places[index] ?? -1) < 0)
         return { ...(other ?? { timestampsMs: new Float64Array(0), values: new Float64Array(0) }), labels };
-      const stored = scratch.read(pieces, place);
-      return { ...(other ? together(stored, other) : stored), labels };
+      const { timestampsMs, values } = tiles.read(index);
+      return other
+        ? { ...together({ timestampsMs, values }, other), labels }
+        : { labels, timestampsMs, values };
     },
   };
 }
@@ -59,50 +61,95 @@ function together(stored: Samples, other: Samples): Samples {
   });
 }
 
-interface Scratch {
-  /** The samples of a series; they stay until the next call. */
-  read(pieces: Pieces, place: number): Samples;
+interface Tiles {
+  /** The samples of the series with this place in the order; they stay until the next call. */
+  read(index: number): Samples;
 }
 
-function createScratch(): Scratch {
-  let timestampsMs = new Float64Array(1024);
-  let values = new Float64Array(1024);
-  /** The piece at which the series of the times that are in `timestampsMs` begins, and how many it has. */
-  let known = { first: 0, pieces: -1, times: timestampsMs, sorted: true };
+/** Samples that are put together at a time, in about as much memory as a processor has near. */
+const tileSamples = 256 * 1024;
+
+/**
+ * Puts samples together for some series at a time, row group after row group: samples of a series are a few in each of
+ * many groups, and what a group's codes stand for would have to come from memory again for each series.
+ */
+function createTiles(pieces: Pieces, places: Int32Array): Tiles {
+  const { ofSeries, from, to } = pieces;
+  let values = new Float64Array(0);
+  let times = new Float64Array(0);
+  /** Series of the tile are [first, end) of the order; where the samples of each begin. */
+  let [first, end] = [0, 0];
+  let starts = new Uint32Array(1);
+  /** The place whose times are in `times`. */
+  let timed = { place: -1, timestampsMs: times, sorted: true };
+
+  const lengthOf = (place: number): number => {
+    let length = 0;
+    for (let piece = ofSeries[place] ?? 0; piece < (ofSeries[place + 1] ?? 0); piece++)
+      length += (to[piece] ?? 0) - (from[piece] ?? 0);
+    return length;
+  };
+  const fill = (index: number): void => {
+    const lengths: number[] = [];
+    let total = 0;
+    for (end = index; end < places.length && (end === index || total < tileSamples); end++) {
+      const place = places[end] ?? -1;
+      const length = place < 0 ? 0 : lengthOf(place);
+      lengths.push(length);
+      total += length;
+    }
+    first = index;
+    starts = new Uint32Array(lengths.length + 1);
+    for (const [at, length] of lengths.entries()) starts[at + 1] = (starts[at] ?? 0) + length;
+    if (values.length < total) values = new Float64Array(total);
+    fillValues(pieces, places.subarray(first, end), starts, values);
+  };
+  const timesOf = (place: number, length: number): typeof timed => {
+    if (timed.place >= 0 && sameTimes(pieces, timed.place, place)) return timed;
+    if (times.length < length) times = new Float64Array(length * 2);
+    // A new array each time, so that who sees the same one knows that the times are the same.
+    const timestampsMs = times.subarray(0, length);
+    timed = { place, timestampsMs, sorted: readTimes(pieces, place, timestampsMs) };
+    return timed;
+  };
   return {
-    read: (pieces, place) => {
-      const { groups, ofSeries, group, from, to } = pieces;
-      const [first, last] = [ofSeries[place] ?? 0, ofSeries[place + 1] ?? 0];
-      let length = 0;
-      for (let piece = first; piece < last; piece++) length += (to[piece] ?? 0) - (from[piece] ?? 0);
-      if (length > values.length) {
-        timestampsMs = new Float64Array(length * 2);
-        values = new Float64Array(length * 2);
-        known.pieces = -1;
-      }
-      if (known.pieces !== last - first || !sameTimes(pieces, known.first, first, last)) {
-        const sorted = readTimes(pieces, first, last, timestampsMs);
-        // New each time, so that who sees the same array knows that the times are the same.
-        known = { first, pieces: last - first, times: timestampsMs.subarray(0, length), sorted };
-      }
-      let at = 0;
-      for (let piece = first; piece < last; piece++) {
-        const samples = groups[group[piece] ?? 0];
-        const [start, end] = [from[piece] ?? 0, to[piece] ?? 0];
-        if (samples) copyValues(samples, start, end, values, at);
-        at += end - start;
-      }
-      const found = { timestampsMs: known.times, values: values.subarray(0, length) };
-      return known.sorted
-        ? found
-        : inOrder({ timestampsMs: found.timestampsMs.slice(), values: found.values.slice() });
+    read: (index) => {
+      if (index < first || index >= end) fill(index);
+      const [start, until] = [starts[index - first] ?? 0, starts[index - first + 1] ?? 0];
+      const { timestampsMs, sorted } = timesOf(places[index] ?? 0, until - start);
+      const found = values.subarray(start, until);
+      if (sorted) return { timestampsMs, values: found };
+      return inOrder({ timestampsMs: timestampsMs.slice(), values: found.slice() });
     },
   };
 }
 
-/** Whether the pieces from `other` on have the times of those in [first, last). */
-function sameTimes({ group, from, to, time }: Pieces, other: number, first: number, last: number): boolean {
-  for (let piece = first, one = other; piece < last; piece++, one++)
+/** The pieces of a series are in the order of their groups. */
+function fillValues(
+  { groups, ofSeries, group, from, to }: Pieces,
+  places: Int32Array,
+  starts: Uint32Array,
+  values: Float64Array,
+): void {
+  const next = Uint32Array.from(places, (place) => (place < 0 ? 0 : (ofSeries[place] ?? 0)));
+  const ends = Uint32Array.from(places, (place) => (place < 0 ? 0 : (ofSeries[place + 1] ?? 0)));
+  const at = starts.slice();
+  for (const [number, samples] of groups.entries())
+    for (let index = 0; index < places.length; index++)
+      for (let piece = next[index] ?? 0; piece < (ends[index] ?? 0) && group[piece] === number; piece++) {
+        const [start, end] = [from[piece] ?? 0, to[piece] ?? 0];
+        copyValues(samples, start, end, values, at[index] ?? 0);
+        at[index] = (at[index] ?? 0) + end - start;
+        next[index] = piece + 1;
+      }
+}
+
+/** Whether two series have the same times, because they share them in every group. */
+function sameTimes({ ofSeries, group, from, to, time }: Pieces, known: number, place: number): boolean {
+  let one = ofSeries[known] ?? 0;
+  const end = ofSeries[place + 1] ?? 0;
+  if ((ofSeries[known + 1] ?? 0) - one !== end - (ofSeries[place] ?? 0)) return false;
+  for (let piece = ofSeries[place] ?? 0; piece < end; piece++, one++)
     if (
       group[piece] !== group[one] ||
       time[piece] !== time[one] ||
@@ -114,15 +161,14 @@ function sameTimes({ group, from, to, time }: Pieces, other: number, first: numb
 
 /** False when they are not in order, each once. */
 function readTimes(
-  { groups, group, from, to, time }: Pieces,
-  first: number,
-  last: number,
+  { groups, ofSeries, group, from, to, time }: Pieces,
+  series: number,
   into: Float64Array,
 ): boolean {
   let at = 0;
   let sorted = true;
   let beforeMs = -Infinity;
-  for (let piece = first; piece < last; piece++) {
+  for (let piece = ofSeries[series] ?? 0; piece < (ofSeries[series + 1] ?? 0); piece++) {
     const samples = groups[group[piece] ?? 0];
     if (samples === undefined) continue;
     const { times, baseMs } = samples;
