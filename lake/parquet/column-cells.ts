@@ -5,9 +5,10 @@ import { encodings } from './parquet-pages.ts';
 
 // Whole column chunks as typed arrays, near the form that they have in the file: what a dictionary holds stays in it.
 
-export type Codes = Uint8Array | Uint16Array | Uint32Array;
+/** Not of bytes, so that loops over them see few kinds of arrays. */
+export type Codes = Uint16Array | Uint32Array;
 
-export interface Cells {
+interface Cells {
   /** Which entry each row has; undefined when entries are one a row. Of a null it means nothing. */
   readonly codes: Codes | undefined;
   /** 1 for rows that have a value; undefined when all have. */
@@ -125,11 +126,7 @@ function readCells(fd: number, path: string, chunk: ColumnChunk): RawCells {
 }
 
 const newCodes = (entries: number, rows: number): Codes =>
-  entries <= 0x100
-    ? new Uint8Array(rows)
-    : entries <= 0x10000
-      ? new Uint16Array(rows)
-      : new Uint32Array(rows);
+  entries <= 0x10000 ? new Uint16Array(rows) : new Uint32Array(rows);
 
 function readCodes(body: Buffer, present: Uint8Array | undefined, into: Codes): void {
   const bitWidth = body[0] ?? 0;

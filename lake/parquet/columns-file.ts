@@ -143,7 +143,7 @@ export function readPage(fd: number, path: string, codec: number, page: PageRef)
   return zstdDecompressSync(bytes, { maxOutputLength: length, chunkSize: length });
 }
 
-export function readBytes(fd: number, path: string, position: number, length: number): Buffer {
+function readBytes(fd: number, path: string, position: number, length: number): Buffer {
   const bytes = Buffer.allocUnsafeSlow(length);
   if (readSync(fd, bytes, 0, length, position) < length) throw corrupt(path, 'it is too short');
   return bytes;

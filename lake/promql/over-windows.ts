@@ -10,7 +10,14 @@ import { printGeneral, printString } from './literals.ts';
 import type { Notes } from './notes.ts';
 import type { CallNode, Times } from './plan.ts';
 import { keepSamples, type SeriesData } from './source.ts';
-import { isEmpty, type MatrixSeries, metricName, newSeries, putHistogram, type StepSeries } from './value.ts';
+import {
+  isEmpty,
+  type MatrixSeries,
+  metricName,
+  putHistogram,
+  type StepSeries,
+  seriesMaker,
+} from './value.ts';
 
 // Range functions: a window moves over each series, step by step.
 
@@ -53,10 +60,11 @@ export async function overWindows(
   const found: StepSeries[] = [];
   const span = args[0]?.span ?? node.span;
   const column = matrix.extension === undefined ? columnFunctions[name] : undefined;
+  const newSeries = seriesMaker(times.steps);
   const borders = bordersOfEach(matrix, matrix.rangeMs, times);
   for (const series of matrix.series) {
     if (budget.due()) await budget.pause();
-    const result = newSeries(series.labels, dropName || series.dropName, times.steps);
+    const result = newSeries(series.labels, dropName || series.dropName);
     const moved = {
       series,
       result,

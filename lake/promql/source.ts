@@ -137,8 +137,11 @@ export function setStaleAt(bits: Uint32Array, index: number): void {
 /** The series without its staleness markers (the same object when it has none). */
 export function withoutStale<T extends SeriesData>(series: T): T {
   const { values } = series;
-  const bits = bitsOf(values);
   let index = 0;
+  // Markers are NaNs, and mostly there are none.
+  while (index < values.length && !Number.isNaN(values[index])) index++;
+  if (index === values.length) return series;
+  const bits = bitsOf(values);
   while (index < values.length && !isStaleAt(bits, index)) index++;
   return index === values.length
     ? series

@@ -14,7 +14,7 @@ export interface WorkerSettings {
   readonly limits: SeriesFilesLimits;
 }
 
-export interface FilesToRead extends FileSelection {
+interface FilesToRead extends FileSelection {
   readonly files: readonly ImmutableFile[];
   readonly seriesMax: number;
 }

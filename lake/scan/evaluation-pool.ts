@@ -10,6 +10,7 @@ import {
   type JobAnswer,
   type JobRequest,
   type ToWorker,
+  type WorkerSettings,
 } from './evaluation-messages.ts';
 
 export interface EvaluationPool extends Evaluator, AsyncDisposable {}
@@ -45,20 +46,12 @@ export function createEvaluationPool({
   const threads: (Thread | undefined)[] = new Array<undefined>(threadsMax).fill(undefined);
   let lastJob = 0;
 
+  const perThread = cacheBytesMax / threadsMax;
+  const limits = { samplesBytesMax: (perThread * 2) / 3, indexBytesMax: perThread / 3 };
   const startThread = (place: number): Thread => {
-    const perThread = cacheBytesMax / threadsMax;
-    const limits = { samplesBytesMax: (perThread * 2) / 3, indexBytesMax: perThread / 3 };
-    const worker = new Worker(new URL('./evaluation-worker.ts', import.meta.url), { workerData: { limits } });
-    const thread: Thread = { worker, jobs: new Map() };
-    const drop = (error: Error): void => {
+    const thread = openThread(limits, () => {
       if (threads[place] === thread) threads[place] = undefined;
-      for (const { reject } of thread.jobs.values()) reject(error);
-      thread.jobs.clear();
-    };
-    worker.on('message', ({ job, answer }: FromWorker) => thread.jobs.get(job)?.resolve(answer));
-    worker.on('error', drop);
-    worker.on('exit', () => drop(new Error('the thread that evaluates queries has ended')));
-    worker.unref();
+    });
     threads[place] = thread;
     return thread;
   };
@@ -71,57 +64,83 @@ export function createEvaluationPool({
     return threads[best] ?? startThread(best);
   };
 
-  const runJob = async (task: EvaluationTask, signal: AbortSignal): Promise<Evaluated> => {
-    throwIfStopped(signal);
-    const stored = task.data.map((one) => ('files' in one ? one : undefined));
-    const thread = threadFor(stored.find((one) => one !== undefined)?.owner ?? '');
-    const job = ++lastJob;
-    const send = (request: JobRequest, transfer: ArrayBuffer[] = []): Promise<JobAnswer> => {
-      const answer = Promise.withResolvers<JobAnswer>();
-      thread.jobs.set(job, answer);
-      thread.worker.postMessage({ kind: 'job', job, request } satisfies ToWorker, transfer);
-      return answer.promise;
-    };
-    const onAbort = (): void => {
-      thread.worker.postMessage({ kind: 'cancel', job } satisfies ToWorker);
-      try {
-        throwIfStopped(signal);
-      } catch (error) {
-        thread.jobs.get(job)?.reject(error as Error);
-      }
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      const data: (readonly SeriesData[])[] = [];
-      const located = stored.some((one) => one !== undefined)
-        ? await send({ kind: 'locate', scans: stored.map((one) => one && filesOf(one)) })
-        : undefined;
-      const missing = located && expectKind(located, 'located').scans;
-      for (const [index, one] of task.data.entries())
-        data.push(
-          'files' in one
-            ? await one.readOthers(missing?.[index] ?? { special: [], unsupported: [] }, signal)
-            : one,
-        );
-      throwIfStopped(signal);
-      const { data: _, ...rest } = task;
-      return expectKind(await send({ kind: 'evaluate', task: rest, data }, buffersOf(data.flat())), 'done')
-        .evaluated;
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-      thread.jobs.delete(job);
-    }
-  };
-
   return {
     readsFiles: true,
     evaluate: (task, signal) =>
-      weightOf(task) <= inlineSamplesMax ? inline.evaluate(task, signal) : runJob(task, signal),
+      weightOf(task) <= inlineSamplesMax
+        ? inline.evaluate(task, signal)
+        : runJob(threadFor(ownerOf(task)), ++lastJob, task, signal),
     [Symbol.asyncDispose]: async () => {
       await Promise.all(threads.map((thread) => thread?.worker.terminate()));
     },
   };
 }
+
+function openThread(limits: WorkerSettings['limits'], onEnd: () => void): Thread {
+  const worker = new Worker(new URL('./evaluation-worker.ts', import.meta.url), { workerData: { limits } });
+  const thread: Thread = { worker, jobs: new Map() };
+  const drop = (error: Error): void => {
+    onEnd();
+    for (const { reject } of thread.jobs.values()) reject(error);
+    thread.jobs.clear();
+  };
+  worker.on('message', ({ job, answer }: FromWorker) => thread.jobs.get(job)?.resolve(answer));
+  worker.on('error', drop);
+  worker.on('exit', () => drop(new Error('the thread that evaluates queries has ended')));
+  worker.unref();
+  return thread;
+}
+
+async function runJob(
+  { worker, jobs }: Thread,
+  job: number,
+  task: EvaluationTask,
+  signal: AbortSignal,
+): Promise<Evaluated> {
+  throwIfStopped(signal);
+  const ask = (request: JobRequest, transfer: ArrayBuffer[] = []): Promise<JobAnswer> => {
+    const answer = Promise.withResolvers<JobAnswer>();
+    jobs.set(job, answer);
+    worker.postMessage({ kind: 'job', job, request } satisfies ToWorker, transfer);
+    return answer.promise;
+  };
+  const cancel = (): void => {
+    worker.postMessage({ kind: 'cancel', job } satisfies ToWorker);
+    try {
+      throwIfStopped(signal);
+    } catch (error) {
+      jobs.get(job)?.reject(error);
+    }
+  };
+  signal.addEventListener('abort', cancel, { once: true });
+  let done = false;
+  try {
+    const { data: scans, ...rest } = task;
+    const stored = scans.map((one) => ('files' in one ? one : undefined));
+    const missing = stored.some((one) => one !== undefined)
+      ? expectKind(await ask({ kind: 'locate', scans: stored.map((one) => one && filesOf(one)) }), 'located')
+      : undefined;
+    const data: (readonly SeriesData[])[] = [];
+    for (const [index, one] of scans.entries())
+      data.push('files' in one ? await one.readOthers(missing?.scans[index] ?? nothing, signal) : one);
+    throwIfStopped(signal);
+    const answer = await ask({ kind: 'evaluate', task: rest, data }, buffersOf(data.flat()));
+    done = true;
+    return expectKind(answer, 'done').evaluated;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    jobs.delete(job);
+    // What was located is not needed any more.
+    if (!done) worker.postMessage({ kind: 'cancel', job } satisfies ToWorker);
+  }
+}
+
+const nothing = { special: [], unsupported: [] };
+
+const ownerOf = ({ data }: EvaluationTask): string => {
+  for (const one of data) if ('files' in one) return one.owner;
+  return '';
+};
 
 const filesOf = ({ files, selection: { matchers, fromMs, toMs, seriesMax } }: StoredScan) => ({
   ...{ files, matchers, fromMs, toMs, seriesMax },

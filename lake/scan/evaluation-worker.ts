@@ -28,8 +28,13 @@ const store = createSeriesFiles(limits);
 interface Job {
   readonly stopped: AbortController;
   located: readonly (Located | undefined)[];
+  running: boolean;
+  /** Series that it has retained. */
+  readonly series: Uint32Array[];
 }
 const jobs = new Map<number, Job>();
+/** Jobs that look at indexes, none of which may be forgotten meanwhile. */
+let locating = 0;
 
 /** How long a job holds the thread at a time. */
 const turnMs = 15;
@@ -44,61 +49,71 @@ function pauseOf({ stopped: { signal } }: Job): Pause {
   };
 }
 
-async function answerJob(job: Job, request: JobRequest): Promise<JobAnswer> {
-  if (request.kind === 'locate') {
-    const located: (Located | undefined)[] = [];
-    for (const scan of request.scans) {
-      const one = scan && (await locate(store, scan.files, scan, pauseOf(job)));
-      if (one && one.series.length > scan.seriesMax)
-        throw executionError(tooMuch('seriesMax', scan.seriesMax, 'series').message);
-      located.push(one);
-    }
-    job.located = located;
-    const notInFiles = (one: Located): NotInFiles => ({
-      special: Array.from(one.special, store.table.idOf),
-      unsupported: one.unsupported,
-    });
-    return { kind: 'located', scans: located.map((one) => one && notInFiles(one)) };
-  }
-  const added: Uint32Array[] = [];
+async function locateAll(job: Job, { scans }: JobRequest & { kind: 'locate' }): Promise<JobAnswer> {
+  const located: (Located | undefined)[] = [];
+  const missing: (NotInFiles | undefined)[] = [];
+  locating++;
   try {
-    let samplesRead = request.task.samplesRead;
-    const data = request.data.map((given, scan): SeriesSet => {
-      const located = job.located[scan];
-      if (located === undefined) return given as readonly SeriesData[];
-      samplesRead += located.samples;
-      const others = given as readonly OtherSeries[];
-      const numbers = Uint32Array.from(others, ({ id, labels }) =>
-        store.table.add(id, () => labelsJson(labels)),
+    for (const scan of scans) {
+      const one = scan && (await locate(store, scan.files, scan, pauseOf(job)));
+      if (one) {
+        store.table.retain(one.series);
+        job.series.push(one.series);
+        if (one.series.length > scan.seriesMax)
+          throw executionError(tooMuch('seriesMax', scan.seriesMax, 'series').message);
+      }
+      located.push(one);
+      missing.push(
+        one && { special: Array.from(one.special, store.table.idOf), unsupported: one.unsupported },
       );
-      added.push(numbers);
-      return storedSeries(store.table, located, others, numbers);
-    });
-    const task = { ...request.task, data, samplesRead };
-    const evaluated = await evaluateTask(task, systemClock, job.stopped.signal);
-    return { kind: 'done', evaluated };
+    }
   } finally {
-    for (const numbers of added) store.table.release(numbers);
+    locating--;
   }
+  job.located = located;
+  return { kind: 'located', scans: missing };
+}
+
+async function evaluate(job: Job, request: JobRequest & { kind: 'evaluate' }): Promise<JobAnswer> {
+  let { samplesRead } = request.task;
+  const data = request.data.map((given, scan): SeriesSet => {
+    const located = job.located[scan];
+    if (located === undefined) return given as readonly SeriesData[];
+    samplesRead += located.samples;
+    const others = given as readonly OtherSeries[];
+    const numbers = Uint32Array.from(others, ({ id, labels }) =>
+      store.table.add(id, () => labelsJson(labels)),
+    );
+    job.series.push(numbers);
+    return storedSeries(store.table, located, others, numbers);
+  });
+  const task = { ...request.task, data, samplesRead };
+  return { kind: 'done', evaluated: await evaluateTask(task, systemClock, job.stopped.signal) };
 }
 
 async function run(id: number, request: JobRequest): Promise<void> {
-  const job = jobs.get(id) ?? { stopped: new AbortController(), located: [] };
+  const job = jobs.get(id) ?? { stopped: new AbortController(), located: [], running: false, series: [] };
   jobs.set(id, job);
+  job.running = true;
   let answer: JobAnswer;
   try {
-    answer = await answerJob(job, request);
+    answer = await (request.kind === 'locate' ? locateAll(job, request) : evaluate(job, request));
   } catch (error) {
     answer = failure(error);
   }
-  if (answer.kind !== 'located') {
-    jobs.delete(id);
-    if (jobs.size === 0) store.trim();
-  }
+  job.running = false;
+  // A job that was ended meanwhile has nothing more to come.
+  if (answer.kind !== 'located' || !jobs.has(id)) end(id, job);
   const message: FromWorker = { job: id, answer };
   const series =
     answer.kind === 'done' && answer.evaluated.data.type === 'matrix' ? answer.evaluated.data.series : [];
   parentPort?.postMessage(message, buffersOf(series));
+}
+
+function end(id: number, job: Job): void {
+  jobs.delete(id);
+  for (const numbers of job.series.splice(0)) store.table.release(numbers);
+  if (locating === 0) store.trim();
 }
 
 function failure(error: unknown): JobAnswer {
@@ -113,8 +128,13 @@ function failure(error: unknown): JobAnswer {
 
 parentPort?.on('message', (message: ToWorker) => {
   if (message.kind === 'job') void run(message.job, message.request);
-  else {
-    jobs.get(message.job)?.stopped.abort();
-    jobs.delete(message.job);
-  }
+  else cancel(message.job);
 });
+
+/** Ends a job; what of it still runs notices, and gives back what it retains. */
+function cancel(id: number): void {
+  const job = jobs.get(id);
+  jobs.delete(id);
+  job?.stopped.abort();
+  if (job && !job.running) end(id, job);
+}

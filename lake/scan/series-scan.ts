@@ -2,7 +2,7 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import { type Labels, parseLabelsJson } from '../model/labels.ts';
 import { filesSql } from '../parquet/files-sql.ts';
 import type { Matcher } from '../promql/ast.ts';
-import { histogramHistoryMs, type SeriesSource, type StoredScan } from '../promql/source.ts';
+import { histogramHistoryMs, type Selection, type SeriesSource, type StoredScan } from '../promql/source.ts';
 import { tableSchemas } from '../schema/tables.ts';
 import type { Engine } from '../sql/duckdb/engine.ts';
 import type { Tables, TableView } from '../tables.ts';
@@ -92,22 +92,7 @@ export function seriesScan({
         readSeries(connection, from, selection, wide, signal),
       );
     },
-    open: async (selection, signal) => {
-      const wide = { ...selection, fromMs: selection.fromMs - histogramHistoryMs };
-      const view = await openView(tables, 'metrics', [wide], signal);
-      if (!view.parts) {
-        await view[Symbol.asyncDispose]();
-        return undefined;
-      }
-      const read = (from: string, aborted: AbortSignal) =>
-        connected(engine, aborted, (connection) => readSeries(connection, from, selection, wide, aborted));
-      return {
-        ...{ owner: tables.tenant, selection, files: view.parts.files },
-        readOthers: (missing, aborted) =>
-          readOthers(view.from, view.parts?.rest, missing, (from) => read(from, aborted)),
-        [Symbol.asyncDispose]: () => view[Symbol.asyncDispose](),
-      };
-    },
+    open: (selection, signal) => openStored(tables, engine, selection, signal),
     exemplars: (request, signal) => query(filtersOf(request), signal, readExemplars, 'exemplars'),
     labelNames: (request, signal) =>
       texts(
@@ -154,6 +139,29 @@ async function connected<T>(
     signal.removeEventListener('abort', interrupt);
     connection.closeSync();
   }
+}
+
+async function openStored(
+  tables: Tables,
+  engine: Engine,
+  selection: Selection,
+  signal: AbortSignal,
+): Promise<StoredScan | undefined> {
+  const wide = { ...selection, fromMs: selection.fromMs - histogramHistoryMs };
+  const view = await openView(tables, 'metrics', [wide], signal);
+  if (!view.parts) {
+    await view[Symbol.asyncDispose]();
+    return undefined;
+  }
+  const { files, rest } = view.parts;
+  return {
+    ...{ owner: tables.tenant, selection, files },
+    readOthers: (missing, aborted) =>
+      readOthers(view.from, rest, missing, (from) =>
+        connected(engine, aborted, (connection) => readSeries(connection, from, selection, wide, aborted)),
+      ),
+    [Symbol.asyncDispose]: () => view[Symbol.asyncDispose](),
+  };
 }
 
 /** What is in no file or in one that only SQL reads, and all of series that are more than numbers. */

@@ -8,6 +8,8 @@ import { compareLabels } from '../../promql/value.ts';
 export interface SeriesTable {
   /** The number of a series; `json` gives its labels when it is new. */
   add(id: bigint, json: () => string): number;
+  /** Keeps series until they are released once more. */
+  retain(numbers: Uint32Array): void;
   release(numbers: Uint32Array): void;
   labelsOf(number: number): Labels;
   idOf(number: number): bigint;
@@ -46,18 +48,10 @@ const no = 2;
 export function createSeriesTable(): SeriesTable {
   const numberOf = new Map<bigint, number>();
   const entries: (Entry | undefined)[] = [];
-  const verdicts = new Map<string, Uint8Array>();
-  /** Values are written once, however many series have them. */
-  const texts = new Map<string, string>();
+  const texts = sharedTexts();
   let ranks: Ranks | undefined;
   let bytes = 0;
 
-  const shared = (text: string): string => {
-    const known = texts.get(text);
-    if (known !== undefined) return known;
-    texts.set(text, text);
-    return text;
-  };
   const ranksNow = (): Ranks => {
     if (ranks) return ranks;
     const order = [...entries.keys()].filter((number) => entries[number] !== undefined);
@@ -68,19 +62,7 @@ export function createSeriesTable(): SeriesTable {
     return ranks;
   };
   const labelsOf = (number: number): Labels => entries[number]?.labels ?? [];
-  const verdictsOf = (matchers: readonly Matcher[]): Uint8Array => {
-    const key = JSON.stringify(matchers);
-    let found = verdicts.get(key);
-    verdicts.delete(key);
-    if (found === undefined || found.length < entries.length) {
-      const grown = new Uint8Array(entries.length + 1024);
-      grown.set(found ?? []);
-      found = grown;
-    }
-    verdicts.set(key, found);
-    for (const oldest of verdicts.keys()) if (verdicts.size > verdictsMax) verdicts.delete(oldest);
-    return found;
-  };
+  const verdicts = createVerdicts(entries);
   return {
     add: (id, json) => {
       const known = numberOf.get(id);
@@ -90,13 +72,19 @@ export function createSeriesTable(): SeriesTable {
         return known;
       }
       const text = json();
-      const labels = parseLabelsJson(text).map(([name, value]): Label => [shared(name), shared(value)]);
+      const labels = parseLabelsJson(text).map(([name, value]): Label => [texts.of(name), texts.of(value)]);
       const size = text.length + labels.length * bytesPerLabel;
       const number = entries.push({ id, labels, bytes: size, users: 1 }) - 1;
       numberOf.set(id, number);
       bytes += size;
       ranks = undefined;
       return number;
+    },
+    retain: (numbers) => {
+      for (const number of numbers) {
+        const entry = entries[number];
+        if (entry) entry.users++;
+      }
     },
     release: (numbers) => {
       for (const number of numbers) {
@@ -116,16 +104,7 @@ export function createSeriesTable(): SeriesTable {
     get bytes() {
       return bytes;
     },
-    verdicts: (matchers) => {
-      const known = verdictsOf(matchers);
-      let test: ((labels: Labels) => boolean) | undefined;
-      for (let number = 0; number < entries.length; number++) {
-        if (known[number] !== unknown) continue;
-        test ??= testOf(matchers, entries);
-        known[number] = test(labelsOf(number)) ? yes : no;
-      }
-      return known;
-    },
+    verdicts,
     sort: (numbers) => {
       const { rankOf, order } = ranksNow();
       return numbers
@@ -133,6 +112,46 @@ export function createSeriesTable(): SeriesTable {
         .sort()
         .map((rank) => order[rank] ?? 0);
     },
+  };
+}
+
+/** Names and values are kept once, however many series have them. */
+function sharedTexts() {
+  const texts = new Map<string, string>();
+  return {
+    of: (text: string): string => {
+      const known = texts.get(text);
+      if (known === undefined) texts.set(text, text);
+      return known ?? text;
+    },
+    clear: () => texts.clear(),
+  };
+}
+
+/** Remembers which series satisfy sets of matchers. */
+function createVerdicts(
+  entries: readonly (Entry | undefined)[],
+): (matchers: readonly Matcher[]) => Uint8Array {
+  /** In the order of their last use. */
+  const held = new Map<string, Uint8Array>();
+  return (matchers) => {
+    const key = JSON.stringify(matchers);
+    let known = held.get(key) ?? new Uint8Array(0);
+    held.delete(key);
+    if (known.length < entries.length) {
+      const grown = new Uint8Array(entries.length + 1024);
+      grown.set(known);
+      known = grown;
+    }
+    held.set(key, known);
+    for (const oldest of held.keys()) if (held.size > verdictsMax) held.delete(oldest);
+    let test: ((labels: Labels) => boolean) | undefined;
+    for (const [number, entry] of entries.entries()) {
+      if (known[number] !== unknown || entry === undefined) continue;
+      test ??= testOf(matchers, entries);
+      known[number] = test(entry.labels) ? yes : no;
+    }
+    return known;
   };
 }
 
