@@ -30,6 +30,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'lake/base',
     'lake/model',
     'lake/schema',
+    'lake/parquet',
     'lake/tables.ts',
     'lake/parquet',
     'lake/promql',

@@ -19,6 +19,7 @@ import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
 import { createEvaluationPool } from '../../lake/scan/evaluation-pool.ts';
 import { logScan } from '../../lake/scan/log-scan.ts';
+import { createLogPool } from '../../lake/scan/log-threads/log-pool.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
 import type { GatewayReport } from '../../provisioning/contract.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
@@ -142,17 +143,18 @@ const localRules = { toleranceMs: 1000, retiredAfterDays: 1 } as const;
 
 /** LogQL: adds its routes to the application; tail is a door of its own. */
 function openLogs(
-  { query: { timeoutMs, samplesMax } }: GatewayConfig,
+  { query: { timeoutMs, samplesMax }, logql }: GatewayConfig,
   clock: Clock,
   logger: Logger,
   { tables, engine, live }: Storage,
   app: Hono,
   stack: AsyncDisposableStack,
 ): { readonly tail: Tail } {
-  const deployment = { logs: logScan({ tables, engine }), live };
+  const pool = stack.use(createLogPool(logql));
+  const deployment = { logs: logScan({ tables, engine, pool }), live };
   const options = {
     ...{ context: () => deployment, clock, logger, buildInfo },
-    limits: { ...defaultLogqlLimits, timeoutMs, samplesMax },
+    limits: { ...defaultLogqlLimits, ...logql, timeoutMs, samplesMax },
   };
   app.route('/', lokiRoutes(options));
   return { tail: stack.use(openTail(options)) };

@@ -2,7 +2,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { zstdDecompressSync } from 'node:zlib';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
-import { FirnError } from '../base/errors.ts';
+import { FirnError, messageOf } from '../base/errors.ts';
 import { footerLength, footerTailBytes } from './parquet-footer.ts';
 
 // A Parquet file as its columns' pages, for readers that want some pages of some columns and their bytes as they are.
@@ -24,6 +24,7 @@ export interface ColumnChunk {
   readonly bytes: number;
   readonly values: number;
   readonly codec: number;
+  readonly encodings: readonly number[];
   /** Its pages begin with definition levels. */
   readonly optional: boolean;
   /** Of the statistics, as the column's plain encoding has them. */
@@ -56,9 +57,19 @@ const headerBytesMax = 256;
 export function withFile<T>(path: string, body: (fd: number) => T): T {
   const fd = openSync(path, 'r');
   try {
-    return body(fd);
+    return decoded(path, () => body(fd));
   } finally {
     closeSync(fd);
+  }
+}
+
+/** What decoders throw at bytes that are not what they should be is damage of the file. */
+export function decoded<T>(path: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    const isOfSystem = error instanceof Error && 'syscall' in error;
+    throw error instanceof FirnError || isOfSystem ? error : corrupt(path, messageOf(error));
   }
 }
 
@@ -104,6 +115,7 @@ function chunkOf(meta: Meta, optional: boolean): ColumnChunk {
     bytes: Number(meta.total_compressed_size),
     values: Number(meta.num_values),
     codec: meta.codec,
+    encodings: meta.encodings,
     optional,
     min: bytesOf(statistics?.min_value),
     max: bytesOf(statistics?.max_value),

@@ -33,6 +33,7 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
           readonly meta_data: {
             readonly path_in_schema: readonly (string | Uint8Array)[];
             readonly codec: number;
+            readonly encodings: readonly number[];
             readonly num_values: Int64;
             readonly total_uncompressed_size: Int64;
             readonly total_compressed_size: Int64;
@@ -48,6 +49,7 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
         }[];
       }[];
     };
+    readonly KeyValue: StructClass;
     readonly LogicalType: StructClass;
     readonly MicroSeconds: StructClass;
     readonly PageHeader: new (
