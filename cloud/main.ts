@@ -26,9 +26,9 @@ import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
-import { createEvaluationPool } from '../lake/promql/evaluation-pool.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
+import { createEvaluationPool } from '../lake/scan/evaluation-pool.ts';
 import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
 import { createLogPool, type LogPool } from '../lake/scan/log-threads/log-pool.ts';
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
@@ -323,14 +323,14 @@ async function openDoors(
   const changing = ['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables/:name'];
   app.on(['POST', 'PUT', 'DELETE'], changing, scopeGate('admin'));
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
-  const { timeoutMs, samplesMax } = config.query;
+  const { timeoutMs, samplesMax, threads, cacheBytesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
   const completeness = async (c: Context, { fromMs, toMs, ...asked }: ReadRange) => {
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, (await context(c)).completeness, rules, clock);
   };
-  const evaluator = stack.use(createEvaluationPool({ clock, threads: config.query.threads }));
+  const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
   app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness, evaluator }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));

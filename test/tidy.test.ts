@@ -32,6 +32,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'lake/schema',
     'lake/parquet',
     'lake/tables.ts',
+    'lake/parquet',
     'lake/promql',
     'lake/logql',
     'lake/regexp',
