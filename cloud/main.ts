@@ -26,9 +26,9 @@ import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
-import { createEvaluationPool } from '../lake/promql/evaluation-pool.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
+import { createEvaluationPool } from '../lake/scan/evaluation-pool.ts';
 import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
 import { createLogPool, type LogPool } from '../lake/scan/log-threads/log-pool.ts';
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
@@ -41,6 +41,7 @@ import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { fleetRoutes } from './fleet/admin-routes.ts';
 import { type Fleet, openFleet } from './fleet/open-fleet.ts';
+import { openUploads } from './fleet/uploads.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
 import { icebergRestRoutes } from './iceberg-rest/routes.ts';
 import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-tables.ts';
@@ -108,14 +109,9 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const parts = { store, locationOf, headOf, ingest, userTablesOf };
   const deployments = openDeployments(config, parts, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
-  const fleet = stack.use(await openFleet({ ...config.fleet, store: tenants, accessOf, addressOf, logger }));
-  const ports = await openDoors(
-    config,
-    logger,
-    tenants,
-    { store, deployments, iceberg, fleet, userTablesOf },
-    stack,
-  );
+  const fleet = stack.use(await openGateways(config, tenants, logger, stack));
+  const served = { store, deployments, iceberg, fleet, userTablesOf };
+  const ports = await openDoors(config, logger, tenants, served, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
@@ -259,6 +255,19 @@ async function openIcebergRest(
   return icebergRestRoutes({ tables, keys, clock, fileConfig: fileConfigOf(config.store), vendor });
 }
 
+/** Everything about gateways. */
+async function openGateways(
+  { store, iceberg, fleet }: CloudConfig,
+  tenants: TenantStore,
+  logger: Logger,
+  stack: AsyncDisposableStack,
+): Promise<Fleet> {
+  const { uploadRoleArn: roleArn, uploadSeconds: durationSeconds } = fleet;
+  const { stsEndpoint } = iceberg;
+  const uploads = stack.use(await openUploads({ store, roleArn, stsEndpoint, durationSeconds, clock }));
+  return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, logger });
+}
+
 /** The deployment as it was, where a request asks for that. */
 function asAsked(deployment: Deployment, c: Context): Deployment {
   const asOf = asOfOf(c);
@@ -328,14 +337,14 @@ async function openDoors(
   const changing = ['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables/:name'];
   app.on(['POST', 'PUT', 'DELETE'], changing, scopeGate('admin'));
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
-  const { timeoutMs, samplesMax } = config.query;
+  const { timeoutMs, samplesMax, threads, cacheBytesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
   const completeness = async (c: Context, { fromMs, toMs, ...asked }: ReadRange) => {
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, (await context(c)).completeness, rules, clock);
   };
-  const evaluator = stack.use(createEvaluationPool({ clock, threads: config.query.threads }));
+  const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
   app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness, evaluator }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
