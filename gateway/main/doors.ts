@@ -5,7 +5,7 @@ import { startHttpServer } from '../../lake/api/http-server.ts';
 import { lokiRoutes } from '../../lake/api/loki/routes.ts';
 import { openTail, type Tail, tailPath } from '../../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../../lake/api/prometheus/routes.ts';
-import { sqlRoutes } from '../../lake/api/sql/routes.ts';
+import { answerBySession, sqlRoutes } from '../../lake/api/sql/routes.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
@@ -172,7 +172,7 @@ async function openQueries(
       limits: { statementTimeoutMs: timeoutMs },
     });
   };
-  app.route('/', sqlRoutes({ openSession: () => openSession('firn') }));
+  app.route('/', sqlRoutes({ answer: answerBySession(() => openSession('firn')) }));
   return stack.use(
     await startPgServer({
       ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },

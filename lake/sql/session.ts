@@ -18,7 +18,7 @@ import type { SelectContext } from './statements/describe-select.ts';
 import { isSelect, selectStatement } from './statements/select.ts';
 import { applying, takeSettings } from './statements/set-config.ts';
 
-interface SqlLimits {
+export interface SqlLimits {
   readonly statementBytesMax: number;
   readonly statementTimeoutMs: number;
   readonly cursorsMax: number;

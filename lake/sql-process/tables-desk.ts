@@ -1,0 +1,95 @@
+import type { Tables, TableView } from '../tables.ts';
+import type { FromEngine, OpenedView, TablesRequest, ToEngine } from './messages.ts';
+import { sentError } from './sent-error.ts';
+
+/** Answers what an engine asks of the tables of its sessions. Views that it leaves open are closed with their session. */
+export interface TablesDesk {
+  /** Lets a session ask for these tables, under the number that it is given. */
+  admit(tables: Tables): number;
+  /** The session has ended. */
+  dismiss(id: number): void;
+  receive(message: Extract<FromEngine, { kind: 'call' | 'abort' }>): void;
+  /** The engine has ended. */
+  close(): Promise<void>;
+}
+
+interface Admitted {
+  readonly tables: Tables;
+  readonly views: Map<number, TableView>;
+}
+
+export function createTablesDesk(send: (message: ToEngine) => void): TablesDesk {
+  const admitted = new Map<number, Admitted>();
+  const calls = new Map<number, AbortController>();
+  let lastId = 0;
+  let lastView = 0;
+
+  const opened = async (id: number, view: TableView): Promise<OpenedView> => {
+    const session = admitted.get(id);
+    if (!session) {
+      await view[Symbol.asyncDispose]();
+      throw new Error('the session has ended');
+    }
+    const { from, filesConsidered, filesPruned } = view;
+    session.views.set(++lastView, view);
+    return { view: lastView, from, filesConsidered, filesPruned };
+  };
+  const answer = async (id: number, request: TablesRequest, signal: AbortSignal): Promise<unknown> => {
+    const session = admitted.get(id);
+    if (!session) throw new Error('the session has ended');
+    const { tables, views } = session;
+    switch (request.kind) {
+      case 'open':
+        return opened(id, await tables.open(request.table, request.prune, signal));
+      case 'list-user':
+        return (await tables.userTables?.list()) ?? [];
+      case 'open-user':
+        if (!tables.userTables) throw new Error(`there is no table ${request.name}`);
+        return opened(id, await tables.userTables.open(request.name, signal));
+      case 'close': {
+        const view = views.get(request.view);
+        views.delete(request.view);
+        await view?.[Symbol.asyncDispose]();
+        return undefined;
+      }
+    }
+  };
+  const closeViews = async ({ views }: Admitted): Promise<void> => {
+    const open = [...views.values()];
+    views.clear();
+    await Promise.all(open.map((view) => view[Symbol.asyncDispose]()));
+  };
+
+  return {
+    admit: (tables) => {
+      admitted.set(++lastId, { tables, views: new Map() });
+      return lastId;
+    },
+    dismiss: (id) => {
+      const session = admitted.get(id);
+      admitted.delete(id);
+      if (session) void closeViews(session);
+    },
+    receive: (message) => {
+      const { call } = message;
+      if (message.kind === 'abort') {
+        calls.get(call)?.abort();
+        return;
+      }
+      const controller = new AbortController();
+      calls.set(call, controller);
+      answer(message.tables, message.request, controller.signal)
+        .then(
+          (value) => send({ kind: 'answer', call, value }),
+          (error) => send({ kind: 'refusal', call, error: sentError(error) }),
+        )
+        .finally(() => calls.delete(call));
+    },
+    close: async () => {
+      for (const controller of calls.values()) controller.abort();
+      const sessions = [...admitted.values()];
+      admitted.clear();
+      await Promise.all(sessions.map(closeViews));
+    },
+  };
+}
