@@ -5,6 +5,7 @@ import { startHttpServer } from '../../lake/api/http-server.ts';
 import { lokiRoutes } from '../../lake/api/loki/routes.ts';
 import { openTail, type Tail, tailPath } from '../../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../../lake/api/prometheus/routes.ts';
+import { createLanguages } from '../../lake/api/sql/languages.ts';
 import { answerBySession, sqlRoutes } from '../../lake/api/sql/routes.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
@@ -167,7 +168,7 @@ async function openQueries(
   app: Hono,
   stack: AsyncDisposableStack,
 ): Promise<PgServer> {
-  const { timeoutMs, samplesMax } = config.query;
+  const { timeoutMs, samplesMax, rowsMax } = config.query;
   const deployment = { tables, scan: seriesScan({ tables, engine }) };
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const source = stack.use(localCompleteness({ ...ids, walPath: wal.path, tables, engine, clock }));
@@ -183,13 +184,17 @@ async function openQueries(
     }),
   );
   app.route('/', completenessRoutes({ context: () => source, rules: localRules, clock, logger }));
+  const languages = createLanguages({
+    ...{ scan: deployment.scan, logs: logScan({ tables, engine }), evaluator, clock, promqlLimits: limits },
+    logqlLimits: { ...defaultLogqlLimits, timeoutMs, samplesMax },
+  });
   const openSession = async (user: string, startParameters: ReadonlyMap<string, string> = new Map()) => {
     // Loaded by the first who asks: PostgreSQL's parser is large, and most gateways are never asked.
     const { openSqlSession } = await import('../../lake/sql/session.ts');
     return openSqlSession({
-      ...{ engine, tables, clock, user, startParameters },
+      ...{ engine, tables, languages, clock, user, startParameters },
       database: ids.tenant,
-      limits: { statementTimeoutMs: timeoutMs },
+      limits: { statementTimeoutMs: timeoutMs, rowsMax },
     });
   };
   app.route('/', sqlRoutes({ answer: answerBySession(() => openSession('firn')) }));

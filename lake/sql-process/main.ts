@@ -21,7 +21,7 @@ import {
   type ToEngine,
   whoHeader,
 } from './messages.ts';
-import { createRemoteTables, type RemoteTables } from './remote-tables.ts';
+import { createRemoteSources, type RemoteSources } from './remote-sources.ts';
 
 // The process of one tenant's SQL engine (README.md). It has DuckDB and the sessions of the tenant's clients; it has no
 // keys, no settings of the deployment, and no way to the object store.
@@ -30,7 +30,7 @@ const send = (message: FromEngine): void => {
   if (process.connected) process.send?.(message);
 };
 const backends = new Map<number, Backend>();
-let tables: RemoteTables | undefined;
+let sources: RemoteSources | undefined;
 
 process.on('message', (message: ToEngine) => {
   switch (message.kind) {
@@ -42,7 +42,7 @@ process.on('message', (message: ToEngine) => {
       return;
     case 'answer':
     case 'refusal':
-      return tables?.receive(message);
+      return sources?.receive(message);
     case 'cancel':
       return backends.get(message.session)?.cancel();
     case 'terminate':
@@ -60,13 +60,10 @@ async function start(options: StartOptions, sockets: Sockets): Promise<void> {
   beFirstToGo();
   const logger = createLogger(options.logLevel).with({ part: 'sql-engine' });
   const engine = lazyEngine(options.engine);
-  const open = (
-    { tables: id, user, database }: StatementHead,
-    startParameters = new Map<string, string>(),
-  ) => {
-    tables ??= createRemoteTables(tenantId(database), send);
+  const open = ({ source, user, database }: StatementHead, startParameters = new Map<string, string>()) => {
+    sources ??= createRemoteSources(tenantId(database), send);
     return openSqlSession({
-      ...{ engine, tables: tables.of(id), clock: systemClock, user, database, startParameters },
+      ...{ ...sources.of(source), engine, clock: systemClock, user, database, startParameters },
       limits: options.limits,
     });
   };

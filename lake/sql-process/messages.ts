@@ -1,6 +1,7 @@
 import type { LogLevel } from '../base/log.ts';
 import type { Signal } from '../model/batch.ts';
 import type { EngineOptions } from '../sql/duckdb/engine.ts';
+import type { LanguageQuery } from '../sql/languages.ts';
 import type { SqlLimits } from '../sql/session.ts';
 import type { Prune, UserTableInfo } from '../tables.ts';
 
@@ -23,7 +24,7 @@ export type ToEngine =
 export type FromEngine =
   | { readonly kind: 'ready' }
   | { readonly kind: 'failed'; readonly message: string }
-  | { readonly kind: 'call'; readonly call: number; readonly tables: number; readonly request: TablesRequest }
+  | { readonly kind: 'call'; readonly call: number; readonly source: number; readonly request: SourceRequest }
   | { readonly kind: 'abort'; readonly call: number }
   | { readonly kind: 'pong' };
 
@@ -36,7 +37,8 @@ export interface Sockets {
 /** The first frame of a session's socket: a length in four bytes, and this as JSON. */
 export interface SessionHead {
   readonly session: number;
-  readonly tables: number;
+  /** What its statements are answered from, by the number that it was let in with. */
+  readonly source: number;
   readonly user: string;
   readonly database: string;
   readonly parameters: readonly (readonly [string, string])[];
@@ -47,13 +49,14 @@ export interface SessionHead {
 
 /** The header of a request over HTTP that says whose it is, as JSON. */
 export const whoHeader = 'x-firn-sql';
-export type StatementHead = Pick<SessionHead, 'tables' | 'user' | 'database'>;
+export type StatementHead = Pick<SessionHead, 'source' | 'user' | 'database'>;
 
-/** What the engine asks of the tables that a session has. */
-export type TablesRequest =
+/** What the engine asks of the source that a session has. */
+export type SourceRequest =
   | { readonly kind: 'open'; readonly table: Signal; readonly prune: Prune }
   | { readonly kind: 'open-user'; readonly name: string }
   | { readonly kind: 'list-user' }
+  | { readonly kind: 'language'; readonly query: LanguageQuery }
   | { readonly kind: 'close'; readonly view: number };
 
 /** What `open` and `open-user` are answered. */

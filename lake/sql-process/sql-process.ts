@@ -10,7 +10,7 @@ import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { RemoteSession } from '../pgwire/relay.ts';
 import { SqlError } from '../sql/errors.ts';
-import type { Tables } from '../tables.ts';
+import type { SqlSource } from '../sql/session.ts';
 import {
   type FromEngine,
   type SessionHead,
@@ -20,16 +20,16 @@ import {
   type ToEngine,
   whoHeader,
 } from './messages.ts';
-import { createTablesDesk, type TablesDesk } from './tables-desk.ts';
+import { createSourceDesk, type SourceDesk } from './source-desk.ts';
 
 /** A tenant's SQL engine in a process of its own, which may die without harm to anything else (README.md). */
 export interface SqlProcess extends AsyncDisposable {
   /** A session for an authenticated client of the PostgreSQL protocol. */
-  session(tables: Tables, client: Omit<SessionHead, 'session' | 'tables'>): Promise<RemoteSession>;
+  session(source: SqlSource, client: Omit<SessionHead, 'session' | 'source'>): Promise<RemoteSession>;
   /** Answers one statement over HTTP; `type` is the media type that is asked for. */
   statement(
-    tables: Tables,
-    client: Omit<StatementHead, 'tables'>,
+    source: SqlSource,
+    client: Omit<StatementHead, 'source'>,
     statement: { readonly sql: string; readonly type: string; readonly signal: AbortSignal },
   ): Promise<Response>;
   /** Of the process that runs now, if one does. */
@@ -49,94 +49,118 @@ const defaults = { idleMs: 300_000, silentMsMax: 60_000 } as const;
 interface Running {
   readonly child: ChildProcess;
   readonly sockets: Sockets;
-  readonly desk: TablesDesk;
+  readonly desk: SourceDesk;
+  readonly ended: Promise<unknown>;
 }
 
 /** Starts the process when it is first needed, and again when it has ended. */
 export function createSqlProcess(options: SqlProcessOptions): SqlProcess {
+  const keeper = createKeeper(options);
+  let lastSession = 0;
+  return {
+    get pid() {
+      return keeper.pid();
+    },
+    session: (source, client) =>
+      keeper.enter(source, async ({ child, sockets }, id, leave) => {
+        const session = ++lastSession;
+        const stream = connect(sockets.pg);
+        await once(stream, 'connect');
+        stream.once('close', leave);
+        stream.write(headOf({ ...client, session, source: id }));
+        const tell = (kind: 'cancel' | 'terminate') => (): void => sendTo(child, { kind, session });
+        return { stream, cancel: tell('cancel'), terminate: tell('terminate') };
+      }),
+    statement: (source, client, statement) =>
+      keeper.enter(source, ({ sockets }, id, leave) =>
+        askOverHttp(sockets.http, { ...client, source: id }, statement, leave),
+      ),
+    [Symbol.asyncDispose]: keeper.end,
+  };
+}
+
+/** Talks to the process on behalf of a client whose source has this number, until `leave` is called. */
+type Use<T> = (running: Running, source: number, leave: () => void) => Promise<T>;
+
+interface Keeper {
+  pid(): number | undefined;
+  enter<T>(source: SqlSource, use: Use<T>): Promise<T>;
+  end(): Promise<void>;
+}
+
+/** Knows whether the process runs, who needs it, and when nobody does any more. */
+function createKeeper(options: SqlProcessOptions): Keeper {
   const { idleMs } = { ...defaults, ...options };
   let running: Promise<Running> | undefined;
   let pid: number | undefined;
   let users = 0;
   let idle: NodeJS.Timeout | undefined;
-  let lastSession = 0;
 
-  const process = (): Promise<Running> => {
+  const start = (): Promise<Running> => {
     if (running) return running;
+    const forget = (): void => {
+      if (running === started) running = undefined;
+    };
     const started = startEngine(options, (ended) => {
       if (pid === ended) pid = undefined;
-      if (running === started) running = undefined;
+      forget();
     });
     running = started;
     started.then(({ child }) => {
       pid = child.pid;
-    });
-    started.catch(() => {
-      if (running === started) running = undefined;
-    });
+    }, forget);
     return started;
   };
   const end = async (): Promise<void> => {
-    const last = await running?.catch(() => undefined);
-    if (!last || last.child.exitCode !== null || last.child.signalCode !== null) return;
-    const ended = once(last.child, 'exit');
-    last.child.kill('SIGKILL');
-    await ended;
-  };
-  const enter = (): void => {
-    users++;
     clearTimeout(idle);
+    const last = await running?.catch(() => undefined);
+    last?.child.kill('SIGKILL');
+    await last?.ended;
   };
-  const leave = (): void => {
+  const leaveEngine = (): void => {
     users--;
     if (users > 0) return;
     idle = setTimeout(() => void end(), idleMs);
     idle.unref();
   };
+  const attempt = async <T>(source: SqlSource, use: Use<T>): Promise<T> => {
+    const engine = await start();
+    const id = engine.desk.admit(source);
+    try {
+      return await use(engine, id, () => {
+        engine.desk.dismiss(id);
+        leaveEngine();
+      });
+    } catch (error) {
+      engine.desk.dismiss(id);
+      // It has just died, and nobody was told yet.
+      if (isGone(error)) await engine.ended;
+      throw error;
+    }
+  };
 
   return {
-    get pid() {
-      return pid;
-    },
-    session: async (tables, client) => {
-      enter();
-      try {
-        const { child, sockets, desk } = await process();
-        const id = desk.admit(tables);
-        const session = ++lastSession;
-        const stream = connect(sockets.pg);
-        stream.once('close', () => {
-          desk.dismiss(id);
-          leave();
-        });
-        stream.write(headOf({ ...client, session, tables: id }));
-        const tell = (kind: 'cancel' | 'terminate') => (): void => sendTo(child, { kind, session });
-        return { stream, cancel: tell('cancel'), terminate: tell('terminate') };
-      } catch (error) {
-        leave();
-        throw error;
-      }
-    },
-    statement: async (tables, client, statement) => {
-      enter();
-      try {
-        const { sockets, desk } = await process();
-        const id = desk.admit(tables);
-        return await askOverHttp(sockets.http, { ...client, tables: id }, statement, () => {
-          desk.dismiss(id);
-          leave();
-        });
-      } catch (error) {
-        leave();
-        throw error;
-      }
-    },
-    [Symbol.asyncDispose]: async () => {
+    pid: () => pid,
+    enter: async (source, use) => {
+      users++;
       clearTimeout(idle);
-      await end();
+      try {
+        return await attempt(source, use).catch((error) => {
+          if (!isGone(error)) throw error;
+          return attempt(source, use);
+        });
+      } catch (error) {
+        leaveEngine();
+        throw error;
+      }
     },
+    end,
   };
 }
+
+/** Nobody listens: the process that did is dead. */
+const isGone = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ECONNREFUSED' || error.code === 'ENOENT');
 
 function headOf(head: SessionHead): Buffer {
   const json = Buffer.from(JSON.stringify(head));
@@ -164,8 +188,9 @@ async function startEngine(options: SqlProcessOptions, onEnd: (pid?: number) => 
     ...{ env: environment(), execArgv: [], serialization: 'advanced' },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
-  const desk = createTablesDesk((message) => sendTo(child, message));
+  const desk = createSourceDesk((message) => sendTo(child, message));
   const stopWatching = watch(child, options);
+  const ended = once(child, 'exit');
   child.once('exit', (code, signal) => {
     stopWatching();
     rmSync(folder, { recursive: true, force: true });
@@ -188,7 +213,7 @@ async function startEngine(options: SqlProcessOptions, onEnd: (pid?: number) => 
     child.kill('SIGKILL');
     throw new SqlError('57P03', `the SQL engine could not be started: ${messageOf(cause)}`, { cause });
   }
-  return { child, sockets, desk };
+  return { child, sockets, desk, ended };
 }
 
 /** Ends a process that has answered nothing for too long: something holds its only thread. */
@@ -225,14 +250,15 @@ async function askOverHttp(
     resolve,
   );
   request.once('error', reject);
-  request.once('close', done);
   request.end(sql);
   try {
     const answer = await promise;
+    answer.once('close', done);
     const body = Readable.toWeb(answer) as ReadableStream<Uint8Array>;
     const contentType = answer.headers['content-type'] ?? '';
     return new Response(body, { status: answer.statusCode ?? 500, headers: { 'content-type': contentType } });
   } catch (cause) {
+    if (isGone(cause) || signal.aborted) throw cause;
     throw new SqlError('57P02', 'the SQL engine of this database has crashed', {
       hint: 'Ask again: it is started anew. A statement that ended it before will again.',
       cause,

@@ -82,8 +82,12 @@ export const answerBySession =
         ? (await import('./arrow.ts')).arrowPieces(result)
         : encoded(type === csvType ? csvPieces(result) : jsonPieces(result, describe));
     const open = stack.move();
-    c.header('Content-Type', type === csvType ? `${csvType}; charset=utf-8` : type);
-    return c.body(streamOf(pieces, () => open.disposeAsync()));
+    return new Response(
+      streamOf(pieces, () => open.disposeAsync()),
+      {
+        headers: { 'Content-Type': type === csvType ? `${csvType}; charset=utf-8` : type },
+      },
+    );
   };
 
 async function* encoded(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array> {

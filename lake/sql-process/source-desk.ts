@@ -1,11 +1,12 @@
-import type { Tables, TableView } from '../tables.ts';
-import type { FromEngine, OpenedView, TablesRequest, ToEngine } from './messages.ts';
+import type { SqlSource } from '../sql/session.ts';
+import type { TableView } from '../tables.ts';
+import type { FromEngine, OpenedView, SourceRequest, ToEngine } from './messages.ts';
 import { sentError } from './sent-error.ts';
 
-/** Answers what an engine asks of the tables of its sessions. Views that it leaves open are closed with their session. */
-export interface TablesDesk {
-  /** Lets a session ask for these tables, under the number that it is given. */
-  admit(tables: Tables): number;
+/** Answers what an engine asks of the sources of its sessions. Views that it leaves open are closed with their session. */
+export interface SourceDesk {
+  /** Lets a session ask of this source, under the number that it is given. */
+  admit(source: SqlSource): number;
   /** The session has ended. */
   dismiss(id: number): void;
   receive(message: Extract<FromEngine, { kind: 'call' | 'abort' }>): void;
@@ -14,11 +15,11 @@ export interface TablesDesk {
 }
 
 interface Admitted {
-  readonly tables: Tables;
+  readonly source: SqlSource;
   readonly views: Map<number, TableView>;
 }
 
-export function createTablesDesk(send: (message: ToEngine) => void): TablesDesk {
+export function createSourceDesk(send: (message: ToEngine) => void): SourceDesk {
   const admitted = new Map<number, Admitted>();
   const calls = new Map<number, AbortController>();
   let lastId = 0;
@@ -34,10 +35,11 @@ export function createTablesDesk(send: (message: ToEngine) => void): TablesDesk 
     session.views.set(++lastView, view);
     return { view: lastView, from, filesConsidered, filesPruned };
   };
-  const answer = async (id: number, request: TablesRequest, signal: AbortSignal): Promise<unknown> => {
+  const answer = async (id: number, request: SourceRequest, signal: AbortSignal): Promise<unknown> => {
     const session = admitted.get(id);
     if (!session) throw new Error('the session has ended');
-    const { tables, views } = session;
+    const { views } = session;
+    const { tables, languages } = session.source;
     switch (request.kind) {
       case 'open':
         return opened(id, await tables.open(request.table, request.prune, signal));
@@ -46,6 +48,9 @@ export function createTablesDesk(send: (message: ToEngine) => void): TablesDesk 
       case 'open-user':
         if (!tables.userTables) throw new Error(`there is no table ${request.name}`);
         return opened(id, await tables.userTables.open(request.name, signal));
+      case 'language':
+        if (!languages) throw new Error('there is no other language here');
+        return languages.run(request.query, signal);
       case 'close': {
         const view = views.get(request.view);
         views.delete(request.view);
@@ -54,15 +59,9 @@ export function createTablesDesk(send: (message: ToEngine) => void): TablesDesk 
       }
     }
   };
-  const closeViews = async ({ views }: Admitted): Promise<void> => {
-    const open = [...views.values()];
-    views.clear();
-    await Promise.all(open.map((view) => view[Symbol.asyncDispose]()));
-  };
-
   return {
-    admit: (tables) => {
-      admitted.set(++lastId, { tables, views: new Map() });
+    admit: (source) => {
+      admitted.set(++lastId, { source, views: new Map() });
       return lastId;
     },
     dismiss: (id) => {
@@ -78,7 +77,7 @@ export function createTablesDesk(send: (message: ToEngine) => void): TablesDesk 
       }
       const controller = new AbortController();
       calls.set(call, controller);
-      answer(message.tables, message.request, controller.signal)
+      answer(message.source, message.request, controller.signal)
         .then(
           (value) => send({ kind: 'answer', call, value }),
           (error) => send({ kind: 'refusal', call, error: sentError(error) }),
@@ -92,4 +91,10 @@ export function createTablesDesk(send: (message: ToEngine) => void): TablesDesk 
       await Promise.all(sessions.map(closeViews));
     },
   };
+}
+
+async function closeViews({ views }: Admitted): Promise<void> {
+  const open = [...views.values()];
+  views.clear();
+  await Promise.all(open.map((view) => view[Symbol.asyncDispose]()));
 }
