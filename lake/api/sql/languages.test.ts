@@ -4,7 +4,7 @@ import { defaultLogqlLimits } from '../../logql/limits.ts';
 import { defaultQueryLimits } from '../../promql/limits.ts';
 import { logScan } from '../../scan/log-scan.ts';
 import { seriesScan } from '../../scan/series-scan.ts';
-import { fixedClock as clock, constantTables } from '../../sql/constant-tables.fixture.ts';
+import { fixedClock as clock, constantRows, constantTables } from '../../sql/constant-tables.fixture.ts';
 import { type Engine, openEngine } from '../../sql/duckdb/engine.ts';
 import { openSqlSession } from '../../sql/session.ts';
 import type { SqlSession } from '../../sql/sql-session.ts';

@@ -1,5 +1,5 @@
 import type { Node } from 'libpg-query';
-import { as, call, castTo, plainName, rewrite, walk } from '../ast.ts';
+import { as, call, castTo, plainName, rewrite, text, walk } from '../ast.ts';
 import { SqlError } from '../errors.ts';
 import type { Language } from '../languages.ts';
 import { castRules } from './casts.ts';
@@ -61,14 +61,27 @@ export function parametersOf(calls: readonly LanguageCall[]): number {
   return most;
 }
 
-/** A SELECT of the arguments' values: the query as text, times in microseconds, the step as text. Absent ones are NULL. */
-export function argumentsQuery({ args }: LanguageCall): Node {
-  const [query, ...rest] = args.map((arg) => rewrite(arg, [...functionRules, ...castRules]));
+const absent: Node = { A_Const: { isnull: true, location: -1 } };
+
+function constantOf(node: Node, values: readonly (string | null)[]): Node | undefined {
+  const parameter = as(node, 'ParamRef');
+  if (!parameter) return undefined;
+  const value = values[(parameter.number ?? 0) - 1] ?? null;
+  return value === null ? absent : text(value);
+}
+
+/**
+ * A SELECT of the arguments' values: the query as text, times in microseconds, the step as text. Absent ones are NULL.
+ * `values` are those of the statement's parameters, which DuckDB would want to be numbered without a hole.
+ */
+export function argumentsQuery({ args }: LanguageCall, values: readonly (string | null)[]): Node {
+  const [query, ...rest] = args.map((arg) =>
+    rewrite(arg, [(node) => constantOf(node, values), ...functionRules, ...castRules]),
+  );
   const [start, end, step] = rest;
-  const absent: Node = { A_Const: { isnull: true, location: -1 } };
   const time = (arg: Node | undefined): Node =>
     arg ? castTo(call('epoch_us', [castTo(arg, 'timestamptz')]), 'int8') : absent;
-  const values = [
+  const selected = [
     castTo(query ?? absent, 'text'),
     time(start),
     time(end),
@@ -76,7 +89,7 @@ export function argumentsQuery({ args }: LanguageCall): Node {
   ];
   return {
     SelectStmt: {
-      targetList: values.map((val) => ({ ResTarget: { val, location: -1 } })),
+      targetList: selected.map((val) => ({ ResTarget: { val, location: -1 } })),
       limitOption: 'LIMIT_OPTION_DEFAULT',
       op: 'SETOP_NONE',
     },

@@ -6,7 +6,6 @@ import type { Language, LanguageQuery, LanguageRows, Languages } from '../langua
 import { argumentsQuery, type LanguageCall } from '../passes/language-calls.ts';
 import { print } from '../print/printer.ts';
 import { fill } from '../print/template.ts';
-import { bindTexts } from './bind.ts';
 import { nowSql, type RewrittenSelect } from './describe-select.ts';
 
 // What `promql(…)` and `logql(…)` answer becomes a table of the connection that the statement runs on.
@@ -69,13 +68,11 @@ async function queryOf(
   position: number | undefined,
   { connection, nowUs, values }: LanguageContext,
 ): Promise<LanguageQuery> {
-  const printed = print(argumentsQuery(call), { positionOf: () => position, parameterTypes: [] });
+  const printed = print(argumentsQuery(call, values), { positionOf: () => position, parameterTypes: [] });
   const { sql } = fill(printed, () => nowSql(nowUs));
   let row: readonly unknown[] | undefined;
   try {
-    const prepared = await connection.prepare(sql);
-    bindTexts(prepared, values, []);
-    [row] = await (await prepared.run()).getRows();
+    [row] = (await connection.runAndReadAll(sql)).getRows();
   } catch (error) {
     throw fromDuckdb(error, sql, () => position);
   }
