@@ -7,6 +7,7 @@ import {
   count,
   listenSettings,
   logLevelSetting,
+  logqlSettings,
   MEBIBYTE,
   pgwireFiles,
   pgwireSettings,
@@ -126,6 +127,7 @@ const schema = z.strictObject({
     })
     .prefault({}),
   query: querySettings(1024),
+  logql: logqlSettings(256, 2),
 });
 
 export type CloudConfig = z.infer<typeof schema>;

@@ -32,6 +32,7 @@ import type { Evaluator } from '../lake/promql/evaluator.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
 import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
+import { createLogPool, type LogPool } from '../lake/scan/log-threads/log-pool.ts';
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
 import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
@@ -122,6 +123,7 @@ interface DeploymentBase {
   /** For what clients ask in SQL. */
   readonly sql: SqlProcess;
   readonly tables: CloudTables;
+  readonly pool: LogPool;
   readonly gateways: CompletenessSource['gateways'];
   /** Calls the listener after each commit of log lines, until what it returns is called. */
   readonly onLogs: (listener: () => void) => () => void;
@@ -161,6 +163,7 @@ function openDeployments(
 ): Deployments {
   const { store, locationOf, headOf, ingest } = lake;
   const engines = stack.use(new AsyncDisposableStack());
+  const pool = stack.use(createLogPool(config.logql));
   const open = async (tenant: TenantId): Promise<Deployment> => {
     const cacheDirectory = join(config.dataDir, 'cache', tenant);
     const folder = spillFolder(config, tenant);
@@ -182,7 +185,7 @@ function openDeployments(
         openUserTables({ tables: userTableStore(store, tenant, clock), store, clock, acquire }),
     });
     return deploymentOver({
-      ...{ engine, sql, tables, gateways: () => ingest.shipping(tenant) },
+      ...{ engine, sql, tables, pool, gateways: () => ingest.shipping(tenant) },
       onLogs: (listener) =>
         ingest.onCommit((commit) => {
           if (commit.tenant === tenant && commit.table === 'logs') listener();
@@ -207,8 +210,8 @@ function openDeployments(
 
 /** All that is answered from some tables. */
 function deploymentOver(base: DeploymentBase): Deployment {
-  const { engine, tables, gateways, onLogs, onTailError } = base;
-  const logs = logScan({ tables, engine });
+  const { engine, tables, pool, gateways, onLogs, onTailError } = base;
+  const logs = logScan({ tables, engine, pool });
   const live = committedLogs({
     ...{ source: logs, nowNs: () => nowNs(clock), bytesMax: tailBytesMax },
     ...{ onCommit: onLogs, onError: onTailError },
@@ -253,9 +256,14 @@ async function openIcebergRest(
 function asAsked(deployment: Deployment, c: Context): Deployment {
   const asOf = asOfOf(c);
   if (!asOf) return deployment;
-  const { engine } = deployment;
+  const { engine, pool } = deployment;
   const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
-  return { ...deployment, tables, scan: seriesScan({ tables, engine }), logs: logScan({ tables, engine }) };
+  return {
+    ...deployment,
+    tables,
+    scan: seriesScan({ tables, engine }),
+    logs: logScan({ tables, engine, pool }),
+  };
 }
 
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
@@ -390,19 +398,19 @@ const addressOf = (c: Context): string => getConnInfo(c).remote.address ?? '';
 
 /** LogQL: adds its routes to the application. Returns tail, which is a door of its own. */
 function openLogDoors(
-  { query: { timeoutMs, samplesMax } }: CloudConfig,
+  { query: { timeoutMs, samplesMax }, logql }: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
   deployments: Deployments,
   app: Hono<GateEnv>,
   stack: AsyncDisposableStack,
 ) {
-  const logql = { limits: { ...defaultLogqlLimits, timeoutMs, samplesMax }, clock, logger };
+  const shared = { limits: { ...defaultLogqlLimits, ...logql, timeoutMs, samplesMax }, clock, logger };
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
-  app.route('/', lokiRoutes({ ...logql, context, buildInfo }));
+  app.route('/', lokiRoutes({ ...shared, context, buildInfo }));
   return stack.use(
     openTail({
-      ...logql,
+      ...shared,
       context: async ({ headers }) => {
         const access = accessOfHeader(headers.authorization, tenants);
         return readsTenant(access) ? deployments(access) : undefined;

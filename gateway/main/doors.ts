@@ -19,7 +19,8 @@ import { defaultQueryLimits } from '../../lake/promql/limits.ts';
 import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
-import { logScan } from '../../lake/scan/log-scan.ts';
+import { type LogScan, logScan } from '../../lake/scan/log-scan.ts';
+import { createLogPool } from '../../lake/scan/log-threads/log-pool.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
 import type { GatewayReport } from '../../provisioning/contract.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
@@ -60,7 +61,7 @@ export async function openDoors(
   const app = new Hono();
   const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
   const logs = openLogs(config, clock, logger, storage, app, stack);
-  const pg = await openQueries(config, clock, logger, storage, app, stack);
+  const pg = await openQueries(config, clock, logger, { ...storage, logs: logs.logs }, app, stack);
   const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
   const bridges = openBridges(config, gatewayClock, logger, broker, stack);
   const scraping = await openScraping(config, gatewayClock, logger, storage, cache, app, stack);
@@ -143,20 +144,21 @@ const localRules = { toleranceMs: 1000, retiredAfterDays: 1 } as const;
 
 /** LogQL: adds its routes to the application; tail is a door of its own. */
 function openLogs(
-  { query: { timeoutMs, samplesMax } }: GatewayConfig,
+  { query: { timeoutMs, samplesMax }, logql }: GatewayConfig,
   clock: Clock,
   logger: Logger,
   { tables, engine, live }: Storage,
   app: Hono,
   stack: AsyncDisposableStack,
-): { readonly tail: Tail } {
-  const deployment = { logs: logScan({ tables, engine }), live };
+): { readonly tail: Tail; readonly logs: LogScan } {
+  const pool = stack.use(createLogPool(logql));
+  const deployment = { logs: logScan({ tables, engine, pool }), live };
   const options = {
     ...{ context: () => deployment, clock, logger, buildInfo },
-    limits: { ...defaultLogqlLimits, timeoutMs, samplesMax },
+    limits: { ...defaultLogqlLimits, ...logql, timeoutMs, samplesMax },
   };
   app.route('/', lokiRoutes(options));
-  return { tail: stack.use(openTail(options)) };
+  return { tail: stack.use(openTail(options)), logs: deployment.logs };
 }
 
 /** PromQL and SQL: adds their routes to the application, and listens for PostgreSQL clients. */
@@ -164,7 +166,7 @@ async function openQueries(
   config: GatewayConfig,
   clock: Clock,
   logger: Logger,
-  { ids, wal, engine, tables }: Storage,
+  { ids, wal, engine, tables, logs }: Storage & { readonly logs: LogScan },
   app: Hono,
   stack: AsyncDisposableStack,
 ): Promise<PgServer> {
@@ -185,7 +187,7 @@ async function openQueries(
   );
   app.route('/', completenessRoutes({ context: () => source, rules: localRules, clock, logger }));
   const languages = createLanguages({
-    ...{ scan: deployment.scan, logs: logScan({ tables, engine }), evaluator, clock, promqlLimits: limits },
+    ...{ scan: deployment.scan, logs, evaluator, clock, promqlLimits: limits },
     logqlLimits: { ...defaultLogqlLimits, timeoutMs, samplesMax },
   });
   const openSession = async (user: string, startParameters: ReadonlyMap<string, string> = new Map()) => {

@@ -50,6 +50,21 @@ export const querySettings = (memoryMebibytes: number) =>
     })
     .prefault({});
 
+/** What one LogQL query may use besides `query.timeoutMs` and `query.samplesMax`. */
+export const logqlSettings = (pagesMebibytes: number, threads: number) =>
+  z
+    .strictObject({
+      threads: count(threads, 'Threads that answer LogQL'),
+      pageBytesMax: count(
+        pagesMebibytes * MEBIBYTE,
+        'Memory for unpacked lines that are kept, of all tenants',
+      ),
+      entriesMax: count(5000, 'Lines of one LogQL answer'),
+      seriesMax: count(500_000, 'Series that one LogQL query may have, or streams'),
+      bytesMax: count(64 * 1024 * MEBIBYTE, 'Bytes of lines that one LogQL query may read'),
+    })
+    .prefault({});
+
 export const pgwireSettings = (defaultPort: number, connections: number) =>
   z
     .strictObject({

@@ -1,13 +1,16 @@
 import { constants, zstdCompressSync } from 'node:zlib';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
-import type { Column } from '../schema/tables.ts';
+import { type Column, tableSchemas } from '../schema/tables.ts';
+import { printBloomFilter } from './bloom-filter.ts';
 import { encodeDelta } from './delta-packed.ts';
 import { dictionaryOf64, dictionaryOfAny, dictionaryOfTexts, halvesOf } from './dictionary.ts';
 import { bitWidthOf, encodeHybrid } from './hybrid-runs.ts';
 import type { PlacedTexts } from './sorted-rows.ts';
+import { addTrigrams, newTrigrams } from './trigrams.ts';
 
-// The pages of one column chunk: a dictionary page where values repeat, then one data page (version 1), both zstd.
+// The pages of one column chunk: a dictionary page where values repeat, then a data page (version 1; several where they
+// are much text), all zstd.
 
 export type ColumnValues =
   /** 64-bit integers, or doubles by their bits: NaN payloads stay as they are. */
@@ -30,13 +33,25 @@ export interface ColumnPages {
   readonly encoding: number;
   /** Fields of Thrift's `Statistics`. */
   readonly statistics: Readonly<Record<string, unknown>>;
+  readonly bloomFilter?: Buffer | undefined;
+  /** Compressed, and the length that they have then (trigrams.ts). */
+  readonly trigrams?: { readonly bytes: Buffer; readonly uncompressedBytes: number } | undefined;
+}
+
+export interface PageOptions {
+  /** zstd's. */
+  readonly level: number;
+  /** Whether it has a Bloom filter. */
+  readonly bloomFilter: boolean;
+  /** Whether it says which three bytes its texts have. */
+  readonly trigrams: boolean;
 }
 
 export const encodings = { plain: 0, dictionary: 2, rle: 3, delta: 5 } as const;
 const DATA_PAGE = 0;
 const DICTIONARY_PAGE = 2;
-/** Of zstd: a second level costs half as much again and saves a few percent. */
-const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+/** Of zstd, for what is written again soon: a second level costs half as much again and saves a few percent. */
+export const quickLevel = 1;
 /** Of the rows may have a value of their own in a column with a dictionary. */
 const entriesShareMax = 0.5;
 /** A longer text is no bound: readers gain nothing by it. */
@@ -48,12 +63,16 @@ interface Present {
   readonly codes?: Uint32Array;
 }
 
-export function encodeColumn(column: Column, values: ColumnValues, rows: number): ColumnPages {
-  const times =
-    column.type === 'timestamptz' && values.kind === 'bits' ? encodeDelta(values.values) : undefined;
+export function encodeColumn(
+  column: Column,
+  values: ColumnValues,
+  rows: number,
+  { level, bloomFilter: filtered, trigrams: searched }: PageOptions,
+): ColumnPages {
+  const times = isTime(column) && values.kind === 'bits' ? encodeDelta(values.values) : undefined;
   if (times !== undefined && values.kind === 'bits') {
     const levels = column.required ? [] : [definitionLevels(values, rows)];
-    const page = dataPage(Buffer.concat([...levels, times]), rows, encodings.delta);
+    const page = dataPage(Buffer.concat([...levels, times]), rows, encodings.delta, level);
     const statistics = { null_count: 0, ...boundsOf(column, { entries: values.values }) };
     return { ...page, dictionaryBytes: 0, encoding: encodings.delta, statistics };
   }
@@ -62,27 +81,66 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number)
   const entries = plain(present.entries);
   const nulls = rows - (present.codes ?? present.entries).length;
   const statistics = { null_count: nulls, ...boundsOf(column, present) };
+  const bloomFilter = filtered ? bloomFilterOf(present.entries) : undefined;
+  const trigrams = searched ? trigramsOf(entries, level) : undefined;
   if (present.codes === undefined) {
-    const page = dataPage(Buffer.concat([...levels, entries]), rows, encodings.plain);
-    return { ...page, dictionaryBytes: 0, encoding: encodings.plain, statistics };
+    const pages = plainPages(column, entries, levels, rows, level);
+    const bytes = Buffer.concat(pages.map((page) => page.bytes));
+    const uncompressedBytes = pages.reduce((sum, page) => sum + page.uncompressedBytes, 0);
+    const data = { bytes, uncompressedBytes, dictionaryBytes: 0, encoding: encodings.plain };
+    return { ...data, statistics, bloomFilter, trigrams };
   }
-  const dictionary = pageOf(DICTIONARY_PAGE, entries, {
-    dictionary_page_header: new types.DictionaryPageHeader({
-      num_values: present.entries.length,
-      encoding: encodings.dictionary,
-    }),
+  const header = new types.DictionaryPageHeader({
+    num_values: present.entries.length,
+    encoding: encodings.dictionary,
   });
+  const dictionary = pageOf(DICTIONARY_PAGE, entries, { dictionary_page_header: header }, level);
   const bitWidth = codeWidth(column, present.entries.length);
   const codes = [Buffer.of(bitWidth), encodeHybrid(present.codes, bitWidth)];
-  const data = dataPage(Buffer.concat([...levels, ...codes]), rows, encodings.dictionary);
+  const data = dataPage(Buffer.concat([...levels, ...codes]), rows, encodings.dictionary, level);
   return {
     bytes: Buffer.concat([dictionary.bytes, data.bytes]),
     dictionaryBytes: dictionary.bytes.byteLength,
     uncompressedBytes: dictionary.uncompressedBytes + data.uncompressedBytes,
     encoding: encodings.dictionary,
     statistics,
+    bloomFilter,
+    trigrams,
   };
 }
+
+/** Of texts that stand behind each other, each behind its length. */
+function trigramsOf(entries: Buffer, level: number): ColumnPages['trigrams'] {
+  const set = newTrigrams();
+  for (let at = 0; at < entries.byteLength; ) {
+    const end = at + 4 + entries.readUInt32LE(at);
+    addTrigrams(set, entries, at + 4, end);
+    at = end;
+  }
+  return { bytes: compressed(set, level), uncompressedBytes: set.byteLength };
+}
+
+/** Undefined where every row is null: readers see that by the number of nulls. */
+function bloomFilterOf(entries: Present['entries']): Buffer | undefined {
+  if (entries.length === 0) return undefined;
+  if (!(entries instanceof BigInt64Array)) {
+    if (typeof (entries as readonly unknown[])[0] === 'bigint')
+      return bloomFilterOf(BigInt64Array.from(entries as bigint[]));
+    return printBloomFilter(bytesOfTexts(entries as readonly string[] | PickedTexts), entries.length);
+  }
+  const bytes = plain(entries);
+  const values = Array.from(entries, (_, index) => bytes.subarray(8 * index, 8 * index + 8));
+  return printBloomFilter(values, entries.length);
+}
+
+/** Columns of nanoseconds that a time is made of. */
+const nanosecondColumns = new Set(
+  Object.values(tableSchemas).flatMap(({ columns }) =>
+    columns.flatMap(({ source }) => (typeof source === 'object' ? source.nanoseconds : [])),
+  ),
+);
+
+const isTime = ({ type, name }: Column): boolean => type === 'timestamptz' || nanosecondColumns.has(name);
 
 /**
  * Codes of doubles take whole bytes: neighbours of a series are mostly near each other, their codes in the order of the
@@ -146,19 +204,47 @@ const isPicked = (entries: Present['entries']): entries is PickedTexts =>
 
 type Page = Pick<ColumnPages, 'bytes' | 'uncompressedBytes'>;
 
-function dataPage(body: Buffer, rows: number, encoding: number): Page {
-  const levels = { definition_level_encoding: encodings.rle, repetition_level_encoding: encodings.rle };
-  return pageOf(DATA_PAGE, body, {
-    data_page_header: new types.DataPageHeader({ num_values: rows, encoding, ...levels }),
-  });
+/** Of texts in a page: whoever wants some rows unpacks no more than that, and larger pages are hardly smaller. */
+const textPageBytes = 1024 * 1024;
+
+/** Plain values as one page, or where they are much text as several. */
+function plainPages(
+  { type, required }: Column,
+  entries: Buffer,
+  levels: readonly Buffer[],
+  rows: number,
+  level: number,
+): Page[] {
+  const pages: Page[] = [];
+  let [start, startRow] = [0, 0];
+  // Where rows may be null their number does not follow from the bytes.
+  if (type === 'string' && required)
+    for (let [at, row] = [0, 0]; row < rows; row++) {
+      if (at - start >= textPageBytes) {
+        pages.push(dataPage(entries.subarray(start, at), row - startRow, encodings.plain, level));
+        [start, startRow] = [at, row];
+      }
+      at += 4 + entries.readUInt32LE(at);
+    }
+  const rest = Buffer.concat([...levels, entries.subarray(start)]);
+  return [...pages, dataPage(rest, rows - startRow, encodings.plain, level)];
 }
 
-function pageOf(type: number, body: Buffer, header: Readonly<Record<string, unknown>>): Page {
-  const compressed = zstdCompressSync(body, compression);
-  const sizes = { uncompressed_page_size: body.byteLength, compressed_page_size: compressed.byteLength };
+function dataPage(body: Buffer, rows: number, encoding: number, level: number): Page {
+  const levels = { definition_level_encoding: encodings.rle, repetition_level_encoding: encodings.rle };
+  const header = new types.DataPageHeader({ num_values: rows, encoding, ...levels });
+  return pageOf(DATA_PAGE, body, { data_page_header: header }, level);
+}
+
+const compressed = (body: Buffer, level: number): Buffer =>
+  zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: level } });
+
+function pageOf(type: number, body: Buffer, header: Readonly<Record<string, unknown>>, level: number): Page {
+  const packed = compressed(body, level);
+  const sizes = { uncompressed_page_size: body.byteLength, compressed_page_size: packed.byteLength };
   const head = util.serializeThrift(new types.PageHeader({ type, ...sizes, ...header }));
   return {
-    bytes: Buffer.concat([head, compressed]),
+    bytes: Buffer.concat([head, packed]),
     uncompressedBytes: head.byteLength + body.byteLength,
   };
 }

@@ -6,6 +6,7 @@ import { FirnError, messageOf } from '../base/errors.ts';
 import type { Batch, RowColumn, Signal } from '../model/batch.ts';
 import { batchColumnsOf, batchOf, isDense, seriesIdsOf } from '../schema/batch-columns.ts';
 import { type Column, tableSchemas } from '../schema/tables.ts';
+import { corrupt, unsupported } from './columns-file.ts';
 import { decodeDelta } from './delta-packed.ts';
 import { halvesOf } from './dictionary.ts';
 import { decodeHybrid } from './hybrid-runs.ts';
@@ -303,13 +304,3 @@ async function readLabels(source: Source, batch: Batch): Promise<Batch['series']
 /** What decoders throw at bytes that are not what they should be. */
 const damage = (path: string, error: unknown): unknown =>
   error instanceof FirnError ? error : corrupt(path, messageOf(error));
-
-function corrupt(path: string, why: string): FirnError {
-  const message = `${path} is damaged: ${why}`;
-  return new FirnError({ code: 'corrupt', operation: 'read segment', subject: path, message });
-}
-
-function unsupported(path: string, why: string): FirnError {
-  const message = `${path} was written by another program: ${why}`;
-  return new FirnError({ code: 'unsupported', operation: 'read segment', subject: path, message });
-}

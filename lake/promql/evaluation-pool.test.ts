@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { systemClock } from '../base/clock.ts';
+import { createFairQueue } from '../base/fair-queue.ts';
 import { canonicalLabels } from '../model/labels.ts';
+import { PromqlError } from './errors.ts';
 import { createEvaluationPool } from './evaluation-pool.ts';
-import { createFairQueue } from './fair-queue.ts';
 import { histogramOf, newSum } from './histograms/sum.ts';
 import { defaultLookbackMs, defaultQueryLimits } from './limits.ts';
 import { memorySource } from './memory-source.ts';
@@ -72,8 +73,13 @@ test('a query that nobody waits for any more ends, also one that waits for the t
   expect(next.data).toMatchObject({ type: 'matrix' });
 });
 
+const errors = {
+  refused: (message: string) => new PromqlError('unavailable', message),
+  canceled: () => new PromqlError('canceled', 'canceled'),
+};
+
 test('tenants are served in turn, and none takes every place', async () => {
-  const queue = createFairQueue({ runningMax: 2, runningPerTenantMax: 1, waitingPerTenantMax: 3 });
+  const queue = createFairQueue(errors, { runningMax: 2, runningPerTenantMax: 1, waitingPerTenantMax: 3 });
   const { signal } = new AbortController();
   const order: string[] = [];
   const ends: (() => void)[] = [];
@@ -94,7 +100,7 @@ test('tenants are served in turn, and none takes every place', async () => {
 });
 
 test('more than may wait are refused, and who waits may leave', async () => {
-  const queue = createFairQueue({ runningMax: 1, runningPerTenantMax: 1, waitingPerTenantMax: 1 });
+  const queue = createFairQueue(errors, { runningMax: 1, runningPerTenantMax: 1, waitingPerTenantMax: 1 });
   const { promise, resolve } = Promise.withResolvers<void>();
   const gone = new AbortController();
   const first = queue.run('a', gone.signal, () => promise);

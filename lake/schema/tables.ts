@@ -37,6 +37,10 @@ export interface TableSchema {
   readonly sameRowBy?: readonly string[];
   /** Columns whose bounds go into manifests, for pruning; all required. `timestamp` also makes the day partition. */
   readonly boundColumns: readonly string[];
+  /** Columns whose values files have Bloom filters of: ids that bounds tell little about. */
+  readonly bloomColumns?: readonly string[];
+  /** Columns of texts that are searched for parts of them. */
+  readonly searchedColumns?: readonly string[];
 }
 
 function column(
@@ -95,7 +99,10 @@ const deviceTimestamp = (fieldId: number): Column =>
 const histogramDoc = 'The native histogram as JSON, where the row is one (its value is NaN then); else NULL';
 
 const metricOrder = ['name', 'series_id', 'timestamp'];
-const byMetricSeries = { seriesColumn: 'series_id', sortBy: metricOrder, boundColumns: metricOrder };
+const byMetricSeries = {
+  ...{ seriesColumn: 'series_id', sortBy: metricOrder, boundColumns: metricOrder },
+  bloomColumns: ['series_id'],
+};
 
 export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
   metrics: {
@@ -139,6 +146,8 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
     seriesColumn: 'stream_id',
     sortBy: ['stream_id', 'timestamp_ns'],
     boundColumns: ['stream_id', 'timestamp'],
+    bloomColumns: ['stream_id', 'trace_id'],
+    searchedColumns: ['line'],
     sameRowBy: ['stream_id', 'timestamp_ns', 'line'],
   },
   spans: {
@@ -168,6 +177,7 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
     ],
     sortBy: ['service', 'start_ns'],
     boundColumns: ['service', 'timestamp'],
+    bloomColumns: ['trace_id'],
     sameRowBy: ['service', 'start_ns', 'trace_id', 'span_id'],
   },
   events: {
@@ -190,6 +200,7 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
     ],
     sortBy: ['name', 'timestamp_ns'],
     boundColumns: ['name', 'timestamp'],
+    bloomColumns: ['trace_id'],
     sameRowBy: ['name', 'timestamp_ns', 'source', 'body', 'attributes'],
   },
   metrics_1m: {
@@ -242,6 +253,7 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
       site(9),
     ],
     ...byMetricSeries,
+    bloomColumns: ['series_id', 'trace_id'],
     sameRowBy: ['series_id', 'timestamp', 'value', 'exemplar_labels'],
   },
 };

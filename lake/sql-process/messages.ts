@@ -3,7 +3,7 @@ import type { Signal } from '../model/batch.ts';
 import type { EngineOptions } from '../sql/duckdb/engine.ts';
 import type { LanguageQuery } from '../sql/languages.ts';
 import type { SqlLimits } from '../sql/session.ts';
-import type { Prune, UserTableInfo } from '../tables.ts';
+import type { Prune } from '../tables.ts';
 
 // What the two processes say to each other, by Node's channel between them. What clients send and get goes over sockets:
 // one for each session of the PostgreSQL protocol, one for each statement over HTTP.
@@ -66,8 +66,6 @@ export interface OpenedView {
   readonly filesConsidered: number;
   readonly filesPruned: number;
 }
-
-export type UserTableList = readonly UserTableInfo[];
 
 /** A FirnError, or what else was thrown, where `code` is undefined. */
 export interface SentError {

@@ -1,8 +1,8 @@
 import type { TenantId } from '../model/ids.ts';
 import type { LanguageRows } from '../sql/languages.ts';
 import type { SqlSource } from '../sql/session.ts';
-import type { TableView } from '../tables.ts';
-import type { FromEngine, OpenedView, SourceRequest, ToEngine, UserTableList } from './messages.ts';
+import type { TableView, UserTableInfo } from '../tables.ts';
+import type { FromEngine, OpenedView, SourceRequest, ToEngine } from './messages.ts';
 import { receivedError } from './sent-error.ts';
 
 /** The engine's side of what statements are answered from: every question goes to the process that has it. */
@@ -44,7 +44,7 @@ export function createRemoteSources(tenant: TenantId, send: (message: FromEngine
         open: (table, prune, signal) => open(source, { kind: 'open', table, prune }, signal),
         metricMetadata: async () => [],
         userTables: {
-          list: async () => (await ask(source, { kind: 'list-user' })) as UserTableList,
+          list: async () => (await ask(source, { kind: 'list-user' })) as readonly UserTableInfo[],
           open: (name, signal) => open(source, { kind: 'open-user', name }, signal),
         },
       },

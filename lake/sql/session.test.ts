@@ -275,6 +275,9 @@ const atom = fc.oneof(
     `name <> 'up'`,
   ),
 );
+/** With every column that of one table. */
+const columnsOf = (table: string, text: string): string =>
+  text.replaceAll(/\b(?<![.'])(?:m\.)?(timestamp|time|name|__name__|value)\b(?! ')/g, `${table}.$1`);
 const condition = fc.letrec<{ tree: string }>((tie) => ({
   tree: fc.oneof(
     { maxDepth: 3, withCrossShrink: true },
@@ -300,10 +303,13 @@ const statement = fc.oneof(
       ([a, b]) => `SELECT value FROM metrics m WHERE ${a} UNION ALL SELECT value FROM metrics m WHERE ${b}`,
     ),
   condition.map((where) => `SELECT value FROM metrics m WHERE ${where} UNION ALL SELECT value FROM metrics`),
-  condition.map(
-    (where) =>
-      `SELECT m.value FROM metrics m LEFT JOIN metrics o ON ${where.replaceAll(/\b(?<!m\.)(timestamp|time|name|__name__|value)\b(?! ')/g, 'm.$1').replaceAll('m.m.', 'm.')}`,
-  ),
+  condition.map((where) => `SELECT m.value FROM metrics m LEFT JOIN metrics o ON ${columnsOf('m', where)}`),
+  fc
+    .tuple(fc.constantFrom('JOIN', 'LEFT JOIN', 'RIGHT JOIN', 'FULL JOIN'), conjunction, conjunction)
+    .map(
+      ([join, on, where]) =>
+        `SELECT m.value FROM metrics m ${join} metrics o ON m.series_id = o.series_id AND ${columnsOf('o', on)} WHERE ${columnsOf('m', where)}`,
+    ),
   condition.map(
     (where) =>
       `WITH w AS (SELECT value, name, __name__, timestamp, time FROM metrics) SELECT value FROM w m WHERE ${where}`,
@@ -327,6 +333,19 @@ test('a pruned answer is the unpruned answer', { timeout: 60_000 }, async () => 
   );
   pruning = true;
   expect(used).toBeGreaterThan(20);
+});
+
+test.each([
+  [`FROM metrics m JOIN (VALUES ('up')) a(n) ON a.n = m.name WHERE m.timestamp >= to_timestamp(1)`, true],
+  [`FROM metrics m, (VALUES ('up')) a(n) WHERE m.timestamp >= to_timestamp(1) AND a.n = m.name`, true],
+  [`FROM (VALUES ('up')) a(n) LEFT JOIN metrics m ON a.n = m.name AND m.timestamp >= to_timestamp(1)`, true],
+  [`FROM metrics m LEFT JOIN (VALUES ('up')) a(n) ON a.n = m.name AND m.timestamp >= to_timestamp(1)`, false],
+  [`FROM metrics m JOIN (VALUES (now())) a(time) ON true WHERE a.time >= to_timestamp(1)`, false],
+  [`FROM metrics m CROSS JOIN (SELECT now() AS n) a WHERE timestamp >= to_timestamp(1)`, false],
+])('SELECT … %s is pruned: %s', async (from, isPruned) => {
+  const text = `SELECT m.value ${from}`.replaceAll('to_timestamp(1)', `timestamptz '1970-01-01 00:00:01Z'`);
+  await run(text);
+  expect(pruned).toEqual([isPruned ? { fromUs: 1_000_000 } : {}]);
 });
 
 test('columns that an alias renames are not what they are called', async () => {

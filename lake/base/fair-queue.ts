@@ -1,5 +1,3 @@
-import { PromqlError } from './errors.ts';
-
 export interface FairQueueLimits {
   /** Queries that run at a time. */
   readonly runningMax: number;
@@ -18,10 +16,16 @@ const defaultFairQueueLimits: FairQueueLimits = {
 
 export interface FairQueue {
   /**
-   * Runs `work` when it is its turn: tenants are served round robin. Throws PromqlError `unavailable` when too many wait
-   * already, and `canceled` when the signal is aborted first.
+   * Runs `work` when it is its turn: tenants are served round robin. Throws what FairQueueErrors makes of it when too many
+   * wait already, and when the signal is aborted first.
    */
   run<T>(tenant: string, signal: AbortSignal, work: () => Promise<T>): Promise<T>;
+}
+
+/** In the words of those who ask. */
+export interface FairQueueErrors {
+  readonly refused: (message: string) => Error;
+  readonly canceled: (cause: unknown) => Error;
 }
 
 interface Tenant {
@@ -29,7 +33,10 @@ interface Tenant {
   readonly waiting: (() => void)[];
 }
 
-export function createFairQueue(limits: FairQueueLimits = defaultFairQueueLimits): FairQueue {
+export function createFairQueue(
+  errors: FairQueueErrors,
+  limits: FairQueueLimits = defaultFairQueueLimits,
+): FairQueue {
   const { runningMax, runningPerTenantMax, waitingPerTenantMax } = limits;
   /** In the order in which they are served: who has just been served goes to the end. */
   const tenants = new Map<string, Tenant>();
@@ -48,8 +55,7 @@ export function createFairQueue(limits: FairQueueLimits = defaultFairQueueLimits
       const tenant = tenants.get(name) ?? { running: 0, waiting: [] };
       tenants.set(name, tenant);
       if (tenant.waiting.length >= waitingPerTenantMax)
-        throw new PromqlError(
-          'unavailable',
+        throw errors.refused(
           `too many queries are waiting (waitingPerTenantMax = ${waitingPerTenantMax}); ask fewer at a time`,
         );
       await turn(tenant, signal);
@@ -87,7 +93,7 @@ export function createFairQueue(limits: FairQueueLimits = defaultFairQueueLimits
       const onAbort = (): void => {
         const index = tenant.waiting.indexOf(go);
         if (index >= 0) tenant.waiting.splice(index, 1);
-        reject(new PromqlError('canceled', 'query was canceled in query queue', signal.reason));
+        reject(errors.canceled(signal.reason));
       };
       signal.addEventListener('abort', onAbort, { once: true });
       tenant.waiting.push(go);
