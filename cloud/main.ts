@@ -27,10 +27,10 @@ import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
-import { createEvaluationPool } from '../lake/promql/evaluation-pool.ts';
 import type { Evaluator } from '../lake/promql/evaluator.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
+import { createEvaluationPool } from '../lake/scan/evaluation-pool.ts';
 import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
 import { createLogPool, type LogPool } from '../lake/scan/log-threads/log-pool.ts';
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
@@ -44,6 +44,7 @@ import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { fleetRoutes } from './fleet/admin-routes.ts';
 import { type Fleet, openFleet } from './fleet/open-fleet.ts';
+import { openUploads } from './fleet/uploads.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
 import { icebergRestRoutes } from './iceberg-rest/routes.ts';
 import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-tables.ts';
@@ -68,7 +69,7 @@ import { accessOfHeader } from './tenants/http-credentials.ts';
 import { makeTenants } from './tenants/make-tenants.ts';
 import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
 import { userTableRoutes } from './user-tables/routes.ts';
-import { userTableStore } from './user-tables/user-table-store.ts';
+import { type UserTableStore, userTableStores } from './user-tables/user-table-store.ts';
 import { openUserTables } from './user-tables/user-tables.ts';
 
 // The cloud process: joins the rooms beside it. What is opened is closed in reverse.
@@ -104,17 +105,27 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       ...lake,
       workDirectory: join(config.dataDir, 'maintain'),
       intervalMs: config.maintain.intervalMs,
-      limits: { memoryBytesMax: config.maintain.memoryBytesMax },
+      limits: maintainLimits(config.maintain),
     }),
   );
-  const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
+  const userTablesOf = userTableStores({ store, locationOf, headOf, clock });
+  const parts = { store, locationOf, headOf, ingest, userTablesOf };
+  const deployments = openDeployments(config, parts, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
-  const fleet = stack.use(await openFleet({ ...config.fleet, store: tenants, accessOf, addressOf, logger }));
-  const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg, fleet }, stack);
+  const fleet = stack.use(await openGateways(config, tenants, logger, stack));
+  const served = { store, deployments, iceberg, fleet, userTablesOf };
+  const ports = await openDoors(config, logger, tenants, served, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
+
+const maintainLimits = (settings: CloudConfig['maintain']) => ({
+  memoryBytesMax: settings.memoryBytesMax,
+  pastCompressionLevel: settings.pastCompressionLevel,
+  snapshotAgeMsMin: settings.snapshotAgeSeconds * 1000,
+  orphanGraceMs: settings.orphanGraceSeconds * 1000,
+});
 
 /** What one tenant's queries are answered from. */
 interface DeploymentBase {
@@ -157,11 +168,12 @@ function openDeployments(
     readonly locationOf: (key: string) => string;
     readonly headOf: HeadOf | undefined;
     readonly ingest: Pick<Ingest, 'shipping' | 'onCommit'>;
+    readonly userTablesOf: (tenant: TenantId) => UserTableStore;
   },
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Deployments {
-  const { store, locationOf, headOf, ingest } = lake;
+  const { store, locationOf, headOf, ingest, userTablesOf } = lake;
   const engines = stack.use(new AsyncDisposableStack());
   const pool = stack.use(createLogPool(config.logql));
   const open = async (tenant: TenantId): Promise<Deployment> => {
@@ -181,8 +193,7 @@ function openDeployments(
     const tables = await openCloudTables({
       ...{ store, tenant, locationOf, headOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
-      userTables: (acquire) =>
-        openUserTables({ tables: userTableStore(store, tenant, clock), store, clock, acquire }),
+      userTables: (acquire) => openUserTables({ tables: userTablesOf(tenant), store, clock, acquire }),
     });
     return deploymentOver({
       ...{ engine, sql, tables, pool, gateways: () => ingest.shipping(tenant) },
@@ -252,6 +263,19 @@ async function openIcebergRest(
   return icebergRestRoutes({ tables, keys, clock, fileConfig: fileConfigOf(config.store), vendor });
 }
 
+/** Everything about gateways. */
+async function openGateways(
+  { store, iceberg, fleet }: CloudConfig,
+  tenants: TenantStore,
+  logger: Logger,
+  stack: AsyncDisposableStack,
+): Promise<Fleet> {
+  const { uploadRoleArn: roleArn, uploadSeconds: durationSeconds } = fleet;
+  const { stsEndpoint } = iceberg;
+  const uploads = stack.use(await openUploads({ store, roleArn, stsEndpoint, durationSeconds, clock }));
+  return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, logger });
+}
+
 /** The deployment as it was, where a request asks for that. */
 function asAsked(deployment: Deployment, c: Context): Deployment {
   const asOf = asOfOf(c);
@@ -272,21 +296,25 @@ const wholeTenantPaths = [
   ...['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables'],
 ];
 
+/** What the doors open to. */
+interface Served {
+  readonly store: ObjectStore;
+  readonly deployments: Deployments;
+  readonly iceberg: ReturnType<typeof icebergRestRoutes>;
+  readonly fleet: Fleet;
+  readonly userTablesOf: (tenant: TenantId) => UserTableStore;
+}
+
 /** Everything that listens. Returns the ports. */
 async function openDoors(
   config: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
-  parts: {
-    readonly store: ObjectStore;
-    readonly deployments: Deployments;
-    readonly iceberg: ReturnType<typeof icebergRestRoutes>;
-    readonly fleet: Fleet;
-  },
+  parts: Served,
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
-  const { store, deployments } = parts;
+  const { store, deployments, userTablesOf } = parts;
   const app = new Hono<GateEnv>();
   app.get('/ready', (c) => c.text('ready\n'));
   // They have their own ways to authenticate.
@@ -301,14 +329,14 @@ async function openDoors(
   const changing = ['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables/:name'];
   app.on(['POST', 'PUT', 'DELETE'], changing, scopeGate('admin'));
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
-  const { timeoutMs, samplesMax } = config.query;
+  const { timeoutMs, samplesMax, threads, cacheBytesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
   const completeness = async (c: Context, { fromMs, toMs, ...asked }: ReadRange) => {
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, (await context(c)).completeness, rules, clock);
   };
-  const evaluator = stack.use(createEvaluationPool({ clock, threads: config.query.threads }));
+  const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
   app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness, evaluator }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
@@ -317,7 +345,7 @@ async function openDoors(
   app.route(
     '/',
     userTableRoutes({
-      tablesOf: (c) => userTableStore(store, tenantOf(c), clock),
+      tablesOf: (c) => userTablesOf(tenantOf(c)),
       workDirectory: join(config.dataDir, 'uploads'),
     }),
   );

@@ -14,11 +14,11 @@ import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
 import type { Labels } from '../../lake/model/labels.ts';
 import { pgTls } from '../../lake/pgwire/encryption.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
-import { createEvaluationPool } from '../../lake/promql/evaluation-pool.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
 import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
+import { createEvaluationPool } from '../../lake/scan/evaluation-pool.ts';
 import { type LogScan, logScan } from '../../lake/scan/log-scan.ts';
 import { createLogPool } from '../../lake/scan/log-threads/log-pool.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
@@ -26,7 +26,7 @@ import type { GatewayReport } from '../../provisioning/contract.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import { cardProbe } from '../health/card.ts';
-import { startHealth } from '../health/health.ts';
+import { type Health, type HealthOptions, startHealth } from '../health/health.ts';
 import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
@@ -82,20 +82,13 @@ export async function openDoors(
   );
   app.route('/', await openExport(config, gatewayClock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
-  const { dataDir, health } = config;
-  const { cardTotalBytesWritten } = config.disk;
   const receivedBytes = (): number =>
     broker.counters().receivedBytes +
     receivers.receivedBytes() +
     scraping.receivedBytes() +
     syslog.receivedBytes();
-  const probes = [
-    ...systemProbes(dataDir),
-    cardProbe({ dataDir, clock, receivedBytes, cardTotalBytesWritten }),
-  ];
-  const { intervalMs } = health;
   const measured = stack.use(
-    startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }),
+    measureHealth(config, { append, cache, clock, logger, counters }, receivedBytes),
   );
   const { direct } = receivers;
   const upgrades = { [tailPath]: logs.tail.upgrade };
@@ -111,7 +104,23 @@ export async function openDoors(
     ...syslog.ports,
     ...otlp,
   };
-  return { ready, report: () => reportOf(storage, gatewayClock, { ...measured.latest, ...counters() }) };
+  return {
+    ready,
+    report: () => reportOf(storage, gatewayClock, { ...measured.latest, ...counters() }),
+    isHealthy: () => measured.isStoring,
+    diagnostic: () => statusOf(storage, gatewayClock),
+  };
+}
+
+/** The gateway and the machine, into its own log. */
+function measureHealth(
+  { dataDir, health, disk: { cardTotalBytesWritten } }: GatewayConfig,
+  parts: Pick<HealthOptions, 'append' | 'cache' | 'clock' | 'logger' | 'counters'>,
+  receivedBytes: () => number,
+): Health {
+  const card = cardProbe({ dataDir, clock: parts.clock, receivedBytes, cardTotalBytesWritten });
+  const probes = [...systemProbes(dataDir), card];
+  return startHealth({ ...parts, dataDir, probes, intervalMs: health.intervalMs });
 }
 
 /** For the cloud. */
@@ -170,7 +179,7 @@ async function openQueries(
   app: Hono,
   stack: AsyncDisposableStack,
 ): Promise<PgServer> {
-  const { timeoutMs, samplesMax, rowsMax } = config.query;
+  const { timeoutMs, samplesMax, rowsMax, cacheBytesMax } = config.query;
   const deployment = { tables, scan: seriesScan({ tables, engine }) };
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const source = stack.use(localCompleteness({ ...ids, walPath: wal.path, tables, engine, clock }));
@@ -178,7 +187,7 @@ async function openQueries(
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, source, localRules, clock);
   };
-  const evaluator = stack.use(createEvaluationPool({ clock, threads: 1 }));
+  const evaluator = stack.use(createEvaluationPool({ clock, threads: 1, cacheBytesMax }));
   app.route(
     '/',
     prometheusRoutes({

@@ -35,7 +35,7 @@ export const listenSettings = (openDescription: string) =>
     })
     .prefault({});
 
-export const querySettings = (memoryMebibytes: number) =>
+export const querySettings = (memoryMebibytes: number, cacheMebibytes: number) =>
   z
     .strictObject({
       memoryBytesMax: count(memoryMebibytes * MEBIBYTE, 'Memory for queries, per tenant'),
@@ -43,6 +43,10 @@ export const querySettings = (memoryMebibytes: number) =>
       spillBytesMax: count(
         4 * memoryMebibytes * MEBIBYTE,
         'Disk for queries whose memory is short, per tenant',
+      ),
+      cacheBytesMax: count(
+        cacheMebibytes * MEBIBYTE,
+        'Memory for what PromQL remembers of files: series and samples, of all tenants',
       ),
       timeoutMs: count(120_000, 'Longest query'),
       rowsMax: limit('Rows of one SQL result'),

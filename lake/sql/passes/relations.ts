@@ -62,6 +62,16 @@ export function namesOthers(root: Node): boolean {
   return found;
 }
 
+/** Whether a statement asks PostgreSQL's catalog, which lists the tenant's tables, too. */
+export function asksCatalog(root: Node): boolean {
+  let found = false;
+  walk(root, (node) => {
+    const { schemaname, relname } = as(node, 'RangeVar') ?? {};
+    found ||= relname !== undefined && catalogRelationOf(schemaname, relname) !== undefined;
+  });
+  return found;
+}
+
 /** The same table under the alias that the statement knows it by. */
 function renamed(table: RangeVar, schemaname: string, relname: string): Node {
   const alias = table.alias ?? { aliasname: table.relname ?? '' };

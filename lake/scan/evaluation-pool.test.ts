@@ -2,12 +2,12 @@ import { expect, test } from 'vitest';
 import { systemClock } from '../base/clock.ts';
 import { createFairQueue } from '../base/fair-queue.ts';
 import { canonicalLabels } from '../model/labels.ts';
-import { PromqlError } from './errors.ts';
+import { PromqlError } from '../promql/errors.ts';
+import { histogramOf, newSum } from '../promql/histograms/sum.ts';
+import { defaultLookbackMs, defaultQueryLimits } from '../promql/limits.ts';
+import { memorySource } from '../promql/memory-source.ts';
+import { instantQuery, parseQuery, rangeQuery } from '../promql/query.ts';
 import { createEvaluationPool } from './evaluation-pool.ts';
-import { histogramOf, newSum } from './histograms/sum.ts';
-import { defaultLookbackMs, defaultQueryLimits } from './limits.ts';
-import { memorySource } from './memory-source.ts';
-import { instantQuery, parseQuery, rangeQuery } from './query.ts';
 
 const seriesOf = (count: number, samples: number) =>
   Array.from({ length: count }, (_, index) => ({
@@ -26,7 +26,12 @@ const times = { startMs: 60_000, endMs: 500_000, stepMs: 1000 };
 test.each(['sum by (i) (rate(m[1m]))', 'm', 'topk(3, m)', 'sum_over_time(m[30s:7s]) > 900'])(
   '%s is the same on another thread, with the same annotations',
   async (text) => {
-    await using pool = createEvaluationPool({ clock: systemClock, threads: 1, inlineSamplesMax: 0 });
+    await using pool = createEvaluationPool({
+      clock: systemClock,
+      threads: 1,
+      cacheBytesMax: 1e8,
+      inlineSamplesMax: 0,
+    });
     const here = await rangeQuery(parseQuery(text), times, optionsOf());
     const there = await rangeQuery(parseQuery(text), times, { ...optionsOf(), evaluator: pool });
     expect(there).toEqual(here);
@@ -34,7 +39,12 @@ test.each(['sum by (i) (rate(m[1m]))', 'm', 'topk(3, m)', 'sum_over_time(m[30s:7
 );
 
 test('histograms go to the other thread and back', async () => {
-  await using pool = createEvaluationPool({ clock: systemClock, threads: 1, inlineSamplesMax: 0 });
+  await using pool = createEvaluationPool({
+    clock: systemClock,
+    threads: 1,
+    cacheBytesMax: 1e8,
+    inlineSamplesMax: 0,
+  });
   const buckets = { indexes: [1, 3], counts: [2, 1] };
   const one = histogramOf(
     newSum({
@@ -51,14 +61,24 @@ test('histograms go to the other thread and back', async () => {
 });
 
 test('errors keep their type, and the next query is answered', async () => {
-  await using pool = createEvaluationPool({ clock: systemClock, threads: 1, inlineSamplesMax: 0 });
+  await using pool = createEvaluationPool({
+    clock: systemClock,
+    threads: 1,
+    cacheBytesMax: 1e8,
+    inlineSamplesMax: 0,
+  });
   const ask = (text: string) => rangeQuery(parseQuery(text), times, { ...optionsOf(), evaluator: pool });
   await expect(ask('m + ignoring (i) m')).rejects.toMatchObject({ errorType: 'execution' });
   expect((await ask('sum(m)')).data).toMatchObject({ type: 'matrix' });
 });
 
 test('a query that nobody waits for any more ends, also one that waits for the thread', async () => {
-  await using pool = createEvaluationPool({ clock: systemClock, threads: 1, inlineSamplesMax: 0 });
+  await using pool = createEvaluationPool({
+    clock: systemClock,
+    threads: 1,
+    cacheBytesMax: 1e8,
+    inlineSamplesMax: 0,
+  });
   const gone = new AbortController();
   const text = 'max_over_time(sum_over_time(m[8m:1s])[8m:1s])';
   const ask = () =>
