@@ -11,7 +11,8 @@ import { nowNs } from '../lake/api/loki/queries.ts';
 import { lokiRoutes } from '../lake/api/loki/routes.ts';
 import { openTail, tailPath } from '../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
-import { sqlRoutes } from '../lake/api/sql/routes.ts';
+import { createLanguages } from '../lake/api/sql/languages.ts';
+import { type HttpStatement, sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
 import { messageOf } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
@@ -26,6 +27,7 @@ import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
+import type { Evaluator } from '../lake/promql/evaluator.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
 import { createEvaluationPool } from '../lake/scan/evaluation-pool.ts';
@@ -34,8 +36,9 @@ import { createLogPool, type LogPool } from '../lake/scan/log-threads/log-pool.t
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
 import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
-import { openSqlSession } from '../lake/sql/session.ts';
-import { type Tables, tablesAsOf } from '../lake/tables.ts';
+import type { SqlSource } from '../lake/sql/session.ts';
+import { createSqlProcess, type SqlProcess } from '../lake/sql-process/sql-process.ts';
+import { tablesAsOf } from '../lake/tables.ts';
 import { headsOf } from './catalog/rest/heads.ts';
 import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
@@ -126,7 +129,10 @@ const maintainLimits = (settings: CloudConfig['maintain']) => ({
 
 /** What one tenant's queries are answered from. */
 interface DeploymentBase {
+  /** For what Firn itself asks: its own languages. */
   readonly engine: Engine;
+  /** For what clients ask in SQL. */
+  readonly sql: SqlProcess;
   readonly tables: CloudTables;
   readonly pool: LogPool;
   readonly gateways: CompletenessSource['gateways'];
@@ -146,9 +152,6 @@ interface Deployment extends DeploymentBase {
 const tailBytesMax = 256 * 1024 * 1024;
 
 type Deployments = (access: TenantAccess) => Promise<Deployment>;
-
-/** Disk that the queries of one tenant may use, in terms of their memory. */
-const spillFactor = 4;
 
 /** Empty: what a cloud that was killed has left there is of no use. */
 function spillFolder({ dataDir }: CloudConfig, tenant: TenantId): string {
@@ -175,20 +178,25 @@ function openDeployments(
   const pool = stack.use(createLogPool(config.logql));
   const open = async (tenant: TenantId): Promise<Deployment> => {
     const cacheDirectory = join(config.dataDir, 'cache', tenant);
-    const engine = await openEngine({
-      directories: [store.localPath(tenant) ?? cacheDirectory],
-      memoryBytesMax: config.query.memoryBytesMax,
-      spill: { directory: spillFolder(config, tenant), bytesMax: spillFactor * config.query.memoryBytesMax },
-      threads: config.query.threads,
-    });
-    engines.use(engine);
+    const folder = spillFolder(config, tenant);
+    const { memoryBytesMax, threads, timeoutMs, spillBytesMax: bytesMax, rowsMax } = config.query;
+    const settings = { directories: [store.localPath(tenant) ?? cacheDirectory], memoryBytesMax, threads };
+    const spillTo = (name: string) => ({ spill: { directory: join(folder, name), bytesMax } });
+    const engine = engines.use(await openEngine({ ...settings, ...spillTo('queries') }));
+    const sql = engines.use(
+      createSqlProcess({
+        engine: { ...settings, ...spillTo('sql') },
+        limits: { statementTimeoutMs: timeoutMs, rowsMax },
+        ...{ logLevel: config.logLevel, logger: logger.with({ tenant }) },
+      }),
+    );
     const tables = await openCloudTables({
       ...{ store, tenant, locationOf, headOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
       userTables: (acquire) => openUserTables({ tables: userTablesOf(tenant), store, clock, acquire }),
     });
     return deploymentOver({
-      ...{ engine, tables, pool, gateways: () => ingest.shipping(tenant) },
+      ...{ engine, sql, tables, pool, gateways: () => ingest.shipping(tenant) },
       onLogs: (listener) =>
         ingest.onCommit((commit) => {
           if (commit.tenant === tenant && commit.table === 'logs') listener();
@@ -282,22 +290,6 @@ function asAsked(deployment: Deployment, c: Context): Deployment {
   };
 }
 
-/** Opens SQL sessions over a tenant's tables, or over others that are given. */
-const sqlSessions =
-  (deployments: Deployments, statementTimeoutMs: number) =>
-  async (
-    access: TenantAccess,
-    user: string,
-    startParameters: ReadonlyMap<string, string> = new Map(),
-    given?: Tables,
-  ) => {
-    const { engine, tables } = await deployments(access);
-    return openSqlSession({
-      ...{ startParameters, engine, tables: given ?? tables, clock, user, database: access.tenant },
-      limits: { statementTimeoutMs },
-    });
-  };
-
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
 const wholeTenantPaths = [
   ...['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'],
@@ -358,22 +350,7 @@ async function openDoors(
     }),
   );
   app.route('/', maintainRoutes({ store, clock, tenantOf }));
-  const openSession = sqlSessions(deployments, timeoutMs);
-  const sessionOver = (c: Context, tables: Tables) =>
-    openSession(tenantAccessOf(c), 'firn', new Map(), tables);
-  app.route('/', sqlRoutes({ openSession: async (c) => sessionOver(c, (await context(c)).tables) }));
-  const tablesOf = async (c: Context) => (await deployments(tenantAccessOf(c))).tables;
-  app.route('/', tableRoutes({ tablesOf, openSession: sessionOver }));
-  const pg = stack.use(
-    await startPgServer({
-      ...{ host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
-      authenticate: { kind: 'scram', keyOf: tenants.keyOf },
-      openSession: async ({ user, database, key, parameters }) => {
-        return openSession(sqlAccess(key?.access, database), user, parameters);
-      },
-      limits: { connectionsMax: config.pgwire.connectionsMax },
-    }),
-  );
+  const pg = await openSqlDoors(config, logger, tenants, { deployments, context, evaluator }, app, stack);
   const tail = openLogDoors(config, logger, tenants, deployments, app, stack);
   tenants.onLook(() => {
     pg.endSessions(({ access }) => !tenants.counts(access.keyId));
@@ -383,6 +360,55 @@ async function openDoors(
     await startHttpServer(app, { host, port: config.http.port }, {}, { [tailPath]: tail.upgrade }),
   );
   return { cloudHttp: http.port, cloudPg: pg.port };
+}
+
+/** SQL: adds its routes to the application, and listens for PostgreSQL clients. */
+async function openSqlDoors(
+  config: CloudConfig,
+  logger: Logger,
+  tenants: TenantStore,
+  parts: {
+    readonly deployments: Deployments;
+    readonly context: (c: Context) => Promise<Deployment>;
+    readonly evaluator: Evaluator;
+  },
+  app: Hono<GateEnv>,
+  stack: AsyncDisposableStack,
+) {
+  const { deployments, context, evaluator } = parts;
+  const { timeoutMs, samplesMax } = config.query;
+  const promqlLimits = { ...defaultQueryLimits, timeoutMs, samplesMax };
+  const logqlLimits = { ...defaultLogqlLimits, timeoutMs, samplesMax };
+  const sourceOf = ({ tables, scan, logs }: Deployment): SqlSource => ({
+    tables,
+    languages: createLanguages({ scan, logs, evaluator, clock, promqlLimits, logqlLimits }),
+  });
+  const runSql = async (c: Context, source: SqlSource, statement: HttpStatement): Promise<Response> => {
+    const access = tenantAccessOf(c);
+    const { sql } = await deployments(access);
+    return sql.statement(source, { user: 'firn', database: access.tenant }, statement);
+  };
+  app.route(
+    '/',
+    sqlRoutes({ answer: async (c, statement) => runSql(c, sourceOf(await context(c)), statement) }),
+  );
+  const tablesOf = async (c: Context) => (await deployments(tenantAccessOf(c))).tables;
+  app.route(
+    '/',
+    tableRoutes({ tablesOf, runSql: (c, tables, statement) => runSql(c, { tables }, statement) }),
+  );
+  return stack.use(
+    await startPgServer({
+      ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
+      authenticate: { kind: 'scram', keyOf: tenants.keyOf },
+      openSession: async ({ user, database, key, parameters, processId, secret }) => {
+        const deployment = await deployments(sqlAccess(key?.access, database));
+        const settings = { parameters: [...parameters], secret: secret.toString('hex') };
+        return deployment.sql.session(sourceOf(deployment), { ...settings, user, database, processId });
+      },
+      limits: { connectionsMax: config.pgwire.connectionsMax },
+    }),
+  );
 }
 
 const readsTenant = (access: Access | undefined): access is TenantAccess =>

@@ -11,6 +11,7 @@ import { aliasRules } from '../passes/aliases.ts';
 import { castRules } from '../passes/casts.ts';
 import { columnNameRules } from '../passes/column-names.ts';
 import { functionRulesAt } from '../passes/functions.ts';
+import { takeLanguageCalls } from '../passes/language-calls.ts';
 import { asksCatalog, namesOthers, relationRules } from '../passes/relations.ts';
 import { print } from '../print/printer.ts';
 import { tableSchema } from '../print/select.ts';
@@ -30,6 +31,7 @@ import {
   type SelectContext,
   type SelectInput,
 } from './describe-select.ts';
+import { type LanguageTable, openLanguageTable } from './language-tables.ts';
 import { columnsOf } from './statement.ts';
 
 // SELECT (and VALUES, WITH, set operations): rewritten for DuckDB, described over empty tables, run over a pinned view
@@ -40,7 +42,8 @@ import { columnsOf } from './statement.ts';
 export async function selectStatement(input: SelectInput, context: SelectContext): Promise<SqlStatement> {
   // Only a name that is none of Firn's makes it worth asking which tables the tenant loaded.
   const userTables = namesOthers(input.node) ? ((await context.tables.userTables?.list()) ?? []) : [];
-  const select = rewritten({ ...input, userTables }, context.database);
+  const { node, calls } = takeLanguageCalls(input.node, input.positionOf);
+  const select = rewritten({ ...input, node, calls, userTables }, context.database);
   const described = await describeSelect(select, context);
   return {
     kind: 'select',
@@ -51,7 +54,7 @@ export async function selectStatement(input: SelectInput, context: SelectContext
 }
 
 function rewritten(input: Omit<RewrittenSelect, 'root'>, database: string): RewrittenSelect {
-  const { node, positionOf, travels, userTables } = input;
+  const { node, positionOf, travels, userTables, calls } = input;
   const named = rewrite(node, columnNameRules);
   const root = rewrite(named, [
     ...relationRules(
@@ -59,6 +62,7 @@ function rewritten(input: Omit<RewrittenSelect, 'root'>, database: string): Rewr
       positionOf,
       database,
       userTables.map(({ name }) => name),
+      calls.length,
     ),
     ...functionRulesAt(positionOf),
     ...castRules,
@@ -106,12 +110,18 @@ async function execute(
     const view = await openView(context, part.table, { ...prune, ...(asOf && { asOf }) }, signal);
     views.set(viewName(part, select), stack.use(view));
   }
+  const answers: LanguageTable[] = [];
+  const asked = { connection, languages: context.languages, nowUs, values, signal };
+  for (const [index, call] of select.calls.entries())
+    answers.push(stack.use(await openLanguageTable(select, call, index, asked)));
   const filled = fill(template, (hole) =>
     hole.kind === 'now'
       ? nowSql(nowUs)
       : hole.kind === 'user-table'
         ? (views.get(userViewName(hole.name))?.from ?? '')
-        : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? ''),
+        : hole.kind === 'language'
+          ? (answers[hole.index]?.from ?? '')
+          : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? ''),
   );
   const failed = (error: unknown): SqlError => limit.reason() ?? failureOf(select, filled, error);
   try {
@@ -125,6 +135,7 @@ async function execute(
       lease.reusable = limit.reason() === undefined;
     };
     return streamed(result, failed, {
+      rowsMax: context.rowsMax,
       ended,
       interrupt: () => connection.interrupt(),
       close: () => open.disposeAsync(),
@@ -228,6 +239,7 @@ function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: n
 }
 
 interface Streaming {
+  readonly rowsMax: number;
   /** The result was read to its end. */
   readonly ended: () => void;
   /** Nobody wants the rest of it. */
@@ -238,7 +250,7 @@ interface Streaming {
 function streamed(
   result: DuckDBResult,
   failed: (error: unknown) => SqlError,
-  { ended, interrupt, close }: Streaming,
+  { rowsMax, ended, interrupt, close }: Streaming,
 ): SqlResult {
   const columns = columnsOf(result);
   return {
@@ -253,18 +265,21 @@ function streamed(
       };
       let next = fetch();
       let fetching = true;
+      let rows = 0;
       try {
         for (;;) {
           const chunk = await next;
           fetching = false;
           if (!chunk || chunk.rowCount === 0) return ended();
+          rows += chunk.rowCount;
+          if (rows > rowsMax) throw tooManyRows(rowsMax);
           next = fetch();
           fetching = true;
           yield chunkOfDuckdb(chunk, columns);
         }
       } catch (error) {
         fetching = false;
-        throw failed(error);
+        throw error instanceof SqlError ? error : failed(error);
       } finally {
         if (fetching) {
           interrupt();
@@ -275,6 +290,11 @@ function streamed(
     [Symbol.asyncDispose]: close,
   };
 }
+
+const tooManyRows = (rowsMax: number): SqlError =>
+  new SqlError('54000', `the result has more than ${rowsMax} rows (query.rowsMax)`, {
+    hint: 'LIMIT it, or aggregate',
+  });
 
 /** `SELECT` inside `EXPLAIN`, `DECLARE` and `COPY`. */
 export const isSelect = (node: Node | undefined): boolean => as(node, 'SelectStmt') !== undefined;
