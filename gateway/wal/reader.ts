@@ -117,6 +117,7 @@ const dayUs = 86_400_000_000;
 /** Opens an existing log; `path` is `Wal.path`. */
 export function openWalReader(path: string): WalReader {
   const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 5000 });
+  db.pragma('cache_size = -1024'); // KiB: payloads are read once
   const number = (sql: string): (() => number) => {
     const statement = db.prepare<[], { value: number }>(sql);
     return () => statement.get()?.value ?? 0;
