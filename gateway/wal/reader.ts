@@ -161,11 +161,7 @@ export function openWalReader(path: string): WalReader {
       return found;
     },
     metadata: () => metadata.all(),
-    alarmIds: () => {
-      const ids = createIdSet();
-      for (const id of alarms.iterate()) ids.add(Number(BigInt.asIntN(32, id)), Number(id >> 32n));
-      return ids;
-    },
+    alarmIds: () => idSetOf(alarms.all()),
     boots: () => new Map(boots.all().map(({ id, ...boot }) => [id, boot])),
     shipments: (state) => shipments.all({ state: state ?? null }),
     segments: (signal, { fromUs = null, toUs = null, name = null } = {}) =>
@@ -190,6 +186,12 @@ export function openWalReader(path: string): WalReader {
     snapshot: (read) => db.transaction(read)(),
     [Symbol.dispose]: () => void db.close(),
   };
+}
+
+function idSetOf(ids: readonly bigint[]): IdSet {
+  const set = createIdSet();
+  for (const id of ids) set.add(Number(BigInt.asIntN(32, id)), Number(id >> 32n));
+  return set;
 }
 
 function prepareTail(db: Database.Database, path: string): WalReader['tail'] {
