@@ -11,6 +11,7 @@ import {
   type LogWorkerData,
   type Read,
   receivedError,
+  receivedResult,
   type SentBatch,
   type StartQuery,
   sentError,
@@ -44,7 +45,7 @@ export function createLogPool({ threads, pageBytesMax }: LogPoolOptions): LogPoo
         const { port } = job;
         const ended = Promise.withResolvers<QueryResult>();
         port.on('message', (message: FromThread) => {
-          if (message.kind === 'answered') ended.resolve(message.result);
+          if (message.kind === 'answered') ended.resolve(receivedResult(message.result));
           else if (message.kind === 'failed') ended.reject(receivedError(message.error));
           else void reply(port, message.id, helper.answer(message.ask));
         });

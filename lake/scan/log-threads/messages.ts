@@ -2,7 +2,7 @@ import type { ErrorCode } from '../../base/errors.ts';
 import { FirnError, messageOf } from '../../base/errors.ts';
 import { LogqlError, type LogqlErrorType } from '../../logql/errors.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
-import type { LogqlTask, QueryResult } from '../../logql/query.ts';
+import type { LogqlTask, QueryResult, ResultData } from '../../logql/query.ts';
 import type { CountRow, CountsRequest, LinesRequest } from '../../logql/source.ts';
 import type { ImmutableFile } from '../../tables.ts';
 
@@ -72,8 +72,46 @@ export type ToThread = Reply | { readonly kind: 'cancel' };
 
 export type FromThread =
   | { readonly kind: 'ask'; readonly id: number; readonly ask: Ask }
-  | { readonly kind: 'answered'; readonly result: QueryResult }
+  | { readonly kind: 'answered'; readonly result: SentResult }
   | { readonly kind: 'failed'; readonly error: SentError };
+
+/** Lines go over as columns: an object for each would cost more than to find it. */
+export interface SentResult {
+  readonly stats: QueryResult['stats'];
+  readonly data:
+    | Exclude<ResultData, { type: 'streams' }>
+    | { readonly type: 'sent'; readonly streams: SentStream[] };
+}
+
+type Streams = (ResultData & { readonly type: 'streams' })['streams'];
+type Labels = Streams[number]['labels'];
+
+interface SentStream {
+  readonly labels: Labels;
+  readonly metadata: Labels;
+  readonly parsed: Labels;
+  readonly timestampNs: BigInt64Array;
+  readonly lines: readonly string[];
+}
+
+export function sentResult({ data, stats }: QueryResult): SentResult {
+  if (data.type !== 'streams') return { data, stats };
+  const streams = data.streams.map(({ labels, entries }) => ({
+    ...{ labels, metadata: entries[0]?.metadata ?? [], parsed: entries[0]?.parsed ?? [] },
+    timestampNs: BigInt64Array.from(entries, ({ timestampNs }) => timestampNs),
+    lines: entries.map(({ line }) => line),
+  }));
+  return { data: { type: 'sent', streams }, stats };
+}
+
+export function receivedResult({ data, stats }: SentResult): QueryResult {
+  if (data.type !== 'sent') return { data, stats };
+  const streams = data.streams.map(({ labels, metadata, parsed, timestampNs, lines }) => ({
+    labels,
+    entries: lines.map((line, index) => ({ timestampNs: timestampNs[index] ?? 0n, line, metadata, parsed })),
+  }));
+  return { data: { type: 'streams', streams }, stats };
+}
 
 /** An error's fields: between threads it loses its class. */
 export interface SentError {
