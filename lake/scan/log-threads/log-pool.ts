@@ -87,11 +87,18 @@ function openHelper(views: LogViews, signal: AbortSignal): Helper {
   const rests = new Map<number, LogSource>();
   const iterations = new Map<number, { next(): Promise<Answer>; close(): Promise<void> }>();
   let last = 0;
+  const restHandle = (rest: LogSource | undefined): number | undefined => {
+    if (rest === undefined) return undefined;
+    rests.set(++last, rest);
+    return last;
+  };
   const openView = async (fromNs: bigint, toNs: bigint): Promise<Answer> => {
     const view = await views.open(fromNs, toNs, signal);
-    opened.set(++last, view);
+    const number = ++last;
+    opened.set(number, view);
+    const rest = restHandle(await view.rest([]));
     const { files, filesConsidered, filesPruned } = view;
-    return { kind: 'view', view: last, files, filesConsidered, filesPruned };
+    return { kind: 'view', view: number, files, rest, filesConsidered, filesPruned };
   };
   return {
     answer: async (ask) => {
@@ -103,10 +110,8 @@ function openHelper(views: LogViews, signal: AbortSignal): Helper {
           opened.delete(ask.view);
           return { kind: 'done' };
         case 'rest': {
-          const rest = await opened.get(ask.view)?.rest(ask.paths);
-          if (rest === undefined) return { kind: 'done' };
-          rests.set(++last, rest);
-          return { kind: 'handle', handle: last };
+          const handle = restHandle(await known(opened, ask.view).rest(ask.paths));
+          return handle === undefined ? { kind: 'done' } : { kind: 'handle', handle };
         }
         case 'lines': {
           const stats = newStats();

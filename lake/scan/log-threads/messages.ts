@@ -26,7 +26,7 @@ type Handle = number;
 export type Ask =
   | { readonly kind: 'open'; readonly fromNs: bigint; readonly toNs: bigint }
   | { readonly kind: 'close'; readonly view: Handle }
-  /** Whether there is anything in a view that is not in files, or in these files. */
+  /** The same with the lines of these files. */
   | { readonly kind: 'rest'; readonly view: Handle; readonly paths: readonly string[] }
   | { readonly kind: 'lines'; readonly rest: Handle; readonly request: LinesRequest }
   | { readonly kind: 'next'; readonly lines: Handle }
@@ -44,6 +44,8 @@ export type Answer =
       readonly kind: 'view';
       readonly view: Handle;
       readonly files: readonly ImmutableFile[];
+      /** Lines that are in no file, where there are any. */
+      readonly rest: Handle | undefined;
       readonly filesConsidered: number;
       readonly filesPruned: number;
     }
