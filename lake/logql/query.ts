@@ -71,10 +71,13 @@ export type ResultData =
   | { readonly type: 'matrix'; readonly times: Times; readonly series: readonly Series[] }
   | { readonly type: 'streams'; readonly streams: readonly LogStream[] };
 
-/** Lines that share all their labels: metadata and parsed ones are those of each entry. */
+/** Lines that share all their labels. */
 interface LogStream {
   /** Labels of the stream itself, without metadata and parsed ones where the entries have them. */
   readonly labels: SeriesLabels;
+  /** Those of each entry, too. */
+  readonly metadata: SeriesLabels;
+  readonly parsed: SeriesLabels;
   readonly entries: readonly Entry[];
 }
 export interface Entry {
@@ -217,11 +220,7 @@ async function readLines(
   }
 }
 
-/** Lines that share all their labels. */
-interface Collected {
-  readonly labels: SeriesLabels;
-  readonly metadata: SeriesLabels;
-  readonly parsed: SeriesLabels;
+interface Collected extends LogStream {
   readonly entries: Entry[];
 }
 

@@ -85,21 +85,17 @@ export interface SentResult {
     | { readonly type: 'sent'; readonly streams: SentStream[] };
 }
 
-type Streams = (ResultData & { readonly type: 'streams' })['streams'];
-type Labels = Streams[number]['labels'];
+type LogStream = (ResultData & { readonly type: 'streams' })['streams'][number];
 
-interface SentStream {
-  readonly labels: Labels;
-  readonly metadata: Labels;
-  readonly parsed: Labels;
+interface SentStream extends Omit<LogStream, 'entries'> {
   readonly timestampNs: BigInt64Array;
   readonly lines: readonly string[];
 }
 
 export function sentResult({ data, stats }: QueryResult): SentResult {
   if (data.type !== 'streams') return { data, stats };
-  const streams = data.streams.map(({ labels, entries }) => ({
-    ...{ labels, metadata: entries[0]?.metadata ?? [], parsed: entries[0]?.parsed ?? [] },
+  const streams = data.streams.map(({ entries, ...labels }) => ({
+    ...labels,
     timestampNs: BigInt64Array.from(entries, ({ timestampNs }) => timestampNs),
     lines: entries.map(({ line }) => line),
   }));
@@ -108,9 +104,11 @@ export function sentResult({ data, stats }: QueryResult): SentResult {
 
 export function receivedResult({ data, stats }: SentResult): QueryResult {
   if (data.type !== 'sent') return { data, stats };
-  const streams = data.streams.map(({ labels, metadata, parsed, timestampNs, lines }) => ({
-    labels,
-    entries: lines.map((line, index) => ({ timestampNs: timestampNs[index] ?? 0n, line, metadata, parsed })),
+  const streams = data.streams.map(({ timestampNs, lines, ...labels }) => ({
+    ...labels,
+    entries: lines.map((line, index) => ({
+      ...{ timestampNs: timestampNs[index] ?? 0n, line, metadata: labels.metadata, parsed: labels.parsed },
+    })),
   }));
   return { data: { type: 'streams', streams }, stats };
 }
