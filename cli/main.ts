@@ -33,6 +33,10 @@ const commands: Readonly<Record<string, Command>> = {
   keys: { summary: 'Keys of a tenant', load: () => import('../cloud/commands/keys.ts') },
   claims: { summary: 'Claims, which let gateways enroll', load: () => import('../cloud/commands/claims.ts') },
   gateways: { summary: 'Enrolled gateways', load: () => import('../cloud/commands/gateways.ts') },
+  rollouts: {
+    summary: 'Settings for enrolled gateways',
+    load: () => import('../cloud/commands/rollouts.ts'),
+  },
   authority: {
     summary: 'Make the device authority of a cloud',
     load: () => import('../provisioning/commands/authority.ts'),
@@ -43,6 +47,10 @@ const commands: Readonly<Record<string, Command>> = {
   },
   audit: { summary: 'Who changed tenants and keys', load: () => import('../cloud/commands/audit.ts') },
   tables: { summary: 'Load CSV files as tables, to join with', load: () => import('./tables.ts') },
+  provision: { summary: 'Prepare devices before they are sent', load: () => import('./provision.ts') },
+  update: { summary: 'New versions of an appliance', load: () => import('./update.ts') },
+  appliance: { summary: 'A device that was flashed with an image', load: () => import('./appliance.ts') },
+  support: { summary: 'Collect what a helper from afar needs', load: () => import('./support.ts') },
   ship: { summary: 'Carry data and receipts on a USB stick', load: () => import('./ship.ts') },
 };
 

@@ -30,6 +30,8 @@ export interface ColumnChunk {
   /** Of the statistics, as the column's plain encoding has them. */
   readonly min: Buffer | undefined;
   readonly max: Buffer | undefined;
+  /** Rows that are null; undefined where that is not said. */
+  readonly nulls: number | undefined;
   /** What the writer has noted beside it. */
   readonly notes: ReadonlyMap<string, string>;
 }
@@ -117,6 +119,7 @@ function chunkOf(meta: Meta, optional: boolean): ColumnChunk {
     optional,
     min: bytesOf(statistics?.min_value),
     max: bytesOf(statistics?.max_value),
+    nulls: statistics?.null_count == null ? undefined : Number(statistics.null_count),
     notes: new Map((meta.key_value_metadata ?? []).map(({ key, value }) => [String(key), String(value)])),
   };
 }

@@ -165,3 +165,38 @@ function readVarint64(input: { readonly bytes: Buffer; at: number }): bigint {
   }
   throw new RangeError('a number of a page is too long');
 }
+
+/**
+ * The same for values that are exact as numbers, as times in microseconds are, and without an object a value: fills
+ * `into`. False where `decodeDelta` gives undefined.
+ */
+export function decodeDeltaNumbers(bytes: Buffer, into: Float64Array): boolean {
+  const input = { bytes, at: 0 };
+  const [values, minis, total] = [readVarint(input), readVarint(input), readVarint(input)];
+  if (total !== into.length || minis === 0 || values % minis !== 0) return false;
+  const perMini = values / minis;
+  let value = unzigzag(readVarint(input));
+  if (total > 0) into[0] = value;
+  for (let row = 1; row < total; ) {
+    const least = unzigzag(readVarint(input));
+    const widths = input.at;
+    input.at += minis;
+    for (let mini = 0; mini < minis && row < total; mini++) {
+      const bits = bytes[widths + mini] ?? 0;
+      if (bits % 8 !== 0 || bits > 48) return false;
+      const width = bits / 8;
+      const end = Math.min(total, row + perMini);
+      if (input.at + (end - row) * width > bytes.length) throw new RangeError('differences are missing');
+      let at = input.at;
+      for (; row < end; row++) {
+        let above = 0;
+        for (let byte = at + width - 1; byte >= at; byte--) above = above * 256 + (bytes[byte] ?? 0);
+        at += width;
+        value += least + above;
+        into[row] = value;
+      }
+      input.at += perMini * width;
+    }
+  }
+  return true;
+}

@@ -40,9 +40,11 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
             readonly data_page_offset: Int64;
             readonly dictionary_page_offset: Int64 | null;
             readonly key_value_metadata: readonly { readonly key: string; readonly value: string }[] | null;
-            readonly statistics: Readonly<
-              Record<'min_value' | 'max_value', string | Uint8Array | null>
-            > | null;
+            readonly statistics:
+              | (Readonly<Record<'min_value' | 'max_value', string | Uint8Array | null>> & {
+                  readonly null_count: Int64 | null;
+                })
+              | null;
           } | null;
         }[];
       }[];

@@ -12,7 +12,7 @@ import { type Plan, planQuery, type QueryTimes } from './plan.ts';
 import { type ReadRange, readRangeOf } from './read-range.ts';
 import type { ResultData } from './result.ts';
 import { typeName, typeOf } from './signatures.ts';
-import type { SeriesData, SeriesSource } from './source.ts';
+import type { SeriesData, SeriesSource, StoredScan } from './source.ts';
 
 /** A query text that is well-formed and well-typed. */
 export interface Query {
@@ -89,9 +89,10 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
     throwIfStopped(signal);
     const plan = planQuery(query.expr, times, options.lookbackMs);
     checkSteps(plan, limits);
-    const data = await readScans(plan, options, signal);
-    const samplesRead = data.flat().reduce((sum, series) => sum + weightOfSeries(series), 0);
     const { lookbackMs, evaluator = inlineEvaluator(clock) } = options;
+    await using opened = new AsyncDisposableStack();
+    const data = await readScans(plan, options, evaluator.readsFiles ? opened : undefined, signal);
+    const samplesRead = data.reduce((sum, one) => sum + ('files' in one ? 0 : weightOfAll(one)), 0);
     // Before the samples are handed over: whoever evaluates may take them away.
     const read = readRangeOf(plan);
     const task = {
@@ -103,13 +104,18 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
       samplesMax: limits.samplesMax,
       text: query.text,
     };
-    const evaluated = await evaluator.evaluate(task, signal);
-    return { ...evaluated, samplesRead, read };
+    const evaluated = await evaluator.evaluate(task, signal).catch((error) => {
+      throw readingFailed(error, signal);
+    });
+    return { ...evaluated, read };
   } finally {
     done.abort();
     await timer;
   }
 }
+
+const weightOfAll = (series: readonly SeriesData[]): number =>
+  series.reduce((sum, one) => sum + weightOfSeries(one), 0);
 
 /** Samples, of which a native histogram is as many as it takes the room of. */
 function weightOfSeries({ values, histograms = [] }: SeriesData): number {
@@ -127,26 +133,36 @@ function checkSteps(plan: Plan, { stepsMax, samplesMax }: QueryLimits): void {
   if (plan.grids.some(({ steps }) => steps > samplesMax)) throw tooManySamples();
 }
 
+/** With `opened` scans that are in files are left there, and closed with it. */
 async function readScans(
   plan: Plan,
   { source, limits }: QueryOptions,
+  opened: AsyncDisposableStack | undefined,
   signal: AbortSignal,
-): Promise<readonly (readonly SeriesData[])[]> {
+): Promise<readonly (readonly SeriesData[] | StoredScan)[]> {
   let samplesLeft = limits.samplesMax;
-  const data: (readonly SeriesData[])[] = [];
+  const data: (readonly SeriesData[] | StoredScan)[] = [];
   for (const scan of plan.scans) {
     try {
       const selection = { ...scan, samplesMax: samplesLeft, seriesMax: limits.seriesMax };
-      const series = scan.toMs < scan.fromMs ? [] : await source.select(selection, signal);
-      for (const { values } of series) samplesLeft -= values.length;
-      data.push(series);
+      const none = scan.toMs < scan.fromMs;
+      const stored = none || !opened ? undefined : await source.open?.(selection, signal);
+      if (stored) data.push(opened?.use(stored) ?? stored);
+      else {
+        const series = none ? [] : await source.select(selection, signal);
+        for (const { values } of series) samplesLeft -= values.length;
+        data.push(series);
+      }
     } catch (error) {
-      throwIfStopped(signal);
-      if (hasCode(error, 'limit') && error.subject === 'samplesMax') throw tooManySamples();
-      if (hasCode(error, 'limit')) throw executionError(error.message);
-      throw error;
+      throw readingFailed(error, signal);
     }
     throwIfStopped(signal);
   }
   return data;
+}
+
+function readingFailed(error: unknown, signal: AbortSignal): unknown {
+  throwIfStopped(signal);
+  if (hasCode(error, 'limit') && error.subject === 'samplesMax') return tooManySamples();
+  return hasCode(error, 'limit') ? executionError(error.message) : error;
 }

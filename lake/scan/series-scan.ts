@@ -1,7 +1,9 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { type Labels, parseLabelsJson } from '../model/labels.ts';
+import { filesSql } from '../parquet/files-sql.ts';
 import type { Matcher } from '../promql/ast.ts';
-import { histogramHistoryMs, type SeriesSource } from '../promql/source.ts';
+import { histogramHistoryMs, type Selection, type SeriesSource, type StoredScan } from '../promql/source.ts';
+import { tableSchemas } from '../schema/tables.ts';
 import type { Engine } from '../sql/duckdb/engine.ts';
 import type { Tables, TableView } from '../tables.ts';
 import {
@@ -15,6 +17,7 @@ import {
 } from './conditions.ts';
 import { type ExemplarSeries, readExemplars } from './exemplars.ts';
 import { readSeries, tooMuch } from './read-series.ts';
+import type { OtherSeries } from './samples/stored-series.ts';
 import { storageError } from './storage-error.ts';
 
 /** The metrics of one tenant as PromQL sees them: series by matchers, and what labels there are. */
@@ -65,19 +68,10 @@ export function seriesScan({
   ): Promise<T> {
     signal.throwIfAborted();
     await using view = await openView(tables, table, filters, signal);
-    const connection = await engine.connect();
-    const interrupt = (): void => connection.interrupt();
-    signal.addEventListener('abort', interrupt, { once: true });
-    try {
-      const condition = filters.map((filter) => `(${rowCondition(filter)})`).join(' OR ');
-      return await use(connection, `${view.from} WHERE (${condition})`, view.from);
-    } catch (error) {
-      signal.throwIfAborted();
-      throw storageError(error, 'read series');
-    } finally {
-      signal.removeEventListener('abort', interrupt);
-      connection.closeSync();
-    }
+    const condition = filters.map((filter) => `(${rowCondition(filter)})`).join(' OR ');
+    return await connected(engine, signal, (connection) =>
+      use(connection, `${view.from} WHERE (${condition})`, view.from),
+    );
   }
 
   const texts = async (request: LabelsRequest, signal: AbortSignal, sql: (rows: string) => string) => {
@@ -98,6 +92,7 @@ export function seriesScan({
         readSeries(connection, from, selection, wide, signal),
       );
     },
+    open: (selection, signal) => openStored(tables, engine, selection, signal),
     exemplars: (request, signal) => query(filtersOf(request), signal, readExemplars, 'exemplars'),
     labelNames: (request, signal) =>
       texts(
@@ -124,6 +119,70 @@ export function seriesScan({
       return found.map(parseLabelsJson);
     },
   };
+}
+
+/** Runs `use` with a connection that an abort interrupts. */
+async function connected<T>(
+  engine: Engine,
+  signal: AbortSignal,
+  use: (connection: DuckDBConnection) => Promise<T>,
+): Promise<T> {
+  const connection = await engine.connect();
+  const interrupt = (): void => connection.interrupt();
+  signal.addEventListener('abort', interrupt, { once: true });
+  try {
+    return await use(connection);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw storageError(error, 'read series');
+  } finally {
+    signal.removeEventListener('abort', interrupt);
+    connection.closeSync();
+  }
+}
+
+async function openStored(
+  tables: Tables,
+  engine: Engine,
+  selection: Selection,
+  signal: AbortSignal,
+): Promise<StoredScan | undefined> {
+  const wide = { ...selection, fromMs: selection.fromMs - histogramHistoryMs };
+  const view = await openView(tables, 'metrics', [wide], signal);
+  if (!view.parts) {
+    await view[Symbol.asyncDispose]();
+    return undefined;
+  }
+  const { files, rest } = view.parts;
+  return {
+    ...{ owner: tables.tenant, selection, files },
+    readOthers: (missing, aborted) =>
+      readOthers(view.from, rest, missing, (from) =>
+        connected(engine, aborted, (connection) => readSeries(connection, from, selection, wide, aborted)),
+      ),
+    [Symbol.asyncDispose]: () => view[Symbol.asyncDispose](),
+  };
+}
+
+/** What is in no file or in one that only SQL reads, and all of series that are more than numbers. */
+async function readOthers(
+  from: string,
+  rest: string | undefined,
+  { special, unsupported }: Parameters<StoredScan['readOthers']>[0],
+  read: (from: string) => Promise<readonly OtherSeries[]>,
+): Promise<readonly OtherSeries[]> {
+  const parts = [
+    ...(unsupported.length > 0 ? [filesSql(tableSchemas.metrics, unsupported)] : []),
+    ...(rest === undefined ? [] : [rest]),
+  ];
+  const known = new Set(special);
+  const others =
+    parts.length === 0
+      ? []
+      : await read(`(${parts.map((one) => `SELECT * FROM ${one}`).join(' UNION ALL ')})`);
+  const wanted =
+    special.length === 0 ? [] : await read(`(SELECT * FROM ${from} WHERE series_id IN (${special.join()}))`);
+  return [...others.filter(({ id }) => !known.has(id)), ...wanted];
 }
 
 /** One row a series, so that its labels are looked into once. */
