@@ -1,5 +1,6 @@
-import type { MetricMetadata, Signal } from './model/batch.ts';
+import type { MetricMetadata } from './model/batch.ts';
 import type { TenantId } from './model/ids.ts';
+import type { TableName } from './model/table-name.ts';
 
 /**
  * The port: what the query side needs from a deployment. One tenant's tables, as Iceberg snapshots plus a local file
@@ -11,7 +12,7 @@ export interface Tables {
    * Pins a consistent view of one table. Its files stay readable until it is disposed, whatever is merged, expired or
    * sealed meanwhile. Files that cannot hold a row of `prune` are left out; rows outside it may still be in the others.
    */
-  open(table: Signal, prune: Prune, signal?: AbortSignal): Promise<TableView>;
+  open(table: TableName, prune: Prune, signal?: AbortSignal): Promise<TableView>;
   /** What sources said about metrics; for one name, or for all. */
   metricMetadata(): Promise<readonly MetricMetadata[]>;
   /** Tables that the tenant loaded itself; absent where there can be none. */

@@ -5,8 +5,8 @@ import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { createBell } from '../../lake/base/retry.ts';
-import { signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
+import { tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { type HeadOf, type TableLimits as IcebergLimits, openTable } from '../catalog/table.ts';
 import { leaseKeeper } from './lease.ts';
@@ -217,7 +217,7 @@ function openTables(work: Work): ReadonlyMap<TenantId, readonly OpenTable[]> {
 
 function tablesOf({ options, limits, stop, thread, owner }: Work, tenant: TenantId): OpenTable[] {
   const { store, locationOf, clock, headOf, tableLimits = {}, workDirectory } = options;
-  return signals.map((signal) => ({
+  return tableNames.map((signal) => ({
     options: {
       table: openTable({ store, tenant, signal, locationOf, clock, headOf, limits: tableLimits }),
       openFolder: (name) => openWorkFolder(join(workDirectory, name)),

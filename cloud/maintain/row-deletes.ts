@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
-import { type Signal, signals } from '../../lake/model/batch.ts';
 import { parseDocument } from '../../lake/model/document.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
+import { type TableName, tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import { maintainPrefix } from './lease.ts';
@@ -15,7 +15,7 @@ import { parseConditions } from './row-rules.ts';
 const requestJson = z.object({
   format: z.literal(1),
   id: z.string(),
-  table: z.enum(signals),
+  table: z.enum(tableNames),
   selector: z.string(),
   /** Microseconds, both inclusive. */
   fromUs: z.number().optional(),
@@ -36,7 +36,7 @@ const pendingPrefix = (tenant: TenantId): string => `${maintainPrefix(tenant)}de
 const donePrefix = (tenant: TenantId): string => `${maintainPrefix(tenant)}deletes-done/`;
 
 export interface NewDelete {
-  readonly table: Signal;
+  readonly table: TableName;
   readonly selector: string;
   readonly fromUs?: number | undefined;
   readonly toUs?: number | undefined;

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
-import { signals } from '../../lake/model/batch.ts';
 import { parseDocument } from '../../lake/model/document.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
+import { tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { type UserType, userTypes, widened } from './column-types.ts';
 
@@ -49,7 +49,7 @@ const retiredKeptMs = 3_600_000;
 
 /** Throws FirnError `invalid` for a name that no table can have. */
 export function checkTableName(name: string): void {
-  const why = (signals as readonly string[]).includes(name)
+  const why = (tableNames as readonly string[]).includes(name)
     ? 'is the name of a table of the lake'
     : /^[a-z][a-z0-9_]{0,62}$/.test(name)
       ? undefined

@@ -1,5 +1,5 @@
 import type { Node, RangeVar, WithClause } from 'libpg-query';
-import { signals } from '../../model/batch.ts';
+import { tableNames } from '../../model/table-name.ts';
 import { as, isNode, type Rule } from '../ast.ts';
 import { catalogRelationOf } from '../catalog/catalog.ts';
 import { notSupported, SqlError } from '../errors.ts';
@@ -28,7 +28,7 @@ export function relationRules(
         );
       }
       if (table.location !== undefined && common.has(table.location)) return undefined;
-      if ((schema === undefined || schema === 'public') && (signals as readonly string[]).includes(name)) {
+      if ((schema === undefined || schema === 'public') && (tableNames as readonly string[]).includes(name)) {
         return renamed(table, tableSchema, name);
       }
       if ((schema === undefined || schema === 'public') && userTables.includes(name))
@@ -41,7 +41,7 @@ export function relationRules(
       const full = schema === undefined ? name : `${schema}.${name}`;
       throw new SqlError('42P01', `relation "${full}" does not exist`, {
         position: positionOf(table.location),
-        hint: `the tables are ${[...signals, ...userTables].join(', ')}`,
+        hint: `the tables are ${[...tableNames, ...userTables].join(', ')}`,
       });
     },
   ];
