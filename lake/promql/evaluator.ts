@@ -4,6 +4,7 @@ import { createBudget } from './budget.ts';
 import { createEvaluation } from './evaluate.ts';
 import type { Plan, QueryTimes } from './plan.ts';
 import { finish, type ResultData } from './result.ts';
+import type { BucketSeries } from './rollups/evaluate.ts';
 import type { SeriesData } from './source.ts';
 
 /** A query whose samples have been read. */
@@ -12,6 +13,8 @@ export interface EvaluationTask {
   readonly times: QueryTimes;
   /** The samples of every scan of the plan. */
   readonly data: readonly (readonly SeriesData[])[];
+  /** Scans that were read in buckets instead, and have no samples. */
+  readonly buckets: readonly (readonly BucketSeries[] | undefined)[];
   readonly lookbackMs: number;
   readonly samplesRead: number;
   readonly samplesMax: number;
@@ -33,11 +36,11 @@ export interface Evaluator {
 
 /** Evaluates on the thread that asks, in turns. */
 export const inlineEvaluator = (clock: Clock): Evaluator => ({
-  evaluate: async ({ plan, times, data, lookbackMs, samplesRead, samplesMax, text }, signal) => {
+  evaluate: async ({ plan, times, data, buckets, lookbackMs, samplesRead, samplesMax, text }, signal) => {
     const budget = createBudget(samplesMax, clock, signal);
     budget.charge(samplesRead);
     const annotations = createAnnotations();
-    const evaluation = createEvaluation({ data, lookbackMs, annotations, budget });
+    const evaluation = createEvaluation({ data, buckets, lookbackMs, annotations, budget });
     const value = await evaluation.evaluate(plan.root, plan.times);
     return { data: finish(plan, times, value), ...annotations.texts(text) };
   },

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { hasCode } from '../base/errors.ts';
+import type { RollupTable } from '../model/table-name.ts';
 import type { Expr } from './ast.ts';
 import { throwIfStopped, timeoutReason, tooManySamples } from './budget.ts';
 import { checkExpr } from './check.ts';
@@ -11,8 +12,9 @@ import { parseExpr } from './parse.ts';
 import { type Plan, planQuery, type QueryTimes } from './plan.ts';
 import { type ReadRange, readRangeOf } from './read-range.ts';
 import type { ResultData } from './result.ts';
+import { planRollups } from './rollups/plan.ts';
 import { typeName, typeOf } from './signatures.ts';
-import type { SeriesData, SeriesSource } from './source.ts';
+import type { SelectedBuckets, SeriesData, SeriesSource } from './source.ts';
 
 /** A query text that is well-formed and well-typed. */
 export interface Query {
@@ -44,6 +46,8 @@ export interface QueryResult {
   readonly infos: readonly string[];
   /** Samples that were read for it. */
   readonly samplesRead: number;
+  /** Tables that were read in the place of samples, where that gives the same. */
+  readonly rollups: readonly RollupTable[];
   /** The time that was read for it, offsets, ranges and lookback included; undefined when nothing was. */
   readonly read: ReadRange | undefined;
 }
@@ -89,22 +93,24 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
     throwIfStopped(signal);
     const plan = planQuery(query.expr, times, options.lookbackMs);
     checkSteps(plan, limits);
-    const data = await readScans(plan, options, signal);
-    const samplesRead = data.flat().reduce((sum, series) => sum + weightOfSeries(series), 0);
+    const scans = await readScans(plan, options, signal);
+    const samplesRead = scans.reduce((sum, { weight }) => sum + weight, 0);
     const { lookbackMs, evaluator = inlineEvaluator(clock) } = options;
     // Before the samples are handed over: whoever evaluates may take them away.
     const read = readRangeOf(plan);
     const task = {
       plan,
       times,
-      data,
+      data: scans.map(({ series }) => series),
+      buckets: scans.map(({ buckets }) => buckets?.series),
       lookbackMs,
       samplesRead,
       samplesMax: limits.samplesMax,
       text: query.text,
     };
     const evaluated = await evaluator.evaluate(task, signal);
-    return { ...evaluated, samplesRead, read };
+    const rollups = [...new Set(scans.flatMap(({ buckets }) => buckets?.table ?? []))];
+    return { ...evaluated, samplesRead, rollups, read };
   } finally {
     done.abort();
     await timer;
@@ -127,19 +133,34 @@ function checkSteps(plan: Plan, { stepsMax, samplesMax }: QueryLimits): void {
   if (plan.grids.some(({ steps }) => steps > samplesMax)) throw tooManySamples();
 }
 
+/** What a scan has read: samples, or buckets. */
+interface ScanData {
+  readonly series: readonly SeriesData[];
+  readonly buckets?: SelectedBuckets;
+  readonly weight: number;
+}
+
 async function readScans(
   plan: Plan,
   { source, limits }: QueryOptions,
   signal: AbortSignal,
-): Promise<readonly (readonly SeriesData[])[]> {
+): Promise<readonly ScanData[]> {
   let samplesLeft = limits.samplesMax;
-  const data: (readonly SeriesData[])[] = [];
-  for (const scan of plan.scans) {
+  const data: ScanData[] = [];
+  const rollups = source.selectBuckets ? planRollups(plan) : [];
+  for (const [index, scan] of plan.scans.entries()) {
     try {
-      const selection = { ...scan, samplesMax: samplesLeft, seriesMax: limits.seriesMax };
-      const series = scan.toMs < scan.fromMs ? [] : await source.select(selection, signal);
+      const limited = { ...scan, samplesMax: samplesLeft, seriesMax: limits.seriesMax };
+      const inBuckets = rollups[index];
+      const buckets = inBuckets && (await source.selectBuckets?.({ ...limited, ...inBuckets }, signal));
+      if (buckets) {
+        samplesLeft -= buckets.read;
+        data.push({ series: [], buckets, weight: buckets.read });
+        continue;
+      }
+      const series = scan.toMs < scan.fromMs ? [] : await source.select(limited, signal);
       for (const { values } of series) samplesLeft -= values.length;
-      data.push(series);
+      data.push({ series, weight: series.reduce((sum, one) => sum + weightOfSeries(one), 0) });
     } catch (error) {
       throwIfStopped(signal);
       if (hasCode(error, 'limit') && error.subject === 'samplesMax') throw tooManySamples();
