@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
+import { changedTimesSummary, withoutChangedTimes } from './changed-times.ts';
 import { mapConcurrent } from './concurrent.ts';
 import { evolved } from './evolve.ts';
 import { initialMetadata } from './initial-metadata.ts';
@@ -211,8 +212,13 @@ async function prepare(
   );
   const manifests = [...written, ...kept];
   await store.put(listKey, printManifestList(manifests, snapshot));
-  const summary = { ...summaryOf(proposal, manifests, parent), ...proposal.summary };
-  const next = withSnapshot({ ...base, metadata }, { ...snapshot, summary }, table);
+  const summary = {
+    ...summaryOf(proposal, manifests, parent),
+    ...proposal.summary,
+    ...changedTimesSummary(table, metadata, proposal, snapshot.sequenceNumber),
+  };
+  const known = { ...base, metadata: withoutChangedTimes(metadata) };
+  const next = withSnapshot(known, { ...snapshot, summary }, table);
   return { metadata: proposal.finish?.(next) ?? next, manifests };
 }
 
