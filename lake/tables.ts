@@ -64,6 +64,25 @@ export interface TableView extends AsyncDisposable {
    * It yields exactly the columns of lake/schema/tables.ts, in that order, also when there is no file at all.
    */
   readonly from: string;
+  /**
+   * What `from` is made of, for readers that remember what they have learnt of a file. Absent when rows of the files are
+   * not to be seen: then only `from` says which there are.
+   */
+  readonly parts?: ViewParts | undefined;
   readonly filesConsidered: number;
   readonly filesPruned: number;
+}
+
+/** The rows of a view: all of these files and of `rest`, no row twice. */
+interface ViewParts {
+  readonly files: readonly ImmutableFile[];
+  /** FROM text for rows that are in no file yet, like `from`; undefined when there are none. */
+  readonly rest: string | undefined;
+}
+
+/** A Parquet file of a table. Columns go by name; one that is absent is null in every row. */
+export interface ImmutableFile {
+  /** Absolute and local. As long as Firn runs it names the same bytes, so it can be a cache's key. */
+  readonly path: string;
+  readonly bytes: number;
 }

@@ -105,8 +105,10 @@ async function pin(
 ): Promise<TableView> {
   const lease = await cache?.acquire(objects, signal);
   const paths = lease?.paths ?? objects.flatMap(({ key }) => store.localPath(key) ?? []);
+  const files = paths.map((path, index) => ({ path, bytes: objects[index]?.bytes ?? 0 }));
   return {
     from: filesSql(schema, paths),
+    parts: { files, rest: undefined },
     filesConsidered: considered,
     filesPruned: considered - objects.length,
     [Symbol.asyncDispose]: async () => lease?.[Symbol.dispose](),

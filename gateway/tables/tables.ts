@@ -8,7 +8,7 @@ import { isRollupTable, type RollupTable } from '../../lake/model/table-name.ts'
 import { filesSql } from '../../lake/parquet/files-sql.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import type { Engine } from '../../lake/sql/duckdb/engine.ts';
-import type { Prune, Tables, TableView } from '../../lake/tables.ts';
+import type { ImmutableFile, Prune, Tables, TableView } from '../../lake/tables.ts';
 import { type IntactBatch, intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
 import { openWalReader, type WalReader } from '../wal/reader.ts';
 import type { SegmentRecord } from '../wal/wal.ts';
@@ -145,10 +145,10 @@ function createSignalTable(
       throw error;
     }
     const pinnedTail = tail.pin(sealedSeq, lastSeq);
-    const paths = segments.map(({ path }) => join(dataDir, path));
+    const files = segments.map(({ path, bytes }) => ({ path: join(dataDir, path), bytes }));
     let released = false;
     return {
-      from: fromText(signal, paths, pinnedTail.selects),
+      ...rowsOf(signal, files, pinnedTail.selects),
       filesConsidered: segmentCount,
       filesPruned: segmentCount - segments.length,
       [Symbol.asyncDispose]: async () => {
@@ -173,11 +173,19 @@ function createSignalTable(
   };
 }
 
-function fromText(signal: Signal, paths: readonly string[], tailSelects: readonly string[]): string {
-  const files = filesSql(tableSchemas[signal], paths);
-  if (tailSelects.length === 0) return files;
-  const selects = [...(paths.length > 0 ? [`SELECT * FROM ${files}`] : []), ...tailSelects];
-  return `(${selects.join(' UNION ALL ')})`;
+function rowsOf(
+  signal: Signal,
+  files: readonly ImmutableFile[],
+  tailSelects: readonly string[],
+): Pick<TableView, 'from' | 'parts'> {
+  const ofFiles = filesSql(
+    tableSchemas[signal],
+    files.map(({ path }) => path),
+  );
+  if (tailSelects.length === 0) return { from: ofFiles, parts: { files, rest: undefined } };
+  const rest = `(${tailSelects.join(' UNION ALL ')})`;
+  const from = files.length > 0 ? `(SELECT * FROM ${ofFiles} UNION ALL SELECT * FROM ${rest})` : rest;
+  return { from, parts: { files, rest } };
 }
 
 interface TailSizes extends Disposable {

@@ -25,7 +25,7 @@ import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { hashFile } from '../../lake/parquet/durable-file.ts';
 import { duckdbTypes } from '../../lake/schema/duckdb-types.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
-import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
+import { type Engine, openEngine, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import type { Prune, TableView } from '../../lake/tables.ts';
 import { makeOld } from './old-files.ts';
 import {
@@ -131,13 +131,18 @@ const appendMetrics = (...values: number[]): Promise<void> =>
 const appendLog = (value: number): Promise<void> =>
   house.wal.append(logsBatch([[BigInt(value % 3), noonUs * 1000n, String(value), null, null]]));
 
-/** The values in a view, sorted: a row that is there twice shows. */
+/** The values in a view, sorted: a row that is there twice shows. Its parts have the same rows. */
 async function valuesIn(view: TableView, column: 'value' | 'line' = 'value'): Promise<number[]> {
-  const result = await house.connection.runAndReadAll(`SELECT ${column} FROM ${view.from}`);
-  return result
-    .getRows()
-    .map(([value]) => Number(value))
-    .sort((a, b) => a - b);
+  const read = async (from: string): Promise<number[]> => {
+    const result = await house.connection.runAndReadAll(`SELECT ${column} FROM ${from}`);
+    return result.getColumns().flat().map(Number);
+  };
+  const { files = [], rest } = view.parts ?? {};
+  const parts = [...files.map(({ path }) => `read_parquet(${sqlText(path)})`), rest ?? []].flat();
+  const [whole, ...others] = await Promise.all([view.from, ...parts].map(read));
+  const sorted = (values: readonly number[] = []): number[] => values.toSorted((a, b) => a - b);
+  expect(sorted(others.flat())).toEqual(sorted(whole));
+  return sorted(whole);
 }
 
 async function valuesNow(prune: Prune = {}): Promise<number[]> {
