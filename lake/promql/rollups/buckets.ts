@@ -140,6 +140,21 @@ function noteOverflow({ sums, mins, maxes, flags }: Buckets, at: number): void {
     flags[at] = (flags[at] ?? 0) | bucketFlags.overflow;
 }
 
+/** Gives the buckets that end then these flags too; where there is no such bucket, an empty one. `endsMs` ascends. */
+export function withFlags(buckets: Buckets, endsMs: Float64Array, flags: Uint8Array): Buckets {
+  const parts: Buckets[] = [];
+  let from = 0;
+  for (const [index, endMs] of endsMs.entries()) {
+    const to = firstAfter(buckets.endsMs, endMs, from, buckets.endsMs.length);
+    const flagged = newBuckets(1);
+    flagged.endsMs[0] = endMs;
+    flagged.flags[0] = flags[index] ?? 0;
+    parts.push(sliceBuckets(buckets, from, to), flagged);
+    from = to;
+  }
+  return joinBuckets([...parts, sliceBuckets(buckets, from, buckets.endsMs.length)]);
+}
+
 /** Puts later buckets behind earlier ones; a bucket that is cut in two becomes whole. */
 export function joinBuckets(parts: readonly Buckets[]): Buckets {
   const joined = newBuckets(parts.reduce((sum, { endsMs }) => sum + endsMs.length, 0));
