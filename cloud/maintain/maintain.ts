@@ -6,16 +6,27 @@ import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { createBell } from '../../lake/base/retry.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
-import { tableNames } from '../../lake/model/table-name.ts';
+import { isRollupTable, type RollupTable, rollupTables, tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
-import { type HeadOf, type TableLimits as IcebergLimits, openTable } from '../catalog/table.ts';
+import {
+  type HeadOf,
+  type TableLimits as IcebergLimits,
+  openTables as openIcebergTables,
+} from '../catalog/table.ts';
 import { leaseKeeper } from './lease.ts';
 import { createMergeThread, type MergeThread } from './merge-thread.ts';
 import { replaceFiles } from './replace-files.ts';
 import { readRetention } from './retention.ts';
 import { type Rewrite, UnmergeableError, type WorkFolder } from './rewrite.ts';
 import { listPendingDeletes } from './row-deletes.ts';
-import { type Housekeeping, keepHouse, mergeTurn, type TableLimits, type TableWork } from './table-work.ts';
+import {
+  type Housekeeping,
+  keepHouse,
+  mergeTurn,
+  rollUpTurn,
+  type TableLimits,
+  type TableWork,
+} from './table-work.ts';
 
 /**
  * Keeps tables small and quick to read: merges files (gateways ship one every few seconds), removes rows that are not to
@@ -43,6 +54,8 @@ interface MaintainStatus {
   readonly rowsRepeated: number;
   /** Rows that were deleted, by retention or on request. */
   readonly rowsRemoved: number;
+  /** Rows that were written into rollups. */
+  readonly bucketsMade: number;
   readonly snapshotsExpired: number;
   readonly objectsDeleted: number;
   /** Groups of files that could not be merged, and tables that could not be looked at. */
@@ -77,6 +90,11 @@ export const maintainDefaults: MaintainLimits & { readonly intervalMs: number } 
   foreignGraceMs: 7 * 86_400_000,
   metadataGraceMs: 86_400_000,
   orphansNotedMax: 100_000,
+  lagMs: 120_000,
+  settleMs: 60_000,
+  lateMs: 900_000,
+  pendingMax: 64,
+  piecesMax: 24,
 };
 
 export interface MaintainOptions {
@@ -93,6 +111,8 @@ export interface MaintainOptions {
   readonly intervalMs?: number;
   readonly limits?: Partial<MaintainLimits>;
   readonly tableLimits?: Partial<IcebergLimits>;
+  /** Rollups that are made; absent: none. */
+  readonly rollups?: readonly RollupTable[];
   /** An external catalog's: it decides about snapshots and old metadata, and nothing is swept. */
   readonly headOf?: HeadOf | undefined;
 }
@@ -125,7 +145,14 @@ export function startMaintain(options: MaintainOptions): Maintain {
   checkLimits(limits);
   const stop = new AbortController();
   const counts = { merges: 0, filesMerged: 0, rowsMerged: 0, bytesRead: 0, bytesWritten: 0, rowsRepeated: 0 };
-  const more = { rowsRemoved: 0, snapshotsExpired: 0, objectsDeleted: 0, superseded: 0, failures: 0 };
+  const more = {
+    rowsRemoved: 0,
+    bucketsMade: 0,
+    snapshotsExpired: 0,
+    objectsDeleted: 0,
+    superseded: 0,
+    failures: 0,
+  };
   const status: Counts = { ...counts, ...more };
   const thread = createMergeThread();
   const work: Work = {
@@ -216,10 +243,11 @@ function openTables(work: Work): ReadonlyMap<TenantId, readonly OpenTable[]> {
 }
 
 function tablesOf({ options, limits, stop, thread, owner }: Work, tenant: TenantId): OpenTable[] {
-  const { store, locationOf, clock, headOf, tableLimits = {}, workDirectory } = options;
+  const { store, locationOf, clock, headOf, tableLimits, workDirectory, rollups = [] } = options;
+  const tables = openIcebergTables({ store, tenant, locationOf, clock, headOf, limits: tableLimits ?? {} });
   return tableNames.map((signal) => ({
     options: {
-      table: openTable({ store, tenant, signal, locationOf, clock, headOf, limits: tableLimits }),
+      table: tables[signal],
       openFolder: (name) => openWorkFolder(join(workDirectory, name)),
       limits,
       merge: thread.merge,
@@ -228,6 +256,13 @@ function tablesOf({ options, limits, stop, thread, owner }: Work, tenant: Tenant
     },
     limits,
     sweeps: headOf === undefined,
+    rollups: signal === 'metrics' ? rollupTables.map((name) => tables[name]) : [],
+    ...(isRollupTable(signal) && {
+      rollup: {
+        ...{ name: signal, metrics: tables.metrics },
+        rollUp: rollups.includes(signal) ? thread.rollUp : undefined,
+      },
+    }),
     lease: leaseKeeper({ store, tenant, table: signal, clock, owner, leaseMs: limits.leaseMs }),
     fencedEpoch: 0,
     logger: options.logger.with({ tenant, table: signal }),
@@ -255,15 +290,17 @@ async function mergeAll(work: Work): Promise<void> {
   if (failures.length > 0) throw failures[0];
 }
 
-/** At most one merge; true when there may be another. */
+/** At most one merge, and one commit of rollups; true when there may be another. */
 async function takeTurn({ options, limits, status, stop }: Work, each: OpenTable): Promise<boolean> {
   const { held, logger } = each;
   const nowMs = options.clock.monotonicMs();
   for (const [group, untilMs] of held) if (untilMs <= nowMs) held.delete(group);
   try {
+    const rolled = await rollUpTurn(each);
+    if (rolled) status.bucketsMade += rolled.rows;
     const turn = await mergeTurn(each, (group) => held.has(group));
     each.reason = undefined;
-    if (turn.kind !== 'rewrite') return false;
+    if (turn.kind !== 'rewrite') return rolled?.isMore ?? false;
     countMerge(status, turn.rewrite);
     // Who was second leaves this table to the other one until the next round.
     return turn.rewrite.outcome === 'done';
@@ -297,9 +334,14 @@ async function keepAllHouses(work: Work): Promise<void> {
   for (const [tenant, tables] of openTables(work)) {
     try {
       const retention = await readRetention(options.store, tenant);
-      const deletes = await listPendingDeletes(options.store, tenant);
-      for (const each of tables) {
+      let deletes = await listPendingDeletes(options.store, tenant);
+      // Rollups first: a request about metrics is done when they are.
+      const ofRollups = tables.filter(({ rollup }) => rollup);
+      const others = tables.filter(({ rollup }) => !rollup);
+      for (const each of [...ofRollups, ...others]) {
         if (stop.aborted) return;
+        if (each === others[0] && deletes.length > 0)
+          deletes = await listPendingDeletes(options.store, tenant);
         await keepHouse(each, { retention, deletes }).then(
           (done) => done && countHouse(status, done),
           (error: unknown) => {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import { parseDocument } from '../../lake/model/document.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
-import { type TableName, tableNames } from '../../lake/model/table-name.ts';
+import { type RollupTable, rollupTables, type TableName, tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import { maintainPrefix } from './lease.ts';
@@ -23,6 +23,8 @@ const requestJson = z.object({
   requestedMs: z.number(),
   doneMs: z.number().optional(),
   rowsDeleted: z.number().default(0),
+  /** Of a request about metrics: in which rollups it is carried out. */
+  rollups: z.array(z.enum(rollupTables)).default([]),
 });
 
 /** One request, and how far it is. */
@@ -60,7 +62,16 @@ export async function requestDelete(
   // Ids are in order of time, and so are their keys.
   const id = `${String(Math.floor(nowMs)).padStart(14, '0')}-${randomUUID().slice(0, 8)}`;
   const times = { ...(fromUs !== undefined && { fromUs }), ...(toUs !== undefined && { toUs }) };
-  const request = { format: 1, id, table, selector, ...times, requestedMs: nowMs, rowsDeleted: 0 } as const;
+  const request: DeleteRequest = {
+    format: 1,
+    rollups: [],
+    id,
+    table,
+    selector,
+    ...times,
+    requestedMs: nowMs,
+    rowsDeleted: 0,
+  };
   await store.putIfAbsent(`${pendingPrefix(tenant)}${id}.json`, printRequest(request));
   return request;
 }
@@ -100,6 +111,21 @@ async function readRequests(store: ObjectStore, keys: readonly string[]): Promis
     }
   });
   return found.flat();
+}
+
+/** Notes that a rollup is done with it. Of two that note at once one is lost, and carries it out once more. */
+export async function noteInRollup(
+  store: ObjectStore,
+  tenant: TenantId,
+  { id }: DeleteRequest,
+  rollup: RollupTable,
+  rows: number,
+): Promise<void> {
+  const key = `${pendingPrefix(tenant)}${id}.json`;
+  const [found] = await readRequests(store, [key]);
+  if (!found) return;
+  const rollups = [...new Set([...found.rollups, rollup])];
+  await store.put(key, printRequest({ ...found, rollups, rowsDeleted: found.rowsDeleted + rows }));
 }
 
 /** Killed in between, it is carried out again, which finds nothing more. */

@@ -2,7 +2,6 @@ import { dirname } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { bucketMsOf, type RollupTable } from '../model/table-name.ts';
 import { publishFile, syncFolder } from '../parquet/durable-file.ts';
-import { filesSql } from '../parquet/files-sql.ts';
 import { createParquetFile } from '../parquet/parquet-file.ts';
 import { rowGroupBuilder } from '../parquet/row-group-builder.ts';
 import type { SegmentFile } from '../parquet/segment-writer.ts';
@@ -16,8 +15,8 @@ import { rowsOfSeries } from './rows.ts';
 
 export interface RollUpRequest {
   readonly table: RollupTable;
-  /** Files that hold all samples of metrics of these times, and maybe others. */
-  readonly paths: readonly string[];
+  /** SQL of a relation with all samples of metrics of these times, and maybe others. */
+  readonly from: string;
   /** Buckets that begin in [fromMs, toMs), which are of one UTC day. */
   readonly fromMs: number;
   readonly toMs: number;
@@ -28,6 +27,8 @@ export interface RollUpRequest {
   /** Samples that are in memory at once, about. */
   readonly samplesMax?: number;
 }
+
+export type RollUp = (request: RollUpRequest) => Promise<SegmentFile | undefined>;
 
 /** 2 million samples take about 64 MB on their way. */
 const samplesMaxDefault = 2_000_000;
@@ -64,18 +65,17 @@ export async function rollUpFiles(request: RollUpRequest): Promise<SegmentFile |
 
 async function readBuckets(
   connection: DuckDBConnection,
-  { table, paths, fromMs, toMs, samplesMax = samplesMaxDefault }: RollUpRequest,
+  { table, from, fromMs, toMs, samplesMax = samplesMaxDefault }: RollUpRequest,
 ): Promise<readonly RolledSeries[]> {
-  const rows = filesSql(tableSchemas.metrics, paths);
   const bucketMs = bucketMsOf[table];
   const counted = await connection.runAndReadAll(
-    `SELECT count(*) FROM ${rows} WHERE ${between(fromMs, toMs)}`,
+    `SELECT count(*) FROM ${from} WHERE ${between(fromMs, toMs)}`,
   );
   const reads = Math.max(1, Math.ceil(Number(counted.getRows()[0]?.[0]) / samplesMax));
   const found = new Map<bigint, RolledSeries>();
   for (let read = 0; read < reads; read++) {
     const border = (part: number): number => fromMs + Math.floor(((toMs - fromMs) * part) / reads);
-    await readPart(connection, rows, [border(read), border(read + 1)], bucketMs, found);
+    await readPart(connection, from, [border(read), border(read + 1)], bucketMs, found);
   }
   return [...found.values()].sort(
     (one, other) => compareUtf8(one.name, other.name) || (one.id < other.id ? -1 : 1),
