@@ -28,6 +28,17 @@ export function restrictedTables<Source extends Tables>(tables: Source, restrict
     metricMetadata: async () => [],
     // Nothing says which of their rows are of which site.
     userTables: undefined,
+    rollups: tables.rollups && {
+      open: async (table, ...more) => {
+        const view = await tables.rollups?.open(table, ...more);
+        return (
+          view && {
+            ...{ ...view, ...viewOf(view, table, restriction) },
+            [Symbol.asyncDispose]: () => view[Symbol.asyncDispose](),
+          }
+        );
+      },
+    },
     open: async (table, ...more) => {
       const view = await tables.open(table, ...more);
       return {

@@ -4,6 +4,7 @@ import type { Matcher } from '../promql/ast.ts';
 import { histogramHistoryMs, type SeriesSource } from '../promql/source.ts';
 import type { Engine } from '../sql/duckdb/engine.ts';
 import type { Tables, TableView } from '../tables.ts';
+import { scanBuckets } from './bucket-scan.ts';
 import {
   exactName,
   labelSql,
@@ -15,7 +16,7 @@ import {
 } from './conditions.ts';
 import { type ExemplarSeries, readExemplars } from './exemplars.ts';
 import { readSeries, tooMuch } from './read-series.ts';
-import { storageError } from './storage-error.ts';
+import { useConnection } from './use-connection.ts';
 
 /** The metrics of one tenant as PromQL sees them: series by matchers, and what labels there are. */
 export interface SeriesScan extends SeriesSource {
@@ -65,19 +66,10 @@ export function seriesScan({
   ): Promise<T> {
     signal.throwIfAborted();
     await using view = await openView(tables, table, filters, signal);
-    const connection = await engine.connect();
-    const interrupt = (): void => connection.interrupt();
-    signal.addEventListener('abort', interrupt, { once: true });
-    try {
-      const condition = filters.map((filter) => `(${rowCondition(filter)})`).join(' OR ');
-      return await use(connection, `${view.from} WHERE (${condition})`, view.from);
-    } catch (error) {
-      signal.throwIfAborted();
-      throw storageError(error, 'read series');
-    } finally {
-      signal.removeEventListener('abort', interrupt);
-      connection.closeSync();
-    }
+    const condition = filters.map((filter) => `(${rowCondition(filter)})`).join(' OR ');
+    return await useConnection(engine, signal, (connection) =>
+      use(connection, `${view.from} WHERE (${condition})`, view.from),
+    );
   }
 
   const texts = async (request: LabelsRequest, signal: AbortSignal, sql: (rows: string) => string) => {
@@ -91,13 +83,19 @@ export function seriesScan({
     return found;
   };
 
+  const select: SeriesScan['select'] = (selection, signal) => {
+    const wide = { ...selection, fromMs: selection.fromMs - histogramHistoryMs };
+    return query([wide], signal, (connection, _, from) =>
+      readSeries(connection, from, selection, wide, signal),
+    );
+  };
+  const { rollups } = tables;
+
   return {
-    select: (selection, signal) => {
-      const wide = { ...selection, fromMs: selection.fromMs - histogramHistoryMs };
-      return query([wide], signal, (connection, _, from) =>
-        readSeries(connection, from, selection, wide, signal),
-      );
-    },
+    select,
+    ...(rollups && {
+      selectBuckets: (selection, signal) => scanBuckets({ rollups, engine, select }, selection, signal),
+    }),
     exemplars: (request, signal) => query(filtersOf(request), signal, readExemplars, 'exemplars'),
     labelNames: (request, signal) =>
       texts(

@@ -169,6 +169,24 @@ export function joinBuckets(parts: readonly Buckets[]): Buckets {
   return length === joined.endsMs.length ? joined : sliceBuckets(joined, 0, length);
 }
 
+/** Buckets of which none is twice, in order. */
+export function sortBuckets(parts: readonly Buckets[]): Buckets {
+  const all = newBuckets(parts.reduce((sum, { endsMs }) => sum + endsMs.length, 0));
+  let length = 0;
+  for (const part of parts) {
+    for (const column of bucketColumns) all[column].set(part[column], length);
+    length += part.endsMs.length;
+  }
+  const { endsMs } = all;
+  if (endsMs.every((endMs, index) => index === 0 || (endsMs[index - 1] ?? 0) < endMs)) return all;
+  const order = Uint32Array.from(endsMs.keys()).sort(
+    (one, other) => (endsMs[one] ?? 0) - (endsMs[other] ?? 0),
+  );
+  return Object.fromEntries(
+    bucketColumns.map((column) => [column, Float64Array.from(order, (index) => all[column][index] ?? 0)]),
+  ) as unknown as Buckets;
+}
+
 /** Adds the first bucket of `later`, which is the rest of bucket `at`. */
 function addBucket(buckets: Buckets, at: number, later: Buckets): void {
   const { counts, mins, maxes, sums, compensations, firsts, firstsMs, flags } = buckets;
