@@ -1,7 +1,7 @@
 import { systemClock } from '../../lake/base/clock.ts';
 import { type CommandFlag, type CommandLine, jsonFlag } from '../../lake/base/command.ts';
 import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
-import { signals } from '../../lake/model/batch.ts';
+import { isRollupTable, tableNames } from '../../lake/model/table-name.ts';
 import { openObjectStore } from '../../lake/object-store/open.ts';
 import { checkTable, type Problem, type TableCheck } from '../catalog/check-table.ts';
 import { headsOf } from '../catalog/rest/heads.ts';
@@ -69,18 +69,19 @@ async function tenantsOf({ dataDir, tenantsDatabase }: CloudConfig, wanted: stri
 }
 
 function tablesOf(wanted: string | undefined) {
-  const chosen = signals.filter((signal) => wanted === undefined || signal === wanted);
+  const chosen = tableNames.filter((signal) => wanted === undefined || signal === wanted);
   if (chosen.length > 0) return chosen;
   throw new FirnError({
     code: 'invalid',
     operation: 'check tables',
     subject: '--table',
-    message: `there is no table ${wanted}; there are ${signals.join(', ')}`,
+    message: `there is no table ${wanted}; there are ${tableNames.join(', ')}`,
   });
 }
 
 /** High-water marks are the ingest's; it can't go on without them. */
 async function withMarks(table: IcebergTable, check: TableCheck): Promise<TableCheck> {
+  if (isRollupTable(table.schema.table)) return check;
   try {
     await marksOf(table, await table.load());
     return check;

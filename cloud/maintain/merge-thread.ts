@@ -47,7 +47,7 @@ export function createMergeThread(): MergeThread {
   };
   return {
     merge: async (job) => (await inTurn({ kind: 'merge', job })).segment,
-    rollUp: async (request) => (await inTurn({ kind: 'roll-up', request })).segment,
+    rollUp: async (request) => (await inTurn({ kind: 'roll-up', request })).files,
     [Symbol.asyncDispose]: async () => {
       await last;
       await worker?.terminate();

@@ -1,4 +1,3 @@
-import { dirname } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { MergedSegment } from '../../lake/parquet/merge-streaming.ts';
@@ -14,7 +13,7 @@ export type ThreadJob =
 
 export type ThreadReply =
   | { readonly kind: 'merge'; readonly segment: MergedSegment }
-  | { readonly kind: 'roll-up'; readonly segment: SegmentFile | undefined }
+  | { readonly kind: 'roll-up'; readonly files: readonly SegmentFile[] }
   | { readonly kind: 'failed'; readonly error: Failure };
 
 /** A FirnError's fields; errors lose their class between threads. */
@@ -25,7 +24,7 @@ if (port === null) throw new Error('merge-worker.ts runs as a worker thread');
 
 port.on('message', async (job: ThreadJob) => {
   const reply = await done(job).catch((error: unknown): ThreadReply => {
-    const folder = job.kind === 'merge' ? job.job.folder : dirname(job.request.path);
+    const folder = job.kind === 'merge' ? job.job.folder : job.request.spillDirectory;
     return { kind: 'failed', error: failureOf(error, folder) };
   });
   port.postMessage(reply);
@@ -33,7 +32,7 @@ port.on('message', async (job: ThreadJob) => {
 
 async function done(job: ThreadJob): Promise<ThreadReply> {
   if (job.kind === 'merge') return { kind: 'merge', segment: await mergeJob(job.job) };
-  return { kind: 'roll-up', segment: await rollUpFiles(job.request) };
+  return { kind: 'roll-up', files: await rollUpFiles(job.request) };
 }
 
 function failureOf(error: unknown, folder: string): Failure {

@@ -5,7 +5,7 @@ import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import { bucketMsOf, type RollupTable } from '../../lake/model/table-name.ts';
 import { filesSql } from '../../lake/parquet/files-sql.ts';
 import type { SegmentFile } from '../../lake/parquet/segment-writer.ts';
-import type { RollUp } from '../../lake/rollups/roll-up-files.ts';
+import type { RollUp, RollUpPiece } from '../../lake/rollups/roll-up-files.ts';
 import { decodeLong } from '../catalog/bounds.ts';
 import { commit } from '../catalog/commit.ts';
 import { dataFileOf } from '../catalog/data-file.ts';
@@ -138,7 +138,7 @@ async function makePieces(
   pieces: readonly BucketTimes[],
   samples: readonly DataFile[],
 ): Promise<Made> {
-  const { table, metrics } = options;
+  const { table } = options;
   const days = new Set(samples.map(({ day }) => day));
   const held = (await liveEntries(table, await table.load())).map(({ file }) => file);
   const added: DataFile[] = [];
@@ -148,21 +148,12 @@ async function makePieces(
     // Where metrics has no rows any more, what is here stays.
     if (!days.has(day) && old.length > 0) continue;
     await using folder = await options.openFolder(randomUUID());
-    const rewrite = async (file: SegmentFile | undefined): Promise<void> => {
-      if (file) added.push(await upload(options, file));
-    };
-    for (const [index, piece] of ofDay.entries()) {
-      options.commitOptions?.signal?.throwIfAborted();
-      const files = samples.filter((file) => {
-        const { fromMs, toMs } = timesOf(metrics, file);
-        return toMs > piece.fromMs && fromMs <= piece.toMs;
-      });
-      if (files.length > 0)
-        await rewrite(await rollUpPiece(options, rollup, piece, files, folder.path, index));
-    }
+    for (const file of await rollUpPieces(options, rollup, ofDay, samples, folder.path))
+      added.push(await upload(options, file));
     replaced.push(...old);
     const mixed = old.filter((file) => !ofDay.some((piece) => holdsAll(table, file, piece)));
-    if (mixed.length > 0) await rewrite(await mergeWithout(options, mixed, ofDay, day, folder.path));
+    const rest = mixed.length > 0 && (await mergeWithout(options, mixed, ofDay, day, folder.path));
+    if (rest) added.push(await upload(options, rest));
   }
   return { added, replaced };
 }
@@ -176,24 +167,30 @@ const holdsAll = (table: IcebergTable, file: DataFile, piece: BucketTimes): bool
   return fromMs >= piece.fromMs && toMs < piece.toMs;
 };
 
-async function rollUpPiece(
-  { metrics, rollUp, limits }: RollUpOptions,
+async function rollUpPieces(
+  { metrics, rollUp, limits, commitOptions }: RollUpOptions,
   rollup: RollupTable,
-  { fromMs, toMs }: BucketTimes,
-  files: readonly DataFile[],
+  pieces: readonly BucketTimes[],
+  samples: readonly DataFile[],
   folder: string,
-  index: number,
-): Promise<SegmentFile | undefined> {
-  const own = join(folder, `piece-${index}`);
-  await mkdir(join(own, 'spill'), { recursive: true });
-  const rows = files.reduce((sum, file) => sum + file.rows, 0);
-  const group = { group: `rollup of ${new Date(fromMs).toISOString()}`, day: 0, files, rows };
-  const paths = await localPaths(metrics, group, own, limits.fetchConcurrencyMax);
-  return rollUp({
-    ...{ table: rollup, from: filesSql(metrics.schema, paths), fromMs, toMs },
-    ...{ path: join(own, 'buckets.parquet'), spillDirectory: join(own, 'spill') },
-    memoryBytesMax: limits.memoryBytesMax,
-  });
+): Promise<readonly SegmentFile[]> {
+  const jobs: RollUpPiece[] = [];
+  for (const [index, { fromMs, toMs }] of pieces.entries()) {
+    commitOptions?.signal?.throwIfAborted();
+    const files = samples.filter((file) => {
+      const times = timesOf(metrics, file);
+      return times.toMs > fromMs && times.fromMs <= toMs;
+    });
+    if (files.length === 0) continue;
+    const own = join(folder, `piece-${index}`);
+    await mkdir(own);
+    const group = { group: `samples of ${new Date(fromMs).toISOString()}`, day: 0, files, rows: 0 };
+    const paths = await localPaths(metrics, group, own, limits.fetchConcurrencyMax);
+    jobs.push({ from: filesSql(metrics.schema, paths), fromMs, toMs, path: join(own, 'buckets.parquet') });
+  }
+  if (jobs.length === 0) return [];
+  const spillDirectory = join(folder, 'spill');
+  return rollUp({ table: rollup, pieces: jobs, memoryBytesMax: limits.memoryBytesMax, spillDirectory });
 }
 
 /** The rows of old files that are not of the pieces. */

@@ -15,12 +15,7 @@ import { rowsOfSeries } from './rows.ts';
 
 export interface RollUpRequest {
   readonly table: RollupTable;
-  /** SQL of a relation with all samples of metrics of these times, and maybe others. */
-  readonly from: string;
-  /** Buckets that begin in [fromMs, toMs), which are of one UTC day. */
-  readonly fromMs: number;
-  readonly toMs: number;
-  readonly path: string;
+  readonly pieces: readonly RollUpPiece[];
   readonly memoryBytesMax: number;
   /** Where DuckDB spills when memory is short. */
   readonly spillDirectory: string;
@@ -28,7 +23,17 @@ export interface RollUpRequest {
   readonly samplesMax?: number;
 }
 
-export type RollUp = (request: RollUpRequest) => Promise<SegmentFile | undefined>;
+/** What becomes one file. */
+export interface RollUpPiece {
+  /** SQL of a relation with all samples of metrics of these times, and maybe others. */
+  readonly from: string;
+  /** Buckets that begin in [fromMs, toMs), which are of one UTC day. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly path: string;
+}
+
+export type RollUp = (request: RollUpRequest) => Promise<readonly SegmentFile[]>;
 
 /** 2 million samples take about 64 MB on their way. */
 const samplesMaxDefault = 2_000_000;
@@ -43,11 +48,11 @@ export interface RolledSeries {
 }
 
 /**
- * Writes the buckets of samples, sorted like any segment and durable when it resolves; undefined when there is none.
+ * Writes the buckets of samples, sorted like any segment and durable when it resolves; no file for a piece without any.
  * Samples that were sent again count once, and of several at a time the one that queries show. Throws what DuckDB throws
  * for files that it can't read.
  */
-export async function rollUpFiles(request: RollUpRequest): Promise<SegmentFile | undefined> {
+export async function rollUpFiles(request: RollUpRequest): Promise<readonly SegmentFile[]> {
   const instance = await openDuckdb({
     threads: '1',
     memory_limit: `${Math.floor(request.memoryBytesMax / 1024)}KiB`,
@@ -56,7 +61,16 @@ export async function rollUpFiles(request: RollUpRequest): Promise<SegmentFile |
   const connection = await instance.connect();
   try {
     await connection.run("SET TimeZone = 'UTC'");
-    return await writeBuckets(request, await readBuckets(connection, request));
+    const files: SegmentFile[] = [];
+    for (const piece of request.pieces) {
+      const file = await writeBuckets(
+        request.table,
+        piece.path,
+        await readBuckets(connection, request, piece),
+      );
+      if (file) files.push(file);
+    }
+    return files;
   } finally {
     connection.closeSync();
     instance.closeSync();
@@ -65,7 +79,8 @@ export async function rollUpFiles(request: RollUpRequest): Promise<SegmentFile |
 
 async function readBuckets(
   connection: DuckDBConnection,
-  { table, from, fromMs, toMs, samplesMax = samplesMaxDefault }: RollUpRequest,
+  { table, samplesMax = samplesMaxDefault }: RollUpRequest,
+  { from, fromMs, toMs }: RollUpPiece,
 ): Promise<readonly RolledSeries[]> {
   const bucketMs = bucketMsOf[table];
   const counted = await connection.runAndReadAll(
@@ -150,7 +165,8 @@ async function readMarks(
 const rowGroupLimits = { rowsMax: 131_072, charsMax: 8 * 1024 * 1024 };
 
 async function writeBuckets(
-  { table, path }: RollUpRequest,
+  table: RollupTable,
+  path: string,
   series: readonly RolledSeries[],
 ): Promise<SegmentFile | undefined> {
   if (series.length === 0) return undefined;
