@@ -31,6 +31,16 @@ const commands: Readonly<Record<string, Command>> = {
   lake: { summary: 'Check and repair the tables of a cloud', load: () => import('./lake.ts') },
   tenants: { summary: 'Tenants of a cloud', load: () => import('../cloud/commands/tenants.ts') },
   keys: { summary: 'Keys of a tenant', load: () => import('../cloud/commands/keys.ts') },
+  claims: { summary: 'Claims, which let gateways enroll', load: () => import('../cloud/commands/claims.ts') },
+  gateways: { summary: 'Enrolled gateways', load: () => import('../cloud/commands/gateways.ts') },
+  authority: {
+    summary: 'Make the device authority of a cloud',
+    load: () => import('../provisioning/commands/authority.ts'),
+  },
+  enroll: {
+    summary: 'Make this device a gateway of a cloud',
+    load: () => import('../gateway/commands/enroll.ts'),
+  },
   audit: { summary: 'Who changed tenants and keys', load: () => import('../cloud/commands/audit.ts') },
   tables: { summary: 'Load CSV files as tables, to join with', load: () => import('./tables.ts') },
   ship: { summary: 'Carry data and receipts on a USB stick', load: () => import('./ship.ts') },

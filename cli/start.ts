@@ -7,6 +7,7 @@ import { FirnError } from '../lake/base/errors.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { describeFailure, stopRequested } from '../lake/base/service.ts';
 import { absolutePath, logLevelSetting, port } from '../lake/base/settings.ts';
+import { demoClaim, isEnrolled } from './demo-claim.ts';
 import { startSimulation } from './simulate.ts';
 import { smallMemoryEnv, smallMemoryFlags } from './small-memory.ts';
 
@@ -87,8 +88,14 @@ async function runAll(
     ...[...store, '--data-dir', join(dataDir, 'cloud'), '--listen-host', host],
     ...['--http-port', `${config.cloudHttpPort}`, '--pgwire-port', `${config.cloudPgPort}`],
   ]);
+  const gatewayDir = join(dataDir, 'gateway');
+  // The gateway becomes one of the cloud's by a claim, as any would; later starts do not wait for the cloud.
+  const enrolling = isEnrolled(gatewayDir)
+    ? ['--cloud-url', `http://${host}:${config.cloudHttpPort}`]
+    : await Promise.race([claimFlags(cloud), ...children.map(endOf), stop]);
+  if (enrolling === undefined) return 0;
   const gateway = startPart('gateway', children, [
-    ...[...store, '--data-dir', join(dataDir, 'gateway'), '--listen-host', host],
+    ...[...store, '--data-dir', gatewayDir, '--listen-host', host, ...enrolling],
     ...['--mqtt-port', `${config.mqttPort}`, '--mqtt-web-socket-port', `${config.mqttWebSocketPort}`],
     ...['--http-port', `${config.gatewayHttpPort}`, '--pgwire-port', `${config.gatewayPgPort}`],
     ...['--otlp-http-port', `${config.gatewayOtlpHttpPort}`],
@@ -103,6 +110,14 @@ async function runAll(
   await Promise.race([ended, stop]);
   return 0;
 }
+
+async function claimFlags(cloud: Promise<object>): Promise<string[]> {
+  const { cloudHttp, keyFile } = cloudReadySchema.parse(await cloud);
+  const url = `http://${host}:${cloudHttp}`;
+  return ['--cloud-url', url, '--cloud-claim', await demoClaim(url, keyFile)];
+}
+
+const cloudReadySchema = z.object({ cloudHttp: z.number(), keyFile: z.string() });
 
 const readySchema = z.object({
   cloudHttp: z.number(),
@@ -135,11 +150,12 @@ async function startPart(
 /** Rejects when a part ends although nobody stopped it. */
 async function endOf(child: ChildProcess): Promise<never> {
   await once(child, 'exit');
+  const name = child.spawnargs.find((each) => each === 'cloud' || each === 'gateway') ?? '';
   throw new FirnError({
     code: 'unavailable',
     operation: 'run',
-    subject: child.spawnargs[2] ?? '',
-    message: `the ${child.spawnargs[2]} stopped (exit code ${child.exitCode ?? child.signalCode}); stopping the rest`,
+    subject: name,
+    message: `the ${name} stopped (exit code ${child.exitCode ?? child.signalCode}); stopping the rest`,
   });
 }
 

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { z } from 'zod';
 import { loadConfig, settingsOf } from '../lake/base/config.ts';
 import {
@@ -116,6 +117,20 @@ const schema = z.strictObject({
       vendSeconds: count(3600, 'How long such a session lasts'),
     })
     .prefault({}),
+  fleet: z
+    .strictObject({
+      publicUrl: z
+        .union([z.literal(''), z.url({ protocol: /^https?$/ })])
+        .default('')
+        .describe('Where gateways reach the cloud, for printed claims: https://lake.example.com'),
+      authorityDir: z
+        .string()
+        .default('')
+        .describe('Folder of the device authority, the same for all clouds; empty: authority in dataDir'),
+      heartbeatSeconds: count(30, 'How often a gateway says how it does'),
+      certificateDays: count(90, 'How long the certificate of a gateway counts; it is renewed after a third'),
+    })
+    .prefault({}),
   query: querySettings(1024),
 });
 
@@ -131,5 +146,9 @@ export function loadCloudConfig(argv: readonly string[], env: NodeJS.ProcessEnv 
     dataDir: absolutePath(config.dataDir),
     pgwire: pgwireFiles(config.pgwire),
     store: { ...config.store, path: absolutePath(config.store.path) },
+    fleet: {
+      ...config.fleet,
+      authorityDir: absolutePath(config.fleet.authorityDir || join(config.dataDir, 'authority')),
+    },
   };
 }

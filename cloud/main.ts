@@ -39,6 +39,8 @@ import { type Tables, tablesAsOf } from '../lake/tables.ts';
 import { headsOf } from './catalog/rest/heads.ts';
 import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
+import { fleetRoutes } from './fleet/admin-routes.ts';
+import { type Fleet, openFleet } from './fleet/open-fleet.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
 import { icebergRestRoutes } from './iceberg-rest/routes.ts';
 import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-tables.ts';
@@ -106,7 +108,8 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   );
   const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
-  const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg }, stack);
+  const fleet = stack.use(await openFleet({ ...config.fleet, store: tenants, accessOf, addressOf, logger }));
+  const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg, fleet }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
@@ -288,6 +291,7 @@ async function openDoors(
     readonly store: ObjectStore;
     readonly deployments: Deployments;
     readonly iceberg: ReturnType<typeof icebergRestRoutes>;
+    readonly fleet: Fleet;
   },
   stack: AsyncDisposableStack,
 ) {
@@ -295,10 +299,12 @@ async function openDoors(
   const { store, deployments } = parts;
   const app = new Hono<GateEnv>();
   app.get('/ready', (c) => c.text('ready\n'));
-  // It has its own way to authenticate.
+  // They have their own ways to authenticate.
   app.route('/iceberg', parts.iceberg);
+  app.route('/', parts.fleet.devices);
   app.use('*', keyGate(tenants));
-  app.route('/', adminRoutes({ store: tenants, accessOf, addressOf }));
+  app.route('/', parts.fleet.admin);
+  app.route('/', adminRoutes({ store: tenants, accessOf, addressOf, documented: fleetRoutes }));
   app.use('*', scopeGate('read'));
   for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);
   app.on(['POST', 'PUT', 'DELETE'], '/api/v1/firn/tables/:table/tags/*', scopeGate('admin'));

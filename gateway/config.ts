@@ -21,11 +21,9 @@ import { labelLimits } from '../lake/receive/label-limits.ts';
 import { mqttLimits } from '../lake/receive/mqtt/mapper.ts';
 import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
-
 import { sparkplugLimits } from '../lake/receive/sparkplug/host.ts';
-
 import { formatOf } from '../lake/receive/syslog/time.ts';
-
+import { parseClaim } from '../provisioning/contract.ts';
 import { bridgesSetting } from './bridge/settings.ts';
 import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
 import { parseWindow } from './ship/lanes.ts';
@@ -34,6 +32,9 @@ import { alarmTest } from './wal/alarm-streams.ts';
 // The gateway's one config schema. Every field is a flag, a FIRN_GATEWAY_ variable and a field of the config file.
 
 const variablePrefix = 'FIRN_GATEWAY';
+
+/** What a gateway is called that nobody has named; not asked for when it enrolls, since each would. */
+export const idByDefault = 'gateway-1';
 
 const countOrNone = (fallback: number, description: string) =>
   z.number().int().nonnegative().default(fallback).describe(description);
@@ -235,7 +236,7 @@ const settings = z.strictObject({
   gateway: z
     .string()
     .superRefine(checkedBy(gatewayId))
-    .default('gateway-1')
+    .default(idByDefault)
     .describe('Id of this gateway, unique in the tenant'),
   dataDir: z.string().min(1).default('data/gateway').describe('Folder for the WAL and local segments'),
   logLevel: logLevelSetting,
@@ -263,6 +264,27 @@ const settings = z.strictObject({
   disk: disk.prefault({}),
   clock: clock.prefault({}),
   store: storeSettings(['none', 'directory', 's3']),
+  cloud: z
+    .strictObject({
+      url: z
+        .union([z.literal(''), z.url({ protocol: /^https?$/ })])
+        .default('')
+        .describe('Cloud to enroll with and to report to, where the claim does not say it'),
+      claim: z
+        .string()
+        .superRefine(checkedBy((claim) => claim === '' || parseClaim(claim)))
+        .default('')
+        .describe('Claim to enroll with at the first start; tenant, site and id then come from the cloud'),
+      caFile: z
+        .string()
+        .default('')
+        .describe("Authorities that the cloud's own certificate is believed of, PEM; empty: the usual ones"),
+    })
+    .prefault({}),
+  proxy: z
+    .union([z.literal(''), z.url({ protocol: /^https?$/ })])
+    .default('')
+    .describe('HTTP proxy on the way to the cloud and to an S3 store, for example http://10.0.0.1:3128'),
   query: querySettings(256),
   test: z
     .strictObject({
@@ -297,6 +319,7 @@ export function loadGatewayConfig(
     pgwire: pgwireFiles(config.pgwire),
     scrape: { ...config.scrape, configFile: absolutePath(config.scrape.configFile) },
     store: { ...config.store, path: absolutePath(config.store.path) },
+    cloud: { ...config.cloud, caFile: absolutePath(config.cloud.caFile) },
     mqtt: {
       ...config.mqtt,
       usersFile: absolutePath(config.mqtt.usersFile),

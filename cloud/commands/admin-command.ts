@@ -43,3 +43,11 @@ export async function runAdmin(
   process.stdout.write(help);
   return 0;
 }
+
+export const tenantFlag: CommandFlag = {
+  ...{ flag: '--tenant', value: 'TENANT', required: true, description: 'Tenant that it is about' },
+};
+
+/** Where the admin API has what is of the tenant that a command names. */
+export const tenantPath = (line: CommandLine): string =>
+  `/api/v1/firn/admin/tenants/${encodeURIComponent(line.value('--tenant') ?? '')}`;

@@ -18,6 +18,7 @@ const schema = z.strictObject({
 export const cloudApiSettings = settingsOf(schema, variablePrefix);
 
 export interface CloudApi {
+  readonly url: string;
   /** `data` of the answer. Throws FirnError with what the cloud says. */
   call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object | Csv): Promise<unknown>;
 }
@@ -42,6 +43,7 @@ export function openCloudApi(argv: readonly string[]): CloudApi {
     );
   const authorization = `Basic ${Buffer.from(key).toString('base64')}`;
   return {
+    url,
     call: async (method, path, body) => {
       const isCsv = body !== undefined && 'csv' in body;
       const type = isCsv ? 'text/csv' : 'application/json';

@@ -1,15 +1,9 @@
 import { z } from 'zod';
 import type { CommandFlag, CommandLine } from '../../lake/base/command.ts';
 import { FirnError } from '../../lake/base/errors.ts';
-import { type AdminCommand, runAdmin } from './admin-command.ts';
+import { type AdminCommand, runAdmin, tenantFlag, tenantPath } from './admin-command.ts';
 import { textTable } from './print-table.ts';
 
-const tenantFlag: CommandFlag = {
-  flag: '--tenant',
-  value: 'TENANT',
-  required: true,
-  description: 'Tenant of the key',
-};
 const createFlags: readonly CommandFlag[] = [
   tenantFlag,
   { flag: '--description', value: 'TEXT', description: 'What the key is for' },
@@ -32,11 +26,7 @@ const keySchema = z.object({
 type Key = z.infer<typeof keySchema>;
 const secretSchema = z.object({ id: z.string(), secret: z.string() });
 
-const keysOf = (line: CommandLine): string => {
-  const tenant = line.value('--tenant');
-  if (tenant === undefined) throw missing('--tenant');
-  return `/api/v1/firn/admin/tenants/${encodeURIComponent(tenant)}/keys`;
-};
+const keysOf = (line: CommandLine): string => `${tenantPath(line)}/keys`;
 const keyOf = (line: CommandLine): string =>
   `${keysOf(line)}/${encodeURIComponent(line.positionals[0] ?? '')}`;
 
@@ -123,9 +113,6 @@ function secretText(data: unknown): string {
   const { id, secret } = secretSchema.parse(data);
   return `id      ${id}\nsecret  ${secret}\nThe secret is not shown again.\n`;
 }
-
-const missing = (flag: string): FirnError =>
-  new FirnError({ code: 'invalid', operation: 'read flags', subject: flag, message: `${flag} is missing` });
 
 export function main(argv: readonly string[]): Promise<number> {
   const about =

@@ -80,6 +80,8 @@ export const maintainDefaults: MaintainLimits & { readonly intervalMs: number } 
   fileAgeMsMin: 60_000,
   fetchConcurrencyMax: 8,
   memoryBytesMax: 512 * 1024 * 1024,
+  compressionLevel: 3,
+  pastCompressionLevel: 17,
   mergeRetryMs: 3_600_000,
   leaseMs: 600_000,
   housekeepingIntervalMs: 60_000,

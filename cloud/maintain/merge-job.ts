@@ -14,6 +14,8 @@ export interface MergeJob {
   /** A folder for the merged file and for spilling; made by the caller, who also removes it. */
   readonly folder: string;
   readonly memoryBytesMax: number;
+  /** Of zstd. */
+  readonly compressionLevel: number;
   /** Rows that any of these is about are left out. */
   readonly rules: readonly RowRule[];
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import type { MergedSegment } from '../../lake/parquet/merge-streaming.ts';
-import { dayText } from '../../lake/schema/tables.ts';
+import { dayOfUs, dayText } from '../../lake/schema/tables.ts';
 import type { CommitOptions } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import { dataFileOf } from '../catalog/data-file.ts';
@@ -17,6 +17,10 @@ export interface RewriteLimits {
   /** Files fetched at once, where the store is not a local directory. */
   readonly fetchConcurrencyMax: number;
   readonly memoryBytesMax: number;
+  /** zstd's level for files of today, which are soon merged again, ... */
+  readonly compressionLevel: number;
+  /** ... and for those of days that are over. */
+  readonly pastCompressionLevel: number;
 }
 
 export interface RewriteOptions {
@@ -104,9 +108,12 @@ async function mergeInto(
 ): Promise<MergedSegment> {
   const paths = await localPaths(table, group, folder, limits.fetchConcurrencyMax);
   const { memoryBytesMax } = limits;
+  const isOver = group.day < dayOfUs(table.clock.nowMs() * 1000);
+  const compressionLevel = isOver ? limits.pastCompressionLevel : limits.compressionLevel;
   try {
     const merged = await merge({
-      ...{ signal: table.schema.table, paths, rows: group.rows, folder, memoryBytesMax, rules },
+      ...{ signal: table.schema.table, paths, rows: group.rows, folder, rules },
+      ...{ memoryBytesMax, compressionLevel },
     });
     const { file, repeated, leftOut } = merged;
     const rows = (file?.rows ?? 0) + repeated + leftOut;

@@ -6,11 +6,11 @@ import type { TableName } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { filesSql } from '../../lake/parquet/files-sql.ts';
 import type { Prune, Tables, TableView, UserTables } from '../../lake/tables.ts';
-import type { DataFile } from '../catalog/manifest-file.ts';
 import { metricMetadataKey, readMetricMetadata } from '../catalog/metric-metadata.ts';
 import { type HeadOf, type IcebergTable, openTables, type TableLimits } from '../catalog/table.ts';
 import { type FileCache, openFileCache } from './file-cache.ts';
-import { planScan, type ScanPlan } from './plan-scan.ts';
+import { openFileIndex } from './file-index.ts';
+import { keyOf, planScan, type ScanPlan } from './plan-scan.ts';
 
 export interface CloudTablesOptions {
   readonly store: ObjectStore;
@@ -52,6 +52,9 @@ export async function openCloudTables(options: CloudTablesOptions): Promise<Clou
   const cache = await openCache(options, settings.cacheBytesMax);
   const { headOf, tableLimits: limits = {} } = options;
   const tables = openTables({ store, tenant, locationOf, clock, limits, headOf });
+  const index = openFileIndex({
+    readRange: cache?.readRange ?? ((key, start, end) => store.getRange(key, start, end)),
+  });
   const described = cachedMetadata(store, tenant, clock, settings.snapshotMaxAgeMs);
 
   return {
@@ -60,7 +63,7 @@ export async function openCloudTables(options: CloudTablesOptions): Promise<Clou
     ...(options.userTables && { userTables: options.userTables(cache?.acquire) }),
     open: async (name, prune, signal) => {
       const table = tables[name];
-      const plan = await planScan(table, prune, settings.snapshotMaxAgeMs, signal);
+      const plan = await planScan(table, prune, settings.snapshotMaxAgeMs, signal, index);
       const { files, filesConsidered } = plan;
       if (files.length > settings.filesPerViewMax)
         throw tooManyFiles(name, files.length, settings.filesPerViewMax);
@@ -68,7 +71,7 @@ export async function openCloudTables(options: CloudTablesOptions): Promise<Clou
       return pin(table, objects, filesConsidered, cache, signal);
     },
     icebergTable: (name) => tables[name],
-    plan: (name, prune) => planScan(tables[name], prune, settings.snapshotMaxAgeMs),
+    plan: (name, prune) => planScan(tables[name], prune, settings.snapshotMaxAgeMs, undefined, index),
   };
 }
 
@@ -81,18 +84,6 @@ async function openCache(options: CloudTablesOptions, cacheBytesMax: number): Pr
     operation: 'open cloud tables',
     subject: 'cacheDirectory',
     message: `${store.description} is not a local directory, so queries need a cacheDirectory`,
-  });
-}
-
-/** The object of a data file. Throws FirnError `corrupt` when it is not the tenant's own, or not Parquet. */
-function keyOf({ locations, tenant, prefix }: IcebergTable, { path, format }: DataFile): string {
-  const key = locations.keyOf(path);
-  if (key.startsWith(`${tenant}/`) && format.toUpperCase() === 'PARQUET') return key;
-  throw new FirnError({
-    code: 'corrupt',
-    operation: 'plan scan',
-    subject: prefix,
-    message: `${prefix} lists ${path}, which is not a Parquet file of tenant ${tenant}`,
   });
 }
 

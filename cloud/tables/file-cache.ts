@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { unlinkSync } from 'node:fs';
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FirnError } from '../../lake/base/errors.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
@@ -19,6 +19,8 @@ export interface FileCache {
    * `corrupt` when an object doesn't have the size expected of it.
    */
   acquire(objects: readonly CachedObject[], signal?: AbortSignal): Promise<FileLease>;
+  /** Bytes [startByte, endByte) of an object: of its local copy where there is one, else by a request for just these. */
+  readRange(key: string, startByte: number, endByte: number): Promise<Uint8Array>;
   readonly bytes: number;
 }
 
@@ -92,6 +94,13 @@ export async function openFileCache({
   }
 
   return {
+    readRange: async (key, startByte, endByte) => {
+      const { path = '', unchecked } = held.peek(fileName(key)) ?? {};
+      const local = path !== '' && unchecked === undefined;
+      // Removed in between: the object is still there.
+      const bytes = local ? await readFileRange(path, startByte, endByte).catch(() => undefined) : undefined;
+      return bytes ?? store.getRange(key, startByte, endByte);
+    },
     acquire: async (objects, signal) => {
       const wanted = objects.reduce((sum, { bytes }) => sum + bytes, 0);
       if (wanted > cacheBytesMax) throw full(cacheBytesMax, wanted);
@@ -114,6 +123,19 @@ export async function openFileCache({
       return held.bytes();
     },
   };
+}
+
+async function readFileRange(path: string, startByte: number, endByte: number): Promise<Uint8Array> {
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read({
+      buffer: Buffer.alloc(endByte - startByte),
+      position: startByte,
+    });
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
 }
 
 /** Both give the path of a file that has the object's bytes. */
@@ -145,6 +167,7 @@ function fetcher(store: ObjectStore, directory: string) {
 interface Entries {
   /** The entry, which is the most recently used from now on. */
   touch(name: string): Entry | undefined;
+  peek(name: string): Entry | undefined;
   add(entry: Entry): void;
   /** Without its file, which was never made. */
   forget(entry: Entry): void;
@@ -180,6 +203,7 @@ function entriesIn(cacheBytesMax: number): Entries {
       }
       return entry;
     },
+    peek: (name) => entries.get(name),
     add: (entry) => {
       entries.set(entry.name, entry);
       total += entry.bytes;

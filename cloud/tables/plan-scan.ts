@@ -5,7 +5,8 @@ import type { DataFile } from '../catalog/manifest-file.ts';
 import type { Snapshot } from '../catalog/metadata.ts';
 import { snapshotAt } from '../catalog/snapshot-at.ts';
 import type { IcebergTable } from '../catalog/table.ts';
-import { fileFilter, manifestMayMatch, type PruneReason } from './prune.ts';
+import type { FileIndex } from './file-index.ts';
+import { fileFilter, indexFilter, manifestMayMatch, type PruneReason } from './prune.ts';
 
 /** Which files of a table a query reads, and what spared it the others. */
 export interface ScanPlan {
@@ -22,13 +23,18 @@ export interface ScanPlan {
 }
 
 const manifestsConcurrentMax = 8;
+const indexesConcurrentMax = 16;
 
-/** Reads the manifests of the state that is asked for. Throws FirnError `not-found` when it is not kept. */
+/**
+ * Reads the manifests of the state that is asked for, and with an `index` the ends of files that may have an id. Throws
+ * FirnError `not-found` when the state is not kept.
+ */
 export async function planScan(
   table: IcebergTable,
   prune: Prune,
   snapshotMaxAgeMs: number,
   signal?: AbortSignal,
+  index?: FileIndex,
 ): Promise<ScanPlan> {
   const state = await table.load(snapshotMaxAgeMs);
   signal?.throwIfAborted();
@@ -51,6 +57,14 @@ export async function planScan(
     }
     return kept;
   });
+  const found = files.flat();
+  const byIndex = index && indexFilter(table.schema, prune, index);
+  const may = await mapConcurrent(byIndex ? found : [], indexesConcurrentMax, async (file) => {
+    signal?.throwIfAborted();
+    return byIndex?.({ key: keyOf(table, file), bytes: file.bytes });
+  });
+  const read = found.filter((_, at) => may[at] !== false);
+  count('bloom', found.length - read.length);
   const filesOf = (list: typeof manifests): number =>
     list.reduce((sum, each) => sum + each.addedFiles + each.existingFiles, 0);
   count('partition', filesOf(manifests) - filesOf(chosen));
@@ -61,8 +75,20 @@ export async function planScan(
     manifestsRead: chosen.length,
     filesConsidered: filesOf(manifests),
     prunedBy,
-    files: files.flat(),
+    files: read,
   };
+}
+
+/** The object of a data file. Throws FirnError `corrupt` when it is not the tenant's own, or not Parquet. */
+export function keyOf({ locations, tenant, prefix }: IcebergTable, { path, format }: DataFile): string {
+  const key = locations.keyOf(path);
+  if (key.startsWith(`${tenant}/`) && format.toUpperCase() === 'PARQUET') return key;
+  throw new FirnError({
+    code: 'corrupt',
+    operation: 'plan scan',
+    subject: prefix,
+    message: `${prefix} lists ${path}, which is not a Parquet file of tenant ${tenant}`,
+  });
 }
 
 /** An object of the snapshot that is lost is named, with the way round it: nothing is left out in silence. */

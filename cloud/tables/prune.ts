@@ -5,11 +5,12 @@ import { fieldIdOf } from '../catalog/initial-metadata.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
 import type { ManifestFile } from '../catalog/manifest-list.ts';
 import type { TableMetadata } from '../catalog/metadata.ts';
+import type { FileIndex, IndexedFile } from './file-index.ts';
 
 // Which manifests and files can hold a row of a query. Whatever is unknown about one keeps it in.
 
 /** What showed that a file holds no row of a query; in the order in which they are looked at. */
-export type PruneReason = 'partition' | 'timestamp' | 'name' | 'series' | 'trace';
+export type PruneReason = 'partition' | 'timestamp' | 'name' | 'series' | 'trace' | 'bloom';
 
 /** False when no file of the manifest can hold a row. */
 export function manifestMayMatch(manifest: ManifestFile, metadata: TableMetadata, prune: Prune): boolean {
@@ -48,6 +49,30 @@ export function fileFilter(schema: TableSchema, prune: Prune): (file: DataFile) 
   return (file) => {
     for (const [reason, may] of tests) if (!may(file)) return reason;
     return undefined;
+  };
+}
+
+/**
+ * The same by what the file itself says at its end, for ids that bounds tell little about; undefined when the query asks
+ * for none.
+ */
+export function indexFilter(
+  schema: TableSchema,
+  { seriesId, traceId }: Prune,
+  index: FileIndex,
+): ((file: IndexedFile) => Promise<boolean>) | undefined {
+  const asked = [
+    [schema.seriesColumn, seriesId],
+    ['trace_id', traceId],
+  ] as const;
+  const tests = asked.flatMap(([name, value]) => {
+    const column = schema.columns.find((each) => each.name === name);
+    return column && value !== undefined ? [{ column, value }] : [];
+  });
+  if (tests.length === 0) return undefined;
+  return async (file) => {
+    for (const { column, value } of tests) if (!(await index.mayHold(file, column, value))) return false;
+    return true;
   };
 }
 

@@ -1,13 +1,11 @@
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
-import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import { tenantId } from '../../lake/model/ids.ts';
-import { type Access, restrictionSchema, tenantScopes } from './access.ts';
+import { restrictionSchema, tenantScopes } from './access.ts';
+import { type AdminApiOptions, adminApi, adminPath, noBody, refuse, time, timeText } from './admin-api.ts';
 import { auditLinesMax } from './audit-log.ts';
-import type { Actor } from './changes.ts';
 import type { KeyInfo } from './key-administration.ts';
 import { openApiOf, type RouteDescription } from './open-api.ts';
-import { readJson } from './read-json.ts';
 import type { TenantStore } from './tenant-store.ts';
 
 // The HTTP API that administers tenants and keys. Operators may do everything; a key of a tenant with the scope admin
@@ -16,7 +14,6 @@ import type { TenantStore } from './tenant-store.ts';
 const overlapSecondsMax = 30 * 86_400;
 const overlapSecondsDefault = 86_400;
 
-const time = z.iso.datetime({ offset: true });
 const tenantBody = z.strictObject({ id: z.string().describe('1 to 63 of a-z, 0-9 and -') });
 const keyBody = z.strictObject({
   description: z.string().max(200).default('').describe('What the key is for'),
@@ -49,9 +46,6 @@ const auditAnswer = z.object({
   ...{ id: z.number(), at: time, actor: z.string(), address: z.string(), action: z.string() },
   ...{ tenant: z.string().nullable(), subject: z.string(), detail: z.unknown() },
 });
-
-const base = '/api/v1/firn/admin';
-const noBody = z.strictObject({});
 
 const routes = {
   listTenants: {
@@ -128,31 +122,16 @@ const routes = {
   },
 } as const satisfies Readonly<Record<string, RouteDescription>>;
 
-export interface AdminOptions {
-  readonly store: TenantStore;
-  readonly accessOf: (c: Context) => Access;
-  /** Address that a request came from. */
-  readonly addressOf: (c: Context) => string;
-}
-
-export function adminRoutes({ store, accessOf, addressOf }: AdminOptions): Hono {
+/** `documented`: routes that others add below the same path. */
+export function adminRoutes(
+  options: AdminApiOptions & {
+    readonly store: TenantStore;
+    readonly documented: Readonly<Record<string, RouteDescription>>;
+  },
+): Hono {
+  const { store, documented } = options;
   const app = new Hono();
-  const on = <Body extends z.ZodType>(
-    { method, path, by, body: schema }: RouteDescription & { readonly body: Body },
-    run: (c: Context, body: z.infer<Body>, actor: Actor) => Promise<unknown>,
-  ): void => {
-    app.on(method.toUpperCase(), `${base}${path.replaceAll(/\{(\w+)\}/g, ':$1')}`, async (c) => {
-      const access = accessOf(c);
-      if (!mayAsk(access, by, c.req.param('tenant'))) return refuse(c, 403, notAllowed);
-      try {
-        const body = await readJson(c, schema);
-        const actor = { name: access.keyId, address: addressOf(c) };
-        return c.json({ status: 'success', data: (await run(c, body, actor)) ?? {} });
-      } catch (error) {
-        return refused(c, error);
-      }
-    });
-  };
+  const on = adminApi(app, options);
   const tenant = (c: Context): string => c.req.param('tenant') ?? '';
   const key = (c: Context): string => c.req.param('key') ?? '';
 
@@ -178,8 +157,10 @@ export function adminRoutes({ store, accessOf, addressOf }: AdminOptions): Hono 
     const lines = await store.auditLog({ tenant: asked.tenant, beforeId: asked.before, limit: asked.limit });
     return lines.map(({ atMs, tenant: of = null, ...line }) => ({ ...line, at: timeText(atMs), tenant: of }));
   });
-  app.get(`${base}/openapi.json`, (c) => c.json(openApiOf(base, routes)));
-  app.all(`${base}/*`, (c) => refuse(c, 404, `there is no such endpoint; see ${base}/openapi.json`));
+  app.get(`${adminPath}/openapi.json`, (c) => c.json(openApiOf(adminPath, { ...routes, ...documented })));
+  app.all(`${adminPath}/*`, (c) =>
+    refuse(c, 404, `there is no such endpoint; see ${adminPath}/openapi.json`),
+  );
   return app;
 }
 
@@ -189,43 +170,8 @@ const auditQuery = z.object({
   limit: z.coerce.number().int().min(1).max(auditLinesMax).default(100),
 });
 
-const notAllowed =
-  'this key may not do that; an operator, or a key of the tenant with the scope "admin", may';
-
-function mayAsk({ scopes, tenant }: Access, by: RouteDescription['by'], of: string | undefined): boolean {
-  if (scopes.has('operator')) return true;
-  return by === 'admin' && scopes.has('admin') && tenant === of;
-}
-
-const timeText = (ms: number | undefined): string | null =>
-  ms === undefined ? null : new Date(ms).toISOString();
-
 const keyText = ({ id, description, scopes, restriction, ...times }: KeyInfo) => ({
   ...{ id, description, scopes, restriction: restriction ?? null, createdAt: timeText(times.createdMs) },
   expiresAt: timeText(times.expiresMs),
   ...{ revokedAt: timeText(times.revokedMs), lastUsedAt: timeText(times.lastUsedMs) },
 });
-
-const statuses = { invalid: 400, 'not-found': 404, conflict: 409, limit: 409, unavailable: 503 } as const;
-
-function refused(c: Context, error: unknown): Response {
-  if (error instanceof z.ZodError) {
-    const [issue] = error.issues;
-    return refuse(c, 400, `${issue?.path.join('.') || 'body'}: ${issue?.message}`);
-  }
-  if (!(error instanceof FirnError)) throw error;
-  const known = Object.entries(statuses).find(([code]) => hasCode(error, code as keyof typeof statuses));
-  if (!known) throw error;
-  return refuse(c, known[1], error.hint === undefined ? error.message : `${error.message}: ${error.hint}`);
-}
-
-const errorTypes = {
-  400: 'bad_data',
-  403: 'forbidden',
-  404: 'not_found',
-  409: 'conflict',
-  503: 'unavailable',
-} as const;
-
-const refuse = (c: Context, status: keyof typeof errorTypes, error: string): Response =>
-  c.json({ status: 'error', errorType: errorTypes[status], error }, status);

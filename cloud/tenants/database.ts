@@ -1,7 +1,7 @@
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Sqlite from 'better-sqlite3';
-import { type ColumnType, Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely';
+import { type ColumnType, Kysely, PostgresAdapter, PostgresDialect, SqliteDialect, sql } from 'kysely';
 import { Pool } from 'pg';
 
 // Where tenants and keys are kept: a file beside the cloud, or a PostgreSQL that several clouds share. Everything above
@@ -52,7 +52,7 @@ export async function openTenantDatabase(where: string): Promise<TenantDatabase>
   const postgres = /^postgres(ql)?:/.test(where);
   const db = new Kysely<Schema>({ dialect: postgres ? postgresDialect(where) : sqliteDialect(where) });
   try {
-    await migrate(db, postgres);
+    await makeTables(db, (tx) => migrate(tx, postgres));
   } catch (error) {
     await db.destroy();
     throw error;
@@ -78,57 +78,65 @@ function sqliteDialect(path: string): SqliteDialect {
 }
 
 /** Makes what is not there yet. Clouds that start at once wait for each other. */
-async function migrate(db: TenantDatabase, postgres: boolean): Promise<void> {
-  const number = postgres ? ('bigint' as const) : ('integer' as const);
+export async function makeTables(
+  db: TenantDatabase,
+  make: (tx: TenantDatabase) => Promise<void>,
+): Promise<void> {
   const lock = 7_041_226; // any number that nothing else in the database uses
+  const postgres = db.getExecutor().adapter instanceof PostgresAdapter;
   await db.transaction().execute(async (tx) => {
     if (postgres) await sql`SELECT pg_advisory_xact_lock(${sql.lit(lock)})`.execute(tx);
-    await tx.schema
-      .createTable('tenant')
-      .ifNotExists()
-      .addColumn('id', 'text', (column) => column.primaryKey())
-      .addColumn('created_ms', number, (column) => column.notNull())
-      .addColumn('suspended_ms', number)
-      .execute();
-    await tx.schema
-      .createTable('api_key')
-      .ifNotExists()
-      .addColumn('id', 'text', (column) => column.primaryKey())
-      .addColumn('tenant', 'text', (column) => column.references('tenant.id'))
-      .addColumn('description', 'text', (column) => column.notNull())
-      .addColumn('secret_sha256', 'text', (column) => column.notNull().unique())
-      .addColumn('scram', 'text', (column) => column.notNull())
-      .addColumn('scopes', 'text', (column) => column.notNull())
-      .addColumn('restriction', 'text')
-      .addColumn('created_ms', number, (column) => column.notNull())
-      .addColumn('expires_ms', number)
-      .addColumn('revoked_ms', number)
-      .addColumn('last_used_ms', number)
-      .execute();
-    await tx.schema
-      .createTable('audit')
-      .ifNotExists()
-      .addColumn('id', postgres ? 'bigserial' : 'integer', (column) =>
-        postgres ? column.primaryKey() : column.primaryKey().autoIncrement(),
-      )
-      .addColumn('at_ms', number, (column) => column.notNull())
-      .addColumn('actor', 'text', (column) => column.notNull())
-      .addColumn('address', 'text', (column) => column.notNull())
-      .addColumn('action', 'text', (column) => column.notNull())
-      .addColumn('tenant', 'text')
-      .addColumn('subject', 'text', (column) => column.notNull())
-      .addColumn('detail', 'text', (column) => column.notNull())
-      .execute();
-    await tx.schema
-      .createTable('change')
-      .ifNotExists()
-      .addColumn('id', 'integer', (column) => column.primaryKey())
-      .addColumn('count', number, (column) => column.notNull())
-      .execute();
-    await tx
-      .insertInto('change')
-      .values({ id: 1, count: 0 })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
+    await make(tx);
   });
+}
+
+async function migrate(tx: TenantDatabase, postgres: boolean): Promise<void> {
+  const number = postgres ? ('bigint' as const) : ('integer' as const);
+  await tx.schema
+    .createTable('tenant')
+    .ifNotExists()
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('created_ms', number, (column) => column.notNull())
+    .addColumn('suspended_ms', number)
+    .execute();
+  await tx.schema
+    .createTable('api_key')
+    .ifNotExists()
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('tenant', 'text', (column) => column.references('tenant.id'))
+    .addColumn('description', 'text', (column) => column.notNull())
+    .addColumn('secret_sha256', 'text', (column) => column.notNull().unique())
+    .addColumn('scram', 'text', (column) => column.notNull())
+    .addColumn('scopes', 'text', (column) => column.notNull())
+    .addColumn('restriction', 'text')
+    .addColumn('created_ms', number, (column) => column.notNull())
+    .addColumn('expires_ms', number)
+    .addColumn('revoked_ms', number)
+    .addColumn('last_used_ms', number)
+    .execute();
+  await tx.schema
+    .createTable('audit')
+    .ifNotExists()
+    .addColumn('id', postgres ? 'bigserial' : 'integer', (column) =>
+      postgres ? column.primaryKey() : column.primaryKey().autoIncrement(),
+    )
+    .addColumn('at_ms', number, (column) => column.notNull())
+    .addColumn('actor', 'text', (column) => column.notNull())
+    .addColumn('address', 'text', (column) => column.notNull())
+    .addColumn('action', 'text', (column) => column.notNull())
+    .addColumn('tenant', 'text')
+    .addColumn('subject', 'text', (column) => column.notNull())
+    .addColumn('detail', 'text', (column) => column.notNull())
+    .execute();
+  await tx.schema
+    .createTable('change')
+    .ifNotExists()
+    .addColumn('id', 'integer', (column) => column.primaryKey())
+    .addColumn('count', number, (column) => column.notNull())
+    .execute();
+  await tx
+    .insertInto('change')
+    .values({ id: 1, count: 0 })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
 }

@@ -2,9 +2,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
+import { writeSecretFile } from '../../lake/base/secret-file.ts';
 import { type PublicKey, parsePublicKey } from '../../lake/bundle/signing-key.ts';
 import { gatewayId, tenantId } from '../../lake/model/ids.ts';
-import { writeSecretFile } from './secret-file.ts';
 
 // The keys that sign the bundles of gateways: public, so there is nothing secret in the file; but whoever writes it
 // decides whose data is taken. It stands beside tenants.json, which a running cloud writes.

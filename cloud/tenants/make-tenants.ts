@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Logger } from '../../lake/base/log.ts';
+import { writeSecretFile } from '../../lake/base/secret-file.ts';
 import { tenantId } from '../../lake/model/ids.ts';
 import type { ApiKey } from './api-key.ts';
-import { writeSecretFile } from './secret-file.ts';
 import type { TenantStore } from './tenant-store.ts';
 
 // What a cloud makes at its first start, so that somebody can use it: an operator's key, and the tenants of its

@@ -5,7 +5,7 @@ import { type Clock, systemClock } from '../../lake/base/clock.ts';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import { createLogger, type Logger } from '../../lake/base/log.ts';
 import { type AuditLog, openAuditLog } from './audit-log.ts';
-import { openChanges } from './changes.ts';
+import { type ChangeContext, openChanges } from './changes.ts';
 import { openTenantDatabase, type TenantDatabase } from './database.ts';
 import { type Directory, openDirectory } from './directory.ts';
 import { type KeyAdministration, keyAdministration } from './key-administration.ts';
@@ -14,7 +14,10 @@ import { type TenantAdministration, tenantAdministration } from './tenant-admini
 
 // Tenants and their API keys. Secrets are not stored: a hash for HTTP and a SCRAM verifier for the PostgreSQL protocol.
 
-export interface TenantStore extends Directory, TenantAdministration, KeyAdministration, AuditLog {}
+export interface TenantStore extends Directory, TenantAdministration, KeyAdministration, AuditLog {
+  /** For what else is kept beside tenants and keys, with the same audit log. */
+  readonly context: ChangeContext;
+}
 
 /**
  * Opens the store: `database` is a PostgreSQL URL, or empty for the file `tenants.db` in the folder. Takes over a
@@ -41,7 +44,7 @@ export async function openTenantStore(options: {
       ...openAuditLog(db),
     };
     const open = stack.move();
-    return { ...known, ...administered, [Symbol.asyncDispose]: () => open.disposeAsync() };
+    return { ...known, ...administered, context, [Symbol.asyncDispose]: () => open.disposeAsync() };
   } catch (cause) {
     if (cause instanceof FirnError) throw cause;
     const what = options.database ? 'the database of tenants (--tenants-database)' : where;

@@ -50,7 +50,7 @@ async function rows(sql: string): Promise<unknown[][]> {
   if (!statement) throw new Error('no statement');
   await using result = await statement.execute([], new AbortController().signal);
   const found: unknown[][] = [];
-  for await (const chunk of result.chunks()) found.push(...chunk.map((row) => row.map(String)));
+  for await (const chunk of result.chunks()) found.push(...chunk.rows().map((row) => row.map(String)));
   return found;
 }
 

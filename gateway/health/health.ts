@@ -21,15 +21,21 @@ export interface HealthOptions {
 
 const prefix = 'firn_gateway_';
 
+export interface Health extends AsyncDisposable {
+  /** What was measured last, by name; of what has labels, the sum. */
+  readonly latest: Readonly<Record<string, number>>;
+}
+
 /**
  * Measures the gateway and the machine now and every `intervalMs`, into the log like any other metric. A probe that
  * fails leaves its readings out of that round; what is not finite or negative was not measured and is left out too.
  */
-export function startHealth(options: HealthOptions): AsyncDisposable {
+export function startHealth(options: HealthOptions): Health {
   const { clock, logger, intervalMs } = options;
   const stopping = new AbortController();
   const described = new Set<string>();
-  const measure = createMeasure(options, described);
+  const latest: Record<string, number> = {};
+  const measure = createMeasure(options, described, latest);
   const run = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       const batch = await measure();
@@ -46,6 +52,7 @@ export function startHealth(options: HealthOptions): AsyncDisposable {
   };
   const running = run();
   return {
+    latest,
     [Symbol.asyncDispose]: async () => {
       stopping.abort();
       await running;
@@ -54,7 +61,11 @@ export function startHealth(options: HealthOptions): AsyncDisposable {
 }
 
 /** `described`: metrics whose description is stored. */
-function createMeasure(options: HealthOptions, described: Set<string>): () => Promise<MetricsBatch> {
+function createMeasure(
+  options: HealthOptions,
+  described: Set<string>,
+  latest: Record<string, number>,
+): () => Promise<MetricsBatch> {
   const { cache, clock, logger } = options;
   const probes = options.probes ?? systemProbes(options.dataDir);
   const builder = createMetricsBuilder();
@@ -75,8 +86,10 @@ function createMeasure(options: HealthOptions, described: Set<string>): () => Pr
   return async () => {
     const readings = [...(await Promise.all(probes.map(ask))).flat(), ...own()];
     const timestampUs = Math.round(clock.nowMs() * 1000);
+    for (const name of Object.keys(latest)) delete latest[name];
     for (const { name, help, value, labels } of readings) {
       if (!Number.isFinite(value) || value < 0) continue;
+      latest[name] = (latest[name] ?? 0) + value;
       const metric = `${prefix}${name}`;
       const pairs = Object.entries(labels ?? {});
       const key = `health ${metric} ${JSON.stringify(pairs)}`;

@@ -1,5 +1,5 @@
 import { Hono } from 'hono';
-import { buildInfo } from '../../lake/api/build-info.ts';
+import { buildInfo, firnVersion } from '../../lake/api/build-info.ts';
 import { completenessRoutes } from '../../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../../lake/api/http-server.ts';
 import { lokiRoutes } from '../../lake/api/loki/routes.ts';
@@ -20,6 +20,7 @@ import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
 import { logScan } from '../../lake/scan/log-scan.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
+import type { GatewayReport } from '../../provisioning/contract.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import { cardProbe } from '../health/card.ts';
@@ -34,12 +35,13 @@ import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
 import { openSyslog } from './syslog.ts';
 
-/** Everything that listens, and what it counts. Returns the ports. */
+/** Everything that listens, and what it counts. Returns the ports, and what the gateway says of itself. */
 export async function openDoors(
   config: GatewayConfig,
   gatewayClock: GatewayClock,
   logger: Logger,
   storage: Storage,
+  cloudStatus: () => object | undefined,
   stack: AsyncDisposableStack,
 ) {
   const { ids, disk } = storage;
@@ -73,6 +75,7 @@ export async function openDoors(
     c.json({
       ...{ ...ids, counters: counters(), ...statusOf(storage, gatewayClock) },
       bridges: bridges.map(({ status }) => status),
+      cloud: cloudStatus() ?? null,
     }),
   );
   app.route('/', await openExport(config, gatewayClock, logger, storage, stack));
@@ -89,12 +92,14 @@ export async function openDoors(
     cardProbe({ dataDir, clock, receivedBytes, cardTotalBytesWritten }),
   ];
   const { intervalMs } = health;
-  stack.use(startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }));
+  const measured = stack.use(
+    startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }),
+  );
   const { direct } = receivers;
   const upgrades = { [tailPath]: logs.tail.upgrade };
   const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, direct, upgrades));
   const otlp = await listenForOtlp(config, receivers.otlp, logger, stack);
-  return {
+  const ready = {
     mqtt: broker.port,
     mqttWebSocket: broker.webSocketPort,
     ...(broker.tlsPort !== undefined && { mqttTls: broker.tlsPort }),
@@ -103,6 +108,21 @@ export async function openDoors(
     gatewayPg: pg.port,
     ...syslog.ports,
     ...otlp,
+  };
+  return { ready, report: () => reportOf(storage, gatewayClock, { ...measured.latest, ...counters() }) };
+}
+
+/** For the cloud. */
+function reportOf(
+  { shipper }: Storage,
+  gatewayClock: GatewayClock,
+  readings: Readonly<Record<string, number>>,
+): GatewayReport {
+  const { lastShippedUs, receipt } = shipper?.status ?? {};
+  return {
+    ...{ version: firnVersion, uptimeSeconds: process.uptime(), clock: gatewayClock.quality, readings },
+    ...(lastShippedUs !== undefined && { shippedUs: lastShippedUs }),
+    ...(receipt !== undefined && { committedUs: receipt.committedUs }),
   };
 }
 

@@ -14,12 +14,13 @@ export async function serviceCommand(
     /** What it does, in a sentence. */
     readonly about: string;
     readonly settings: readonly Setting[];
-    readonly start: (argv: readonly string[]) => Promise<Service>;
+    /** `stopping` is aborted when the process is asked to stop, also before it is ready. */
+    readonly start: (argv: readonly string[], stopping: AbortSignal) => Promise<Service>;
   },
   argv: readonly string[],
 ): Promise<number> {
   const { name, about, settings, start } = command;
-  if (!wantsHelp(argv)) return runService(name, () => start(argv));
+  if (!wantsHelp(argv)) return runService(name, (stopping) => start(argv, stopping));
   const flags = `  --config FILE  YAML or JSON\n${printSettings(settings)}`;
   process.stdout.write(`usage: ${name} [FLAGS]\n\n${about}\n\n${flags}\n`);
   return 0;
@@ -32,19 +33,23 @@ const signalEchoMs = 300;
  * Runs a service until SIGINT, SIGTERM, or the end of the process that forked it; a second signal stops at once.
  * Returns the exit code. An error before it is ready is one line on standard error, its hint below it, and exit code 1.
  */
-async function runService(name: string, start: () => Promise<Service>): Promise<number> {
+async function runService(name: string, start: (stopping: AbortSignal) => Promise<Service>): Promise<number> {
   const stop = stopRequested();
+  const stopping = new AbortController();
+  void stop.then(() => stopping.abort());
   let service: Service;
   try {
-    service = await start();
+    service = await start(stopping.signal);
   } catch (error) {
+    if (process.connected) process.disconnect(); // An open channel would keep the process alive.
+    if (stopping.signal.aborted) return 0; // What it waited for will not come any more.
     process.stderr.write(`${describeFailure(name, error)}\n`);
     return 1;
   }
   process.send?.({ ready: service.ready });
   await stop;
   await service[Symbol.asyncDispose]();
-  if (process.connected) process.disconnect(); // An open channel would keep the process alive.
+  if (process.connected) process.disconnect();
   return 0;
 }
 

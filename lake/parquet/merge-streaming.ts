@@ -27,6 +27,8 @@ export interface StreamingMerge {
   readonly memoryBytesMax: number;
   /** Rows to leave out. */
   readonly leaveOut?: RowTest;
+  /** Of zstd; absent: a quick one. */
+  readonly compressionLevel?: number;
 }
 
 /** Made once for each row group that is read; true for a row that goes. */
@@ -65,7 +67,7 @@ export async function mergeStreaming(request: StreamingMerge): Promise<MergedSeg
   if (found !== rows) throw otherRows(path, rows, [`${found}`]);
   if (bytes > memoryBytesMax) throw tooLarge(path, bytes, memoryBytesMax);
   const temporaryPath = `${path}.tmp`;
-  const file = stack.use(await createParquetFile(temporaryPath, schema.columns));
+  const file = stack.use(await createParquetFile(temporaryPath, schema, request.compressionLevel));
   const builder = rowGroupBuilder(schema, file, rowGroupLimits);
   const leftOut = await mergeInputs(inputs, builder, request.leaveOut);
   const { rows: kept, repeated, bounds } = await builder.finish();

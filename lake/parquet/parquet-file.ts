@@ -1,8 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
-import type { Column } from '../schema/tables.ts';
-import { type ColumnPages, type ColumnValues, encodeColumn, encodings } from './parquet-pages.ts';
+import type { Column, TableSchema } from '../schema/tables.ts';
+import { type ColumnPages, type ColumnValues, encodeColumn, encodings, quickLevel } from './parquet-pages.ts';
 
 // A Parquet file, row group by row group: `PAR1`, column chunks, footer, footer length, `PAR1`
 // (parquet.apache.org/docs/file-format). The structures and their encoding are parquetjs-lite's; its own writer is not
@@ -22,9 +22,14 @@ const magic = Buffer.from('PAR1');
 const physicalTypes = { long: 2, double: 5, timestamptz: 2, string: 6 } as const;
 const ZSTD = 6;
 
-export async function createParquetFile(path: string, columns: readonly Column[]): Promise<ParquetFile> {
+/** `level` is zstd's. */
+export async function createParquetFile(
+  path: string,
+  { columns, bloomColumns = [] }: Pick<TableSchema, 'columns' | 'bloomColumns'>,
+  level = quickLevel,
+): Promise<ParquetFile> {
   const file = await open(path, 'w');
-  const rowGroups: Struct[] = [];
+  const rowGroups: PlacedRowGroup[] = [];
   let offset = 0;
   let allRows = 0;
   const write = async (bytes: Uint8Array): Promise<void> => {
@@ -35,22 +40,29 @@ export async function createParquetFile(path: string, columns: readonly Column[]
 
   return {
     writeRowGroup: async (rows, values) => {
-      const chunks: Struct[] = [];
+      const chunks: PlacedChunk[] = [];
       const start = offset;
       for (const [index, column] of columns.entries()) {
         const value = values[index];
         if (value === undefined) throw new RangeError(`no values for column ${column.name}`);
-        const pages = encodeColumn(column, value, rows);
-        chunks.push(columnChunk(column, pages, rows, offset));
-        await write(pages.bytes);
+        const bloomFilter = bloomColumns.includes(column.name);
+        const { bytes, ...pages } = encodeColumn(column, value, rows, { level, bloomFilter });
+        chunks.push({ ...pages, column, offset, bytes: bytes.byteLength });
+        await write(bytes);
       }
-      rowGroups.push(
-        new types.RowGroup({ columns: chunks, total_byte_size: offset - start, num_rows: rows }),
-      );
+      rowGroups.push({ chunks, bytes: offset - start, rows });
       allRows += rows;
     },
     finish: async () => {
-      const footer = util.serializeThrift(footerOf(columns, allRows, rowGroups));
+      // Filters stand together before the footer, those of a column side by side: who looks for a value reads them at once.
+      for (const index of columns.keys())
+        for (const { chunks } of rowGroups) {
+          const chunk = chunks[index];
+          if (!chunk?.bloomFilter) continue;
+          chunk.bloomOffset = offset;
+          await write(chunk.bloomFilter);
+        }
+      const footer = util.serializeThrift(footerOf(columns, allRows, rowGroups.map(rowGroupStruct)));
       const length = Buffer.alloc(4);
       length.writeUInt32LE(footer.byteLength);
       await write(Buffer.concat([footer, length, magic]));
@@ -64,8 +76,28 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
     written += (await file.write(bytes, written)).bytesWritten;
 }
 
-function columnChunk(column: Column, pages: ColumnPages, rows: number, offset: number): Struct {
-  const { bytes, dictionaryBytes, uncompressedBytes, encoding, statistics } = pages;
+/** A column chunk that is written; `bytes` is its length. */
+interface PlacedChunk extends Omit<ColumnPages, 'bytes'> {
+  readonly column: Column;
+  readonly offset: number;
+  readonly bytes: number;
+  /** Where its Bloom filter is. */
+  bloomOffset?: number;
+}
+
+interface PlacedRowGroup {
+  readonly chunks: readonly PlacedChunk[];
+  readonly bytes: number;
+  readonly rows: number;
+}
+
+function rowGroupStruct({ chunks, bytes, rows }: PlacedRowGroup): Struct {
+  const columns = chunks.map((chunk) => columnChunk(chunk, rows));
+  return new types.RowGroup({ columns, total_byte_size: bytes, num_rows: rows });
+}
+
+function columnChunk(chunk: PlacedChunk, rows: number): Struct {
+  const { column, offset, bytes, dictionaryBytes, uncompressedBytes, encoding, statistics } = chunk;
   const meta = new types.ColumnMetaData({
     type: physicalTypes[column.type],
     encodings: [encoding, encodings.rle],
@@ -73,12 +105,54 @@ function columnChunk(column: Column, pages: ColumnPages, rows: number, offset: n
     codec: ZSTD,
     num_values: rows,
     total_uncompressed_size: uncompressedBytes,
-    total_compressed_size: bytes.byteLength,
+    total_compressed_size: bytes,
     data_page_offset: offset + dictionaryBytes,
     ...(dictionaryBytes > 0 ? { dictionary_page_offset: offset } : {}),
     statistics: new types.Statistics(statistics),
   });
-  return new types.ColumnChunk({ file_offset: offset, meta_data: meta });
+  return new types.ColumnChunk({ file_offset: offset, meta_data: withBloomFilter(meta, chunk) });
+}
+
+/** The fields of `ColumnMetaData` that parquetjs-lite's structures are too old for: 14, where it is, and 15, its length. */
+function withBloomFilter(meta: Struct, { bloomOffset, bloomFilter }: PlacedChunk): Struct {
+  if (bloomOffset === undefined || bloomFilter === undefined) return meta;
+  const write = (protocol: ThriftOutput): void => {
+    // Before the stop of its own fields; structures within it have stops, too.
+    const output = Object.create(protocol) as ThriftOutput;
+    let depth = 0;
+    output.writeStructBegin = (name) => {
+      depth++;
+      protocol.writeStructBegin.call(output, name);
+    };
+    output.writeStructEnd = () => {
+      depth--;
+      protocol.writeStructEnd.call(output);
+    };
+    output.writeFieldStop = () => {
+      if (depth === 1) {
+        output.writeFieldBegin('bloom_filter_offset', thriftI64, 14);
+        output.writeI64(bloomOffset);
+        output.writeFieldBegin('bloom_filter_length', thriftI32, 15);
+        output.writeI32(bloomFilter.byteLength);
+      }
+      protocol.writeFieldStop.call(output);
+    };
+    meta.write(output);
+  };
+  return { write: (protocol) => write(protocol as ThriftOutput) };
+}
+
+const thriftI32 = 8;
+const thriftI64 = 10;
+
+/** What of Thrift's protocols is used here. */
+interface ThriftOutput {
+  writeStructBegin(name: string): void;
+  writeStructEnd(): void;
+  writeFieldBegin(name: string, type: number, id: number): void;
+  writeFieldStop(): void;
+  writeI32(value: number): void;
+  writeI64(value: number): void;
 }
 
 function footerOf(columns: readonly Column[], rows: number, rowGroups: readonly Struct[]): Struct {

@@ -2,6 +2,7 @@ import { constants, zstdCompressSync } from 'node:zlib';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
 import type { Column } from '../schema/tables.ts';
+import { printBloomFilter } from './bloom-filter.ts';
 import { encodeDelta } from './delta-packed.ts';
 import { dictionaryOf64, dictionaryOfAny, dictionaryOfTexts, halvesOf } from './dictionary.ts';
 import { bitWidthOf, encodeHybrid } from './hybrid-runs.ts';
@@ -30,13 +31,21 @@ export interface ColumnPages {
   readonly encoding: number;
   /** Fields of Thrift's `Statistics`. */
   readonly statistics: Readonly<Record<string, unknown>>;
+  readonly bloomFilter?: Buffer | undefined;
+}
+
+export interface PageOptions {
+  /** zstd's. */
+  readonly level: number;
+  /** Whether it has a Bloom filter. */
+  readonly bloomFilter: boolean;
 }
 
 export const encodings = { plain: 0, dictionary: 2, rle: 3, delta: 5 } as const;
 const DATA_PAGE = 0;
 const DICTIONARY_PAGE = 2;
-/** Of zstd: a second level costs half as much again and saves a few percent. */
-const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+/** Of zstd, for what is written again soon: a second level costs half as much again and saves a few percent. */
+export const quickLevel = 1;
 /** Of the rows may have a value of their own in a column with a dictionary. */
 const entriesShareMax = 0.5;
 /** A longer text is no bound: readers gain nothing by it. */
@@ -48,12 +57,17 @@ interface Present {
   readonly codes?: Uint32Array;
 }
 
-export function encodeColumn(column: Column, values: ColumnValues, rows: number): ColumnPages {
+export function encodeColumn(
+  column: Column,
+  values: ColumnValues,
+  rows: number,
+  { level, bloomFilter: filtered }: PageOptions,
+): ColumnPages {
   const times =
     column.type === 'timestamptz' && values.kind === 'bits' ? encodeDelta(values.values) : undefined;
   if (times !== undefined && values.kind === 'bits') {
     const levels = column.required ? [] : [definitionLevels(values, rows)];
-    const page = dataPage(Buffer.concat([...levels, times]), rows, encodings.delta);
+    const page = dataPage(Buffer.concat([...levels, times]), rows, encodings.delta, level);
     const statistics = { null_count: 0, ...boundsOf(column, { entries: values.values }) };
     return { ...page, dictionaryBytes: 0, encoding: encodings.delta, statistics };
   }
@@ -62,26 +76,40 @@ export function encodeColumn(column: Column, values: ColumnValues, rows: number)
   const entries = plain(present.entries);
   const nulls = rows - (present.codes ?? present.entries).length;
   const statistics = { null_count: nulls, ...boundsOf(column, present) };
+  const bloomFilter = filtered ? bloomFilterOf(present.entries) : undefined;
   if (present.codes === undefined) {
-    const page = dataPage(Buffer.concat([...levels, entries]), rows, encodings.plain);
-    return { ...page, dictionaryBytes: 0, encoding: encodings.plain, statistics };
+    const page = dataPage(Buffer.concat([...levels, entries]), rows, encodings.plain, level);
+    return { ...page, dictionaryBytes: 0, encoding: encodings.plain, statistics, bloomFilter };
   }
-  const dictionary = pageOf(DICTIONARY_PAGE, entries, {
-    dictionary_page_header: new types.DictionaryPageHeader({
-      num_values: present.entries.length,
-      encoding: encodings.dictionary,
-    }),
+  const header = new types.DictionaryPageHeader({
+    num_values: present.entries.length,
+    encoding: encodings.dictionary,
   });
+  const dictionary = pageOf(DICTIONARY_PAGE, entries, { dictionary_page_header: header }, level);
   const bitWidth = codeWidth(column, present.entries.length);
   const codes = [Buffer.of(bitWidth), encodeHybrid(present.codes, bitWidth)];
-  const data = dataPage(Buffer.concat([...levels, ...codes]), rows, encodings.dictionary);
+  const data = dataPage(Buffer.concat([...levels, ...codes]), rows, encodings.dictionary, level);
   return {
     bytes: Buffer.concat([dictionary.bytes, data.bytes]),
     dictionaryBytes: dictionary.bytes.byteLength,
     uncompressedBytes: dictionary.uncompressedBytes + data.uncompressedBytes,
     encoding: encodings.dictionary,
     statistics,
+    bloomFilter,
   };
+}
+
+/** Undefined where every row is null: readers see that by the number of nulls. */
+function bloomFilterOf(entries: Present['entries']): Buffer | undefined {
+  if (entries.length === 0) return undefined;
+  if (!(entries instanceof BigInt64Array)) {
+    if (typeof (entries as readonly unknown[])[0] === 'bigint')
+      return bloomFilterOf(BigInt64Array.from(entries as bigint[]));
+    return printBloomFilter(bytesOfTexts(entries as readonly string[] | PickedTexts), entries.length);
+  }
+  const bytes = plain(entries);
+  const values = Array.from(entries, (_, index) => bytes.subarray(8 * index, 8 * index + 8));
+  return printBloomFilter(values, entries.length);
 }
 
 /**
@@ -146,15 +174,14 @@ const isPicked = (entries: Present['entries']): entries is PickedTexts =>
 
 type Page = Pick<ColumnPages, 'bytes' | 'uncompressedBytes'>;
 
-function dataPage(body: Buffer, rows: number, encoding: number): Page {
+function dataPage(body: Buffer, rows: number, encoding: number, level: number): Page {
   const levels = { definition_level_encoding: encodings.rle, repetition_level_encoding: encodings.rle };
-  return pageOf(DATA_PAGE, body, {
-    data_page_header: new types.DataPageHeader({ num_values: rows, encoding, ...levels }),
-  });
+  const header = new types.DataPageHeader({ num_values: rows, encoding, ...levels });
+  return pageOf(DATA_PAGE, body, { data_page_header: header }, level);
 }
 
-function pageOf(type: number, body: Buffer, header: Readonly<Record<string, unknown>>): Page {
-  const compressed = zstdCompressSync(body, compression);
+function pageOf(type: number, body: Buffer, header: Readonly<Record<string, unknown>>, level: number): Page {
+  const compressed = zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: level } });
   const sizes = { uncompressed_page_size: body.byteLength, compressed_page_size: compressed.byteLength };
   const head = util.serializeThrift(new types.PageHeader({ type, ...sizes, ...header }));
   return {

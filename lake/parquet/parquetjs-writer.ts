@@ -51,7 +51,7 @@ async function writeFile(
   site: string,
   limits: Required<ParquetjsWriterOptions>,
 ): Promise<void> {
-  await using file = await createParquetFile(path, table.schema.columns);
+  await using file = await createParquetFile(path, table.schema);
   for (let start = 0; start < order.length; ) {
     const end = rowGroupEnd(table, order, start, limits);
     const rows = order.subarray(start, end);

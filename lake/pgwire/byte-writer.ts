@@ -21,32 +21,50 @@ export interface ByteWriter {
   /** Leaves room for a length and returns where; values nest. */
   beginValue(): number;
   endValue(at: number): void;
-  /** Forgets what was written after `length`: half a message that couldn't be finished. */
-  truncate(length: number): void;
+  /** Room for so many more bytes, from `length` on, for who writes them himself and then says `setLength`. */
+  reserve(bytes: number): Uint8Array;
+  /** Also forgets what was written after `length`: half a message that couldn't be finished. */
+  setLength(length: number): void;
   /** What was written since the last call. The buffer goes to the caller; the next write begins another one. */
   take(): Buffer;
 }
 
 const initialBytes = 4096;
+/** From so many bytes on, what was written last time tells what will be next time. */
+const largeBytes = 32_768;
 
 export function createByteWriter(): ByteWriter {
   let buffer = Buffer.allocUnsafe(initialBytes);
   let length = 0;
   let messageAt = 0;
 
-  /** Makes room for `bytes` more and returns the buffer that they are in: its last ones before `length`. */
-  const room = (bytes: number): Buffer => {
-    const before = length;
-    length += bytes;
-    if (length > buffer.length) {
-      const larger = Buffer.allocUnsafe(Math.max(buffer.length * 2, length));
-      buffer.copy(larger, 0, 0, before);
+  const reserve = (bytes: number): Buffer => {
+    if (length + bytes > buffer.length) {
+      const larger = Buffer.allocUnsafe(Math.max(buffer.length * 2, length + bytes));
+      buffer.copy(larger, 0, 0, length);
       buffer = larger;
     }
     return buffer;
   };
-  const uint8 = (value: number): void => void room(1).writeUInt8(value, length - 1);
-  const int32 = (value: number): void => void room(4).writeInt32BE(value, length - 4);
+  /** Makes room for `bytes` more and returns the buffer that they are in: its last ones before `length`. */
+  const room = (bytes: number): Buffer => {
+    reserve(bytes);
+    length += bytes;
+    return buffer;
+  };
+  const uint8 = (value: number): void => {
+    room(1)[length - 1] = value;
+  };
+  const putInt32 = (value: number, at: number): void => {
+    buffer[at] = value >>> 24;
+    buffer[at + 1] = value >>> 16;
+    buffer[at + 2] = value >>> 8;
+    buffer[at + 3] = value;
+  };
+  const int32 = (value: number): void => {
+    room(4);
+    putInt32(value, length - 4);
+  };
   const text = (value: string): void => {
     const bytes = Buffer.byteLength(value);
     room(bytes).write(value, length - bytes);
@@ -78,14 +96,15 @@ export function createByteWriter(): ByteWriter {
       messageAt = beginValue();
     },
     // A message's length counts itself, a value's doesn't.
-    end: () => void buffer.writeInt32BE(length - messageAt, messageAt),
-    endValue: (at) => void buffer.writeInt32BE(length - at - 4, at),
-    truncate: (to) => {
+    end: () => putInt32(length - messageAt, messageAt),
+    endValue: (at) => putInt32(length - at - 4, at),
+    reserve,
+    setLength: (to) => {
       length = to;
     },
     take: () => {
       const taken = buffer.subarray(0, length);
-      buffer = Buffer.allocUnsafe(initialBytes);
+      buffer = Buffer.allocUnsafe(length < largeBytes ? initialBytes : buffer.length);
       length = 0;
       return taken;
     },

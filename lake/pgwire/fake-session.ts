@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DuckDBValue } from '@duckdb/node-api';
 import { SqlError } from '../sql/errors.ts';
+import { chunkOfRows } from '../sql/row-chunk.ts';
 import type { SqlColumn, SqlResult, SqlSession, SqlStatement, StatementKind } from '../sql/sql-session.ts';
 
 // A session for tests whose statements say what they do:
@@ -125,7 +126,7 @@ function resultOf(
         await delay(0);
         const rows = Math.min(chunkRows, count - at);
         session.rowsRead += rows;
-        yield Array.from({ length: rows }, (_, n) => rowAt(at + n));
+        yield chunkOfRows(Array.from({ length: rows }, (_, n) => rowAt(at + n)));
       }
     },
     [Symbol.asyncDispose]: async () => {

@@ -105,34 +105,6 @@ export function writeRowDescription(out: ByteWriter, columns: readonly ResultCol
   out.end();
 }
 
-/** Writes the whole row or, when a value can't be written in its format, nothing of it. */
-export function writeDataRow(
-  out: ByteWriter,
-  columns: readonly ResultColumn[],
-  row: readonly unknown[],
-): void {
-  const before = out.length;
-  try {
-    out.begin('D');
-    out.int16(columns.length);
-    columns.forEach(({ type, format }, index) => {
-      const value = row[index];
-      if (value === null || value === undefined) {
-        out.int32(-1);
-        return;
-      }
-      const at = out.beginValue();
-      if (format === 1) type.binary(value, out);
-      else out.text(type.text(value));
-      out.endValue(at);
-    });
-    out.end();
-  } catch (error) {
-    out.truncate(before);
-    throw error;
-  }
-}
-
 export type Severity = 'ERROR' | 'FATAL' | 'WARNING';
 
 /** ErrorResponse, or NoticeResponse for a warning. What isn't an SqlError is an internal error, XX000. */

@@ -1,11 +1,12 @@
 import { canceled, SqlError } from '../sql/errors.ts';
+import type { RowChunk } from '../sql/row-chunk.ts';
 import type { CopyFormat, SqlColumn, SqlResult, SqlStatement } from '../sql/sql-session.ts';
+import { type RowRange, writeDataRows } from './cells.ts';
 import { createCopyWriter } from './copy-out.ts';
 import {
   type Format,
   type ResultColumn,
   writeCommandComplete,
-  writeDataRow,
   writeEmpty,
   writeError,
   writeRowDescription,
@@ -36,9 +37,9 @@ interface Run {
   readonly controller: AbortController;
   readonly result: SqlResult;
   readonly columns: readonly ResultColumn[] | undefined;
-  readonly chunks: AsyncIterator<readonly (readonly unknown[])[]>;
+  readonly chunks: AsyncIterator<RowChunk>;
   /** Rows that have come and are not sent yet: those of `chunk` from `next` on. */
-  chunk: readonly (readonly unknown[])[];
+  chunk: RowChunk | undefined;
   next: number;
 }
 
@@ -51,7 +52,7 @@ export function createPortal(
 }
 
 /** How many bytes of rows are written before the client must have read them. */
-const rowsFlushBytes = 65_536;
+const rowsFlushBytes = 131_072;
 
 /**
  * Runs a portal to its end or for `rowsMax` rows (0: no limit) and writes the rows and CommandComplete or
@@ -113,7 +114,7 @@ async function startRun(state: SessionState, portal: Portal, statement: SqlState
       result,
       columns,
       chunks: result.chunks()[Symbol.asyncIterator](),
-      chunk: [],
+      chunk: undefined,
       next: 0,
     };
   } catch (error) {
@@ -155,7 +156,7 @@ function writeRows(
   rowsMax: number,
 ): Promise<number> {
   const { writer } = state.output;
-  return eachRow(state, run, rowsMax, (row) => writeDataRow(writer, columns, row));
+  return eachPart(state, run, rowsMax, (chunk, range) => writeDataRows(writer, columns, chunk, range));
 }
 
 /** COPY to the client; it can't be suspended. */
@@ -167,34 +168,34 @@ async function copyRows(
 ): Promise<number> {
   const copy = createCopyWriter(state.output.writer, columns, format);
   copy.begin();
-  const rows = await eachRow(state, run, 0, copy.row);
+  const rows = await eachPart(state, run, 0, copy.rows);
   copy.end();
   return rows;
 }
 
 /** Gives the rows to `write`, `rowsMax` at most (0: all), as fast as the client takes what is written. */
-async function eachRow(
+async function eachPart(
   state: SessionState,
   run: Run,
   rowsMax: number,
-  write: (row: readonly unknown[]) => void,
+  write: (chunk: RowChunk, range: RowRange) => number,
 ): Promise<number> {
   const { writer, flush } = state.output;
   let rows = 0;
   while (rowsMax === 0 || rows < rowsMax) {
-    const row = run.chunk[run.next];
-    if (row !== undefined) {
-      run.next++;
-      rows++;
-      write(row);
+    const { chunk, next } = run;
+    if (chunk && next < chunk.end) {
+      const end = rowsMax === 0 ? chunk.end : Math.min(chunk.end, next + rowsMax - rows);
+      run.next = write(chunk, { start: next, end, bytesMax: rowsFlushBytes });
+      rows += run.next - next;
       if (writer.length >= rowsFlushBytes) await flush();
       continue;
     }
-    const chunk = await run.chunks.next();
+    const read = await run.chunks.next();
     if (state.running.signal.aborted) throw canceled('user request');
-    if (chunk.done) break;
-    run.chunk = chunk.value;
-    run.next = 0;
+    if (read.done) break;
+    run.chunk = read.value;
+    run.next = read.value.start;
   }
   return rows;
 }

@@ -37,6 +37,8 @@ export interface TableSchema {
   readonly sameRowBy?: readonly string[];
   /** Columns whose bounds go into manifests, for pruning; all required. `timestamp` also makes the day partition. */
   readonly boundColumns: readonly string[];
+  /** Columns whose values files have Bloom filters of: ids that bounds tell little about. */
+  readonly bloomColumns?: readonly string[];
 }
 
 function column(
@@ -98,7 +100,10 @@ const rollupFlagsDoc =
   'ended: a staleness marker comes after the last sample; histograms, starts, overflow: what else is in it, for which PromQL reads the samples; separated by commas, else NULL';
 
 const metricOrder = ['name', 'series_id', 'timestamp'];
-const byMetricSeries = { seriesColumn: 'series_id', sortBy: metricOrder, boundColumns: metricOrder };
+const byMetricSeries = {
+  ...{ seriesColumn: 'series_id', sortBy: metricOrder, boundColumns: metricOrder },
+  bloomColumns: ['series_id'],
+};
 
 export const tableSchemas: Readonly<Record<TableName, TableSchema>> = {
   metrics: {
@@ -142,6 +147,7 @@ export const tableSchemas: Readonly<Record<TableName, TableSchema>> = {
     seriesColumn: 'stream_id',
     sortBy: ['stream_id', 'timestamp_ns'],
     boundColumns: ['stream_id', 'timestamp'],
+    bloomColumns: ['stream_id', 'trace_id'],
     sameRowBy: ['stream_id', 'timestamp_ns', 'line'],
   },
   spans: {
@@ -171,6 +177,7 @@ export const tableSchemas: Readonly<Record<TableName, TableSchema>> = {
     ],
     sortBy: ['service', 'start_ns'],
     boundColumns: ['service', 'timestamp'],
+    bloomColumns: ['trace_id'],
     sameRowBy: ['service', 'start_ns', 'trace_id', 'span_id'],
   },
   events: {
@@ -193,6 +200,7 @@ export const tableSchemas: Readonly<Record<TableName, TableSchema>> = {
     ],
     sortBy: ['name', 'timestamp_ns'],
     boundColumns: ['name', 'timestamp'],
+    bloomColumns: ['trace_id'],
     sameRowBy: ['name', 'timestamp_ns', 'source', 'body', 'attributes'],
   },
   metrics_1m: {
@@ -245,6 +253,7 @@ export const tableSchemas: Readonly<Record<TableName, TableSchema>> = {
       site(9),
     ],
     ...byMetricSeries,
+    bloomColumns: ['series_id', 'trace_id'],
     sameRowBy: ['series_id', 'timestamp', 'value', 'exemplar_labels'],
   },
   metrics_rollup_1m: rollupSchema('metrics_rollup_1m', 'minute'),

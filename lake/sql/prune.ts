@@ -6,8 +6,8 @@ import { nowFunction } from './print/call.ts';
 import { tableSchema } from './print/select.ts';
 
 // What a statement's WHERE clauses say about the time and the names it can touch, so that files that can't match are
-// not read. Only what is certain counts: conjuncts of a SELECT from exactly one table, comparing a column with a
-// constant. Everything else restricts nothing.
+// not read. Only what is certain counts: conjuncts that compare a column with a constant, where there are several tables a
+// column that names its own. Everything else restricts nothing.
 
 /** Bounds of one table as expressions that DuckDB evaluates when the statement runs. */
 export interface Bounds {
@@ -31,13 +31,18 @@ export function boundsOf(root: Node): TableBounds {
     const table = tableOf(node);
     if (table) references.set(table.name, (references.get(table.name) ?? 0) + 1);
   });
-  const see = (select: SelectStmt | undefined): void => {
-    const [only, ...others] = select?.fromClause ?? [];
-    const table = only && tableOf(only);
-    // `metrics AS m(a, b, ...)` gives the columns other names: a `timestamp` may be anything.
-    if (!select || !table || table.renamed || others.length > 0) return;
-    const bounds = boundsOfWhere(select.whereClause, table.alias);
-    found.set(table.name, [...(found.get(table.name) ?? []), bounds]);
+  const see = (select: SelectStmt): void => {
+    const from = select.fromClause ?? [];
+    const { tables, on } = joinedTables(from);
+    const isAlone = from.length === 1 && from[0] !== undefined && tableOf(from[0]) !== undefined;
+    const where = conjunctsOf(select.whereClause);
+    for (const table of tables) {
+      // `metrics AS m(a, b, ...)` gives the columns other names: a `timestamp` may be anything.
+      if (table.renamed) continue;
+      const conjuncts = [...where, ...on.filter((each) => each.tables.has(table)).map(({ node }) => node)];
+      const bounds = boundsOfConjuncts(conjuncts, table.alias, isAlone);
+      found.set(table.name, [...(found.get(table.name) ?? []), bounds]);
+    }
   };
   // The sides of a set operation stand in the tree without their tag.
   walk(root, (node) => selectsOf(as(node, 'SelectStmt')).forEach(see));
@@ -64,12 +69,47 @@ function tableOf(node: Node): TableReference | undefined {
   );
 }
 
-function boundsOfWhere(where: Node | undefined, alias: string): Bounds {
+/** What is in the FROM clause of one SELECT. */
+interface JoinedTables {
+  readonly tables: readonly TableReference[];
+  /** Conjuncts of ON, and the tables that have no row in the answer for which they are not true. */
+  readonly on: readonly { readonly node: Node; readonly tables: ReadonlySet<TableReference> }[];
+}
+
+/**
+ * WHERE goes for all of them, whatever the join: a row that a join fills up with nulls does not pass a comparison. ON goes
+ * for those sides whose rows a join leaves out.
+ */
+function joinedTables(from: readonly Node[]): JoinedTables {
+  const parts = from.map((node): JoinedTables => {
+    const table = tableOf(node);
+    if (table) return { tables: [table], on: [] };
+    const join = as(node, 'JoinExpr');
+    if (!join?.larg || !join.rarg) return { tables: [], on: [] };
+    const [left, right] = [joinedTables([join.larg]), joinedTables([join.rarg])];
+    const sides = onSides[join.jointype ?? ''] ?? [];
+    const restricted = new Set([
+      ...(sides.includes('left') ? left.tables : []),
+      ...(sides.includes('right') ? right.tables : []),
+    ]);
+    const own = conjunctsOf(join.quals).map((each) => ({ node: each, tables: restricted }));
+    return { tables: [...left.tables, ...right.tables], on: [...left.on, ...right.on, ...own] };
+  });
+  return { tables: parts.flatMap(({ tables }) => tables), on: parts.flatMap(({ on }) => on) };
+}
+
+const onSides: Readonly<Record<string, readonly ('left' | 'right')[]>> = {
+  JOIN_INNER: ['left', 'right'],
+  JOIN_LEFT: ['right'],
+  JOIN_RIGHT: ['left'],
+};
+
+function boundsOfConjuncts(conjuncts: readonly Node[], alias: string, isAlone: boolean): Bounds {
   const lower: Node[] = [];
   const upper: Node[] = [];
   const exact: Partial<Record<ExactColumn, Node>> = {};
-  for (const conjunct of conjunctsOf(where)) {
-    const comparison = comparisonOf(conjunct, alias);
+  for (const conjunct of conjuncts) {
+    const comparison = comparisonOf(conjunct, alias, isAlone);
     if (!comparison) continue;
     const { column, operator, values } = comparison;
     const [value, second] = values;
@@ -104,22 +144,22 @@ interface Comparison {
 
 const mirrored: Readonly<Record<string, string>> = { '<': '>', '<=': '>=', '>': '<', '>=': '<=', '=': '=' };
 
-function comparisonOf(node: Node, alias: string): Comparison | undefined {
+function comparisonOf(node: Node, alias: string, isAlone: boolean): Comparison | undefined {
   const expression = as(node, 'A_Expr');
   if (!expression?.lexpr || !expression.rexpr) return undefined;
   const { lexpr, rexpr, kind } = expression;
   const operator = namesOf(expression.name).at(-1) ?? '';
   if (kind === 'AEXPR_BETWEEN') {
-    const column = columnOf(lexpr, alias);
+    const column = columnOf(lexpr, alias, isAlone);
     const values = as(rexpr, 'List')?.items ?? [];
     return column === 'timestamp' && values.every(isConstant)
       ? { column, operator: 'BETWEEN', values }
       : undefined;
   }
   if (kind !== 'AEXPR_OP' || mirrored[operator] === undefined) return undefined;
-  const left = columnOf(lexpr, alias);
+  const left = columnOf(lexpr, alias, isAlone);
   if (left) return isBound(left, rexpr) ? { column: left, operator, values: [rexpr] } : undefined;
-  const right = columnOf(rexpr, alias);
+  const right = columnOf(rexpr, alias, isAlone);
   return right && isBound(right, lexpr)
     ? { column: right, operator: mirrored[operator] ?? '', values: [lexpr] }
     : undefined;
@@ -135,10 +175,10 @@ const columns: Readonly<Record<string, Comparison['column']>> = {
   trace_id: 'trace',
 };
 
-function columnOf(node: Node, alias: string): Comparison['column'] | undefined {
+function columnOf(node: Node, alias: string, isAlone: boolean): Comparison['column'] | undefined {
   const names = namesOf(as(node, 'ColumnRef')?.fields);
   const qualified = names.length === 2 && names[0] === alias;
-  return names.length === 1 || qualified ? columns[names.at(-1) ?? ''] : undefined;
+  return (names.length === 1 && isAlone) || qualified ? columns[names.at(-1) ?? ''] : undefined;
 }
 
 /** Text is compared as text only with text: DuckDB casts it when it is compared with a number. */

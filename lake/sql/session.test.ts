@@ -68,7 +68,7 @@ async function run(text: string, parameters: readonly (string | null)[] = []): P
   const found: DuckDBValue[][] = [];
   for (const statement of await session.parse(text)) {
     await using result = await statement.execute(parameters, new AbortController().signal);
-    for await (const chunk of result.chunks()) found.push(...chunk.map((row) => [...row]));
+    for await (const chunk of result.chunks()) found.push(...chunk.rows().map((row) => [...row]));
   }
   return found;
 }
@@ -275,6 +275,9 @@ const atom = fc.oneof(
     `name <> 'up'`,
   ),
 );
+/** With every column that of one table. */
+const columnsOf = (table: string, text: string): string =>
+  text.replaceAll(/\b(?<![.'])(?:m\.)?(timestamp|time|name|__name__|value)\b(?! ')/g, `${table}.$1`);
 const condition = fc.letrec<{ tree: string }>((tie) => ({
   tree: fc.oneof(
     { maxDepth: 3, withCrossShrink: true },
@@ -300,10 +303,13 @@ const statement = fc.oneof(
       ([a, b]) => `SELECT value FROM metrics m WHERE ${a} UNION ALL SELECT value FROM metrics m WHERE ${b}`,
     ),
   condition.map((where) => `SELECT value FROM metrics m WHERE ${where} UNION ALL SELECT value FROM metrics`),
-  condition.map(
-    (where) =>
-      `SELECT m.value FROM metrics m LEFT JOIN metrics o ON ${where.replaceAll(/\b(?<!m\.)(timestamp|time|name|__name__|value)\b(?! ')/g, 'm.$1').replaceAll('m.m.', 'm.')}`,
-  ),
+  condition.map((where) => `SELECT m.value FROM metrics m LEFT JOIN metrics o ON ${columnsOf('m', where)}`),
+  fc
+    .tuple(fc.constantFrom('JOIN', 'LEFT JOIN', 'RIGHT JOIN', 'FULL JOIN'), conjunction, conjunction)
+    .map(
+      ([join, on, where]) =>
+        `SELECT m.value FROM metrics m ${join} metrics o ON m.series_id = o.series_id AND ${columnsOf('o', on)} WHERE ${columnsOf('m', where)}`,
+    ),
   condition.map(
     (where) =>
       `WITH w AS (SELECT value, name, __name__, timestamp, time FROM metrics) SELECT value FROM w m WHERE ${where}`,
@@ -329,6 +335,19 @@ test('a pruned answer is the unpruned answer', { timeout: 60_000 }, async () => 
   expect(used).toBeGreaterThan(20);
 });
 
+test.each([
+  [`FROM metrics m JOIN (VALUES ('up')) a(n) ON a.n = m.name WHERE m.timestamp >= to_timestamp(1)`, true],
+  [`FROM metrics m, (VALUES ('up')) a(n) WHERE m.timestamp >= to_timestamp(1) AND a.n = m.name`, true],
+  [`FROM (VALUES ('up')) a(n) LEFT JOIN metrics m ON a.n = m.name AND m.timestamp >= to_timestamp(1)`, true],
+  [`FROM metrics m LEFT JOIN (VALUES ('up')) a(n) ON a.n = m.name AND m.timestamp >= to_timestamp(1)`, false],
+  [`FROM metrics m JOIN (VALUES (now())) a(time) ON true WHERE a.time >= to_timestamp(1)`, false],
+  [`FROM metrics m CROSS JOIN (SELECT now() AS n) a WHERE timestamp >= to_timestamp(1)`, false],
+])('SELECT … %s is pruned: %s', async (from, isPruned) => {
+  const text = `SELECT m.value ${from}`.replaceAll('to_timestamp(1)', `timestamptz '1970-01-01 00:00:01Z'`);
+  await run(text);
+  expect(pruned).toEqual([isPruned ? { fromUs: 1_000_000 } : {}]);
+});
+
 test('columns that an alias renames are not what they are called', async () => {
   expect(await run(`SELECT count(*) FROM metrics AS m(timestamp, name) WHERE timestamp = 'up'`)).toEqual([
     [7n],
@@ -345,5 +364,5 @@ test.each([
   const [statement] = await session.parse(text, types);
   if (!statement) throw new Error('no statement');
   await using result = await statement.execute(values, new AbortController().signal);
-  for await (const [row] of result.chunks()) expect(String(row?.[0])).toBe(expected);
+  for await (const chunk of result.chunks()) expect(String(chunk.value(0, 0))).toBe(expected);
 });

@@ -1,4 +1,4 @@
-import type { DuckDBValue } from '@duckdb/node-api';
+import type { RowChunk } from './row-chunk.ts';
 
 /**
  * What the PostgreSQL protocol and the HTTP API need of a SQL session; session.ts makes one over DuckDB. One session belongs to one connection; calls are made one at a time, but the results of suspended portals stay
@@ -81,8 +81,8 @@ export interface SqlColumn {
 
 export interface SqlResult extends AsyncDisposable {
   readonly columns: readonly SqlColumn[] | undefined;
-  /** Chunks of rows, as JavaScript values of @duckdb/node-api (bigint, number, string, DuckDBTimestampTZValue, ...). */
-  chunks(): AsyncIterable<readonly (readonly DuckDBValue[])[]>;
+  /** Read them as slowly as is needed; each chunk before the next is asked for. */
+  chunks(): AsyncIterable<RowChunk>;
   /** CommandComplete's tag; `SELECT` and `FETCH` get their count of rows appended by the protocol. */
   readonly tag: string;
 }

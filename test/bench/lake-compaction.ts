@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { maintainDefaults } from '../../cloud/maintain/maintain.ts';
 import { type MergeJob, mergeJob } from '../../cloud/maintain/merge-job.ts';
 import type { MetricsBatch } from '../../lake/model/batch.ts';
 import { seriesId } from '../../lake/model/series-id.ts';
 import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
+import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import { seededRandom } from '../contract/lake-fixtures.ts';
 import { freePort, startProgram, waitFor } from '../harness/process.ts';
 import { findProgram } from '../harness/programs.ts';
@@ -28,10 +30,15 @@ type ValueOf = (series: number, step: number) => number;
 export async function main(argv: readonly string[]): Promise<void> {
   const { values: flags } = parseArgs({
     args: [...argv],
-    options: { series: { type: 'string', default: '500' }, merge: { type: 'string' } },
+    options: {
+      series: { type: 'string', default: '500' },
+      work: { type: 'string' },
+      job: { type: 'string' },
+    },
   });
-  if (flags.merge !== undefined) {
-    await mergeAlone(JSON.parse(flags.merge) as MergeJob);
+  const work = works[flags.work ?? ''];
+  if (work) {
+    await inChild(work, JSON.parse(flags.job ?? '') as MergeJob);
     return;
   }
   const series = Number(flags.series);
@@ -69,14 +76,20 @@ async function measure(folder: string, what: string, series: number, sampleAt: V
   console.log(`\n${what}: ${series} series, ${samples} samples`);
   const job = await smallFiles(join(folder, what), series, sampleAt);
   const before = job.paths.reduce((sum, path) => sum + statSync(path).size, 0);
-  const { seconds, bytes, peakBytes } = mergeInChild(job);
-  const rate = (size: number): string => `${(size / MEBIBYTE / seconds).toFixed(1)} MiB/s`;
   console.log(
-    `  ${job.paths.length} files of ${(before / MEBIBYTE).toFixed(1)} MiB become one of ${(bytes / MEBIBYTE).toFixed(1)} MiB in ${seconds.toFixed(1)} s: ` +
-      `${rate(before)} in, ${rate(bytes)} out, ${(samples / seconds / 1e6).toFixed(2)} M rows/s; peak memory ${(peakBytes / MEBIBYTE).toFixed(0)} MiB`,
+    `  ${job.paths.length} files of ${(before / MEBIBYTE).toFixed(1)} MiB, at most 512 MiB of memory`,
   );
   const perSample = (size: number): string => (size / samples).toFixed(3);
-  console.log(`  bytes per sample: Firn ${perSample(bytes)} (before compaction ${perSample(before)})`);
+  const { pastCompressionLevel } = maintainDefaults;
+  for (const [name, work, level] of [
+    ['Firn, a day that is not over', 'firn', maintainDefaults.compressionLevel],
+    ['Firn, a day that is over', 'firn', pastCompressionLevel],
+    ['DuckDB COPY, the same level', 'duckdb', pastCompressionLevel],
+  ] as const) {
+    const figures = startChild(work, { ...job, compressionLevel: level });
+    console.log(`  ${name.padEnd(28)} ${describe(figures, before, samples)}`);
+  }
+  console.log(`  bytes per sample before compaction ${perSample(before)}`);
   const bodies = remoteWriteBodies({
     series,
     samplesPerSeries: steps,
@@ -94,10 +107,19 @@ async function measure(folder: string, what: string, series: number, sampleAt: V
 /** The same with few and with many series: what grows with the rows, and what doesn't. */
 async function growth(folder: string, series: number): Promise<void> {
   const job = await smallFiles(join(folder, `growth-${series}`), series, (of, step) => (of + step) % 100);
-  const { seconds, peakBytes } = mergeInChild(job);
+  const { cpuSeconds, peakBytes } = startChild('firn', job);
   const rows = series * steps;
   console.log(
-    `growth: ${rows} rows in ${seconds.toFixed(1)} s, ${(rows / seconds / 1e6).toFixed(2)} M rows/s, peak memory ${(peakBytes / MEBIBYTE).toFixed(0)} MiB`,
+    `growth: ${rows} rows in ${cpuSeconds.toFixed(1)} CPU-s, ${(rows / cpuSeconds / 1e6).toFixed(2)} M rows per CPU-s, peak memory ${(peakBytes / MEBIBYTE).toFixed(0)} MiB`,
+  );
+}
+
+function describe({ cpuSeconds, seconds, bytes, peakBytes, columns }: Figures, before: number, rows: number) {
+  const rate = (size: number): string => `${(size / MEBIBYTE / seconds).toFixed(1)} MiB/s`;
+  const largest = columns.slice(0, 3).map(([name, size]) => `${name} ${(size / rows).toFixed(3)}`);
+  return (
+    `${(bytes / rows).toFixed(3)} bytes a sample (${largest.join(', ')}); ${rate(before)} in, ${rate(bytes)} out; ` +
+    `${(cpuSeconds / (rows / 1e6)).toFixed(2)} CPU-s per million rows; peak memory ${(peakBytes / MEBIBYTE).toFixed(0)} MiB`
   );
 }
 
@@ -137,34 +159,77 @@ async function smallFiles(folder: string, series: number, sampleAt: ValueOf): Pr
     });
     paths.push(path);
   }
-  return { signal: 'metrics', paths, rows: series * steps, folder, memoryBytesMax, rules: [] };
+  const { compressionLevel } = maintainDefaults;
+  return {
+    ...{ signal: 'metrics', paths, rows: series * steps, folder, rules: [] },
+    ...{ memoryBytesMax, compressionLevel },
+  };
 }
 
-interface MergeFigures {
+interface Figures {
   readonly seconds: number;
+  readonly cpuSeconds: number;
   readonly bytes: number;
   readonly peakBytes: number;
+  /** Bytes of each, the largest first. */
+  readonly columns: readonly (readonly [name: string, bytes: number])[];
 }
 
-/** In a process of its own, whose peak memory is the merge's. */
-function mergeInChild(job: MergeJob): MergeFigures {
+/** Each makes one sorted file of the job's; gives its path. */
+const works: Readonly<Record<string, (job: MergeJob) => Promise<string>>> = {
+  firn: async (job) => (await mergeJob(job)).file?.path ?? '',
+  duckdb: copyWithDuckdb,
+};
+
+/** What DuckDB makes of the same rows, left to itself. */
+async function copyWithDuckdb({ paths, folder, compressionLevel }: MergeJob): Promise<string> {
+  const path = join(folder, 'copied.parquet');
+  const settings = { threads: '1', memory_limit: '512MiB', temp_directory: join(folder, 'spill') };
+  const instance = await openDuckdb(settings);
+  const connection = await instance.connect();
+  await connection.run(
+    `COPY (SELECT * FROM read_parquet([${paths.map(sqlText).join(', ')}]) ORDER BY name, series_id, timestamp)
+     TO ${sqlText(path)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL ${compressionLevel})`,
+  );
+  connection.closeSync();
+  instance.closeSync();
+  return path;
+}
+
+/** In a process of its own, whose peak memory and CPU time are the work's. */
+function startChild(work: 'firn' | 'duckdb', job: MergeJob): Figures {
   const main = join(import.meta.dirname, 'main.ts');
-  const output = execFileSync(process.execPath, [main, 'lake-compaction', '--merge', JSON.stringify(job)], {
-    encoding: 'utf8',
-  });
-  return JSON.parse(output) as MergeFigures;
+  const args = [main, 'lake-compaction', '--work', work, '--job', JSON.stringify(job)];
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as Figures;
 }
 
-async function mergeAlone(job: MergeJob): Promise<void> {
+async function inChild(work: (job: MergeJob) => Promise<string>, job: MergeJob): Promise<void> {
   const start = performance.now();
-  const { file } = await mergeJob(job);
+  const before = process.cpuUsage();
+  const path = await work(job);
+  const { user, system } = process.cpuUsage(before);
   const seconds = (performance.now() - start) / 1000;
-  const figures: MergeFigures = {
+  const peakBytes = process.resourceUsage().maxRSS * 1024;
+  const columns = await columnBytes(path);
+  const figures = {
     seconds,
-    bytes: file?.bytes ?? 0,
-    peakBytes: process.resourceUsage().maxRSS * 1024,
+    cpuSeconds: (user + system) / 1e6,
+    bytes: statSync(path).size,
+    peakBytes,
+    columns,
   };
-  console.log(JSON.stringify(figures));
+  console.log(JSON.stringify(figures satisfies Figures));
+}
+
+async function columnBytes(path: string): Promise<Figures['columns']> {
+  const instance = await openDuckdb({});
+  const connection = await instance.connect();
+  const found = await connection.runAndReadAll(
+    `SELECT path_in_schema, sum(total_compressed_size)::DOUBLE FROM parquet_metadata(${sqlText(path)}) GROUP BY 1 ORDER BY 2 DESC`,
+  );
+  connection.closeSync();
+  instance.closeSync();
+  return found.getRows().map(([name, bytes]) => [String(name), Number(bytes)] as const);
 }
 
 interface Peer {

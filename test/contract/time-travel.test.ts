@@ -69,7 +69,7 @@ async function values(sql: string): Promise<unknown[]> {
   const found: unknown[] = [];
   for (const statement of await session.parse(sql)) {
     await using result = await statement.execute([], new AbortController().signal);
-    for await (const rows of result.chunks()) found.push(...rows.map(([value]) => value));
+    for await (const chunk of result.chunks()) found.push(...chunk.rows().map(([value]) => value));
   }
   return found;
 }

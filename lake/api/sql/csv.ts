@@ -8,14 +8,16 @@ import { textOf } from './json.ts';
 export async function* csvPieces(result: SqlResult): AsyncGenerator<string> {
   const columns = result.columns ?? [];
   yield `${columns.map(({ name }) => field(name)).join(',')}\r\n`;
-  for await (const rows of result.chunks()) {
-    const lines = rows.map((row) =>
-      row
-        .map((value, index) =>
-          value === null || value === undefined ? '' : field(textOf(value, columns[index]?.type ?? '')),
-        )
-        .join(','),
-    );
+  for await (const chunk of result.chunks()) {
+    const lines = chunk
+      .rows()
+      .map((row) =>
+        row
+          .map((value, index) =>
+            value === null || value === undefined ? '' : field(textOf(value, columns[index]?.type ?? '')),
+          )
+          .join(','),
+      );
     yield `${lines.join('\r\n')}\r\n`;
   }
 }

@@ -14,8 +14,12 @@ export async function* jsonPieces(
   yield `{"columns":${JSON.stringify(columns)},"rows":[`;
   let separator = '';
   try {
-    for await (const rows of result.chunks()) {
-      yield separator + rows.map((row) => printRow(row, columns)).join(',\n');
+    for await (const chunk of result.chunks()) {
+      yield separator +
+        chunk
+          .rows()
+          .map((row) => printRow(row, columns))
+          .join(',\n');
       separator = ',\n';
     }
     yield ']}\n';

@@ -2,6 +2,7 @@ import { DuckDBTimestampTZValue, type DuckDBValue } from '@duckdb/node-api';
 import { tableFromIPC } from 'apache-arrow';
 import { expect, test } from 'vitest';
 import { SqlError } from '../../sql/errors.ts';
+import { chunkOfRows } from '../../sql/row-chunk.ts';
 import type { SqlColumn, SqlResult, SqlSession } from '../../sql/sql-session.ts';
 import { sqlRoutes } from './routes.ts';
 
@@ -30,7 +31,7 @@ function session(failsAfter = Number.POSITIVE_INFINITY): SqlSession & { readonly
     chunks: async function* () {
       for (const [index, chunk] of chunks.entries()) {
         if (index >= failsAfter) throw new SqlError('57014', 'canceling statement due to statement timeout');
-        yield chunk;
+        yield chunkOfRows(chunk);
       }
     },
     [Symbol.asyncDispose]: async () => void closed.push('result'),

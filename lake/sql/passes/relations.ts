@@ -1,6 +1,6 @@
 import type { Node, RangeVar, WithClause } from 'libpg-query';
 import { tableNames } from '../../model/table-name.ts';
-import { as, isNode, type Rule } from '../ast.ts';
+import { as, isNode, type Rule, walk } from '../ast.ts';
 import { catalogRelationOf } from '../catalog/catalog.ts';
 import { notSupported, SqlError } from '../errors.ts';
 import { tableSchema, userTableSchema } from '../print/select.ts';
@@ -45,6 +45,17 @@ export function relationRules(
       });
     },
   ];
+}
+
+/** Whether a statement names anything but Firn's tables and the catalog: a name of WITH, a table of the tenant's, or nothing. */
+export function namesOthers(root: Node): boolean {
+  let found = false;
+  walk(root, (node) => {
+    const { schemaname, relname } = as(node, 'RangeVar') ?? {};
+    if (relname === undefined || catalogRelationOf(schemaname, relname)) return;
+    found ||= !(signals as readonly string[]).includes(relname);
+  });
+  return found;
 }
 
 /** The same table under the alias that the statement knows it by. */

@@ -1,9 +1,9 @@
-import type { DuckDBValue } from '@duckdb/node-api';
 import type { Node } from 'libpg-query';
 import { as, type Fields } from '../ast.ts';
 import { notSupported, SqlError } from '../errors.ts';
+import { type RowChunk, sliceOf } from '../row-chunk.ts';
 import type { SqlResult, SqlStatement } from '../sql-session.ts';
-import { done, rowsResult } from './statement.ts';
+import { chunksResult, done } from './statement.ts';
 
 // DECLARE, FETCH and MOVE, forward only, for clients that read a large result in parts. A cursor WITH HOLD just stays open
 // after its transaction: it reads a pinned view, which nobody can change.
@@ -17,12 +17,11 @@ export interface Cursors extends AsyncDisposable {
   transactionEnded(): void;
 }
 
-type Row = readonly DuckDBValue[];
-
 interface Cursor {
   readonly hold: boolean;
   readonly result: SqlResult;
-  read(count: number, signal: AbortSignal): Promise<Row[]>;
+  /** The next rows, as many as there are up to `count`. */
+  read(count: number, signal: AbortSignal): Promise<RowChunk[]>;
 }
 
 /** CURSOR_OPT_HOLD of PostgreSQL's parsenodes.h. */
@@ -75,8 +74,9 @@ export function createCursors(cursorsMax = 100): Cursors {
       describe: async () => (ismove ? undefined : cursorOf(portalname).result.columns),
       execute: async (_, signal) => {
         const cursor = cursorOf(portalname);
-        const rows = await cursor.read(count, signal);
-        return ismove ? done(`MOVE ${rows.length}`) : rowsResult('FETCH', cursor.result.columns ?? [], rows);
+        const chunks = await cursor.read(count, signal);
+        const rows = chunks.reduce((sum, { start, end }) => sum + end - start, 0);
+        return ismove ? done(`MOVE ${rows}`) : chunksResult('FETCH', cursor.result.columns ?? [], chunks);
       },
     };
   };
@@ -115,7 +115,7 @@ function rowsOf({ direction, howMany }: Fields<'FetchStmt'>): number {
 /** `controller` aborts the query behind it: what cancels a FETCH ends the cursor. */
 function createCursor(result: SqlResult, hold: boolean, controller: AbortController): Cursor {
   const chunks = result.chunks()[Symbol.asyncIterator]();
-  let waiting: Row[] = [];
+  let waiting: RowChunk | undefined;
   let ended = false;
   return {
     hold,
@@ -123,18 +123,26 @@ function createCursor(result: SqlResult, hold: boolean, controller: AbortControl
     read: async (count, signal) => {
       const abort = (): void => controller.abort(signal.reason);
       signal.addEventListener('abort', abort);
+      const read: RowChunk[] = [];
+      let missing = count;
       try {
-        while (!ended && waiting.length < count) {
-          const next = await chunks.next();
-          ended = next.done === true;
-          if (!next.done) waiting.push(...next.value);
+        while (missing > 0) {
+          if (!waiting && !ended) {
+            const next = await chunks.next();
+            ended = next.done === true;
+            waiting = next.done ? undefined : next.value;
+          }
+          if (!waiting) break;
+          const { start, end } = waiting;
+          const until = Math.min(end, start + missing);
+          read.push(sliceOf(waiting, start, until));
+          missing -= until - start;
+          waiting = until < end ? sliceOf(waiting, until, end) : undefined;
         }
       } finally {
         signal.removeEventListener('abort', abort);
       }
-      const rows = waiting.slice(0, count);
-      waiting = waiting.slice(count);
-      return rows;
+      return read;
     },
   };
 }

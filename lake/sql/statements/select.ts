@@ -10,11 +10,12 @@ import { aliasRules } from '../passes/aliases.ts';
 import { castRules } from '../passes/casts.ts';
 import { columnNameRules } from '../passes/column-names.ts';
 import { functionRulesAt } from '../passes/functions.ts';
-import { relationRules } from '../passes/relations.ts';
+import { namesOthers, relationRules } from '../passes/relations.ts';
 import { print } from '../print/printer.ts';
 import { tableSchema } from '../print/select.ts';
 import { fill, type Hole } from '../print/template.ts';
 import { type Bounds, boundsOf, boundsQuery } from '../prune.ts';
+import { chunkOfDuckdb } from '../row-chunk.ts';
 import type { SqlResult, SqlStatement } from '../sql-session.ts';
 import { tableSql } from '../tables.ts';
 import { travelTimeQuery, versionOf } from '../travel-constants.ts';
@@ -36,7 +37,8 @@ import { columnsOf } from './statement.ts';
 
 /** Rewrites and checks the statement. Throws SqlError. */
 export async function selectStatement(input: SelectInput, context: SelectContext): Promise<SqlStatement> {
-  const userTables = (await context.tables.userTables?.list()) ?? [];
+  // Only a name that is none of Firn's makes it worth asking which tables the tenant loaded.
+  const userTables = namesOthers(input.node) ? ((await context.tables.userTables?.list()) ?? []) : [];
   const select = rewritten({ ...input, userTables }, context.database);
   const described = await describeSelect(select, context);
   return {
@@ -120,7 +122,11 @@ async function execute(
     const ended = (): void => {
       lease.reusable = limit.reason() === undefined;
     };
-    return streamed(result, failed, ended, () => open.disposeAsync());
+    return streamed(result, failed, {
+      ended,
+      interrupt: () => connection.interrupt(),
+      close: () => open.disposeAsync(),
+    });
   } catch (error) {
     throw failed(error);
   }
@@ -219,24 +225,49 @@ function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: n
   };
 }
 
+interface Streaming {
+  /** The result was read to its end. */
+  readonly ended: () => void;
+  /** Nobody wants the rest of it. */
+  readonly interrupt: () => void;
+  readonly close: () => Promise<void>;
+}
+
 function streamed(
   result: DuckDBResult,
   failed: (error: unknown) => SqlError,
-  ended: () => void,
-  close: () => Promise<void>,
+  { ended, interrupt, close }: Streaming,
 ): SqlResult {
+  const columns = columnsOf(result);
   return {
-    columns: columnsOf(result),
+    columns,
     tag: 'SELECT',
     chunks: async function* () {
+      // The next chunk is fetched while this one is written. When that fails, it is told when the chunk is asked for.
+      const fetch = (): ReturnType<typeof result.fetchChunk> => {
+        const fetched = result.fetchChunk();
+        fetched.catch(() => undefined);
+        return fetched;
+      };
+      let next = fetch();
+      let fetching = true;
       try {
         for (;;) {
-          const chunk = await result.fetchChunk();
+          const chunk = await next;
+          fetching = false;
           if (!chunk || chunk.rowCount === 0) return ended();
-          yield chunk.getRows();
+          next = fetch();
+          fetching = true;
+          yield chunkOfDuckdb(chunk, columns);
         }
       } catch (error) {
+        fetching = false;
         throw failed(error);
+      } finally {
+        if (fetching) {
+          interrupt();
+          await next.catch(() => undefined);
+        }
       }
     },
     [Symbol.asyncDispose]: close,

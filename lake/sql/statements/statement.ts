@@ -1,4 +1,5 @@
 import type { DuckDBResult, DuckDBType, DuckDBValue } from '@duckdb/node-api';
+import { chunkOfRows, type RowChunk } from '../row-chunk.ts';
 import type { SqlColumn, SqlResult } from '../sql-session.ts';
 
 /** A type's name; JSON is text to DuckDB, and known by its alias. */
@@ -13,17 +14,23 @@ export function done(tag: string): SqlResult {
   return { columns: undefined, tag, chunks: async function* () {}, [Symbol.asyncDispose]: async () => {} };
 }
 
-/** A result that is there already. */
-export function rowsResult(
+/** Rows that are there already. */
+export const rowsResult = (
   tag: string,
   columns: readonly SqlColumn[],
   rows: readonly (readonly DuckDBValue[])[],
+): SqlResult => chunksResult(tag, columns, rows.length === 0 ? [] : [chunkOfRows(rows)]);
+
+export function chunksResult(
+  tag: string,
+  columns: readonly SqlColumn[],
+  chunks: readonly RowChunk[],
 ): SqlResult {
   return {
     columns,
     tag,
     chunks: async function* () {
-      if (rows.length > 0) yield rows;
+      yield* chunks;
     },
     [Symbol.asyncDispose]: async () => {},
   };

@@ -1,0 +1,67 @@
+import { type Context, Hono } from 'hono';
+import type { z } from 'zod';
+import { enrollRequest, fleetPaths, heartbeatRequest, sessionRequest } from '../../provisioning/contract.ts';
+import { refuse, refused } from '../tenants/admin-api.ts';
+import { readJson } from '../tenants/read-json.ts';
+import { type EnrollmentOptions, enroll } from './enrollment.ts';
+import type { Reports } from './reports.ts';
+import type { DeviceAccess, Sessions } from './sessions.ts';
+
+// What gateways ask for. Nothing here takes a key of a tenant: a gateway proves who it is by its own key.
+
+export interface DeviceRoutesOptions {
+  readonly enrollment: EnrollmentOptions;
+  readonly sessions: Sessions;
+  readonly reports: Reports;
+  readonly heartbeatSeconds: number;
+  /** Address that a request came from. */
+  readonly addressOf: (c: Context) => string;
+}
+
+export function deviceRoutes(options: DeviceRoutesOptions): Hono {
+  const { enrollment, sessions, reports, addressOf } = options;
+  const app = new Hono();
+  const post = <Schema extends z.ZodType>(
+    path: string,
+    schema: Schema,
+    run: (c: Context, body: z.infer<Schema>) => Promise<Response>,
+  ): void => {
+    app.post(path, async (c) => {
+      try {
+        return await run(c, await readJson(c, schema));
+      } catch (error) {
+        return refused(c, error);
+      }
+    });
+  };
+  post(fleetPaths.enroll, enrollRequest, async (c, body) =>
+    answer(c, await enroll(enrollment, body, addressOf(c))),
+  );
+  app.get(fleetPaths.challenge, (c) => answer(c, { challenge: sessions.challenge() }));
+  post(fleetPaths.session, sessionRequest, async (c, { signed }) => {
+    const session = await sessions.begin(signed);
+    return session === undefined ? refuse(c, 401, notKnown) : answer(c, session);
+  });
+  const asGateway = <Schema extends z.ZodType>(
+    path: string,
+    schema: Schema,
+    run: (c: Context, who: DeviceAccess, body: z.infer<Schema>) => Promise<object>,
+  ): void =>
+    post(path, schema, async (c, body) => {
+      const [, token = ''] = /^Bearer (\S+)$/i.exec(c.req.header('authorization') ?? '') ?? [];
+      const who = await sessions.accessOf(token);
+      return who === undefined ? refuse(c, 401, noSession) : answer(c, await run(c, who, body));
+    });
+  asGateway(fleetPaths.heartbeat, heartbeatRequest, async (c, who, { report }) => {
+    reports.take(who, report, addressOf(c));
+    return { againInSeconds: options.heartbeatSeconds };
+  });
+  return app;
+}
+
+const answer = (c: Context, data: object): Response => c.json({ status: 'success', data });
+
+const notKnown =
+  'this gateway is not known, or no more; if it is to be let in, enroll it with a claim for its id (firn claims create --gateway ID)';
+
+const noSession = 'this token does not count, or no more: begin a session';

@@ -1,0 +1,111 @@
+import { randomBytes } from 'node:crypto';
+import type { Kysely } from 'kysely';
+import { makeTables, type Schema, type TenantDatabase } from '../tenants/database.ts';
+
+// Claims and gateways, beside tenants and keys.
+
+/** Times are milliseconds since the Unix epoch. */
+// A type and not an interface: kysely wants one that it can index.
+type FleetSchema = {
+  readonly claim: {
+    readonly id: string;
+    readonly tenant: string;
+    readonly site: string;
+    /** The gateway that it is for; null: a new one. */
+    readonly gateway: string | null;
+    readonly code_sha256: string;
+    readonly description: string;
+    readonly created_ms: number;
+    readonly expires_ms: number;
+    readonly revoked_ms: number | null;
+    readonly used_ms: number | null;
+    readonly used_by: string | null;
+  };
+  readonly gateway: {
+    readonly tenant: string;
+    readonly id: string;
+    readonly site: string;
+    /** Hex SHA-256 of the device's public key (SPKI): who has that key is this gateway. */
+    readonly key_sha256: string;
+    /** A key that it has a certificate for, and has not yet come with. */
+    readonly next_key_sha256: string | null;
+    readonly created_ms: number;
+    readonly certificate_until_ms: number;
+    readonly revoked_ms: number | null;
+  };
+  /** What a gateway has said last, written now and then for all together. */
+  readonly gateway_report: {
+    readonly tenant: string;
+    readonly gateway: string;
+    readonly seen_ms: number;
+    readonly address: string;
+    readonly report: string;
+  };
+  /** One row: what tokens are signed with, the same for all clouds over this database. */
+  readonly fleet_secret: { readonly id: number; readonly secret: string };
+};
+
+export type FleetDatabase = Kysely<Schema & FleetSchema>;
+export type GatewayRow = FleetSchema['gateway'];
+export type ClaimRow = FleetSchema['claim'];
+
+/** Makes the tables where there are none. */
+export async function openFleetDatabase(db: TenantDatabase): Promise<FleetDatabase> {
+  await makeTables(db, makeFleetTables);
+  return fleetTables(db);
+}
+
+export const fleetTables = (db: TenantDatabase): FleetDatabase => db.withTables<FleetSchema>();
+
+async function makeFleetTables(db: TenantDatabase): Promise<void> {
+  const tx = fleetTables(db);
+  await tx.schema
+    .createTable('claim')
+    .ifNotExists()
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('tenant', 'text', (column) => column.notNull().references('tenant.id'))
+    .addColumn('site', 'text', (column) => column.notNull())
+    .addColumn('gateway', 'text')
+    .addColumn('code_sha256', 'text', (column) => column.notNull().unique())
+    .addColumn('description', 'text', (column) => column.notNull())
+    .addColumn('created_ms', 'bigint', (column) => column.notNull())
+    .addColumn('expires_ms', 'bigint', (column) => column.notNull())
+    .addColumn('revoked_ms', 'bigint')
+    .addColumn('used_ms', 'bigint')
+    .addColumn('used_by', 'text')
+    .execute();
+  await tx.schema
+    .createTable('gateway')
+    .ifNotExists()
+    .addColumn('tenant', 'text', (column) => column.notNull().references('tenant.id'))
+    .addColumn('id', 'text', (column) => column.notNull())
+    .addColumn('site', 'text', (column) => column.notNull())
+    .addColumn('key_sha256', 'text', (column) => column.notNull())
+    .addColumn('next_key_sha256', 'text')
+    .addColumn('created_ms', 'bigint', (column) => column.notNull())
+    .addColumn('certificate_until_ms', 'bigint', (column) => column.notNull())
+    .addColumn('revoked_ms', 'bigint')
+    .addPrimaryKeyConstraint('gateway_pk', ['tenant', 'id'])
+    .execute();
+  await tx.schema
+    .createTable('gateway_report')
+    .ifNotExists()
+    .addColumn('tenant', 'text', (column) => column.notNull())
+    .addColumn('gateway', 'text', (column) => column.notNull())
+    .addColumn('seen_ms', 'bigint', (column) => column.notNull())
+    .addColumn('address', 'text', (column) => column.notNull())
+    .addColumn('report', 'text', (column) => column.notNull())
+    .addPrimaryKeyConstraint('gateway_report_pk', ['tenant', 'gateway'])
+    .execute();
+  await tx.schema
+    .createTable('fleet_secret')
+    .ifNotExists()
+    .addColumn('id', 'integer', (column) => column.primaryKey())
+    .addColumn('secret', 'text', (column) => column.notNull())
+    .execute();
+  await tx
+    .insertInto('fleet_secret')
+    .values({ id: 1, secret: randomBytes(32).toString('hex') })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}

@@ -1,0 +1,51 @@
+import type { Hono } from 'hono';
+import type { Logger } from '../../lake/base/log.ts';
+import { openAuthority } from '../../provisioning/authority-files.ts';
+import type { AdminApiOptions } from '../tenants/admin-api.ts';
+import type { TenantStore } from '../tenants/tenant-store.ts';
+import { fleetAdminRoutes } from './admin-routes.ts';
+import { openClaims } from './claims.ts';
+import { deviceRoutes } from './device-routes.ts';
+import { openFleetDatabase } from './fleet-database.ts';
+import { openGateways } from './gateways.ts';
+import { openReports } from './reports.ts';
+import { openSessions } from './sessions.ts';
+import { openTokens } from './tokens.ts';
+
+export interface Fleet extends AsyncDisposable {
+  /** For gateways; it stands before the gate of keys. */
+  readonly devices: Hono;
+  /** Behind it. */
+  readonly admin: Hono;
+}
+
+/** Opens everything about gateways: the device authority, claims, gateways, and the HTTP routes of both sides. */
+export async function openFleet(
+  options: Pick<AdminApiOptions, 'accessOf' | 'addressOf'> & {
+    readonly store: TenantStore;
+    /** Folder of the device authority. */
+    readonly authorityDir: string;
+    readonly certificateDays: number;
+    readonly publicUrl: string;
+    readonly heartbeatSeconds: number;
+    readonly logger: Logger;
+  },
+): Promise<Fleet> {
+  const { store, authorityDir, certificateDays, publicUrl, heartbeatSeconds, logger } = options;
+  const { accessOf, addressOf } = options;
+  const { context } = store;
+  const { clock } = context;
+  const db = await openFleetDatabase(context.db);
+  const authority = await openAuthority(authorityDir, clock.nowMs(), logger);
+  const isActive = (tenant: string): boolean => store.tenants().some((each) => each === tenant);
+  const enrollment = { context, authority, certificateDays, isActive };
+  const sessions = openSessions(enrollment, await openTokens(db));
+  const claims = openClaims(db, context, authority.pin);
+  const gateways = openGateways(db, context);
+  const reports = openReports({ db, clock, logger });
+  return {
+    devices: deviceRoutes({ enrollment, sessions, reports, heartbeatSeconds, addressOf }),
+    admin: fleetAdminRoutes({ claims, gateways, clock, publicUrl, accessOf, addressOf }),
+    [Symbol.asyncDispose]: () => reports[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,166 @@
+import { createHash, type X509Certificate } from 'node:crypto';
+import { z } from 'zod';
+import { FirnError } from '../lake/base/errors.ts';
+
+// What gateway and cloud say to each other about who the gateway is. Everything is asked by the gateway, over HTTP.
+//
+//   enroll     claim, certificate request      ->  certificates, tenant, site, id: once in a gateway's life
+//   challenge                                  ->  a text to be signed, good for a minute
+//   session    that text, signed by the device ->  a token for everything else; a new certificate, if one is asked for
+//   heartbeat  how the gateway does            ->  when to come again
+
+const fleetPath = '/api/v1/firn/fleet';
+export const fleetPaths = {
+  enroll: `${fleetPath}/enroll`,
+  challenge: `${fleetPath}/challenge`,
+  session: `${fleetPath}/session`,
+  heartbeat: `${fleetPath}/heartbeat`,
+} as const;
+
+/** Types of signed documents (`typ`), so that none is taken for another. */
+export const sessionType = 'firn-session+jwt';
+
+/** Who a certificate is for, as its alternative name (URI). */
+export const gatewayUri = (tenant: string, site: string, gateway: string): string =>
+  `urn:firn:gateway:${tenant}:${site}:${gateway}`;
+
+/** Who a certificate is for; undefined when it is not a gateway's. */
+export function parseGatewayUri({ subjectAltName = '' }: X509Certificate) {
+  const [, tenant, site, gateway] = gatewayName.exec(subjectAltName) ?? [];
+  if (tenant === undefined || site === undefined || gateway === undefined) return undefined;
+  return { tenant, site, gateway };
+}
+
+const gatewayName = /^URI:urn:firn:gateway:([a-z0-9-]+):([a-z0-9-]+):([a-z0-9-]+)$/;
+
+/** What the cloud signs with. */
+export const cloudUri = 'urn:firn:cloud';
+export const isFor = (certificate: X509Certificate, uri: string): boolean =>
+  certificate.subjectAltName === `URI:${uri}`;
+
+const pem = z.string().max(8192);
+/** DER, in base64. */
+const certificateRequest = z.base64().max(4096);
+
+export const enrollRequest = z.strictObject({
+  claim: z.string().max(200).describe('The claim, as it is printed'),
+  certificateRequest,
+  gateway: z.string().max(63).optional().describe('Id that the gateway would like to have'),
+});
+
+export const enrollAnswer = z.object({
+  tenant: z.string(),
+  site: z.string(),
+  gateway: z.string(),
+  /** The gateway's own, the issuing one, the root. */
+  certificates: z.array(pem).length(3),
+});
+export type EnrollAnswer = z.infer<typeof enrollAnswer>;
+
+export const challengeAnswer = z.object({ challenge: z.string().max(1000) });
+
+/** What the device signs; its header has `typ` and `x5c`. */
+export const sessionPayload = z.object({
+  challenge: z.string().max(1000),
+  /** Asks for another certificate, perhaps of another key. */
+  certificateRequest: certificateRequest.optional(),
+});
+export const sessionRequest = z.strictObject({ signed: z.string().max(32 * 1024) });
+
+export const sessionAnswer = z.object({
+  token: z.string().max(2000),
+  expiresInSeconds: z.number().positive(),
+  /** The certificate is to be renewed: by the cloud's clock, since a gateway's may be wrong. */
+  renew: z.boolean(),
+  /** What was asked for. */
+  certificates: z.array(pem).length(3).optional(),
+});
+export type SessionAnswer = z.infer<typeof sessionAnswer>;
+
+/** How a gateway does. */
+export const gatewayReport = z.object({
+  version: z.string().max(50),
+  uptimeSeconds: z.number().nonnegative(),
+  /** Whether it knows the time. */
+  clock: z.enum(['trusted', 'corrected', 'untrusted']),
+  /** When it last shipped something, and up to when the cloud has confirmed it: by the cloud's clock. */
+  shippedUs: z.number().int().optional(),
+  committedUs: z.number().int().optional(),
+  /** Health and counts, named as its own metrics are, without `firn_gateway_`. */
+  readings: z
+    .record(z.string().max(100), z.number())
+    .refine((readings) => Object.keys(readings).length <= 300, 'more than 300 readings'),
+});
+export type GatewayReport = z.infer<typeof gatewayReport>;
+
+export const heartbeatRequest = z.strictObject({ report: gatewayReport });
+export const heartbeatAnswer = z.object({ againInSeconds: z.number().min(1).max(86_400) });
+
+// A claim, as it is printed: a code that the cloud knows, and after it what the cloud's root has to be, so that the first
+// answer that a gateway ever gets can be checked. In Crockford's base 32, whose letters can't be taken for each other.
+
+const alphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+/** 100 and 80 bits. */
+export const claimCodeLetters = 20;
+const pinLetters = 16;
+
+export interface Claim {
+  readonly code: string;
+  readonly pin: string;
+  /** Where the cloud answers, if the claim says it. */
+  readonly url: string | undefined;
+}
+
+/** `XXXX-XXXX-…`, or with the cloud's address before it as a QR code has it: `https://lake.example.com/#XXXX-…`. */
+export function printClaim({ code, pin, url }: Claim): string {
+  const text = `${code}${pin}`.replaceAll(/(.{4})(?=.)/g, '$1-');
+  return url === undefined ? text : `${url.replace(/\/+$/, '')}/#${text}`;
+}
+
+/** Throws FirnError `invalid`, without the claim in it. */
+export function parseClaim(text: string): Claim {
+  const trimmed = text.trim();
+  const hash = trimmed.indexOf('#');
+  const url = hash < 0 ? undefined : trimmed.slice(0, hash).replace(/\/+$/, '');
+  const letters = trimmed
+    .slice(hash + 1)
+    .toUpperCase()
+    .replaceAll(/[-\s]/g, '')
+    .replaceAll('O', '0')
+    .replaceAll(/[IL]/g, '1');
+  const isWhole = letters.length === claimCodeLetters + pinLetters;
+  if (!isWhole || [...letters].some((each) => !alphabet.includes(each)) || !isHttp(url))
+    throw new FirnError({
+      ...{ code: 'invalid', operation: 'read claim', subject: 'claim' },
+      message: 'the claim is not valid: it has 36 letters and digits in groups of four',
+      hint: 'copy it as `firn claims create` printed it, or scan its QR code',
+    });
+  return { code: letters.slice(0, claimCodeLetters), pin: letters.slice(claimCodeLetters), url };
+}
+
+const isHttp = (url: string | undefined): boolean => url === undefined || /^https?:\/\/[^/]/.test(url);
+
+/** 5 bits a letter; what is left over at the end is left out. */
+export function base32(bytes: Uint8Array): string {
+  let letters = '';
+  let held = 0;
+  let bits = 0;
+  for (const byte of bytes) {
+    held = (held << 8) | byte;
+    bits += 8;
+    for (; bits >= 5; bits -= 5) letters += alphabet[(held >> (bits - 5)) & 31];
+    held &= (1 << bits) - 1;
+  }
+  return letters;
+}
+
+/** What a claim says of the root: the beginning of the hash of its key. */
+export function pinOf(root: X509Certificate): string {
+  return base32(createHash('sha256').update(spkiOf(root)).digest()).slice(0, pinLetters);
+}
+
+/** A key by its hash: the gateway is who has it. */
+export const keyHashOf = (certificate: X509Certificate): string =>
+  createHash('sha256').update(spkiOf(certificate)).digest('hex');
+
+const spkiOf = ({ publicKey }: X509Certificate): Buffer => publicKey.export({ type: 'spki', format: 'der' });
