@@ -205,8 +205,9 @@ async function mergeWithout(
   const group = { group: `rollups of day ${day}`, day, files, rows };
   const own = join(folder, 'rest');
   await mkdir(join(own, 'spill'), { recursive: true });
+  const { memoryBytesMax, compressionLevel } = limits;
   const merged = await merge({
-    ...{ signal: table.schema.table, rows, folder: own, memoryBytesMax: limits.memoryBytesMax },
+    ...{ signal: table.schema.table, rows, folder: own, memoryBytesMax, compressionLevel },
     paths: await localPaths(table, group, own, limits.fetchConcurrencyMax),
     rules: pieces.map(({ fromMs, toMs }) => ({
       ...{ selector: '', fromUs: fromMs * 1000, toUs: toMs * 1000 - 1 },

@@ -172,7 +172,7 @@ async function writeBuckets(
   if (series.length === 0) return undefined;
   const schema = tableSchemas[table];
   const temporaryPath = `${path}.tmp`;
-  await using file = await createParquetFile(temporaryPath, schema.columns);
+  await using file = await createParquetFile(temporaryPath, schema);
   const builder = rowGroupBuilder(schema, file, rowGroupLimits);
   for (const one of series) {
     const rows = rowsOfSeries(one, joinBuckets(one.parts), bucketMsOf[table]);

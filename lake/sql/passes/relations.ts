@@ -53,7 +53,7 @@ export function namesOthers(root: Node): boolean {
   walk(root, (node) => {
     const { schemaname, relname } = as(node, 'RangeVar') ?? {};
     if (relname === undefined || catalogRelationOf(schemaname, relname)) return;
-    found ||= !(signals as readonly string[]).includes(relname);
+    found ||= !(tableNames as readonly string[]).includes(relname);
   });
   return found;
 }
