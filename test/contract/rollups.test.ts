@@ -100,13 +100,10 @@ const maintain = (store: ObjectStore, more: Partial<MaintainOptions> = {}) =>
   });
 
 async function keepUp(): Promise<void> {
-  const t0 = performance.now();
   const store = openStore();
   await using work = maintain(store);
   await work.runNow();
-  console.log('run', performance.now() - t0);
   await work.keepHouseNow();
-  console.log('house', performance.now() - t0);
   await work.runNow();
 }
 
@@ -135,7 +132,7 @@ async function compare(texts: readonly string[] = queries, times = lastHours): P
   const tables = await openLake();
   const rolled = { ...tables, rollups: openRollups(tables) };
   let used = 0;
-  const t0 = performance.now();
+
   for (const text of texts) {
     const one = await ask(rolled, text, times);
     const other = await ask(tables, text, times);
@@ -143,7 +140,6 @@ async function compare(texts: readonly string[] = queries, times = lastHours): P
     closeTo(one.data, other.data, 1e-9, text);
     used += one.rollups.length;
   }
-  console.log('compare', performance.now() - t0);
   return used;
 }
 
