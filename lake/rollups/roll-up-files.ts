@@ -11,7 +11,7 @@ import { chunksOf, listColumn } from '../scan/lists.ts';
 import { inOrder } from '../scan/samples.ts';
 import { dayOfUs, dayText, tableSchemas } from '../schema/tables.ts';
 import { openDuckdb } from '../sql/duckdb/engine.ts';
-import { rowsOfSeries } from './rows.ts';
+import { type OfSeries, rowsOfSeries } from './rows.ts';
 
 export interface RollUpRequest {
   readonly table: RollupTable;
@@ -39,11 +39,7 @@ export type RollUp = (request: RollUpRequest) => Promise<readonly SegmentFile[]>
 const samplesMaxDefault = 2_000_000;
 
 /** A series, as far as it is rolled up. */
-export interface RolledSeries {
-  readonly id: bigint;
-  readonly name: string;
-  readonly labels: string;
-  readonly site: string;
+interface RolledSeries extends OfSeries {
   readonly parts: Buckets[];
 }
 

@@ -3,7 +3,7 @@ import type { Rows } from '../parquet/row-group-builder.ts';
 import { type Buckets, bucketFlagNames, bucketFlags } from '../promql/rollups/buckets.ts';
 
 /** Columns of a rollup table that are columns of buckets as they are. */
-export const numberColumns = {
+const numberColumns = {
   min: 'mins',
   max: 'maxes',
   sum: 'sums',
@@ -14,9 +14,10 @@ export const numberColumns = {
 } as const satisfies Readonly<Record<string, keyof Buckets>>;
 
 /** Columns of whole numbers. */
-export const countColumns = { count: 'counts', resets: 'resets', changes: 'changes' } as const;
+const countColumns = { count: 'counts', resets: 'resets', changes: 'changes' } as const;
 
-interface OfSeries {
+/** What the rows of a series have in common. */
+export interface OfSeries {
   readonly id: bigint;
   readonly name: string;
   readonly labels: string;

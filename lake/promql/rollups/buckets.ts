@@ -41,13 +41,13 @@ export interface FoldedSamples {
   readonly kinds?: Uint8Array | undefined;
 }
 
-export function newBuckets(length: number): Buckets {
+function newBuckets(length: number): Buckets {
   return Object.fromEntries(
     bucketColumns.map((column) => [column, new Float64Array(length)]),
   ) as unknown as Buckets;
 }
 
-export const sliceBuckets = (buckets: Buckets, from: number, to: number): Buckets =>
+const sliceBuckets = (buckets: Buckets, from: number, to: number): Buckets =>
   Object.fromEntries(
     bucketColumns.map((column) => [column, buckets[column].slice(from, to)]),
   ) as unknown as Buckets;
