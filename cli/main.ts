@@ -43,6 +43,10 @@ const commands: Readonly<Record<string, Command>> = {
   },
   audit: { summary: 'Who changed tenants and keys', load: () => import('../cloud/commands/audit.ts') },
   tables: { summary: 'Load CSV files as tables, to join with', load: () => import('./tables.ts') },
+  provision: { summary: 'Prepare devices before they are sent', load: () => import('./provision.ts') },
+  update: { summary: 'New versions of an appliance', load: () => import('./update.ts') },
+  appliance: { summary: 'A device that was flashed with an image', load: () => import('./appliance.ts') },
+  support: { summary: 'Collect what a helper from afar needs', load: () => import('./support.ts') },
   ship: { summary: 'Carry data and receipts on a USB stick', load: () => import('./ship.ts') },
 };
 

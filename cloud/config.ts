@@ -7,6 +7,7 @@ import {
   count,
   listenSettings,
   logLevelSetting,
+  logqlSettings,
   MEBIBYTE,
   pgwireFiles,
   pgwireSettings,
@@ -131,7 +132,8 @@ const schema = z.strictObject({
       certificateDays: count(90, 'How long the certificate of a gateway counts; it is renewed after a third'),
     })
     .prefault({}),
-  query: querySettings(1024),
+  query: querySettings(1024, 512),
+  logql: logqlSettings(256, 2),
 });
 
 export type CloudConfig = z.infer<typeof schema>;

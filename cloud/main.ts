@@ -27,10 +27,11 @@ import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
-import { createEvaluationPool } from '../lake/promql/evaluation-pool.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
+import { createEvaluationPool } from '../lake/scan/evaluation-pool.ts';
 import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
+import { createLogPool, type LogPool } from '../lake/scan/log-threads/log-pool.ts';
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
 import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
@@ -123,6 +124,7 @@ const rollupsMade = {
 interface DeploymentBase {
   readonly engine: Engine;
   readonly tables: CloudTables;
+  readonly pool: LogPool;
   readonly gateways: CompletenessSource['gateways'];
   /** Calls the listener after each commit of log lines, until what it returns is called. */
   readonly onLogs: (listener: () => void) => () => void;
@@ -165,6 +167,7 @@ function openDeployments(
 ): Deployments {
   const { store, locationOf, headOf, ingest } = lake;
   const engines = stack.use(new AsyncDisposableStack());
+  const pool = stack.use(createLogPool(config.logql));
   const open = async (tenant: TenantId): Promise<Deployment> => {
     const cacheDirectory = join(config.dataDir, 'cache', tenant);
     const engine = await openEngine({
@@ -182,7 +185,7 @@ function openDeployments(
     });
     const rollups = config.rollups === 'off' ? undefined : openRollups(tables);
     return deploymentOver({
-      ...{ engine, tables: { ...tables, rollups }, gateways: () => ingest.shipping(tenant) },
+      ...{ engine, tables: { ...tables, rollups }, pool, gateways: () => ingest.shipping(tenant) },
       onLogs: (listener) =>
         ingest.onCommit((commit) => {
           if (commit.tenant === tenant && commit.table === 'logs') listener();
@@ -207,8 +210,8 @@ function openDeployments(
 
 /** All that is answered from some tables. */
 function deploymentOver(base: DeploymentBase): Deployment {
-  const { engine, tables, gateways, onLogs, onTailError } = base;
-  const logs = logScan({ tables, engine });
+  const { engine, tables, pool, gateways, onLogs, onTailError } = base;
+  const logs = logScan({ tables, engine, pool });
   const live = committedLogs({
     ...{ source: logs, nowNs: () => nowNs(clock), bytesMax: tailBytesMax },
     ...{ onCommit: onLogs, onError: onTailError },
@@ -254,10 +257,15 @@ function asAsked(deployment: Deployment, c: Context): Deployment {
   const asOf = asOfOf(c);
   const samplesOnly = c.req.query('rollups') === 'off';
   if (!asOf && !samplesOnly) return deployment;
-  const { engine } = deployment;
+  const { engine, pool } = deployment;
   const asked = asOf ? tablesAsOf(deployment.tables, asOf) : { rollups: undefined };
   const tables = { ...deployment.tables, ...asked };
-  return { ...deployment, tables, scan: seriesScan({ tables, engine }), logs: logScan({ tables, engine }) };
+  return {
+    ...deployment,
+    tables,
+    scan: seriesScan({ tables, engine }),
+    logs: logScan({ tables, engine, pool }),
+  };
 }
 
 /** Opens SQL sessions over a tenant's tables, or over others that are given. */
@@ -311,14 +319,14 @@ async function openDoors(
   const changing = ['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables/:name'];
   app.on(['POST', 'PUT', 'DELETE'], changing, scopeGate('admin'));
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
-  const { timeoutMs, samplesMax } = config.query;
+  const { timeoutMs, samplesMax, threads, cacheBytesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
   const completeness = async (c: Context, { fromMs, toMs, ...asked }: ReadRange) => {
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, (await context(c)).completeness, rules, clock);
   };
-  const evaluator = stack.use(createEvaluationPool({ clock, threads: config.query.threads }));
+  const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
   app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness, evaluator }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
@@ -374,19 +382,19 @@ const addressOf = (c: Context): string => getConnInfo(c).remote.address ?? '';
 
 /** LogQL: adds its routes to the application. Returns tail, which is a door of its own. */
 function openLogDoors(
-  { query: { timeoutMs, samplesMax } }: CloudConfig,
+  { query: { timeoutMs, samplesMax }, logql }: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
   deployments: Deployments,
   app: Hono<GateEnv>,
   stack: AsyncDisposableStack,
 ) {
-  const logql = { limits: { ...defaultLogqlLimits, timeoutMs, samplesMax }, clock, logger };
+  const shared = { limits: { ...defaultLogqlLimits, ...logql, timeoutMs, samplesMax }, clock, logger };
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
-  app.route('/', lokiRoutes({ ...logql, context, buildInfo }));
+  app.route('/', lokiRoutes({ ...shared, context, buildInfo }));
   return stack.use(
     openTail({
-      ...logql,
+      ...shared,
       context: async ({ headers }) => {
         const access = accessOfHeader(headers.authorization, tenants);
         return readsTenant(access) ? deployments(access) : undefined;

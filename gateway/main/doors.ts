@@ -13,12 +13,13 @@ import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
 import type { Labels } from '../../lake/model/labels.ts';
 import { pgTls } from '../../lake/pgwire/encryption.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
-import { createEvaluationPool } from '../../lake/promql/evaluation-pool.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
 import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
+import { createEvaluationPool } from '../../lake/scan/evaluation-pool.ts';
 import { logScan } from '../../lake/scan/log-scan.ts';
+import { createLogPool } from '../../lake/scan/log-threads/log-pool.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
 import type { GatewayReport } from '../../provisioning/contract.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
@@ -142,17 +143,18 @@ const localRules = { toleranceMs: 1000, retiredAfterDays: 1 } as const;
 
 /** LogQL: adds its routes to the application; tail is a door of its own. */
 function openLogs(
-  { query: { timeoutMs, samplesMax } }: GatewayConfig,
+  { query: { timeoutMs, samplesMax }, logql }: GatewayConfig,
   clock: Clock,
   logger: Logger,
   { tables, engine, live }: Storage,
   app: Hono,
   stack: AsyncDisposableStack,
 ): { readonly tail: Tail } {
-  const deployment = { logs: logScan({ tables, engine }), live };
+  const pool = stack.use(createLogPool(logql));
+  const deployment = { logs: logScan({ tables, engine, pool }), live };
   const options = {
     ...{ context: () => deployment, clock, logger, buildInfo },
-    limits: { ...defaultLogqlLimits, timeoutMs, samplesMax },
+    limits: { ...defaultLogqlLimits, ...logql, timeoutMs, samplesMax },
   };
   app.route('/', lokiRoutes(options));
   return { tail: stack.use(openTail(options)) };
@@ -167,7 +169,7 @@ async function openQueries(
   app: Hono,
   stack: AsyncDisposableStack,
 ): Promise<PgServer> {
-  const { timeoutMs, samplesMax } = config.query;
+  const { timeoutMs, samplesMax, cacheBytesMax } = config.query;
   const deployment = { tables, scan: seriesScan({ tables, engine }) };
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const source = stack.use(localCompleteness({ ...ids, walPath: wal.path, tables, engine, clock }));
@@ -175,7 +177,7 @@ async function openQueries(
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, source, localRules, clock);
   };
-  const evaluator = stack.use(createEvaluationPool({ clock, threads: 1 }));
+  const evaluator = stack.use(createEvaluationPool({ clock, threads: 1, cacheBytesMax }));
   app.route(
     '/',
     prometheusRoutes({

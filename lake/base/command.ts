@@ -122,3 +122,28 @@ function refused({ name }: Command, why: string): FirnError {
     hint: `see ${name} --help`,
   });
 }
+
+export interface Subcommand {
+  readonly summary: string;
+  readonly load: () => Promise<{ main(argv: readonly string[]): Promise<number> }>;
+}
+
+/** Runs the command that `argv` begins with, or shows which there are. `name` as it is typed: `firn update`. */
+export async function runSubcommand(
+  name: string,
+  argv: readonly string[],
+  commands: Readonly<Record<string, Subcommand>>,
+): Promise<number> {
+  const [first = '', ...rest] = argv;
+  const command = Object.hasOwn(commands, first) ? commands[first] : undefined;
+  if (command) return (await command.load()).main(rest);
+  const width = Math.max(...Object.keys(commands).map((each) => each.length)) + 2;
+  const lines = Object.entries(commands).map(([each, { summary }]) => `  ${each.padEnd(width)}${summary}\n`);
+  const help = `usage: ${name} COMMAND [FLAGS]\n\n${lines.join('')}\n${name} COMMAND --help shows its flags.\n`;
+  if (argv.length === 0 || wantsHelp(argv) || first === 'help') {
+    process.stdout.write(help);
+    return 0;
+  }
+  process.stderr.write(`${name}: there is no command ${JSON.stringify(first)}\n\n${help}`);
+  return 1;
+}

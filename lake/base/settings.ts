@@ -35,13 +35,32 @@ export const listenSettings = (openDescription: string) =>
     })
     .prefault({});
 
-export const querySettings = (memoryMebibytes: number) =>
+export const querySettings = (memoryMebibytes: number, cacheMebibytes: number) =>
   z
     .strictObject({
       memoryBytesMax: count(memoryMebibytes * MEBIBYTE, 'Memory for queries, per tenant'),
       threads: count(2, 'Threads for queries, per tenant'),
+      cacheBytesMax: count(
+        cacheMebibytes * MEBIBYTE,
+        'Memory for what PromQL remembers of files: series and samples, of all tenants',
+      ),
       timeoutMs: count(120_000, 'Longest query'),
       samplesMax: count(50_000_000, 'Samples that one PromQL query may load'),
+    })
+    .prefault({});
+
+/** What one LogQL query may use besides `query.timeoutMs` and `query.samplesMax`. */
+export const logqlSettings = (pagesMebibytes: number, threads: number) =>
+  z
+    .strictObject({
+      threads: count(threads, 'Threads that answer LogQL'),
+      pageBytesMax: count(
+        pagesMebibytes * MEBIBYTE,
+        'Memory for unpacked lines that are kept, of all tenants',
+      ),
+      entriesMax: count(5000, 'Lines of one LogQL answer'),
+      seriesMax: count(500_000, 'Series that one LogQL query may have, or streams'),
+      bytesMax: count(64 * 1024 * MEBIBYTE, 'Bytes of lines that one LogQL query may read'),
     })
     .prefault({});
 

@@ -1,4 +1,4 @@
-import { messageOf } from '../base/errors.ts';
+import { FirnError, messageOf } from '../base/errors.ts';
 import type { RangeAggregation, Unwrap } from './ast.ts';
 import type { Budget } from './budget.ts';
 import type { LogqlLimits } from './limits.ts';
@@ -90,7 +90,7 @@ async function collectCounts(
   const request = {
     ...{ matchers: log.matchers, lineFilters: log.stages.filter((stage) => stage.kind === 'line-filter') },
     ...{ originNs: baseNs, bucketNs, fromNs, toNs, labels: by, bytes: countsBytes(expr.op) },
-    ...{ rowsMax: limits.samplesMax, stats },
+    ...{ rowsMax: limits.samplesMax, bytesMax: limits.bytesMax, stats },
   };
   planPipeline(log);
   for (const { labels, metadata, bucket, value } of await source.counts(request, budget.signal)) {
@@ -184,12 +184,22 @@ export function metadataReader(): (
     }
     const found = ofStream.get(text);
     if (found !== undefined) return found;
-    const entries = Object.entries(JSON.parse(text) as Record<string, string>);
-    const metadata = metadataBeside(stream, entries);
+    const metadata = metadataBeside(stream, metadataEntries(text));
     if (ofStream.size >= knownMax) ofStream.clear();
     ofStream.set(text, metadata);
     return metadata;
   };
+}
+
+function metadataEntries(text: string): [string, string][] {
+  try {
+    return Object.entries(JSON.parse(text) as Record<string, string>);
+  } catch (cause) {
+    throw new FirnError({
+      ...{ code: 'corrupt', operation: 'answer LogQL', subject: 'attributes', cause },
+      message: `the structured metadata of a line is no JSON: ${messageOf(cause)}`,
+    });
+  }
 }
 
 type SampleOf = (row: Row) => number | undefined;

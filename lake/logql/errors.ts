@@ -3,8 +3,16 @@ import { type ErrorCode, FirnError } from '../base/errors.ts';
 /**
  * `parse`: the query is wrong. `pipeline`: a line could not be processed, and the query did not say what to do with it.
  * `execution`: it cannot be computed. `limit`: it would use more than it may. `timeout` and `canceled`: it was stopped.
+ * `refused`: too many wait already.
  */
-export type LogqlErrorType = 'parse' | 'pipeline' | 'execution' | 'limit' | 'timeout' | 'canceled';
+export type LogqlErrorType =
+  | 'parse'
+  | 'pipeline'
+  | 'execution'
+  | 'limit'
+  | 'timeout'
+  | 'canceled'
+  | 'refused';
 
 const codes: Readonly<Record<LogqlErrorType, ErrorCode>> = {
   parse: 'invalid',
@@ -13,6 +21,7 @@ const codes: Readonly<Record<LogqlErrorType, ErrorCode>> = {
   limit: 'limit',
   timeout: 'limit',
   canceled: 'unavailable',
+  refused: 'unavailable',
 };
 
 /** A query that cannot be answered; the message is Loki's text, because clients show and match it. */

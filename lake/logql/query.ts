@@ -28,7 +28,35 @@ export interface QueryOptions {
   readonly source: LogSource;
   readonly limits: LogqlLimits;
   readonly clock: Clock;
+  /** Ends the query when its client is gone. */
   readonly signal: AbortSignal;
+  /** Who reads the source and evaluates; absent: this thread. */
+  readonly evaluator?: LogqlEvaluator | undefined;
+}
+
+/** What is asked: plain data, which another thread can be given. */
+export type LogqlTask =
+  | { readonly kind: 'instant'; readonly expr: MetricExpr; readonly timeNs: bigint }
+  | { readonly kind: 'range'; readonly expr: MetricExpr; readonly times: Times }
+  | { readonly kind: 'log'; readonly expr: LogExpr; readonly log: LogOptions };
+
+export interface LogqlEvaluator {
+  /** Throws LogqlError. */
+  evaluate(task: LogqlTask, limits: LogqlLimits, signal: AbortSignal): Promise<QueryResult>;
+}
+
+/** Answers a query where it is to be evaluated. Throws LogqlError. */
+export async function runQuery(task: LogqlTask, options: QueryOptions): Promise<QueryResult> {
+  const { evaluator, limits, signal } = options;
+  if (evaluator) return evaluator.evaluate(task, limits, signal);
+  switch (task.kind) {
+    case 'instant':
+      return instantQuery(task.expr, task.timeNs, options);
+    case 'range':
+      return rangeQuery(task.expr, task.times, options);
+    case 'log':
+      return logQuery(task.expr, task.log, options);
+  }
 }
 
 export interface QueryResult {
@@ -133,7 +161,7 @@ export function logQuery(expr: LogExpr, log: LogOptions, options: QueryOptions):
   if (log.limit > limits.entriesMax)
     throw limitError(
       'entriesMax',
-      `max entries limit per query exceeded, limit > max_entries_limit_per_query (${log.limit} > ${limits.entriesMax})`,
+      `max entries limit per query exceeded, limit > max_entries_limit_per_query (${log.limit} > ${limits.entriesMax}, entriesMax)`,
     );
   return limited(options, async (reading) => {
     const collector = createCollector(log);

@@ -47,6 +47,7 @@ export interface CountsRequest {
   readonly labels: readonly string[] | undefined;
   readonly bytes: boolean;
   readonly rowsMax: number;
+  readonly bytesMax: number;
   readonly stats: ReadStats;
 }
 

@@ -1,3 +1,5 @@
+import { halvesOf } from './dictionary.ts';
+
 // Parquet's DELTA_BINARY_PACKED (parquet.apache.org/docs/file-format/data-pages/encodings): differences from one value to
 // the next, less the smallest of a block. Made for times, which come at regular intervals. Differences take whole bytes
 // here: zstd, which sees bytes, makes less of them than of packed bits.
@@ -8,14 +10,17 @@ const miniblockValues = blockValues / miniblocks;
 /** Header and varints of a block, at most. */
 const blockHeadBytes = 32;
 
-/** Undefined where a value or a difference is not exact as a number, so that it takes another encoding. */
+/**
+ * Undefined where a difference, or how far a value is from the first, is not exact as a number: then it takes another
+ * encoding.
+ */
 export function encodeDelta(values: BigInt64Array): Buffer | undefined {
-  const numbers = Float64Array.from(values, Number);
+  const numbers = fromFirst(values);
   if (!numbers.every(isExact)) return undefined;
   const blocks = Math.ceil(values.length / blockValues);
   const output = { bytes: Buffer.allocUnsafe(64 + blocks * (blockHeadBytes + blockValues * 8)), at: 0 };
   for (const each of [blockValues, miniblocks, values.length]) varint(output, each);
-  varint(output, zigzag(numbers[0] ?? 0));
+  varint64(output, values[0] ?? 0n);
   for (let start = 1; start < numbers.length; start += blockValues) {
     const end = Math.min(start + blockValues, numbers.length);
     let least = Number.POSITIVE_INFINITY;
@@ -31,6 +36,17 @@ export function encodeDelta(values: BigInt64Array): Buffer | undefined {
     }
   }
   return output.bytes.subarray(0, output.at);
+}
+
+/** How far each value is from the first; exact, or larger than what is. */
+function fromFirst(values: BigInt64Array): Float64Array {
+  const halves = halvesOf(values);
+  const numbers = new Float64Array(values.length);
+  const [low = 0, high = 0] = halves;
+  for (let row = 0; row < numbers.length; row++)
+    numbers[row] =
+      (((halves[2 * row + 1] ?? 0) | 0) - (high | 0)) * 0x1_0000_0000 + ((halves[2 * row] ?? 0) - low);
+  return numbers;
 }
 
 const isExact = (value: number): boolean => Math.abs(value) < 2 ** 51;
@@ -76,6 +92,13 @@ function varint(output: Output, value: number): void {
   output.bytes[output.at++] = rest;
 }
 
+/** Zigzag of 64 bits. */
+function varint64(output: Output, value: bigint): void {
+  let rest = BigInt.asUintN(64, value < 0n ? -2n * value - 1n : 2n * value);
+  for (; rest > 127n; rest >>= 7n) output.bytes[output.at++] = Number(rest & 127n) | 128;
+  output.bytes[output.at++] = Number(rest);
+}
+
 /**
  * The other way; undefined for what `encodeDelta` does not write: other widths, values that are not exact as numbers, or
  * another count. Throws RangeError where bytes are missing.
@@ -87,11 +110,14 @@ export function decodeDelta(bytes: Buffer, count: number): BigInt64Array | undef
   const perMini = values / minis;
   const decoded = new BigInt64Array(count);
   const halves = new Uint32Array(decoded.buffer);
-  let value = unzigzag(readVarint(input));
+  const first = BigInt64Array.of(readVarint64(input));
+  const [firstLow = 0, firstHigh = 0] = halvesOf(first);
+  let value = 0;
   const put = (row: number): void => {
     const high = Math.floor(value / 0x1_0000_0000);
-    halves[2 * row] = value - high * 0x1_0000_0000;
-    halves[2 * row + 1] = high;
+    const low = value - high * 0x1_0000_0000 + firstLow;
+    halves[2 * row] = low;
+    halves[2 * row + 1] = high + firstHigh + (low >= 0x1_0000_0000 ? 1 : 0);
   };
   if (count > 0) put(0);
   for (let row = 1; row < count; ) {
@@ -128,4 +154,49 @@ function readVarint(input: { readonly bytes: Buffer; at: number }): number {
     if (byte < 128) return value;
   }
   throw new RangeError('a number of a page is too long');
+}
+
+function readVarint64(input: { readonly bytes: Buffer; at: number }): bigint {
+  let value = 0n;
+  for (let shift = 0n; shift < 70n; shift += 7n) {
+    const byte = input.bytes.readUInt8(input.at++);
+    value |= BigInt(byte & 127) << shift;
+    if (byte < 128) return BigInt.asIntN(64, (value & 1n) === 1n ? -((value + 1n) / 2n) : value / 2n);
+  }
+  throw new RangeError('a number of a page is too long');
+}
+
+/**
+ * The same for values that are exact as numbers, as times in microseconds are, and without an object a value: fills
+ * `into`. False where `decodeDelta` gives undefined.
+ */
+export function decodeDeltaNumbers(bytes: Buffer, into: Float64Array): boolean {
+  const input = { bytes, at: 0 };
+  const [values, minis, total] = [readVarint(input), readVarint(input), readVarint(input)];
+  if (total !== into.length || minis === 0 || values % minis !== 0) return false;
+  const perMini = values / minis;
+  let value = unzigzag(readVarint(input));
+  if (total > 0) into[0] = value;
+  for (let row = 1; row < total; ) {
+    const least = unzigzag(readVarint(input));
+    const widths = input.at;
+    input.at += minis;
+    for (let mini = 0; mini < minis && row < total; mini++) {
+      const bits = bytes[widths + mini] ?? 0;
+      if (bits % 8 !== 0 || bits > 48) return false;
+      const width = bits / 8;
+      const end = Math.min(total, row + perMini);
+      if (input.at + (end - row) * width > bytes.length) throw new RangeError('differences are missing');
+      let at = input.at;
+      for (; row < end; row++) {
+        let above = 0;
+        for (let byte = at + width - 1; byte >= at; byte--) above = above * 256 + (bytes[byte] ?? 0);
+        at += width;
+        value += least + above;
+        into[row] = value;
+      }
+      input.at += perMini * width;
+    }
+  }
+  return true;
 }

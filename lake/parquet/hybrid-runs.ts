@@ -66,9 +66,16 @@ function varint(output: Output, value: number): void {
   output.bytes[output.length++] = rest;
 }
 
-/** The other way; throws FirnError `corrupt` when there are not so many codes. */
-export function decodeHybrid(bytes: Buffer, bitWidth: number, count: number): Uint32Array {
-  const codes = new Uint32Array(count);
+/**
+ * The other way; throws FirnError `corrupt` when there are not so many codes. `codes` must be wide enough, and is what
+ * is returned.
+ */
+export function decodeHybrid<Codes extends Uint8Array | Uint16Array | Uint32Array = Uint32Array>(
+  bytes: Buffer,
+  bitWidth: number,
+  count: number,
+  codes: Codes = new Uint32Array(count) as Codes,
+): Codes {
   const input = { bytes, at: 0 };
   for (let row = 0; row < count; ) {
     const header = readVarint(input);
@@ -109,7 +116,13 @@ function readVarint(input: Input): number {
   throw corruptRuns();
 }
 
-function unpack(input: Input, codes: Uint32Array, from: number, to: number, bitWidth: number): void {
+type AnyCodes = Uint8Array | Uint16Array | Uint32Array;
+
+function unpack(input: Input, codes: AnyCodes, from: number, to: number, bitWidth: number): void {
+  if (bitWidth === 8 || bitWidth === 16 || bitWidth === 24) {
+    unpackBytes(input, codes, from, to, bitWidth / 8);
+    return;
+  }
   const mask = 2 ** bitWidth - 1;
   let bits = 0;
   let held = 0;
@@ -119,6 +132,20 @@ function unpack(input: Input, codes: Uint32Array, from: number, to: number, bitW
     held >>>= bitWidth;
     bits -= bitWidth;
   }
+}
+
+/** Codes of whole bytes, as doubles have them. */
+function unpackBytes(input: Input, codes: AnyCodes, from: number, to: number, width: number): void {
+  const { bytes, at } = input;
+  if (at + (to - from) * width > bytes.length) throw corruptRuns();
+  if (width === 1) for (let row = from; row < to; row++) codes[row] = bytes[at + row - from] ?? 0;
+  else if (width === 2)
+    for (let row = from, byte = at; row < to; row++, byte += 2)
+      codes[row] = (bytes[byte] ?? 0) | ((bytes[byte + 1] ?? 0) << 8);
+  else
+    for (let row = from, byte = at; row < to; row++, byte += 3)
+      codes[row] = (bytes[byte] ?? 0) | ((bytes[byte + 1] ?? 0) << 8) | ((bytes[byte + 2] ?? 0) << 16);
+  input.at += (to - from) * width;
 }
 
 function corruptRuns(): FirnError {

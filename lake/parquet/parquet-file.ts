@@ -3,6 +3,7 @@ import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
 import type { Column, TableSchema } from '../schema/tables.ts';
 import { type ColumnPages, type ColumnValues, encodeColumn, encodings, quickLevel } from './parquet-pages.ts';
+import { trigramsNote } from './trigrams.ts';
 
 // A Parquet file, row group by row group: `PAR1`, column chunks, footer, footer length, `PAR1`
 // (parquet.apache.org/docs/file-format). The structures and their encoding are parquetjs-lite's; its own writer is not
@@ -22,10 +23,12 @@ const magic = Buffer.from('PAR1');
 const physicalTypes = { long: 2, double: 5, timestamptz: 2, string: 6 } as const;
 const ZSTD = 6;
 
+type FileSchema = Pick<TableSchema, 'columns' | 'bloomColumns' | 'searchedColumns'>;
+
 /** `level` is zstd's. */
 export async function createParquetFile(
   path: string,
-  { columns, bloomColumns = [] }: Pick<TableSchema, 'columns' | 'bloomColumns'>,
+  { columns, bloomColumns = [], searchedColumns = [] }: FileSchema,
   level = quickLevel,
 ): Promise<ParquetFile> {
   const file = await open(path, 'w');
@@ -46,7 +49,9 @@ export async function createParquetFile(
         const value = values[index];
         if (value === undefined) throw new RangeError(`no values for column ${column.name}`);
         const bloomFilter = bloomColumns.includes(column.name);
-        const { bytes, ...pages } = encodeColumn(column, value, rows, { level, bloomFilter });
+        // What is written again soon need not be searched fast.
+        const trigrams = level > quickLevel && searchedColumns.includes(column.name);
+        const { bytes, ...pages } = encodeColumn(column, value, rows, { level, bloomFilter, trigrams });
         chunks.push({ ...pages, column, offset, bytes: bytes.byteLength });
         await write(bytes);
       }
@@ -58,9 +63,14 @@ export async function createParquetFile(
       for (const index of columns.keys())
         for (const { chunks } of rowGroups) {
           const chunk = chunks[index];
-          if (!chunk?.bloomFilter) continue;
-          chunk.bloomOffset = offset;
-          await write(chunk.bloomFilter);
+          if (chunk?.bloomFilter) {
+            chunk.bloomOffset = offset;
+            await write(chunk.bloomFilter);
+          }
+          if (chunk?.trigrams) {
+            chunk.trigramsOffset = offset;
+            await write(chunk.trigrams.bytes);
+          }
         }
       const footer = util.serializeThrift(footerOf(columns, allRows, rowGroups.map(rowGroupStruct)));
       const length = Buffer.alloc(4);
@@ -83,6 +93,8 @@ interface PlacedChunk extends Omit<ColumnPages, 'bytes'> {
   readonly bytes: number;
   /** Where its Bloom filter is. */
   bloomOffset?: number;
+  /** Where its trigrams are. */
+  trigramsOffset?: number;
 }
 
 interface PlacedRowGroup {
@@ -109,8 +121,16 @@ function columnChunk(chunk: PlacedChunk, rows: number): Struct {
     data_page_offset: offset + dictionaryBytes,
     ...(dictionaryBytes > 0 ? { dictionary_page_offset: offset } : {}),
     statistics: new types.Statistics(statistics),
+    ...notesOf(chunk),
   });
   return new types.ColumnChunk({ file_offset: offset, meta_data: withBloomFilter(meta, chunk) });
+}
+
+/** Where the trigrams are, in words that only Firn reads. */
+function notesOf({ trigrams, trigramsOffset }: PlacedChunk): object {
+  if (trigrams === undefined || trigramsOffset === undefined) return {};
+  const value = `${trigramsOffset} ${trigrams.bytes.byteLength} ${trigrams.uncompressedBytes}`;
+  return { key_value_metadata: [new types.KeyValue({ key: trigramsNote, value })] };
 }
 
 /** The fields of `ColumnMetaData` that parquetjs-lite's structures are too old for: 14, where it is, and 15, its length. */

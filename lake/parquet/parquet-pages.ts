@@ -1,14 +1,16 @@
 import { constants, zstdCompressSync } from 'node:zlib';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
-import type { Column } from '../schema/tables.ts';
+import { type Column, tableSchemas } from '../schema/tables.ts';
 import { printBloomFilter } from './bloom-filter.ts';
 import { encodeDelta } from './delta-packed.ts';
 import { dictionaryOf64, dictionaryOfAny, dictionaryOfTexts, halvesOf } from './dictionary.ts';
 import { bitWidthOf, encodeHybrid } from './hybrid-runs.ts';
 import type { PlacedTexts } from './sorted-rows.ts';
+import { addTrigrams, newTrigrams } from './trigrams.ts';
 
-// The pages of one column chunk: a dictionary page where values repeat, then one data page (version 1), both zstd.
+// The pages of one column chunk: a dictionary page where values repeat, then a data page (version 1; several where they
+// are much text), all zstd.
 
 export type ColumnValues =
   /** 64-bit integers, or doubles by their bits: NaN payloads stay as they are. */
@@ -32,6 +34,8 @@ export interface ColumnPages {
   /** Fields of Thrift's `Statistics`. */
   readonly statistics: Readonly<Record<string, unknown>>;
   readonly bloomFilter?: Buffer | undefined;
+  /** Compressed, and the length that they have then (trigrams.ts). */
+  readonly trigrams?: { readonly bytes: Buffer; readonly uncompressedBytes: number } | undefined;
 }
 
 export interface PageOptions {
@@ -39,6 +43,8 @@ export interface PageOptions {
   readonly level: number;
   /** Whether it has a Bloom filter. */
   readonly bloomFilter: boolean;
+  /** Whether it says which three bytes its texts have. */
+  readonly trigrams: boolean;
 }
 
 export const encodings = { plain: 0, dictionary: 2, rle: 3, delta: 5 } as const;
@@ -61,10 +67,9 @@ export function encodeColumn(
   column: Column,
   values: ColumnValues,
   rows: number,
-  { level, bloomFilter: filtered }: PageOptions,
+  { level, bloomFilter: filtered, trigrams: searched }: PageOptions,
 ): ColumnPages {
-  const times =
-    column.type === 'timestamptz' && values.kind === 'bits' ? encodeDelta(values.values) : undefined;
+  const times = isTime(column) && values.kind === 'bits' ? encodeDelta(values.values) : undefined;
   if (times !== undefined && values.kind === 'bits') {
     const levels = column.required ? [] : [definitionLevels(values, rows)];
     const page = dataPage(Buffer.concat([...levels, times]), rows, encodings.delta, level);
@@ -77,9 +82,13 @@ export function encodeColumn(
   const nulls = rows - (present.codes ?? present.entries).length;
   const statistics = { null_count: nulls, ...boundsOf(column, present) };
   const bloomFilter = filtered ? bloomFilterOf(present.entries) : undefined;
+  const trigrams = searched ? trigramsOf(entries, level) : undefined;
   if (present.codes === undefined) {
-    const page = dataPage(Buffer.concat([...levels, entries]), rows, encodings.plain, level);
-    return { ...page, dictionaryBytes: 0, encoding: encodings.plain, statistics, bloomFilter };
+    const pages = plainPages(column, entries, levels, rows, level);
+    const bytes = Buffer.concat(pages.map((page) => page.bytes));
+    const uncompressedBytes = pages.reduce((sum, page) => sum + page.uncompressedBytes, 0);
+    const data = { bytes, uncompressedBytes, dictionaryBytes: 0, encoding: encodings.plain };
+    return { ...data, statistics, bloomFilter, trigrams };
   }
   const header = new types.DictionaryPageHeader({
     num_values: present.entries.length,
@@ -96,7 +105,19 @@ export function encodeColumn(
     encoding: encodings.dictionary,
     statistics,
     bloomFilter,
+    trigrams,
   };
+}
+
+/** Of texts that stand behind each other, each behind its length. */
+function trigramsOf(entries: Buffer, level: number): ColumnPages['trigrams'] {
+  const set = newTrigrams();
+  for (let at = 0; at < entries.byteLength; ) {
+    const end = at + 4 + entries.readUInt32LE(at);
+    addTrigrams(set, entries, at + 4, end);
+    at = end;
+  }
+  return { bytes: compressed(set, level), uncompressedBytes: set.byteLength };
 }
 
 /** Undefined where every row is null: readers see that by the number of nulls. */
@@ -111,6 +132,15 @@ function bloomFilterOf(entries: Present['entries']): Buffer | undefined {
   const values = Array.from(entries, (_, index) => bytes.subarray(8 * index, 8 * index + 8));
   return printBloomFilter(values, entries.length);
 }
+
+/** Columns of nanoseconds that a time is made of. */
+const nanosecondColumns = new Set(
+  Object.values(tableSchemas).flatMap(({ columns }) =>
+    columns.flatMap(({ source }) => (typeof source === 'object' ? source.nanoseconds : [])),
+  ),
+);
+
+const isTime = ({ type, name }: Column): boolean => type === 'timestamptz' || nanosecondColumns.has(name);
 
 /**
  * Codes of doubles take whole bytes: neighbours of a series are mostly near each other, their codes in the order of the
@@ -174,18 +204,47 @@ const isPicked = (entries: Present['entries']): entries is PickedTexts =>
 
 type Page = Pick<ColumnPages, 'bytes' | 'uncompressedBytes'>;
 
+/** Of texts in a page: whoever wants some rows unpacks no more than that, and larger pages are hardly smaller. */
+const textPageBytes = 1024 * 1024;
+
+/** Plain values as one page, or where they are much text as several. */
+function plainPages(
+  { type, required }: Column,
+  entries: Buffer,
+  levels: readonly Buffer[],
+  rows: number,
+  level: number,
+): Page[] {
+  const pages: Page[] = [];
+  let [start, startRow] = [0, 0];
+  // Where rows may be null their number does not follow from the bytes.
+  if (type === 'string' && required)
+    for (let [at, row] = [0, 0]; row < rows; row++) {
+      if (at - start >= textPageBytes) {
+        pages.push(dataPage(entries.subarray(start, at), row - startRow, encodings.plain, level));
+        [start, startRow] = [at, row];
+      }
+      at += 4 + entries.readUInt32LE(at);
+    }
+  const rest = Buffer.concat([...levels, entries.subarray(start)]);
+  return [...pages, dataPage(rest, rows - startRow, encodings.plain, level)];
+}
+
 function dataPage(body: Buffer, rows: number, encoding: number, level: number): Page {
   const levels = { definition_level_encoding: encodings.rle, repetition_level_encoding: encodings.rle };
   const header = new types.DataPageHeader({ num_values: rows, encoding, ...levels });
   return pageOf(DATA_PAGE, body, { data_page_header: header }, level);
 }
 
+const compressed = (body: Buffer, level: number): Buffer =>
+  zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: level } });
+
 function pageOf(type: number, body: Buffer, header: Readonly<Record<string, unknown>>, level: number): Page {
-  const compressed = zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: level } });
-  const sizes = { uncompressed_page_size: body.byteLength, compressed_page_size: compressed.byteLength };
+  const packed = compressed(body, level);
+  const sizes = { uncompressed_page_size: body.byteLength, compressed_page_size: packed.byteLength };
   const head = util.serializeThrift(new types.PageHeader({ type, ...sizes, ...header }));
   return {
-    bytes: Buffer.concat([head, compressed]),
+    bytes: Buffer.concat([head, packed]),
     uncompressedBytes: head.byteLength + body.byteLength,
   };
 }

@@ -33,18 +33,23 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
           readonly meta_data: {
             readonly path_in_schema: readonly (string | Uint8Array)[];
             readonly codec: number;
+            readonly encodings: readonly number[];
             readonly num_values: Int64;
             readonly total_uncompressed_size: Int64;
             readonly total_compressed_size: Int64;
             readonly data_page_offset: Int64;
             readonly dictionary_page_offset: Int64 | null;
-            readonly statistics: Readonly<
-              Record<'min_value' | 'max_value', string | Uint8Array | null>
-            > | null;
+            readonly key_value_metadata: readonly { readonly key: string; readonly value: string }[] | null;
+            readonly statistics:
+              | (Readonly<Record<'min_value' | 'max_value', string | Uint8Array | null>> & {
+                  readonly null_count: Int64 | null;
+                })
+              | null;
           } | null;
         }[];
       }[];
     };
+    readonly KeyValue: StructClass;
     readonly LogicalType: StructClass;
     readonly MicroSeconds: StructClass;
     readonly PageHeader: new (

@@ -7,6 +7,7 @@ import type { Batch, RowColumn } from '../model/batch.ts';
 import { isRollupTable, type TableName } from '../model/table-name.ts';
 import { batchColumnsOf, batchOf, isDense, seriesIdsOf } from '../schema/batch-columns.ts';
 import { type Column, tableSchemas } from '../schema/tables.ts';
+import { corrupt, unsupported } from './columns-file.ts';
 import { decodeDelta } from './delta-packed.ts';
 import { halvesOf } from './dictionary.ts';
 import { decodeHybrid } from './hybrid-runs.ts';
@@ -305,13 +306,3 @@ async function readLabels(source: Source, batch: Batch): Promise<Batch['series']
 /** What decoders throw at bytes that are not what they should be. */
 const damage = (path: string, error: unknown): unknown =>
   error instanceof FirnError ? error : corrupt(path, messageOf(error));
-
-function corrupt(path: string, why: string): FirnError {
-  const message = `${path} is damaged: ${why}`;
-  return new FirnError({ code: 'corrupt', operation: 'read segment', subject: path, message });
-}
-
-function unsupported(path: string, why: string): FirnError {
-  const message = `${path} was written by another program: ${why}`;
-  return new FirnError({ code: 'unsupported', operation: 'read segment', subject: path, message });
-}

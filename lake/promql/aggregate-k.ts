@@ -20,10 +20,12 @@ export async function aggregateK(
   const { budget } = evaluation;
   const kept = new Map<StepSeries, StepSeries>();
   for (const { members } of groups) {
+    const best = await bestOfAll(evaluation, node, members, parameters, times.steps);
     for (let step = 0; step < times.steps; step++) {
       if (budget.due()) await budget.pause();
       const parameter = parameters[step] ?? Number.NaN;
-      for (const member of choose(evaluation, node, members, step, parameter, input.length)) {
+      const chosen = best?.(step) ?? choose(evaluation, node, members, step, parameter, input.length);
+      for (const member of chosen) {
         let series = kept.get(member);
         if (series === undefined) {
           budget.charge(times.steps);
@@ -89,49 +91,102 @@ function choose(
   return largest(floats, step, k, op === 'topk' ? 1 : -1);
 }
 
+/** Values of a heap at each step that are kept at once. */
+const heapValuesMax = 2_000_000;
+
 /**
- * The k largest (sign 1) or smallest (sign -1), best first and NaN last, kept in a binary heap with the worst on top
- * like Go's, so that the choice among equal values is Prometheus' choice.
+ * What `largest` gives at each step, for all steps together: series by series, because the steps of a series lie side by
+ * side. Undefined where that is not possible.
  */
+async function bestOfAll(
+  { budget }: Evaluation,
+  { op }: AggregationNode,
+  members: readonly StepSeries[],
+  parameters: Float64Array,
+  steps: number,
+): Promise<((step: number) => readonly StepSeries[]) | undefined> {
+  if (op !== 'topk' && op !== 'bottomk') return undefined;
+  const kMax = Math.min(Math.trunc(extremes(parameters).most), members.length);
+  if (kMax * steps > heapValuesMax || members.some(({ histograms }) => histograms)) return undefined;
+  const sign = op === 'topk' ? 1 : -1;
+  const heaps = Array.from({ length: steps }, (_, step) => newHeap(Math.trunc(parameters[step] ?? 0)));
+  for (const [index, { values, present }] of members.entries()) {
+    if (budget.due()) await budget.pause();
+    for (let step = 0; step < steps; step++) {
+      if (present[step] !== 1) continue;
+      const heap = heaps[step];
+      if (heap) offer(heap, sign * (values[step] ?? 0), index);
+    }
+  }
+  return (step) => (heaps[step] ? inOrder(heaps[step], members) : []);
+}
+
+/**
+ * The k largest values, in a binary heap with the worst on top like Go's, so that the choice among equal values is
+ * Prometheus' choice.
+ */
+interface Heap {
+  readonly k: number;
+  readonly values: number[];
+  readonly indexes: number[];
+}
+
+const newHeap = (k: number): Heap => ({ k, values: [], indexes: [] });
+
+const worse = (one: number, other: number): boolean => Number.isNaN(one) || one < other;
+
+function offer({ k, values, indexes }: Heap, value: number, index: number): void {
+  if (k < 1) return;
+  if (values.length < k) {
+    let child = values.push(value) - 1;
+    indexes.push(index);
+    for (let parent = (child - 1) >> 1; child > 0; parent = (child - 1) >> 1) {
+      if (!worse(values[child] ?? 0, values[parent] ?? 0)) break;
+      swap(values, child, parent);
+      swap(indexes, child, parent);
+      child = parent;
+    }
+    return;
+  }
+  const top = values[0] ?? Number.NaN;
+  if (!(top < value || (Number.isNaN(top) && !Number.isNaN(value)))) return;
+  values[0] = value;
+  indexes[0] = index;
+  for (let parent = 0; ; ) {
+    let child = 2 * parent + 1;
+    if (child >= values.length) break;
+    if (child + 1 < values.length && worse(values[child + 1] ?? 0, values[child] ?? 0)) child++;
+    if (!worse(values[child] ?? 0, values[parent] ?? 0)) break;
+    swap(values, child, parent);
+    swap(indexes, child, parent);
+    parent = child;
+  }
+}
+
+function swap(array: number[], i: number, j: number): void {
+  const one = array[i] ?? 0;
+  array[i] = array[j] ?? 0;
+  array[j] = one;
+}
+
+/** Best first and NaN last. */
+function inOrder({ values, indexes }: Heap, members: readonly StepSeries[]): readonly StepSeries[] {
+  const places = [...values.keys()].sort((one, other) => {
+    const [a, b] = [values[one] ?? 0, values[other] ?? 0];
+    if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
+    return b - a;
+  });
+  return places.flatMap((place) => members[indexes[place] ?? -1] ?? []);
+}
+
+/** The k largest (sign 1) or smallest (sign -1), best first and NaN last. */
 function largest(
   candidates: readonly StepSeries[],
   step: number,
   k: number,
   sign: 1 | -1,
 ): readonly StepSeries[] {
-  const signed = (series: StepSeries | undefined): number => sign * (series?.values[step] ?? Number.NaN);
-  const worse = (one: number, other: number): boolean => Number.isNaN(one) || one < other;
-  const heap: StepSeries[] = [];
-  const less = (i: number, j: number): boolean => worse(signed(heap[i]), signed(heap[j]));
-  const swap = (i: number, j: number): void => {
-    const [one, other] = [heap[i], heap[j]];
-    if (one && other) [heap[i], heap[j]] = [other, one];
-  };
-  for (const candidate of candidates) {
-    if (heap.length < k) {
-      let child = heap.push(candidate) - 1;
-      for (let parent = (child - 1) >> 1; child > 0 && less(child, parent); parent = (child - 1) >> 1) {
-        swap(child, parent);
-        child = parent;
-      }
-      continue;
-    }
-    const top = signed(heap[0]);
-    const value = signed(candidate);
-    if (!(top < value || (Number.isNaN(top) && !Number.isNaN(value)))) continue;
-    heap[0] = candidate;
-    for (let parent = 0; ; ) {
-      let child = 2 * parent + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && less(child + 1, child)) child++;
-      if (!less(child, parent)) break;
-      swap(child, parent);
-      parent = child;
-    }
-  }
-  return heap.sort((one, other) => {
-    const [a, b] = [signed(one), signed(other)];
-    if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
-    return b - a;
-  });
+  const heap = newHeap(k);
+  for (const [index, { values }] of candidates.entries()) offer(heap, sign * (values[step] ?? 0), index);
+  return inOrder(heap, candidates);
 }

@@ -5,7 +5,7 @@ import { executionError } from './errors.ts';
 import { type Evaluation, evaluateScalar, evaluateVector } from './evaluation.ts';
 import { printHistogram } from './histograms/print.ts';
 import { printFloat, printGeneral, printString } from './literals.ts';
-import { extremes, kahanAdd, type Mean, meanAdd, meanValue, newMean, quantile } from './numbers.ts';
+import { extremes, type Mean, meanAdd, meanValue, newMean, quantile } from './numbers.ts';
 import type { AggregationNode, Times } from './plan.ts';
 import { isEmpty, labelsKey, newSeries, type StepSeries, type Value, withLabel } from './value.ts';
 
@@ -172,18 +172,31 @@ function sum(
   from: number,
   to: number,
 ): void {
-  const acc = { sum: 0, compensation: 0 };
-  for (let index = from; index < to; index++) {
-    acc.compensation = 0;
-    for (const { values, present } of members) {
+  // One member after the other, because its steps lie side by side; the order of additions is the same. `out` holds the
+  // sum until the end.
+  const compensations = new Float64Array(to - from);
+  for (const { values, present } of members) {
+    for (let index = from; index < to; index++) {
       if (!present[index]) continue;
       const value = values[index] ?? 0;
-      if (seen[index]) kahanAdd(acc, value);
-      else acc.sum = value;
-      seen[index] = 1;
+      const before = out[index] ?? 0;
+      if (!seen[index]) {
+        out[index] = value;
+        seen[index] = 1;
+        continue;
+      }
+      // As kahanAdd of numbers.ts.
+      const total = before + value;
+      const compensation = compensations[index - from] ?? 0;
+      if (total === Infinity || total === -Infinity) compensations[index - from] = 0;
+      else if (Math.abs(before) >= Math.abs(value))
+        compensations[index - from] = compensation + (before - total + value);
+      else compensations[index - from] = compensation + (value - total + before);
+      out[index] = total;
     }
-    if (seen[index]) out[index] = acc.sum + acc.compensation;
   }
+  for (let index = from; index < to; index++)
+    out[index] = (out[index] ?? 0) + (compensations[index - from] ?? 0);
 }
 
 function average(

@@ -75,16 +75,16 @@ function windowsAt(
 ) {
   const endMs = (atMs ?? timeMs) - offsetMs;
   const startMs = endMs - rangeMs;
-  if (extension === undefined) return series.flatMap((one) => cut(one, startMs, endMs));
+  if (extension === undefined) return Array.from(series, (one) => cut(one, startMs, endMs)).flat();
   const afterMs = extension === 'smoothed' ? lookbackMs : 0;
-  return series.flatMap((one) => {
+  return Array.from(series, (one) => {
     const [found] = cut(one, startMs - lookbackMs, endMs + afterMs);
     if (found === undefined) return [];
     if (found.histograms?.some((histogram) => histogram !== undefined))
       throw executionError(`${extension} modifier is not supported with histograms`);
     const samples = extendedSamples(found, startMs, endMs, extension === 'smoothed');
     return samples ? [{ ...found, ...samples }] : [];
-  });
+  }).flat();
 }
 
 /** The part of a series in (afterMs, toMs], if there is any. */

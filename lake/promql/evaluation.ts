@@ -5,13 +5,13 @@ import type { InstantNode, PlanNode, Reference, SubqueryNode, Times, WindowNode 
 import { hinted } from './reset-hints.ts';
 import { type BucketSeries, selectFromBuckets } from './rollups/evaluate.ts';
 import { type SamplePart, selectInstant, selectSmoothed } from './select.ts';
-import { type SeriesData, withoutStale } from './source.ts';
+import { type SeriesData, type SeriesSet, withoutStale } from './source.ts';
 import { isEmpty, type MatrixSeries, type StepSeries, toMatrix, type Value } from './value.ts';
 
 /** What the parts of an evaluation have at hand; evaluate.ts makes it. */
 export interface Evaluation {
   /** The samples of every scan of the plan. */
-  readonly data: readonly (readonly SeriesData[])[];
+  readonly data: readonly SeriesSet[];
   /** Scans that were read in buckets instead, and have no samples. */
   readonly buckets: readonly (readonly BucketSeries[] | undefined)[];
   readonly lookbackMs: number;
@@ -59,7 +59,7 @@ export async function evaluateInstant(
     budget.charge(times.steps);
     found.push(selected);
   }
-  for (const stored of data[node.scan] ?? []) {
+  for (const stored of seriesOf(data[node.scan])) {
     if (budget.due()) await budget.pause();
     const series = hinted(stored, node.statistics);
     const selected = node.smoothed
@@ -72,11 +72,24 @@ export async function evaluateInstant(
   return found;
 }
 
+/** The series of a scan one after the other; each is valid until the next is asked for. */
+export function* seriesOf(scan: SeriesSet | undefined): Generator<SeriesData, void, undefined> {
+  for (let index = 0; index < (scan?.length ?? 0); index++) {
+    const series = scan?.at(index);
+    if (series) yield series;
+  }
+}
+
 /** A range vector, with where its windows lie. */
 export interface Matrix extends Reference {
-  readonly series: readonly MatrixSeries[];
+  /** Each is valid until the next is asked for. */
+  readonly series: Iterable<MatrixSeries>;
   readonly rangeMs: number;
   readonly extension: WindowNode['extension'];
+}
+
+function* matrixSeries(scan: SeriesSet | undefined, statistics: boolean): Generator<MatrixSeries> {
+  for (const one of seriesOf(scan)) yield { ...withoutStale(hinted(one, statistics)), dropName: false };
 }
 
 export async function evaluateMatrix(
@@ -85,10 +98,7 @@ export async function evaluateMatrix(
 ): Promise<Matrix> {
   const { rangeMs, offsetMs, atMs } = node;
   if (node.kind === 'window') {
-    const series = (evaluation.data[node.scan] ?? []).map((one) => ({
-      ...withoutStale(hinted(one, node.statistics)),
-      dropName: false,
-    }));
+    const series = matrixSeries(evaluation.data[node.scan], node.statistics);
     return { series, rangeMs, offsetMs, atMs, extension: node.extension };
   }
   if (node.times.steps === 0) return { series: [], rangeMs, offsetMs, atMs, extension: undefined };

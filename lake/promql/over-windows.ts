@@ -1,4 +1,5 @@
 import type { Budget } from './budget.ts';
+import { bordersOfEach, columnFunctions } from './column-windows.ts';
 import { executionError } from './errors.ts';
 import { type Evaluation, evaluateMatrix, evaluateScalar, type Matrix } from './evaluation.ts';
 import { applyMixed, moveTo } from './functions/mixed.ts';
@@ -10,7 +11,14 @@ import type { Notes } from './notes.ts';
 import type { CallNode, Times, WindowNode } from './plan.ts';
 import { type BucketSeries, bucketsOverTime } from './rollups/evaluate.ts';
 import { keepSamples, type SeriesData } from './source.ts';
-import { isEmpty, type MatrixSeries, metricName, newSeries, putHistogram, type StepSeries } from './value.ts';
+import {
+  isEmpty,
+  type MatrixSeries,
+  metricName,
+  putHistogram,
+  type StepSeries,
+  seriesMaker,
+} from './value.ts';
 
 // Range functions: a window moves over each series, step by step.
 
@@ -60,9 +68,12 @@ export async function overWindows(
   const dropName = dropsName(name);
   const found: StepSeries[] = [];
   const span = args[0]?.span ?? node.span;
+  const column = matrix.extension === undefined ? columnFunctions[name] : undefined;
+  const newSeries = seriesMaker(times.steps);
+  const borders = bordersOfEach(matrix, matrix.rangeMs, times);
   for (const series of matrix.series) {
     if (budget.due()) await budget.pause();
-    const result = newSeries(series.labels, dropName || series.dropName, times.steps);
+    const result = newSeries(series.labels, dropName || series.dropName);
     const moved = {
       series,
       result,
@@ -76,7 +87,9 @@ export async function overWindows(
       name,
     };
     const move = series.histograms ? slideMixed : slide;
-    for (let step = move(moved, 0); step < times.steps; step = move(moved, step)) await budget.pause();
+    if (column && !series.histograms && !series.startsMs)
+      column(series, borders(series.timestampsMs), result);
+    else for (let step = move(moved, 0); step < times.steps; step = move(moved, step)) await budget.pause();
     if (isEmpty(result)) continue;
     budget.charge(times.steps);
     found.push(result);

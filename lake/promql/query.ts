@@ -14,7 +14,7 @@ import { type ReadRange, readRangeOf } from './read-range.ts';
 import type { ResultData } from './result.ts';
 import { planRollups } from './rollups/plan.ts';
 import { typeName, typeOf } from './signatures.ts';
-import type { SelectedBuckets, SeriesData, SeriesSource } from './source.ts';
+import type { SelectedBuckets, SeriesData, SeriesSource, StoredScan } from './source.ts';
 
 /** A query text that is well-formed and well-typed. */
 export interface Query {
@@ -93,29 +93,42 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
     throwIfStopped(signal);
     const plan = planQuery(query.expr, times, options.lookbackMs);
     checkSteps(plan, limits);
-    const scans = await readScans(plan, options, signal);
-    const samplesRead = scans.reduce((sum, { weight }) => sum + weight, 0);
     const { lookbackMs, evaluator = inlineEvaluator(clock) } = options;
+    await using opened = new AsyncDisposableStack();
+    const { data, buckets } = await readScans(
+      plan,
+      options,
+      evaluator.readsFiles ? opened : undefined,
+      signal,
+    );
+    const samplesRead =
+      data.reduce((sum, one) => sum + ('files' in one ? 0 : weightOfAll(one)), 0) +
+      buckets.reduce((sum, one) => sum + (one?.read ?? 0), 0);
     // Before the samples are handed over: whoever evaluates may take them away.
     const read = readRangeOf(plan);
     const task = {
       plan,
       times,
-      data: scans.map(({ series }) => series),
-      buckets: scans.map(({ buckets }) => buckets?.series),
+      data,
+      buckets: buckets.map((one) => one?.series),
       lookbackMs,
       samplesRead,
       samplesMax: limits.samplesMax,
       text: query.text,
     };
-    const evaluated = await evaluator.evaluate(task, signal);
-    const rollups = [...new Set(scans.flatMap(({ buckets }) => buckets?.table ?? []))];
-    return { ...evaluated, samplesRead, rollups, read };
+    const evaluated = await evaluator.evaluate(task, signal).catch((error) => {
+      throw readingFailed(error, signal);
+    });
+    const rollups = [...new Set(buckets.flatMap((one) => one?.table ?? []))];
+    return { ...evaluated, rollups, read };
   } finally {
     done.abort();
     await timer;
   }
 }
+
+const weightOfAll = (series: readonly SeriesData[]): number =>
+  series.reduce((sum, one) => sum + weightOfSeries(one), 0);
 
 /** Samples, of which a native histogram is as many as it takes the room of. */
 function weightOfSeries({ values, histograms = [] }: SeriesData): number {
@@ -133,41 +146,48 @@ function checkSteps(plan: Plan, { stepsMax, samplesMax }: QueryLimits): void {
   if (plan.grids.some(({ steps }) => steps > samplesMax)) throw tooManySamples();
 }
 
-/** What a scan has read: samples, or buckets. */
 interface ScanData {
-  readonly series: readonly SeriesData[];
-  readonly buckets?: SelectedBuckets;
-  readonly weight: number;
+  readonly data: readonly (readonly SeriesData[] | StoredScan)[];
+  /** What was read in buckets instead. */
+  readonly buckets: readonly (SelectedBuckets | undefined)[];
 }
 
+/** With `opened` scans that are in files are left there, and closed with it. */
 async function readScans(
   plan: Plan,
   { source, limits }: QueryOptions,
+  opened: AsyncDisposableStack | undefined,
   signal: AbortSignal,
-): Promise<readonly ScanData[]> {
+): Promise<ScanData> {
   let samplesLeft = limits.samplesMax;
-  const data: ScanData[] = [];
+  const data: (readonly SeriesData[] | StoredScan)[] = [];
+  const buckets: (SelectedBuckets | undefined)[] = [];
   const rollups = source.selectBuckets ? planRollups(plan) : [];
   for (const [index, scan] of plan.scans.entries()) {
     try {
-      const limited = { ...scan, samplesMax: samplesLeft, seriesMax: limits.seriesMax };
-      const inBuckets = rollups[index];
-      const buckets = inBuckets && (await source.selectBuckets?.({ ...limited, ...inBuckets }, signal));
-      if (buckets) {
-        samplesLeft -= buckets.read;
-        data.push({ series: [], buckets, weight: buckets.read });
-        continue;
+      const selection = { ...scan, samplesMax: samplesLeft, seriesMax: limits.seriesMax };
+      const asked = rollups[index];
+      const found = asked && (await source.selectBuckets?.({ ...selection, ...asked }, signal));
+      buckets.push(found);
+      const none = found !== undefined || scan.toMs < scan.fromMs;
+      const stored = none || !opened ? undefined : await source.open?.(selection, signal);
+      if (stored) data.push(opened?.use(stored) ?? stored);
+      else {
+        const series = none ? [] : await source.select(selection, signal);
+        for (const { values } of series) samplesLeft -= values.length;
+        data.push(series);
       }
-      const series = scan.toMs < scan.fromMs ? [] : await source.select(limited, signal);
-      for (const { values } of series) samplesLeft -= values.length;
-      data.push({ series, weight: series.reduce((sum, one) => sum + weightOfSeries(one), 0) });
+      samplesLeft -= found?.read ?? 0;
     } catch (error) {
-      throwIfStopped(signal);
-      if (hasCode(error, 'limit') && error.subject === 'samplesMax') throw tooManySamples();
-      if (hasCode(error, 'limit')) throw executionError(error.message);
-      throw error;
+      throw readingFailed(error, signal);
     }
     throwIfStopped(signal);
   }
-  return data;
+  return { data, buckets };
+}
+
+function readingFailed(error: unknown, signal: AbortSignal): unknown {
+  throwIfStopped(signal);
+  if (hasCode(error, 'limit') && error.subject === 'samplesMax') return tooManySamples();
+  return hasCode(error, 'limit') ? executionError(error.message) : error;
 }

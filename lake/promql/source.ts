@@ -14,6 +14,11 @@ export interface SeriesSource {
    */
   select(selection: Selection, signal: AbortSignal): Promise<readonly SeriesData[]>;
   /**
+   * The same for an evaluator that reads files itself: where the samples are. Undefined when only `select` can tell.
+   * The files stay until it is disposed.
+   */
+  open?(selection: Selection, signal: AbortSignal): Promise<StoredScan | undefined>;
+  /**
    * The same series in buckets that end at multiples of `bucketMs`, and at `toMs`; samples after `afterMs`. Undefined
    * when that would not give what the samples give, or not save work.
    */
@@ -33,6 +38,23 @@ export interface SelectedBuckets {
   readonly table: RollupTable;
   /** Buckets, and samples that were read beside them. */
   readonly read: number;
+}
+
+/** A selection whose samples are in files. */
+export interface StoredScan extends AsyncDisposable {
+  /** Whose files they are: an evaluator may remember them for the next query of the same owner. */
+  readonly owner: string;
+  readonly selection: Selection;
+  /** Absolute paths; each names the same bytes for ever. */
+  readonly files: readonly { readonly path: string; readonly bytes: number }[];
+  /**
+   * Series with samples that are in no file, or in one that the evaluator cannot read (`unsupported`); and series by
+   * their ids (`special`), with all their samples.
+   */
+  readOthers(
+    missing: { readonly special: readonly bigint[]; readonly unsupported: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<readonly SeriesData[]>;
 }
 
 /** How far back the sample before a native histogram is looked for, to know whether it was reset. */
@@ -62,6 +84,12 @@ export interface SeriesData {
   readonly histograms?: readonly (Histogram | undefined)[] | undefined;
   /** Since when a sample counts (milliseconds since the Unix epoch), 0 where that is not known. Absent: nowhere. */
   readonly startsMs?: Float64Array | undefined;
+}
+
+/** Series by their place, in the order of their labels. What `at` gives is valid until it is called again. */
+export interface SeriesSet {
+  readonly length: number;
+  at(index: number): SeriesData | undefined;
 }
 
 /** The samples whose place `keep` says so for. */
@@ -132,8 +160,11 @@ export function setStaleAt(bits: Uint32Array, index: number): void {
 /** The series without its staleness markers (the same object when it has none). */
 export function withoutStale<T extends SeriesData>(series: T): T {
   const { values } = series;
-  const bits = bitsOf(values);
   let index = 0;
+  // Markers are NaNs, and mostly there are none.
+  while (index < values.length && !Number.isNaN(values[index])) index++;
+  if (index === values.length) return series;
+  const bits = bitsOf(values);
   while (index < values.length && !isStaleAt(bits, index)) index++;
   return index === values.length
     ? series

@@ -51,6 +51,29 @@ export function newSeries(labels: Labels, dropName: boolean, steps: number): Ste
   return { labels, dropName, values: new Float64Array(steps), present: new Uint8Array(steps) };
 }
 
+/** Series whose values lie in common memory: making one is cheaper, and any that is kept keeps what lies beside it. */
+export function seriesMaker(steps: number): (labels: Labels, dropName: boolean) => StepSeries {
+  const perSlab = Math.max(1, Math.floor(slabSteps / Math.max(1, steps)));
+  let next = perSlab;
+  let values = new Float64Array(0);
+  let present = new Uint8Array(0);
+  return (labels, dropName) => {
+    if (next === perSlab) {
+      values = new Float64Array(perSlab * steps);
+      present = new Uint8Array(perSlab * steps);
+      next = 0;
+    }
+    const from = next++ * steps;
+    return {
+      ...{ labels, dropName },
+      values: values.subarray(from, from + steps),
+      present: present.subarray(from, from + steps),
+    };
+  };
+}
+
+const slabSteps = 16_384;
+
 export const isEmpty = ({ present }: StepSeries): boolean => !present.includes(1);
 
 /** A text that is equal for equal label sets and only for those. */

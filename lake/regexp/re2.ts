@@ -28,7 +28,7 @@ export function compileRe2(pattern: string, full = false): Re2 {
   const plain = literalOf(pattern);
   const groupCount = regexp.groupCount();
   return {
-    test: plain === undefined ? (text) => regexp.matcher(text).find() : plainTest(plain, full),
+    test: plain === undefined ? (text) => regexp.test(text) : plainTest(plain, full),
     exec: (text) => {
       const matcher = regexp.matcher(text);
       if (!matcher.find()) return undefined;

@@ -4,6 +4,7 @@ import type { Engine } from '../sql/duckdb/engine.ts';
 import type { Tables } from '../tables.ts';
 import { streamCondition } from './log-conditions.ts';
 import { openLogReader } from './log-reader.ts';
+import { openTable } from './log-view.ts';
 
 /** What streams there are, without their lines. Times are nanoseconds, from inclusive, to exclusive. */
 export interface LogIndex {
@@ -46,26 +47,28 @@ export function logIndex(options: { readonly tables: Tables; readonly engine: En
   return {
     streams: async (request, signal) => {
       const { fromNs, toNs, streamsMax } = request;
-      await using reader = await openLogReader(options, fromNs, toNs, signal);
+      await using view = await openTable(options.tables, fromNs, toNs, signal);
+      await using reader = await openLogReader(options.engine, signal);
       const rows = await reader.rows(
-        `SELECT DISTINCT labels FROM ${reader.view.from} WHERE ${conditionOf(request)} LIMIT ${streamsMax + 1}`,
+        `SELECT DISTINCT labels FROM ${view.from} WHERE ${conditionOf(request)} LIMIT ${streamsMax + 1}`,
       );
       if (rows.length > streamsMax) throw tooManyStreams(streamsMax);
       return rows.map(([json]) => String(json)).sort();
     },
     volumes: async (request, signal) => {
       const { fromNs, toNs, streamsMax, stepNs } = request;
-      await using reader = await openLogReader(options, fromNs, toNs, signal);
+      await using view = await openTable(options.tables, fromNs, toNs, signal);
+      await using reader = await openLogReader(options.engine, signal);
       const step = stepNs === undefined ? '0' : `(timestamp_ns - ${fromNs}) // ${BigInt(stepNs)}`;
       const read = (bytes: string): Promise<readonly (readonly unknown[])[]> =>
         reader.rows(
-          `SELECT labels, ${step}, count(*), ${bytes} FROM ${reader.view.from}
+          `SELECT labels, ${step}, count(*), ${bytes} FROM ${view.from}
            WHERE ${conditionOf(request)} GROUP BY ALL LIMIT ${streamsMax * 1000 + 1}`,
         );
       const counted = await read('0');
       const lines = counted.reduce((sum, [, , count]) => sum + Number(count), 0);
       if (lines > exactLinesMax) {
-        const sample = `SELECT line FROM ${reader.view.from} WHERE ${conditionOf(request)} LIMIT ${sampledLines}`;
+        const sample = `SELECT line FROM ${view.from} WHERE ${conditionOf(request)} LIMIT ${sampledLines}`;
         const [[mean] = [0]] = await reader.rows(`SELECT avg(strlen(line)) FROM (${sample})`);
         return counted.map((row) => volumeOf(row, Number(row[2]) * Number(mean)));
       }

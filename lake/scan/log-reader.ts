@@ -1,34 +1,19 @@
-import type { DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api';
+import type { DuckDBDataChunk } from '@duckdb/node-api';
 import type { Engine } from '../sql/duckdb/engine.ts';
-import type { Tables, TableView } from '../tables.ts';
 import { storageError } from './storage-error.ts';
 
-/** One consistent view of the logs, and a connection to read it with. */
+/** A connection to read logs with. */
 export interface LogReader extends AsyncDisposable {
-  readonly view: TableView;
   /** Rows of a statement as chunks, as they come. */
   chunks(sql: string): AsyncIterable<DuckDBDataChunk>;
   /** All rows of a statement of few rows. */
   rows(sql: string): Promise<readonly (readonly unknown[])[]>;
 }
 
-/** Opens the logs of a time; nanoseconds, from inclusive, to exclusive. An abort ends what runs. */
-export async function openLogReader(
-  { tables, engine }: { readonly tables: Tables; readonly engine: Engine },
-  fromNs: bigint,
-  toNs: bigint,
-  signal: AbortSignal,
-): Promise<LogReader> {
+/** An abort ends what runs. */
+export async function openLogReader(engine: Engine, signal: AbortSignal): Promise<LogReader> {
   signal.throwIfAborted();
-  const prune = { fromUs: microseconds(fromNs), toUs: microseconds(toNs) };
-  const view = await tables.open('logs', prune, signal);
-  let connection: DuckDBConnection;
-  try {
-    connection = await engine.connect();
-  } catch (error) {
-    await view[Symbol.asyncDispose]();
-    throw error;
-  }
+  const connection = await engine.connect();
   const interrupt = (): void => connection.interrupt();
   signal.addEventListener('abort', interrupt, { once: true });
   const failed = (error: unknown): unknown => {
@@ -48,7 +33,6 @@ export async function openLogReader(
     }
   }
   return {
-    view,
     chunks,
     rows: async (sql) => {
       const rows: (readonly unknown[])[] = [];
@@ -58,13 +42,6 @@ export async function openLogReader(
     [Symbol.asyncDispose]: async () => {
       signal.removeEventListener('abort', interrupt);
       connection.closeSync();
-      await view[Symbol.asyncDispose]();
     },
   };
-}
-
-/** Rounded down; beyond what is safe there is nothing stored. */
-function microseconds(ns: bigint): number {
-  const us = Number(ns / 1000n);
-  return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, us));
 }

@@ -4,10 +4,11 @@ import { FirnError } from '../base/errors.ts';
 import { parseLabelsJson } from '../model/labels.ts';
 import { parseHistogramText } from '../model/native-histogram.ts';
 import { fromNative } from '../promql/histograms/histogram.ts';
-import type { Selection, SeriesData } from '../promql/source.ts';
+import type { Selection } from '../promql/source.ts';
 import { compareLabels } from '../promql/value.ts';
 import { labelConditions, nameAndTimeCondition, type RowFilter } from './conditions.ts';
 import { chunksOf, listColumn } from './lists.ts';
+import type { OtherSeries } from './samples/stored-series.ts';
 import { inOrder, mergeSamples, type Samples } from './samples.ts';
 
 /** Samples that are taken over before others get the event loop. */
@@ -24,7 +25,7 @@ export async function readSeries(
   selection: Selection,
   wide: RowFilter,
   signal: AbortSignal,
-): Promise<readonly SeriesData[]> {
+): Promise<readonly OtherSeries[]> {
   const index = await readIndex(connection, from, selection, wide);
   const ids = [...index.keys()];
   if (ids.length === 0) return [];
@@ -43,7 +44,7 @@ export async function readSeries(
     }
   }
   return Array.from(samples, ([id, one]) => ({
-    labels: parseLabelsJson(index.get(id)?.labels ?? '{}'),
+    ...{ id, labels: parseLabelsJson(index.get(id)?.labels ?? '{}') },
     ...one,
   })).sort((one, other) => compareLabels(one.labels, other.labels));
 }

@@ -1,7 +1,9 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { type Labels, parseLabelsJson } from '../model/labels.ts';
+import { filesSql } from '../parquet/files-sql.ts';
 import type { Matcher } from '../promql/ast.ts';
-import { histogramHistoryMs, type SeriesSource } from '../promql/source.ts';
+import { histogramHistoryMs, type Selection, type SeriesSource, type StoredScan } from '../promql/source.ts';
+import { tableSchemas } from '../schema/tables.ts';
 import type { Engine } from '../sql/duckdb/engine.ts';
 import type { Tables, TableView } from '../tables.ts';
 import { scanBuckets } from './bucket-scan.ts';
@@ -16,6 +18,7 @@ import {
 } from './conditions.ts';
 import { type ExemplarSeries, readExemplars } from './exemplars.ts';
 import { readSeries, tooMuch } from './read-series.ts';
+import type { OtherSeries } from './samples/stored-series.ts';
 import { useConnection } from './use-connection.ts';
 
 /** The metrics of one tenant as PromQL sees them: series by matchers, and what labels there are. */
@@ -93,6 +96,7 @@ export function seriesScan({
 
   return {
     select,
+    open: (selection, signal) => openStored(tables, engine, selection, signal),
     ...(rollups && {
       selectBuckets: (selection, signal) => scanBuckets({ rollups, engine, select }, selection, signal),
     }),
@@ -122,6 +126,52 @@ export function seriesScan({
       return found.map(parseLabelsJson);
     },
   };
+}
+
+async function openStored(
+  tables: Tables,
+  engine: Engine,
+  selection: Selection,
+  signal: AbortSignal,
+): Promise<StoredScan | undefined> {
+  const wide = { ...selection, fromMs: selection.fromMs - histogramHistoryMs };
+  const view = await openView(tables, 'metrics', [wide], signal);
+  if (!view.parts) {
+    await view[Symbol.asyncDispose]();
+    return undefined;
+  }
+  const { files, rest } = view.parts;
+  return {
+    ...{ owner: tables.tenant, selection, files },
+    readOthers: (missing, aborted) =>
+      readOthers(view.from, rest, missing, (from) =>
+        useConnection(engine, aborted, (connection) =>
+          readSeries(connection, from, selection, wide, aborted),
+        ),
+      ),
+    [Symbol.asyncDispose]: () => view[Symbol.asyncDispose](),
+  };
+}
+
+/** What is in no file or in one that only SQL reads, and all of series that are more than numbers. */
+async function readOthers(
+  from: string,
+  rest: string | undefined,
+  { special, unsupported }: Parameters<StoredScan['readOthers']>[0],
+  read: (from: string) => Promise<readonly OtherSeries[]>,
+): Promise<readonly OtherSeries[]> {
+  const parts = [
+    ...(unsupported.length > 0 ? [filesSql(tableSchemas.metrics, unsupported)] : []),
+    ...(rest === undefined ? [] : [rest]),
+  ];
+  const known = new Set(special);
+  const others =
+    parts.length === 0
+      ? []
+      : await read(`(${parts.map((one) => `SELECT * FROM ${one}`).join(' UNION ALL ')})`);
+  const wanted =
+    special.length === 0 ? [] : await read(`(SELECT * FROM ${from} WHERE series_id IN (${special.join()}))`);
+  return [...others.filter(({ id }) => !known.has(id)), ...wanted];
 }
 
 /** One row a series, so that its labels are looked into once. */

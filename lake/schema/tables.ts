@@ -39,6 +39,8 @@ export interface TableSchema {
   readonly boundColumns: readonly string[];
   /** Columns whose values files have Bloom filters of: ids that bounds tell little about. */
   readonly bloomColumns?: readonly string[];
+  /** Columns of texts that are searched for parts of them. */
+  readonly searchedColumns?: readonly string[];
 }
 
 function column(
@@ -148,6 +150,7 @@ export const tableSchemas: Readonly<Record<TableName, TableSchema>> = {
     sortBy: ['stream_id', 'timestamp_ns'],
     boundColumns: ['stream_id', 'timestamp'],
     bloomColumns: ['stream_id', 'trace_id'],
+    searchedColumns: ['line'],
     sameRowBy: ['stream_id', 'timestamp_ns', 'line'],
   },
   spans: {

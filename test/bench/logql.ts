@@ -24,9 +24,9 @@ import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
 import type { LogsBatch } from '../../lake/model/batch.ts';
 import { tenantId } from '../../lake/model/ids.ts';
 import { canonicalLabels, labelsJson } from '../../lake/model/labels.ts';
-import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
-import { openDuckdbWriter } from '../../lake/parquet/duckdb-writer.ts';
 import { filesSql } from '../../lake/parquet/files-sql.ts';
+import { mergeStreaming } from '../../lake/parquet/merge-streaming.ts';
+import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
 import { createLogsBuilder } from '../../lake/receive/logs-builder.ts';
 import { bareMetadata } from '../../lake/receive/loki-push/metadata.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
@@ -95,7 +95,7 @@ async function write(folder: string, bytesMax: number, seed: number): Promise<Co
   const file = openSync(raw, 'w');
   const cache = createSeriesCache({ identity: [] });
   const labels = new Map<bigint, string>();
-  await using writer = await openDuckdbWriter({ writerMemoryBytesMax: 1.5e9 });
+  await using writer = openParquetjsWriter();
   const segments: { path: string; rows: number; day: string }[] = [];
   let builder = createLogsBuilder();
   let text: string[] = [];
@@ -142,9 +142,9 @@ async function compact(
     for (let first = 0; first < parts.length; first += 40) {
       const some = parts.slice(first, first + 40);
       const path = join(folder, `${day}-${first}.parquet`);
-      await mergeSegments({
-        ...{ signal: 'logs', paths: some.map((part) => part.path), path, spillDirectory: folder },
-        ...{ rows: some.reduce((sum, part) => sum + part.rows, 0), writerMemoryBytesMax: 2e9 },
+      await mergeStreaming({
+        ...{ signal: 'logs', paths: some.map((part) => part.path), path, memoryBytesMax: 4e9 },
+        rows: some.reduce((sum, part) => sum + part.rows, 0),
       });
       for (const part of some) rmSync(part.path);
       merged.push(path);
@@ -163,6 +163,7 @@ async function serve(
     tenant: tenantId('bench'),
     open: async () => ({
       from: filesSql(tableSchemas.logs, paths),
+      parts: { files: paths.map((path) => ({ path, bytes: statSync(path).size })), rest: undefined },
       ...{ filesConsidered: paths.length, filesPruned: 0, [Symbol.asyncDispose]: async () => undefined },
     }),
     metricMetadata: async () => [],

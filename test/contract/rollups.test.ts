@@ -102,7 +102,7 @@ async function rollUp(store: ObjectStore): Promise<void> {
   for (const name of rollupTables)
     for (let isMore = true; isMore; ) {
       const options: RollUpOptions = {
-        ...{ table: tables[name], metrics: tables.metrics, epoch: 1, limits: maintainDefaults },
+        ...{ table: tables[name], metrics: tables.metrics, epoch: 99, limits: maintainDefaults },
         ...{ merge: mergeJob, rollUp: rollUpFiles, replaceFiles },
         openFolder: async (folderName) => {
           const path = join(folder, folderName);

@@ -3,7 +3,7 @@ import { parseExpr } from '../../logql/parse.ts';
 import { eachField, JsonError, stringText, valueEnd } from '../../logql/pipeline/json.ts';
 import { readLogfmt } from '../../logql/pipeline/logfmt.ts';
 import { labelNameOf } from '../../logql/pipeline/row.ts';
-import { type Entry, logQuery, type QueryOptions } from '../../logql/query.ts';
+import { type Entry, type QueryOptions, runQuery } from '../../logql/query.ts';
 import { parseBytes, parseGoDuration } from '../../logql/units.ts';
 import { compareText } from '../../logql/value.ts';
 import type { Parameters } from '../prometheus/parameters.ts';
@@ -34,7 +34,7 @@ async function fieldsOf(parameters: Parameters, options: QueryOptions): Promise<
   const expr = parseExpr(parameters.text('query'));
   if (expr.kind !== 'log') throw new LogqlError('parse', 'only log queries are supported');
   const log = { ...range, limit, direction: 'backward' as const, intervalNs: 0 };
-  const { data } = await logQuery(expr, log, options);
+  const { data } = await runQuery({ kind: 'log', expr, log }, options);
   const fields = new Map<string, Field>();
   if (data.type !== 'streams') return fields;
   const parsers = expr.stages.flatMap(({ kind }) => (kind === 'json' || kind === 'logfmt' ? [kind] : []));

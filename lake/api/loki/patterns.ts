@@ -1,7 +1,7 @@
 import { createDrain, type Drain } from '../../logql/drain.ts';
 import { LogqlError } from '../../logql/errors.ts';
 import { parseExpr } from '../../logql/parse.ts';
-import { logQuery, type QueryOptions } from '../../logql/query.ts';
+import { type QueryOptions, runQuery } from '../../logql/query.ts';
 import type { Parameters } from '../prometheus/parameters.ts';
 import { rangeParameters } from './parameters.ts';
 import { nowNs, stepParameter } from './queries.ts';
@@ -19,7 +19,7 @@ export async function answerPatterns(parameters: Parameters, options: QueryOptio
   if (expr.kind !== 'log') throw new LogqlError('parse', 'only log selectors are supported');
   const limits = { ...options.limits, entriesMax: patternLinesMax };
   const log = { ...range, limit: patternLinesMax, direction: 'backward' as const, intervalNs: 0 };
-  const { data } = await logQuery(expr, log, { ...options, limits });
+  const { data } = await runQuery({ kind: 'log', expr, log }, { ...options, limits });
   if (data.type !== 'streams') return succeed([]);
   const byLevel = new Map<string, Drain>();
   const samples = new Map<object, Map<bigint, number>>();

@@ -1,13 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { defaultEntries } from '../../logql/limits.ts';
 import { parseExpr } from '../../logql/parse.ts';
-import {
-  instantQuery,
-  logQuery,
-  type QueryOptions,
-  type QueryResult,
-  rangeQuery,
-} from '../../logql/query.ts';
+import { type LogqlTask, type QueryOptions, runQuery } from '../../logql/query.ts';
 import type { Parameters } from '../prometheus/parameters.ts';
 import { resultPieces } from './encode.ts';
 import {
@@ -37,7 +31,7 @@ export async function answerQuery(parameters: Parameters, options: QueryHandlerO
     throw badParameter(
       'log queries are not supported as an instant query type, please change your query to a range query type',
     );
-  return answer(() => instantQuery(expr, timeNs, options), options);
+  return answer({ kind: 'instant', expr, timeNs }, options);
 }
 
 /** GET and POST /loki/api/v1/query_range: lines, or a metric at each step. */
@@ -54,10 +48,10 @@ export async function answerRangeQuery(
   if (intervalNs < 0) throw badParameter('interval must be >= 0');
   const expr = parseExpr(parameters.text('query'));
   if (expr.kind === 'log')
-    return answer(() => logQuery(expr, { ...range, limit, direction, intervalNs }, options), options);
+    return answer({ kind: 'log', expr, log: { ...range, limit, direction, intervalNs } }, options);
   const stepNs = stepParameter(parameters, range);
   const steps = Number((toNs - fromNs) / BigInt(stepNs)) + 1;
-  return answer(() => rangeQuery(expr, { startNs: fromNs, stepNs, steps }, options), options);
+  return answer({ kind: 'range', expr, times: { startNs: fromNs, stepNs, steps } }, options);
 }
 
 const stepsByDefault = 250n;
@@ -76,9 +70,9 @@ export function stepParameter(parameters: Parameters, { fromNs, toNs }: TimeRang
   return given;
 }
 
-async function answer(run: () => Promise<QueryResult>, options: QueryHandlerOptions): Promise<Response> {
+async function answer(task: LogqlTask, options: QueryHandlerOptions): Promise<Response> {
   const startMs = options.clock.monotonicMs();
-  const result = await run();
+  const result = await runQuery(task, options);
   const execMs = options.clock.monotonicMs() - startMs;
   return succeedWith(resultPieces(result, { categorize: options.categorize, execMs }));
 }

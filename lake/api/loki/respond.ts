@@ -10,6 +10,7 @@ const statusCodes: Readonly<Record<LogqlErrorType, number>> = {
   execution: 400,
   limit: 400,
   canceled: 499,
+  refused: 429,
   timeout: 504,
 };
 

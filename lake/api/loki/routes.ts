@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { compress } from 'hono/compress';
 import type { Clock } from '../../base/clock.ts';
+import { createFairQueue, type FairQueueErrors, type FairQueueLimits } from '../../base/fair-queue.ts';
 import type { Logger } from '../../base/log.ts';
 import { LogqlError } from '../../logql/errors.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
@@ -37,6 +38,7 @@ export interface LokiOptions {
   readonly logger: Logger;
   readonly buildInfo: BuildInfo;
   readonly bodyBytesMax?: number;
+  readonly queue?: FairQueueLimits;
 }
 
 /** Bytes of a POST form, as in Go's ParseForm. */
@@ -73,35 +75,42 @@ export function lokiRoutes(options: LokiOptions): Hono {
   const query = ({ logs }: LogqlDeployment, c: Context) => {
     const flags = c.req.header('x-loki-response-encoding-flags') ?? '';
     const categorize = flags.split(',').some((flag) => flag.trim() === 'categorize-labels');
-    return { source: logs, limits, clock, signal: c.req.raw.signal, categorize };
+    return { source: logs, evaluator: logs.evaluator, limits, clock, signal: c.req.raw.signal, categorize };
   };
   const index = ({ logs }: LogqlDeployment, c: Context) => ({
     ...{ scan: logs, nowNs: nowNs(clock), signal: c.req.raw.signal, seriesMax: limits.seriesMax },
   });
 
-  route('/query', (parameters, deployment, c) => answerQuery(parameters, query(deployment, c)));
-  route('/query_range', (parameters, deployment, c) => answerRangeQuery(parameters, query(deployment, c)));
+  const queue = createFairQueue(queueErrors, options.queue);
+  /** For what reads lines: tenants take turns. */
+  const queued = (path: string, handler: Handler): void =>
+    route(path, (parameters, deployment, c) =>
+      queue.run(deployment.logs.tenant, c.req.raw.signal, () => handler(parameters, deployment, c)),
+    );
+
+  queued('/query', (parameters, deployment, c) => answerQuery(parameters, query(deployment, c)));
+  queued('/query_range', (parameters, deployment, c) => answerRangeQuery(parameters, query(deployment, c)));
   route('/labels', (parameters, deployment, c) => answerLabels(parameters, index(deployment, c)));
   route('/label', (parameters, deployment, c) => answerLabels(parameters, index(deployment, c)));
   route('/label/:name/values', (parameters, deployment, c) =>
     answerLabelValues(parameters, c.req.param('name') ?? '', index(deployment, c)),
   );
   route('/series', (parameters, deployment, c) => answerSeries(parameters, index(deployment, c)));
-  route('/index/stats', (parameters, deployment, c) => answerIndexStats(parameters, index(deployment, c)));
-  route('/index/volume', (parameters, deployment, c) => answerVolume(parameters, index(deployment, c)));
-  route('/index/volume_range', (parameters, deployment, c) =>
+  queued('/index/stats', (parameters, deployment, c) => answerIndexStats(parameters, index(deployment, c)));
+  queued('/index/volume', (parameters, deployment, c) => answerVolume(parameters, index(deployment, c)));
+  queued('/index/volume_range', (parameters, deployment, c) =>
     answerVolumeRange(parameters, index(deployment, c)),
   );
   route('/detected_labels', (parameters, deployment, c) =>
     answerDetectedLabels(parameters, index(deployment, c)),
   );
-  route('/detected_fields', (parameters, deployment, c) =>
+  queued('/detected_fields', (parameters, deployment, c) =>
     answerDetectedFields(parameters, query(deployment, c)),
   );
-  route('/detected_field/:name/values', (parameters, deployment, c) =>
+  queued('/detected_field/:name/values', (parameters, deployment, c) =>
     answerDetectedFieldValues(parameters, c.req.param('name') ?? '', query(deployment, c)),
   );
-  route('/patterns', (parameters, deployment, c) => answerPatterns(parameters, query(deployment, c)));
+  queued('/patterns', (parameters, deployment, c) => answerPatterns(parameters, query(deployment, c)));
   route('/format_query', async (parameters) => succeed(formatExpr(parseExpr(parameters.text('query')))));
   route('/drilldown-limits', async () => bare(drilldownLimits(limits, buildInfo)));
   app.get(`${root}/status/buildinfo`, () => bare(buildInfo));
@@ -110,6 +119,11 @@ export function lokiRoutes(options: LokiOptions): Hono {
   app.get('/prometheus/api/v1/alerts', () => succeed({ alerts: [] }));
   return app;
 }
+
+const queueErrors: FairQueueErrors = {
+  refused: (message) => new LogqlError('refused', `too many outstanding requests: ${message}`),
+  canceled: (cause) => new LogqlError('canceled', 'the request was cancelled by the client', 'query', cause),
+};
 
 /** What Logs Drilldown asks before anything else. */
 function drilldownLimits({ entriesMax, seriesMax, timeoutMs }: LogqlLimits, { version }: BuildInfo) {

@@ -12,7 +12,7 @@ import { parseLogExpr } from '../../logql/parse.ts';
 import { compilePipeline } from '../../logql/pipeline/compile.ts';
 import { valueTest } from '../../logql/pipeline/label-filter.ts';
 import { emptyLabels, resetLabels } from '../../logql/pipeline/row.ts';
-import { categories, type Entry, logQuery } from '../../logql/query.ts';
+import { categories, type Entry, runQuery } from '../../logql/query.ts';
 import type { LineBatch, Stream } from '../../logql/source.ts';
 import { compareText, type SeriesLabels } from '../../logql/value.ts';
 import type { LogScan } from '../../scan/log-scan.ts';
@@ -173,7 +173,10 @@ async function follow(
     direction: 'backward' as const,
     intervalNs: 0,
   };
-  const { data } = await logQuery(expr, log, { source: logs, limits, clock, signal: closed.signal });
+  const { data } = await runQuery(
+    { kind: 'log', expr, log },
+    { source: logs, evaluator: logs.evaluator, limits, clock, signal: closed.signal },
+  );
   const found =
     data.type === 'streams'
       ? data.streams.flatMap(({ labels, entries }) => entries.map((entry) => merged(labels, entry)))

@@ -3,10 +3,10 @@ import { bodyLimit } from 'hono/body-limit';
 import { compress } from 'hono/compress';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
+import { createFairQueue, type FairQueueErrors, type FairQueueLimits } from '../../base/fair-queue.ts';
 import type { Logger } from '../../base/log.ts';
 import { PromqlError } from '../../promql/errors.ts';
 import type { Evaluator } from '../../promql/evaluator.ts';
-import { createFairQueue, type FairQueueLimits } from '../../promql/fair-queue.ts';
 import type { QueryLimits } from '../../promql/limits.ts';
 import { formatExpr } from '../../promql/print.ts';
 import type { ReadRange } from '../../promql/read-range.ts';
@@ -80,7 +80,7 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
     ...{ source: deployment.scan, limits, clock, signal: c.req.raw.signal, evaluator: options.evaluator },
     warningOf: (read: ReadRange) => warningOf(options, c, read),
   });
-  const queue = createFairQueue(options.queue);
+  const queue = createFairQueue(queueErrors, options.queue);
   const queued = (answer: typeof answerQuery): Handler => {
     return (parameters, deployment, c) =>
       queue.run(deployment.tables.tenant, c.req.raw.signal, () =>
@@ -117,6 +117,11 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
     );
   return app;
 }
+
+const queueErrors: FairQueueErrors = {
+  refused: (message) => new PromqlError('unavailable', message),
+  canceled: (cause) => new PromqlError('canceled', 'query was canceled in query queue', cause),
+};
 
 /** Rules are not evaluated here: none, and not an error. */
 const fixedAnswers = (buildInfo: BuildInfo): Readonly<Record<string, object>> => ({

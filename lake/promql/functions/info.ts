@@ -1,6 +1,6 @@
 import { type Label, type Labels, labelValue } from '../../model/labels.ts';
 import { executionError } from '../errors.ts';
-import type { Evaluation } from '../evaluation.ts';
+import { type Evaluation, seriesOf } from '../evaluation.ts';
 import { matches, matchingValues } from '../matcher.ts';
 import type { CallNode, InfoSelection, Times } from '../plan.ts';
 import { selectInstant } from '../select.ts';
@@ -61,7 +61,7 @@ function infoSeries(
   times: Times,
 ): Map<string, InfoSeries[]> {
   const bySignature = new Map<string, InfoSeries[]>();
-  for (const series of data[info.scan] ?? []) {
+  for (const series of seriesOf(data[info.scan])) {
     const selected = selectInstant(series, info, times, lookbackMs, 'time');
     if (isEmpty(selected)) continue;
     budget.charge(times.steps);

@@ -17,12 +17,8 @@ export const windowFunctions: Readonly<Record<string, WindowFunction>> = {
     (before, value) => value !== before && !(Number.isNaN(value) && Number.isNaN(before)),
     false,
   ),
-  avg_over_time: average,
-  sum_over_time: ({ values, from, to }) => {
-    const acc = { sum: 0, compensation: 0 };
-    for (let index = from; index < to; index++) kahanAdd(acc, at(values, index));
-    return Number.isFinite(acc.sum) || Number.isNaN(acc.sum) ? acc.sum + acc.compensation : acc.sum;
-  },
+  avg_over_time: ({ values, from, to }) => meanOf(values, from, to),
+  sum_over_time: ({ values, from, to }) => sumOf(values, from, to),
   count_over_time: ({ from, to }) => to - from,
   min_over_time: (window) =>
     at(
@@ -74,8 +70,15 @@ export const windowFunctions: Readonly<Record<string, WindowFunction>> = {
   double_exponential_smoothing: doubleExponential,
 };
 
+/** The sum of the values at [from, to). */
+export function sumOf(values: Float64Array, from: number, to: number): number {
+  const acc = { sum: 0, compensation: 0 };
+  for (let index = from; index < to; index++) kahanAdd(acc, at(values, index));
+  return Number.isFinite(acc.sum) || Number.isNaN(acc.sum) ? acc.sum + acc.compensation : acc.sum;
+}
+
 /** The mean by numbers.ts, with its sum in local variables as long as it does not overflow: windows are long. */
-function average({ values, from, to }: Window): number {
+export function meanOf(values: Float64Array, from: number, to: number): number {
   let sum = at(values, from);
   let compensation = 0;
   for (let index = from + 1; index < to; index++) {

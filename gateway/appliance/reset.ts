@@ -1,0 +1,15 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { siteErrorName } from '../../provisioning/site-file.ts';
+import type { Places } from './places.ts';
+
+/**
+ * Makes an appliance as it was when it was flashed: identity, secrets and configuration go, and what was received too,
+ * unless `keepData`. Both slots stay. The configuration goes last, so that a reset that is cut off can be repeated.
+ */
+export function resetAppliance(places: Places, keepData: boolean): void {
+  const folders = [...(keepData ? [] : [places.gateway]), places.updates, places.config];
+  for (const folder of folders)
+    for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
+  rmSync(join(places.boot, siteErrorName), { force: true });
+}

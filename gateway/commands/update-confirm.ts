@@ -1,0 +1,49 @@
+import { execFileSync } from 'node:child_process';
+import { systemClock } from '../../lake/base/clock.ts';
+import { type Command, type CommandLine, runCommand } from '../../lake/base/command.ts';
+import { healthChecks, pushLine } from '../appliance/checks.ts';
+import { confirmUpdate } from '../appliance/confirm-update.ts';
+import { sayOnConsoles } from '../appliance/consoles.ts';
+import { placesUnder } from '../appliance/places.ts';
+import { raucSlots } from '../appliance/rauc.ts';
+import { shippedSoFar } from '../appliance/shipped.ts';
+import { applianceConfig } from './appliance-config.ts';
+
+const command: Command = {
+  name: 'firn update confirm',
+  about:
+    'Run by an appliance after each start: checks that the broker answers, that what is sent is stored, that queries are\n' +
+    'answered, that the disk takes data, and that shipments leave if they did before an update. A new version that does not\n' +
+    'pass is left for the one before. What came of an update is a line in the logs, {job="firn-update"}, here and in the cloud.',
+  flags: [{ flag: '--limit-seconds', value: 'N', description: 'How long a new version has (default 300)' }],
+  positionals: [],
+  settings: [],
+};
+
+export function main(argv: readonly string[]): Promise<number> {
+  return runCommand(command, argv, confirm);
+}
+
+async function confirm(line: CommandLine): Promise<number> {
+  const places = placesUnder('/');
+  const config = applianceConfig(places);
+  const httpPort = config.http.port;
+  const { dataDir, mqtt } = config;
+  const checks = healthChecks({
+    mqttPort: mqtt.port,
+    httpPort,
+    dataDir,
+    shipped: () => shippedSoFar(config),
+  });
+  const verdict = await confirmUpdate({
+    ...{ slots: raucSlots(), places, checks, clock: systemClock, intervalMs: 2000 },
+    limitMs: Number(line.value('--limit-seconds') ?? 300) * 1000,
+    tell: async (level, text) => {
+      sayOnConsoles(`firn: ${text}\n`);
+      await pushLine(`http://127.0.0.1:${httpPort}/loki/api/v1/push`, { job: 'firn-update', level }, text);
+    },
+    restart: async () => void execFileSync('systemctl', ['reboot']),
+  });
+  sayOnConsoles(`firn: this version is ${verdict}\n`);
+  return 0;
+}

@@ -1,0 +1,182 @@
+import type { LineFilter } from '../../logql/ast.ts';
+import { lineTest } from '../../logql/pipeline/line-filter.ts';
+import { mayHold } from '../../parquet/trigrams.ts';
+import { compileRe2 } from '../../regexp/re2.ts';
+import { requiredLiterals } from '../../regexp/required-literals.ts';
+import { type Entries, entryText, noEntry, type TextPage } from './text-page.ts';
+
+// Line filters over the bytes of pages. A text is searched for in the whole page at once, as grep does in a file; of a
+// regular expression the texts that each of its matches must have are, and only lines that have them are tested.
+
+export interface LineSearch {
+  /** Rows of [from, to) whose lines pass, of a page of lines; rows are those of the row group. */
+  rows(page: TextPage, from: number, to: number): Uint32Array;
+  /** Whether a row group with such trigrams may have a line that passes. */
+  mayPass(trigrams: Buffer): boolean;
+  /** Every line passes. */
+  readonly passesAll: boolean;
+}
+
+/** One filter. */
+interface Marker {
+  /** Sets those of `marks` whose entries match; entries are counted from `from`. */
+  mark(entries: Entries, from: number, to: number, marks: Uint8Array): void;
+  readonly negated: boolean;
+  readonly test: (line: string) => boolean;
+  mayMatch(trigrams: Buffer): boolean;
+}
+
+/** Filters that can be pushed down (isPushable); the others are the pipeline's. */
+export function compileSearch(filters: readonly LineFilter[]): LineSearch {
+  const markers = filters.map(markerOf);
+  /** What has been found of dictionaries. */
+  const known = new WeakMap<Entries, Uint8Array>();
+  const ofDictionary = (entries: Entries): Uint8Array => {
+    const marks = known.get(entries) ?? passing(markers, entries, 0, entries.count);
+    known.set(entries, marks);
+    return marks;
+  };
+  return {
+    passesAll: markers.length === 0,
+    mayPass: (trigrams) => markers.every(({ negated, mayMatch }) => negated || mayMatch(trigrams)),
+    rows: ({ entries, codes, firstRow }, from, to) => {
+      if (markers.length === 0) return Uint32Array.from({ length: to - from }, (_, index) => from + index);
+      if (codes === undefined)
+        return rowsOf(passing(markers, entries, from - firstRow, to - firstRow), from, () => true);
+      const marks = ofDictionary(entries);
+      const ofRows = codes.subarray(from - firstRow, to - firstRow);
+      return rowsOf(ofRows, from, (code) => code !== noEntry && marks[code] === 1);
+    },
+  };
+}
+
+function rowsOf(
+  values: Uint8Array | Uint32Array,
+  from: number,
+  passes: (value: number) => boolean,
+): Uint32Array {
+  const rows = new Uint32Array(values.length);
+  let count = 0;
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index] ?? 0;
+    if (value !== 0 || values instanceof Uint32Array) if (passes(value)) rows[count++] = from + index;
+  }
+  return rows.subarray(0, count);
+}
+
+/** 1 for each entry that passes all filters. Where few are left, those are tested one by one. */
+function passing(markers: readonly Marker[], entries: Entries, from: number, to: number): Uint8Array {
+  const passed = new Uint8Array(to - from).fill(1);
+  let left = passed.length;
+  for (const marker of markers) {
+    if (left * 8 < passed.length) {
+      for (let index = 0; index < passed.length; index++)
+        if (passed[index] === 1 && !marker.test(entryText(entries, from + index))) passed[index] = 0;
+      continue;
+    }
+    const marks = new Uint8Array(passed.length);
+    marker.mark(entries, from, to, marks);
+    const wanted = marker.negated ? 0 : 1;
+    left = 0;
+    for (let index = 0; index < passed.length; index++) {
+      if (marks[index] !== wanted) passed[index] = 0;
+      left += passed[index] ?? 0;
+    }
+    if (left === 0) break;
+  }
+  return passed;
+}
+
+function markerOf(filter: LineFilter): Marker {
+  const { op, alternatives } = filter;
+  const parts = alternatives.map(({ value }) => (op.endsWith('~') ? regexpPart(value) : textPart(value)));
+  return {
+    mark: (entries, from, to, marks) => {
+      for (const part of parts) part.mark(entries, from, to, marks);
+    },
+    negated: op.startsWith('!'),
+    test: lineTest(filter),
+    mayMatch: (trigrams) => parts.some((part) => part.mayMatch(trigrams)),
+  };
+}
+
+type Part = Pick<Marker, 'mark' | 'mayMatch'>;
+
+function textPart(text: string): Part {
+  const needle = Buffer.from(text);
+  if (needle.length === 0)
+    return { mark: (_entries, _from, _to, marks) => void marks.fill(1), mayMatch: () => true };
+  return {
+    mark: (entries, from, to, marks) => markText(entries, from, to, needle, marks),
+    mayMatch: (trigrams) => mayHold(trigrams, needle),
+  };
+}
+
+function regexpPart(pattern: string): Part {
+  const { test } = compileRe2(pattern);
+  const ways = requiredLiterals(pattern)?.map((literals) => literals.map((text) => Buffer.from(text)));
+  if (ways === undefined)
+    return {
+      mark: (entries, from, to, marks) => {
+        for (let entry = from; entry < to; entry++)
+          if (marks[entry - from] === 0 && test(entryText(entries, entry))) marks[entry - from] = 1;
+      },
+      mayMatch: () => true,
+    };
+  const choosers = ways.map(literalChooser);
+  return {
+    mark: (entries, from, to, marks) => {
+      for (const chooser of choosers)
+        markText(entries, from, to, chooser(entries.body), marks, (entry) => test(entryText(entries, entry)));
+    },
+    mayMatch: (trigrams) => ways.some((literals) => literals.every((literal) => mayHold(trigrams, literal))),
+  };
+}
+
+const sampleBytes = 262_144;
+
+/** Chooses the literal that lines have least often, by the first page that has any of them. */
+function literalChooser(literals: readonly Buffer[]): (body: Buffer) => Buffer {
+  const longest = literals.reduce((best, one) => (one.length > best.length ? one : best), Buffer.alloc(0));
+  let chosen = literals.length === 1 ? longest : undefined;
+  return (body) => {
+    if (chosen) return chosen;
+    const sample = body.subarray(0, sampleBytes);
+    const counted = literals.map((literal) => ({ literal, count: occurrences(sample, literal) }));
+    if (counted.every(({ count }) => count === 0)) return longest;
+    chosen = counted.sort((a, b) => a.count - b.count)[0]?.literal ?? longest;
+    return chosen;
+  };
+}
+
+function occurrences(sample: Buffer, literal: Buffer): number {
+  let count = 0;
+  for (let at = sample.indexOf(literal); at >= 0; at = sample.indexOf(literal, at + 1)) count++;
+  return count;
+}
+
+/** Marks entries that hold the needle, and pass the test where there is one. */
+function markText(
+  entries: Entries,
+  from: number,
+  to: number,
+  needle: Buffer,
+  marks: Uint8Array,
+  test?: (entry: number) => boolean,
+): void {
+  const { body } = entries;
+  const begin = from === 0 ? 0 : (entries.starts()[from] ?? 0);
+  let at = body.indexOf(needle, begin);
+  if (at < 0) return;
+  const starts = entries.starts();
+  const end = starts[to] ?? 0;
+  for (let entry = from; at >= 0 && at < end; ) {
+    while ((starts[entry + 1] ?? end) <= at) entry++;
+    const textStart = (starts[entry] ?? 0) + 4;
+    const textEnd = starts[entry + 1] ?? 0;
+    // The bytes of a length look like text, too.
+    const inside = at >= textStart && at + needle.length <= textEnd;
+    if (inside && marks[entry - from] === 0 && (test === undefined || test(entry))) marks[entry - from] = 1;
+    at = body.indexOf(needle, inside ? textEnd : at + 1);
+  }
+}

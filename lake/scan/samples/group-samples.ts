@@ -1,0 +1,70 @@
+import { type Codes, readPackedTimes, readWideCells } from '../../parquet/column-cells.ts';
+import { type ColumnChunk, unsupported, withFile } from '../../parquet/columns-file.ts';
+import type { GroupIndex } from './file-index.ts';
+
+/** The samples of a row group. */
+export interface GroupSamples {
+  /** Of each row, milliseconds after `baseMs`; runs with the same times share them. */
+  readonly times: Int32Array;
+  /** Where the times of each run begin. */
+  readonly timesOf: Uint32Array;
+  readonly baseMs: number;
+  /** Values, of which `codes` says which one each row has; without codes one a row. */
+  readonly values: Float64Array;
+  readonly codes: Codes | undefined;
+  /** There are NaNs among the values, which must be copied by their bits. */
+  readonly hasNaN: boolean;
+  readonly bytes: number;
+}
+
+const int32Max = 2 ** 31 - 1;
+
+/** Reads timestamps and values. Throws FirnError as readFileIndex does. */
+export function readGroupSamples(path: string, group: GroupIndex): GroupSamples {
+  return withFile(path, (fd) => {
+    const chunk = (name: string): ColumnChunk => {
+      const found = group.chunks.get(name);
+      if (found === undefined) throw unsupported(path, `it has no column ${name}`);
+      return found;
+    };
+    if (!(group.lastMs - group.firstMs < int32Max)) throw unsupported(path, 'its times are far apart');
+    const timesUs = readPackedTimes(fd, path, chunk('timestamp')) ?? plainTimes(fd, path, chunk('timestamp'));
+    const { times, timesOf } = shareTimes(timesUs, group);
+    const { entries, codes } = readWideCells(fd, path, chunk('value'));
+    const values = new Float64Array(entries.buffer);
+    const bytes = times.byteLength + timesOf.byteLength + values.byteLength + (codes?.byteLength ?? 0);
+    return { times, timesOf, baseMs: group.firstMs, values, codes, hasNaN: values.some(Number.isNaN), bytes };
+  });
+}
+
+function plainTimes(fd: number, path: string, chunk: ColumnChunk): Float64Array {
+  const { entries, codes } = readWideCells(fd, path, chunk);
+  const numbers = Float64Array.from(entries, Number);
+  return codes ? Float64Array.from(codes, (code) => numbers[code] ?? 0) : numbers;
+}
+
+/** Series of one source have the same times: they are kept once. */
+function shareTimes(
+  timesUs: Float64Array,
+  { starts, firstMs }: GroupIndex,
+): { readonly times: Int32Array; readonly timesOf: Uint32Array } {
+  const times = new Int32Array(timesUs.length);
+  const timesOf = new Uint32Array(starts.length - 1);
+  let end = 0;
+  let before = 0;
+  let beforeLength = 0;
+  for (let run = 0; run < timesOf.length; run++) {
+    const from = starts[run] ?? 0;
+    const length = (starts[run + 1] ?? 0) - from;
+    for (let at = 0; at < length; at++)
+      times[end + at] = Math.floor((timesUs[from + at] ?? 0) / 1000) - firstMs;
+    let same = length === beforeLength;
+    for (let at = 0; same && at < length; at++) same = times[before + at] === times[end + at];
+    timesOf[run] = same ? before : end;
+    if (same) continue;
+    before = end;
+    beforeLength = length;
+    end += length;
+  }
+  return { times: end * 2 < times.length ? times.slice(0, end) : times, timesOf };
+}

@@ -1,0 +1,181 @@
+import type { Matcher } from '../../promql/ast.ts';
+import { histogramHistoryMs } from '../../promql/source.ts';
+import type { ImmutableFile } from '../../tables.ts';
+import type { FileIndex, GroupIndex } from './file-index.ts';
+import type { GroupSamples } from './group-samples.ts';
+import type { SeriesFiles } from './series-files.ts';
+import { yes } from './series-table.ts';
+
+/** What a selector wants of files; milliseconds, both inclusive. */
+export interface FileSelection {
+  readonly matchers: readonly Matcher[];
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** Where the samples of a selection are. Series go by their numbers in the table. */
+export interface Located {
+  /** Files that only SQL can read. */
+  readonly unsupported: readonly string[];
+  /** Series that have more than numbers; none of their rows are among the pieces. */
+  readonly special: ReadonlySet<number>;
+  /** The others, in ascending order. */
+  readonly series: Uint32Array;
+  readonly pieces: Pieces;
+  readonly samples: number;
+}
+
+/** Rows of series: piece n is rows [from, to) of a run of a group; those of series s are [ofSeries[s], ofSeries[s + 1]). */
+export interface Pieces {
+  readonly groups: readonly GroupSamples[];
+  readonly ofSeries: Uint32Array;
+  readonly group: Uint32Array;
+  /** First row of each piece, and behind its last. */
+  readonly from: Uint32Array;
+  readonly to: Uint32Array;
+  /** Where the times of its first row are. */
+  readonly time: Uint32Array;
+}
+
+/** Series to find by searching each group for them, rather than by looking at all that it has. */
+const searchedMax = 64;
+
+/** Lets others run, and throws when nobody waits any more. */
+export type Pause = () => Promise<void>;
+
+export async function locate(
+  store: SeriesFiles,
+  files: readonly ImmutableFile[],
+  selection: FileSelection,
+  pause: Pause,
+): Promise<Located> {
+  const { fromMs, toMs } = selection;
+  const { table } = store;
+  const unsupported: string[] = [];
+  const found: [FileIndex, GroupIndex][] = [];
+  for (const file of files) {
+    const index = store.index(file);
+    if (index === undefined) unsupported.push(file.path);
+    for (const group of index?.groups ?? [])
+      if (group.lastMs >= fromMs - histogramHistoryMs && group.firstMs <= toMs)
+        if (index) found.push([index, group]);
+    await pause();
+  }
+  const wanted = runsOf(table.verdicts(selection.matchers), table.end);
+  const special = new Set<number>();
+  for (const [, group] of found)
+    if (group.special)
+      for (const run of wanted(group)) if (group.special[run] === 1) special.add(group.series[run] ?? 0);
+  const chosen: [GroupIndex, GroupSamples, Uint32Array][] = [];
+  for (const [index, group] of found) {
+    if (group.lastMs < fromMs) continue;
+    const all = wanted(group);
+    const runs = special.size === 0 ? all : all.filter((run) => !special.has(group.series[run] ?? 0));
+    if (runs.length === 0) continue;
+    chosen.push([group, store.samples(index, group), runs]);
+    await pause();
+  }
+  return { unsupported, special, ...arrange(chosen, table.end, selection) };
+}
+
+/** The runs of a group whose series are wanted, in order. */
+function runsOf(verdicts: Uint8Array, end: number): (group: GroupIndex) => Uint32Array {
+  let count = 0;
+  for (let number = 0; number < end; number++) if (verdicts[number] === yes) count++;
+  if (count <= searchedMax) {
+    const numbers: number[] = [];
+    for (let number = 0; number < end; number++) if (verdicts[number] === yes) numbers.push(number);
+    return (group) => Uint32Array.from(numbers.flatMap((number) => searchRuns(group, number))).sort();
+  }
+  return ({ series }) => {
+    const runs = new Uint32Array(series.length);
+    let length = 0;
+    for (let run = 0; run < series.length; run++)
+      if (verdicts[series[run] ?? 0] === yes) runs[length++] = run;
+    return runs.subarray(0, length);
+  };
+}
+
+function searchRuns({ series, bySeries }: GroupIndex, number: number): number[] {
+  let [low, high] = [0, bySeries.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((series[bySeries[middle] ?? 0] ?? 0) < number) low = middle + 1;
+    else high = middle;
+  }
+  const runs: number[] = [];
+  for (; low < bySeries.length && series[bySeries[low] ?? 0] === number; low++) runs.push(bySeries[low] ?? 0);
+  return runs;
+}
+
+/** Brings the runs into the order of their series, cut to the time that is asked for. */
+function arrange(
+  chosen: readonly [GroupIndex, GroupSamples, Uint32Array][],
+  end: number,
+  selection: FileSelection,
+): Pick<Located, 'series' | 'pieces' | 'samples'> {
+  const counts = new Uint32Array(end);
+  for (const [{ series }, , runs] of chosen)
+    for (let at = 0; at < runs.length; at++) {
+      const number = series[runs[at] ?? 0] ?? 0;
+      counts[number] = (counts[number] ?? 0) + 1;
+    }
+  const numbers = Uint32Array.from(counts.keys()).filter((number) => (counts[number] ?? 0) > 0);
+  const ofSeries = new Uint32Array(numbers.length + 1);
+  /** Where the next piece of a series goes. */
+  const next = counts;
+  for (let at = 0; at < numbers.length; at++) {
+    const number = numbers[at] ?? 0;
+    ofSeries[at + 1] = (ofSeries[at] ?? 0) + (counts[number] ?? 0);
+    next[number] = ofSeries[at] ?? 0;
+  }
+  const total = ofSeries[numbers.length] ?? 0;
+  const pieces = {
+    groups: chosen.map(([, samples]) => samples),
+    ofSeries,
+    group: new Uint32Array(total),
+    from: new Uint32Array(total),
+    to: new Uint32Array(total),
+    time: new Uint32Array(total),
+  };
+  let samples = 0;
+  for (const [place, [group, held, runs]] of chosen.entries()) {
+    const whole = group.firstMs >= selection.fromMs && group.lastMs <= selection.toMs;
+    const { series, starts } = group;
+    for (let at = 0; at < runs.length; at++) {
+      const run = runs[at] ?? 0;
+      const start = starts[run] ?? 0;
+      let [from, to] = [start, starts[run + 1] ?? 0];
+      const time = held.timesOf[run] ?? 0;
+      if (!whole) [from, to] = cut(held, time, start, to, selection);
+      const number = series[run] ?? 0;
+      const piece = next[number] ?? 0;
+      next[number] = piece + 1;
+      pieces.group[piece] = place;
+      pieces.from[piece] = from;
+      pieces.to[piece] = to;
+      pieces.time[piece] = time + from - start;
+      samples += to - from;
+    }
+  }
+  return { series: numbers, pieces, samples };
+}
+
+function cut(
+  { times, baseMs }: GroupSamples,
+  time: number,
+  start: number,
+  end: number,
+  { fromMs, toMs }: FileSelection,
+): [from: number, to: number] {
+  const firstNotBefore = (ms: number): number => {
+    let [low, high] = [0, end - start];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((times[time + middle] ?? 0) + baseMs < ms) low = middle + 1;
+      else high = middle;
+    }
+    return start + low;
+  };
+  return [firstNotBefore(fromMs), firstNotBefore(toMs + 1)];
+}
