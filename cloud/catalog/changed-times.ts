@@ -1,8 +1,9 @@
+import { tableSchemas } from '../../lake/schema/tables.ts';
 import { decodeLong } from './bounds.ts';
 import { fieldIdOf } from './initial-metadata.ts';
 import type { DataFile } from './manifest-file.ts';
 import { currentSnapshot, type Snapshot, type TableMetadata } from './metadata.ts';
-import type { IcebergTable } from './table.ts';
+import type { CatalogTable } from './table.ts';
 
 // Which times of `metrics` have changed lately, for what is made of its rows (rollups): the newest snapshot's summary
 // lists them by sequence number, so that one look at it tells what is out of date. Files alone can't tell: a merge
@@ -37,17 +38,17 @@ interface Changes {
 
 /** What a commit says of itself; nothing for tables of which nothing is made. */
 export function changedTimesSummary(
-  { schema }: IcebergTable,
+  { name }: CatalogTable,
   before: TableMetadata,
   { added, replaced = [] }: { readonly added: readonly DataFile[]; readonly replaced?: readonly DataFile[] },
   sequenceNumber: number,
 ): Record<string, string> {
-  if (schema.table !== 'metrics') return {};
+  if (name !== 'metrics') return {};
   const parent = currentSnapshot(before);
   const { base, entries } = changesOf(parent) ?? { base: parent?.sequenceNumber ?? 0, entries: [] };
   const rows = (files: readonly DataFile[]): number => files.reduce((sum, file) => sum + file.rows, 0);
   const isMerge = replaced.length > 0 && rows(added) === rows(replaced);
-  const field = fieldIdOf(schema, 'timestamp');
+  const field = fieldIdOf(tableSchemas.metrics, 'timestamp');
   const ranges = isMerge ? [] : united([...added, ...replaced].map((file) => minutesOf(file, field)));
   const all = [...entries, ...ranges.map((range) => ({ ...range, sequenceNumber }))];
   while (all.length > entriesMax) all.splice(0, 2, hull(all[0] as Entry, all[1] as Entry));

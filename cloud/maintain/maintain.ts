@@ -6,11 +6,15 @@ import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { createBell } from '../../lake/base/retry.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
+import { tablePrefix } from '../../lake/model/keys.ts';
 import { isRollupTable, type RollupTable, rollupTables, tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import { plainMetadata } from '../catalog/initial-metadata.ts';
 import {
+  type CatalogTable,
   type HeadOf,
   type TableLimits as IcebergLimits,
+  openCatalogTable,
   openTables as openIcebergTables,
 } from '../catalog/table.ts';
 import { leaseKeeper } from './lease.ts';
@@ -22,7 +26,9 @@ import { listPendingDeletes } from './row-deletes.ts';
 import {
   type Housekeeping,
   keepHouse,
+  keepPlainHouse,
   mergeTurn,
+  type PlainTableWork,
   rollUpTurn,
   type TableLimits,
   type TableWork,
@@ -130,15 +136,22 @@ interface Work {
   /** Tells this process from all others. */
   readonly owner: string;
   readonly tables: Map<TenantId, readonly OpenTable[]>;
+  /** The tenants' own, by their prefix. */
+  readonly plainTables: Map<string, OpenPlainTable>;
 }
 
-interface OpenTable extends TableWork {
+interface Watched {
   readonly logger: Logger;
-  /** Groups that failed, and until when they are left alone. */
-  readonly held: Map<string, number>;
   /** What was wrong the last time; logged when it begins or changes. */
   reason: string | undefined;
 }
+
+interface OpenTable extends TableWork, Watched {
+  /** Groups that failed, and until when they are left alone. */
+  readonly held: Map<string, number>;
+}
+
+interface OpenPlainTable extends PlainTableWork, Watched {}
 
 /** Throws FirnError `invalid` for limits with which merging would never come to an end. */
 export function startMaintain(options: MaintainOptions): Maintain {
@@ -158,7 +171,8 @@ export function startMaintain(options: MaintainOptions): Maintain {
   const status: Counts = { ...counts, ...more };
   const thread = createMergeThread();
   const work: Work = {
-    ...{ options, limits, status, thread, stop: stop.signal, owner: randomUUID(), tables: new Map() },
+    ...{ options, limits, status, thread, stop: stop.signal, owner: randomUUID() },
+    ...{ tables: new Map(), plainTables: new Map() },
   };
   let swept = false;
   let last: Promise<void> = Promise.resolve();
@@ -201,7 +215,7 @@ export function startMaintain(options: MaintainOptions): Maintain {
       await loop;
       await last.catch(() => undefined); // whoever called runNow has it
       await thread[Symbol.asyncDispose]();
-      const tables = [...work.tables.values()].flat();
+      const tables = [...[...work.tables.values()].flat(), ...work.plainTables.values()];
       await Promise.allSettled(tables.map(({ lease }) => lease.release()));
     },
   };
@@ -273,6 +287,30 @@ function tablesOf({ options, limits, stop, thread, owner }: Work, tenant: Tenant
   }));
 }
 
+/** Tables in the tenant's namespace that are none of a signal. */
+async function plainTablesOf(work: Work, tenant: TenantId): Promise<OpenPlainTable[]> {
+  const { options, limits, stop, owner, plainTables } = work;
+  const { store, locationOf, clock, headOf, logger, tableLimits = {} } = options;
+  const found: OpenPlainTable[] = [];
+  for await (const name of store.listFolders(`${tenant}/lake/`)) {
+    if ((tableNames as readonly string[]).includes(name)) continue;
+    const prefix = tablePrefix(tenant, name);
+    const evolve: CatalogTable['evolve'] = (metadata, made) => metadata ?? plainMetadata([], made);
+    const table = openCatalogTable({
+      ...{ store, tenant, name, locationOf, clock, headOf },
+      ...{ limits: tableLimits, evolve },
+    });
+    const open = plainTables.get(prefix) ?? {
+      ...{ options: { table, commitOptions: { signal: stop } }, limits, sweeps: headOf === undefined },
+      lease: leaseKeeper({ store, tenant, table: name, clock, owner, leaseMs: limits.leaseMs }),
+      ...{ fencedEpoch: 0, logger: logger.with({ tenant, table: name }), reason: undefined },
+    };
+    plainTables.set(prefix, open);
+    found.push(open);
+  }
+  return found;
+}
+
 /** One merge of each table in turn, as long as there are any: a tenant with much to do doesn't keep the others waiting. */
 async function mergeAll(work: Work): Promise<void> {
   let busy = [...openTables(work).values()].flat();
@@ -321,7 +359,7 @@ async function takeTurn({ options, limits, status, stop }: Work, each: OpenTable
 }
 
 /** Says what is wrong when it begins. */
-function failed(status: Counts, each: OpenTable, what: string, error: unknown): void {
+function failed(status: Counts, each: Watched, what: string, error: unknown): void {
   status.failures++;
   const reason = error instanceof UnmergeableError ? messageOf(error.cause) : messageOf(error);
   // Names of files are new each time.
@@ -337,14 +375,9 @@ async function keepAllHouses(work: Work): Promise<void> {
     try {
       const retention = await readRetention(options.store, tenant);
       let deletes = await listPendingDeletes(options.store, tenant);
-      // Rollups first: a request about metrics is done when they are.
-      const ofRollups = tables.filter(({ rollup }) => rollup);
-      const others = tables.filter(({ rollup }) => !rollup);
-      for (const each of [...ofRollups, ...others]) {
+      const keep = async (each: Watched, house: () => Promise<Housekeeping | undefined>): Promise<void> => {
         if (stop.aborted) return;
-        if (each === others[0] && deletes.length > 0)
-          deletes = await listPendingDeletes(options.store, tenant);
-        await keepHouse(each, { retention, deletes }).then(
+        await house().then(
           (done) => done && countHouse(status, done),
           (error: unknown) => {
             if (stop.aborted) return;
@@ -352,7 +385,15 @@ async function keepAllHouses(work: Work): Promise<void> {
             failures.push(error);
           },
         );
-      }
+      };
+      const keepAll = async (those: readonly OpenTable[]): Promise<void> => {
+        for (const each of those) await keep(each, () => keepHouse(each, { retention, deletes }));
+      };
+      // Rollups first: a request about metrics is done when they are.
+      await keepAll(tables.filter(({ rollup }) => rollup));
+      if (deletes.length > 0) deletes = await listPendingDeletes(options.store, tenant);
+      await keepAll(tables.filter(({ rollup }) => !rollup));
+      for (const each of await plainTablesOf(work, tenant)) await keep(each, () => keepPlainHouse(each));
     } catch (error) {
       options.logger.error('could not read what a tenant keeps', { tenant, reason: messageOf(error) });
       status.failures++;

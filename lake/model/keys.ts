@@ -1,6 +1,5 @@
 import type { Signal } from './batch.ts';
 import type { GatewayId, TenantId } from './ids.ts';
-import type { TableName } from './table-name.ts';
 
 // Object keys. Numbers are zero-padded so that listing by key is listing by number.
 
@@ -82,4 +81,4 @@ export function segmentKey(tenant: TenantId, gateway: GatewayId, signal: Signal,
 }
 
 /** Where the lake of one table lives; data/ and metadata/ are below it. */
-export const tablePrefix = (tenant: TenantId, table: TableName): string => `${tenant}/lake/${table}/`;
+export const tablePrefix = (tenant: TenantId, table: string): string => `${tenant}/lake/${table}/`;
