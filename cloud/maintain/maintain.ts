@@ -9,12 +9,10 @@ import type { TenantId } from '../../lake/model/ids.ts';
 import { tablePrefix } from '../../lake/model/keys.ts';
 import { isRollupTable, type RollupTable, rollupTables, tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
-import { plainMetadata } from '../catalog/initial-metadata.ts';
+import { openPlainTable, plainTableNames } from '../catalog/plain-table.ts';
 import {
-  type CatalogTable,
   type HeadOf,
   type TableLimits as IcebergLimits,
-  openCatalogTable,
   openTables as openIcebergTables,
 } from '../catalog/table.ts';
 import { leaseKeeper } from './lease.ts';
@@ -292,14 +290,9 @@ async function plainTablesOf(work: Work, tenant: TenantId): Promise<OpenPlainTab
   const { options, limits, stop, owner, plainTables } = work;
   const { store, locationOf, clock, headOf, logger, tableLimits = {} } = options;
   const found: OpenPlainTable[] = [];
-  for await (const name of store.listFolders(`${tenant}/lake/`)) {
-    if ((tableNames as readonly string[]).includes(name)) continue;
+  for await (const name of plainTableNames(store, tenant)) {
     const prefix = tablePrefix(tenant, name);
-    const evolve: CatalogTable['evolve'] = (metadata, made) => metadata ?? plainMetadata([], made);
-    const table = openCatalogTable({
-      ...{ store, tenant, name, locationOf, clock, headOf },
-      ...{ limits: tableLimits, evolve },
-    });
+    const table = openPlainTable({ store, tenant, name, locationOf, clock, headOf, limits: tableLimits });
     const open = plainTables.get(prefix) ?? {
       ...{ options: { table, commitOptions: { signal: stop } }, limits, sweeps: headOf === undefined },
       lease: leaseKeeper({ store, tenant, table: name, clock, owner, leaseMs: limits.leaseMs }),

@@ -8,7 +8,8 @@ import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { commit } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
-import { type CatalogTable, type HeadOf, openCatalogTable } from '../catalog/table.ts';
+import { openPlainTable, plainTableNames } from '../catalog/plain-table.ts';
+import type { CatalogTable, HeadOf } from '../catalog/table.ts';
 import type { TableState } from '../catalog/table-head.ts';
 import { ofKind } from '../catalog/table-kind.ts';
 import {
@@ -58,11 +59,9 @@ const limits = { tablesMax: 1_000, columnsMax: 500, filesMax: 1_000 } as const;
 const attemptsMax = 10;
 const requestsConcurrentMax = 16;
 
-const isSignal = (name: string): boolean => (tableNames as readonly string[]).includes(name);
-
 /** Throws FirnError `invalid` for a name that no table can have. */
 export function checkTableName(name: string): void {
-  const why = isSignal(name)
+  const why = (tableNames as readonly string[]).includes(name)
     ? 'is the name of a table of the lake'
     : /^[a-z][a-z0-9_]{0,62}$/.test(name)
       ? undefined
@@ -92,7 +91,7 @@ export function userTableStore(options: UserTableStoreOptions): UserTableStore {
   const { store, tenant } = options;
   const tables = new Map<string, CatalogTable>();
   const tableOf = (name: string): CatalogTable => {
-    const table = tables.get(name) ?? openCatalogTable({ ...options, name, evolve: asItIs });
+    const table = tables.get(name) ?? openPlainTable({ ...options, name });
     tables.set(name, table);
     return table;
   };
@@ -100,8 +99,8 @@ export function userTableStore(options: UserTableStoreOptions): UserTableStore {
   return {
     list: async () => {
       const names: string[] = [];
-      for await (const name of store.listFolders(`${tenant}/lake/`))
-        if (!isSignal(name) && names.push(name) >= limits.tablesMax) break;
+      for await (const name of plainTableNames(store, tenant))
+        if (names.push(name) >= limits.tablesMax) break;
       const found = await mapConcurrent(names, requestsConcurrentMax, async (name) => {
         const table = tableOf(name);
         return userTableOf(table, await table.load());
@@ -139,9 +138,6 @@ export function userTableStore(options: UserTableStoreOptions): UserTableStore {
     },
   };
 }
-
-/** A table that is only looked at, or has been made. */
-const asItIs: CatalogTable['evolve'] = (metadata, made) => metadata ?? withColumns(undefined, [], made);
 
 async function filesOf(table: CatalogTable, state: TableState): Promise<DataFile[]> {
   const manifests = await table.manifestsOf(state);

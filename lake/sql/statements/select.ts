@@ -212,10 +212,18 @@ async function pruneOf(
   }
 }
 
+const interruptAgainMs = 100;
+
 /** Interrupts the connection when the signal is aborted or the time is up, and says which it was. */
 function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: number) {
   let timedOut = false;
-  const interrupt = (): void => connection.interrupt();
+  let again: NodeJS.Timeout | undefined;
+  // DuckDB forgets an interruption that comes before the statement has begun, so it is repeated.
+  const interrupt = (): void => {
+    clearTimeout(again);
+    connection.interrupt();
+    again = setTimeout(interrupt, interruptAgainMs);
+  };
   signal.addEventListener('abort', interrupt);
   const timer = setTimeout(() => {
     timedOut = true;
@@ -233,6 +241,7 @@ function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: n
     },
     [Symbol.dispose]: () => {
       clearTimeout(timer);
+      clearTimeout(again);
       signal.removeEventListener('abort', interrupt);
     },
   };
