@@ -189,8 +189,9 @@ export async function shipTheRest({ sealer, shipper }: Storage, clock: Clock): P
 }
 
 /** May read the segments; what does not fit into its memory has some disk, in a folder that begins empty. */
-function queryEngine({ dataDir, query: { memoryBytesMax, threads } }: GatewayConfig): Engine {
-  const spill = { directory: join(dataDir, 'spill', 'query'), bytesMax: 4 * memoryBytesMax };
+function queryEngine({ dataDir, query }: GatewayConfig): Engine {
+  const { memoryBytesMax, threads, spillBytesMax: bytesMax } = query;
+  const spill = { directory: join(dataDir, 'spill', 'query'), bytesMax };
   rmSync(spill.directory, { recursive: true, force: true });
   return lazyEngine({ directories: [join(dataDir, 'segments')], memoryBytesMax, threads, spill });
 }
