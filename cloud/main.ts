@@ -117,10 +117,10 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
   const fleet = stack.use(await openGateways(config, tenants, logger, stack));
   const served = { store, deployments, iceberg, fleet, userTablesOf };
-  const ports = await openDoors(config, logger, tenants, served, stack);
+  const { ports, endpoints } = await openDoors(config, logger, tenants, served, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
-  return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
+  return { ready: { ...ports, keyFile, endpoints }, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
 
 const rollupsMade = {
@@ -369,8 +369,16 @@ async function openDoors(
   const http = stack.use(
     await startHttpServer(app, { host, port: config.http.port }, {}, { [tailPath]: tail.upgrade }),
   );
-  return { cloudHttp: http.port, cloudPg: pg.port };
+  return { ports: { cloudHttp: http.port, cloudPg: pg.port }, endpoints: endpointsOf(app) };
 }
+
+/** What is answered, as `GET /api/v1/query`: for tests that try each with every kind of key. */
+const endpointsOf = (app: Hono<GateEnv>): string[] => {
+  const found = app.routes
+    .filter(({ method, path }) => method !== 'ALL' && !path.endsWith('*'))
+    .map(({ method, path }) => `${method} ${path}`);
+  return [...new Set(found)].toSorted();
+};
 
 /** SQL: adds its routes to the application, and listens for PostgreSQL clients. */
 async function openSqlDoors(
