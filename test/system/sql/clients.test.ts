@@ -166,7 +166,7 @@ with e.connect() as c:
         ),
       ),
     ).toEqual([
-      "['events', 'exemplars', 'gaps', 'logs', 'metrics', 'metrics_1m', 'spans']",
+      "['events', 'exemplars', 'gaps', 'logs', 'metrics', 'metrics_1m', 'metrics_rollup_1h', 'metrics_rollup_1m', 'spans']",
       'True JSON True False Metric name (the label __name__)',
       "['information_schema', 'public'] [] [] []",
       '[(7, 18.0)]',
