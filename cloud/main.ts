@@ -28,7 +28,7 @@ import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
-import { createEvaluationPool } from '../lake/scan/evaluation-pool.ts';
+import { createEvaluationPool, type EvaluationPool } from '../lake/scan/evaluation-pool.ts';
 import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
 import { createLogPool, type LogPool } from '../lake/scan/log-threads/log-pool.ts';
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
@@ -104,10 +104,14 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       limits: { memoryBytesMax: config.maintain.memoryBytesMax },
     }),
   );
-  const deployments = openDeployments(config, { store, locationOf, headOf, ingest }, logger, stack);
+  const { threads, cacheBytesMax } = config.query;
+  const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
+  const parts = { store, locationOf, headOf, ingest, evaluator };
+  const deployments = openDeployments(config, parts, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
   const fleet = stack.use(await openFleet({ ...config.fleet, store: tenants, accessOf, addressOf, logger }));
-  const ports = await openDoors(config, logger, tenants, { store, deployments, iceberg, fleet }, stack);
+  const doors = { store, deployments, evaluator, iceberg, fleet };
+  const ports = await openDoors(config, logger, tenants, doors, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
@@ -118,6 +122,7 @@ interface DeploymentBase {
   readonly engine: Engine;
   readonly tables: CloudTables;
   readonly pool: LogPool;
+  readonly evaluator: EvaluationPool;
   readonly gateways: CompletenessSource['gateways'];
   /** Calls the listener after each commit of log lines, until what it returns is called. */
   readonly onLogs: (listener: () => void) => () => void;
@@ -154,11 +159,12 @@ function openDeployments(
     readonly locationOf: (key: string) => string;
     readonly headOf: HeadOf | undefined;
     readonly ingest: Pick<Ingest, 'shipping' | 'onCommit'>;
+    readonly evaluator: EvaluationPool;
   },
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Deployments {
-  const { store, locationOf, headOf, ingest } = lake;
+  const { store, locationOf, headOf, ingest, evaluator } = lake;
   const engines = stack.use(new AsyncDisposableStack());
   const pool = stack.use(createLogPool(config.logql));
   const open = async (tenant: TenantId): Promise<Deployment> => {
@@ -177,7 +183,7 @@ function openDeployments(
         openUserTables({ tables: userTableStore(store, tenant, clock), store, clock, acquire }),
     });
     return deploymentOver({
-      ...{ engine, tables, pool, gateways: () => ingest.shipping(tenant) },
+      ...{ engine, tables, pool, evaluator, gateways: () => ingest.shipping(tenant) },
       onLogs: (listener) =>
         ingest.onCommit((commit) => {
           if (commit.tenant === tenant && commit.table === 'logs') listener();
@@ -202,14 +208,14 @@ function openDeployments(
 
 /** All that is answered from some tables. */
 function deploymentOver(base: DeploymentBase): Deployment {
-  const { engine, tables, pool, gateways, onLogs, onTailError } = base;
+  const { engine, tables, pool, evaluator, gateways, onLogs, onTailError } = base;
   const logs = logScan({ tables, engine, pool });
   const live = committedLogs({
     ...{ source: logs, nowNs: () => nowNs(clock), bytesMax: tailBytesMax },
     ...{ onCommit: onLogs, onError: onTailError },
   });
   const completeness = { gateways, gaps: gapRows(tables, engine, clock) };
-  return { ...base, scan: seriesScan({ tables, engine }), logs, live, completeness };
+  return { ...base, scan: seriesScan({ tables, engine, pool: evaluator }), logs, live, completeness };
 }
 
 /** What a key that sees some rows only is answered from. */
@@ -248,12 +254,12 @@ async function openIcebergRest(
 function asAsked(deployment: Deployment, c: Context): Deployment {
   const asOf = asOfOf(c);
   if (!asOf) return deployment;
-  const { engine, pool } = deployment;
+  const { engine, pool, evaluator } = deployment;
   const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
   return {
     ...deployment,
     tables,
-    scan: seriesScan({ tables, engine }),
+    scan: seriesScan({ tables, engine, pool: evaluator }),
     logs: logScan({ tables, engine, pool }),
   };
 }
@@ -288,13 +294,14 @@ async function openDoors(
   parts: {
     readonly store: ObjectStore;
     readonly deployments: Deployments;
+    readonly evaluator: EvaluationPool;
     readonly iceberg: ReturnType<typeof icebergRestRoutes>;
     readonly fleet: Fleet;
   },
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
-  const { store, deployments } = parts;
+  const { store, deployments, evaluator } = parts;
   const app = new Hono<GateEnv>();
   app.get('/ready', (c) => c.text('ready\n'));
   // They have their own ways to authenticate.
@@ -309,14 +316,13 @@ async function openDoors(
   const changing = ['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables/:name'];
   app.on(['POST', 'PUT', 'DELETE'], changing, scopeGate('admin'));
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
-  const { timeoutMs, samplesMax, threads, cacheBytesMax } = config.query;
+  const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
   const completeness = async (c: Context, { fromMs, toMs, ...asked }: ReadRange) => {
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, (await context(c)).completeness, rules, clock);
   };
-  const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
   app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness, evaluator }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
