@@ -33,6 +33,10 @@ const commands: Readonly<Record<string, Command>> = {
   keys: { summary: 'Keys of a tenant', load: () => import('../cloud/commands/keys.ts') },
   claims: { summary: 'Claims, which let gateways enroll', load: () => import('../cloud/commands/claims.ts') },
   gateways: { summary: 'Enrolled gateways', load: () => import('../cloud/commands/gateways.ts') },
+  rollouts: {
+    summary: 'Settings for enrolled gateways',
+    load: () => import('../cloud/commands/rollouts.ts'),
+  },
   authority: {
     summary: 'Make the device authority of a cloud',
     load: () => import('../provisioning/commands/authority.ts'),

@@ -65,6 +65,15 @@ const schema = z.strictObject({
     .strictObject({
       intervalMs: count(15_000, 'How often small files of the lake are looked for, to be merged'),
       memoryBytesMax: count(512 * MEBIBYTE, 'Memory for merging'),
+      pastCompressionLevel: z
+        .number()
+        .int()
+        .min(1)
+        .max(22)
+        .default(17)
+        .describe('How hard zstd compresses merged files of days that are over, 1 to 22'),
+      snapshotAgeSeconds: count(3600, 'A snapshot that is younger can be travelled to'),
+      orphanGraceSeconds: count(3600, 'How long files that no snapshot names stay; no query may take longer'),
     })
     .prefault({}),
   completeness: z
@@ -123,6 +132,16 @@ const schema = z.strictObject({
         .default('')
         .describe('Folder of the device authority, the same for all clouds; empty: authority in dataDir'),
       heartbeatSeconds: count(30, 'How often a gateway says how it does'),
+      uploadRoleArn: z
+        .string()
+        .default('')
+        .describe(
+          'Role whose sessions gateways ship with, cut down to what is their own (S3 only); empty: they have their own keys',
+        ),
+      uploadSeconds: count(
+        3600,
+        'How long such a session lasts; a gateway gets the next one after half of it',
+      ),
       certificateDays: count(90, 'How long the certificate of a gateway counts; it is renewed after a third'),
     })
     .prefault({}),

@@ -11,7 +11,8 @@ import { nowNs } from '../lake/api/loki/queries.ts';
 import { lokiRoutes } from '../lake/api/loki/routes.ts';
 import { openTail, tailPath } from '../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
-import { sqlRoutes } from '../lake/api/sql/routes.ts';
+import { createLanguages } from '../lake/api/sql/languages.ts';
+import { type HttpStatement, sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
 import { messageOf } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
@@ -26,6 +27,7 @@ import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
+import type { Evaluator } from '../lake/promql/evaluator.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
 import { createEvaluationPool, type EvaluationPool } from '../lake/scan/evaluation-pool.ts';
@@ -34,13 +36,15 @@ import { createLogPool, type LogPool } from '../lake/scan/log-threads/log-pool.t
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
 import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
-import { openSqlSession } from '../lake/sql/session.ts';
-import { type Tables, tablesAsOf } from '../lake/tables.ts';
+import type { SqlSource } from '../lake/sql/session.ts';
+import { createSqlProcess, type SqlProcess } from '../lake/sql-process/sql-process.ts';
+import { tablesAsOf } from '../lake/tables.ts';
 import { headsOf } from './catalog/rest/heads.ts';
 import type { HeadOf } from './catalog/table.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
 import { fleetRoutes } from './fleet/admin-routes.ts';
 import { type Fleet, openFleet } from './fleet/open-fleet.ts';
+import { openUploads } from './fleet/uploads.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
 import { icebergRestRoutes } from './iceberg-rest/routes.ts';
 import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-tables.ts';
@@ -65,7 +69,7 @@ import { accessOfHeader } from './tenants/http-credentials.ts';
 import { makeTenants } from './tenants/make-tenants.ts';
 import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
 import { userTableRoutes } from './user-tables/routes.ts';
-import { userTableStore } from './user-tables/user-table-store.ts';
+import { type UserTableStore, userTableStores } from './user-tables/user-table-store.ts';
 import { openUserTables } from './user-tables/user-tables.ts';
 
 // The cloud process: joins the rooms beside it. What is opened is closed in reverse.
@@ -101,25 +105,36 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       ...lake,
       workDirectory: join(config.dataDir, 'maintain'),
       intervalMs: config.maintain.intervalMs,
-      limits: { memoryBytesMax: config.maintain.memoryBytesMax },
+      limits: maintainLimits(config.maintain),
     }),
   );
+  const userTablesOf = userTableStores({ store, locationOf, headOf, clock });
   const { threads, cacheBytesMax } = config.query;
   const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
-  const parts = { store, locationOf, headOf, ingest, evaluator };
+  const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator };
   const deployments = openDeployments(config, parts, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
-  const fleet = stack.use(await openFleet({ ...config.fleet, store: tenants, accessOf, addressOf, logger }));
-  const doors = { store, deployments, evaluator, iceberg, fleet };
-  const ports = await openDoors(config, logger, tenants, doors, stack);
+  const fleet = stack.use(await openGateways(config, tenants, logger, stack));
+  const served = { store, deployments, evaluator, iceberg, fleet, userTablesOf };
+  const ports = await openDoors(config, logger, tenants, served, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
 
+const maintainLimits = (settings: CloudConfig['maintain']) => ({
+  memoryBytesMax: settings.memoryBytesMax,
+  pastCompressionLevel: settings.pastCompressionLevel,
+  snapshotAgeMsMin: settings.snapshotAgeSeconds * 1000,
+  orphanGraceMs: settings.orphanGraceSeconds * 1000,
+});
+
 /** What one tenant's queries are answered from. */
 interface DeploymentBase {
+  /** For what Firn itself asks: its own languages. */
   readonly engine: Engine;
+  /** For what clients ask in SQL. */
+  readonly sql: SqlProcess;
   readonly tables: CloudTables;
   readonly pool: LogPool;
   readonly evaluator: EvaluationPool;
@@ -141,9 +156,6 @@ const tailBytesMax = 256 * 1024 * 1024;
 
 type Deployments = (access: TenantAccess) => Promise<Deployment>;
 
-/** Disk that the queries of one tenant may use, in terms of their memory. */
-const spillFactor = 4;
-
 /** Empty: what a cloud that was killed has left there is of no use. */
 function spillFolder({ dataDir }: CloudConfig, tenant: TenantId): string {
   const folder = join(dataDir, 'spill', tenant);
@@ -160,30 +172,35 @@ function openDeployments(
     readonly headOf: HeadOf | undefined;
     readonly ingest: Pick<Ingest, 'shipping' | 'onCommit'>;
     readonly evaluator: EvaluationPool;
+    readonly userTablesOf: (tenant: TenantId) => UserTableStore;
   },
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Deployments {
-  const { store, locationOf, headOf, ingest, evaluator } = lake;
+  const { store, locationOf, headOf, ingest, userTablesOf, evaluator } = lake;
   const engines = stack.use(new AsyncDisposableStack());
   const pool = stack.use(createLogPool(config.logql));
   const open = async (tenant: TenantId): Promise<Deployment> => {
     const cacheDirectory = join(config.dataDir, 'cache', tenant);
-    const engine = await openEngine({
-      directories: [store.localPath(tenant) ?? cacheDirectory],
-      memoryBytesMax: config.query.memoryBytesMax,
-      spill: { directory: spillFolder(config, tenant), bytesMax: spillFactor * config.query.memoryBytesMax },
-      threads: config.query.threads,
-    });
-    engines.use(engine);
+    const folder = spillFolder(config, tenant);
+    const { memoryBytesMax, threads, timeoutMs, spillBytesMax: bytesMax, rowsMax } = config.query;
+    const settings = { directories: [store.localPath(tenant) ?? cacheDirectory], memoryBytesMax, threads };
+    const spillTo = (name: string) => ({ spill: { directory: join(folder, name), bytesMax } });
+    const engine = engines.use(await openEngine({ ...settings, ...spillTo('queries') }));
+    const sql = engines.use(
+      createSqlProcess({
+        engine: { ...settings, ...spillTo('sql') },
+        limits: { statementTimeoutMs: timeoutMs, rowsMax },
+        ...{ logLevel: config.logLevel, logger: logger.with({ tenant }) },
+      }),
+    );
     const tables = await openCloudTables({
       ...{ store, tenant, locationOf, headOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
-      userTables: (acquire) =>
-        openUserTables({ tables: userTableStore(store, tenant, clock), store, clock, acquire }),
+      userTables: (acquire) => openUserTables({ tables: userTablesOf(tenant), store, clock, acquire }),
     });
     return deploymentOver({
-      ...{ engine, tables, pool, evaluator, gateways: () => ingest.shipping(tenant) },
+      ...{ engine, sql, tables, pool, evaluator, gateways: () => ingest.shipping(tenant) },
       onLogs: (listener) =>
         ingest.onCommit((commit) => {
           if (commit.tenant === tenant && commit.table === 'logs') listener();
@@ -250,6 +267,19 @@ async function openIcebergRest(
   return icebergRestRoutes({ tables, keys, clock, fileConfig: fileConfigOf(config.store), vendor });
 }
 
+/** Everything about gateways. */
+async function openGateways(
+  { store, iceberg, fleet }: CloudConfig,
+  tenants: TenantStore,
+  logger: Logger,
+  stack: AsyncDisposableStack,
+): Promise<Fleet> {
+  const { uploadRoleArn: roleArn, uploadSeconds: durationSeconds } = fleet;
+  const { stsEndpoint } = iceberg;
+  const uploads = stack.use(await openUploads({ store, roleArn, stsEndpoint, durationSeconds, clock }));
+  return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, logger });
+}
+
 /** The deployment as it was, where a request asks for that. */
 function asAsked(deployment: Deployment, c: Context): Deployment {
   const asOf = asOfOf(c);
@@ -264,44 +294,32 @@ function asAsked(deployment: Deployment, c: Context): Deployment {
   };
 }
 
-/** Opens SQL sessions over a tenant's tables, or over others that are given. */
-const sqlSessions =
-  (deployments: Deployments, statementTimeoutMs: number) =>
-  async (
-    access: TenantAccess,
-    user: string,
-    startParameters: ReadonlyMap<string, string> = new Map(),
-    given?: Tables,
-  ) => {
-    const { engine, tables } = await deployments(access);
-    return openSqlSession({
-      ...{ startParameters, engine, tables: given ?? tables, clock, user, database: access.tenant },
-      limits: { statementTimeoutMs },
-    });
-  };
-
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
 const wholeTenantPaths = [
   ...['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'],
   ...['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables'],
 ];
 
+/** What the doors open to. */
+interface Served {
+  readonly evaluator: EvaluationPool;
+  readonly store: ObjectStore;
+  readonly deployments: Deployments;
+  readonly iceberg: ReturnType<typeof icebergRestRoutes>;
+  readonly fleet: Fleet;
+  readonly userTablesOf: (tenant: TenantId) => UserTableStore;
+}
+
 /** Everything that listens. Returns the ports. */
 async function openDoors(
   config: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
-  parts: {
-    readonly store: ObjectStore;
-    readonly deployments: Deployments;
-    readonly evaluator: EvaluationPool;
-    readonly iceberg: ReturnType<typeof icebergRestRoutes>;
-    readonly fleet: Fleet;
-  },
+  parts: Served,
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
-  const { store, deployments, evaluator } = parts;
+  const { store, deployments, evaluator, userTablesOf } = parts;
   const app = new Hono<GateEnv>();
   app.get('/ready', (c) => c.text('ready\n'));
   // They have their own ways to authenticate.
@@ -331,27 +349,12 @@ async function openDoors(
   app.route(
     '/',
     userTableRoutes({
-      tablesOf: (c) => userTableStore(store, tenantOf(c), clock),
+      tablesOf: (c) => userTablesOf(tenantOf(c)),
       workDirectory: join(config.dataDir, 'uploads'),
     }),
   );
   app.route('/', maintainRoutes({ store, clock, tenantOf }));
-  const openSession = sqlSessions(deployments, timeoutMs);
-  const sessionOver = (c: Context, tables: Tables) =>
-    openSession(tenantAccessOf(c), 'firn', new Map(), tables);
-  app.route('/', sqlRoutes({ openSession: async (c) => sessionOver(c, (await context(c)).tables) }));
-  const tablesOf = async (c: Context) => (await deployments(tenantAccessOf(c))).tables;
-  app.route('/', tableRoutes({ tablesOf, openSession: sessionOver }));
-  const pg = stack.use(
-    await startPgServer({
-      ...{ host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
-      authenticate: { kind: 'scram', keyOf: tenants.keyOf },
-      openSession: async ({ user, database, key, parameters }) => {
-        return openSession(sqlAccess(key?.access, database), user, parameters);
-      },
-      limits: { connectionsMax: config.pgwire.connectionsMax },
-    }),
-  );
+  const pg = await openSqlDoors(config, logger, tenants, { deployments, context, evaluator }, app, stack);
   const tail = openLogDoors(config, logger, tenants, deployments, app, stack);
   tenants.onLook(() => {
     pg.endSessions(({ access }) => !tenants.counts(access.keyId));
@@ -361,6 +364,55 @@ async function openDoors(
     await startHttpServer(app, { host, port: config.http.port }, {}, { [tailPath]: tail.upgrade }),
   );
   return { cloudHttp: http.port, cloudPg: pg.port };
+}
+
+/** SQL: adds its routes to the application, and listens for PostgreSQL clients. */
+async function openSqlDoors(
+  config: CloudConfig,
+  logger: Logger,
+  tenants: TenantStore,
+  parts: {
+    readonly deployments: Deployments;
+    readonly context: (c: Context) => Promise<Deployment>;
+    readonly evaluator: Evaluator;
+  },
+  app: Hono<GateEnv>,
+  stack: AsyncDisposableStack,
+) {
+  const { deployments, context, evaluator } = parts;
+  const { timeoutMs, samplesMax } = config.query;
+  const promqlLimits = { ...defaultQueryLimits, timeoutMs, samplesMax };
+  const logqlLimits = { ...defaultLogqlLimits, timeoutMs, samplesMax };
+  const sourceOf = ({ tables, scan, logs }: Deployment): SqlSource => ({
+    tables,
+    languages: createLanguages({ scan, logs, evaluator, clock, promqlLimits, logqlLimits }),
+  });
+  const runSql = async (c: Context, source: SqlSource, statement: HttpStatement): Promise<Response> => {
+    const access = tenantAccessOf(c);
+    const { sql } = await deployments(access);
+    return sql.statement(source, { user: 'firn', database: access.tenant }, statement);
+  };
+  app.route(
+    '/',
+    sqlRoutes({ answer: async (c, statement) => runSql(c, sourceOf(await context(c)), statement) }),
+  );
+  const tablesOf = async (c: Context) => (await deployments(tenantAccessOf(c))).tables;
+  app.route(
+    '/',
+    tableRoutes({ tablesOf, runSql: (c, tables, statement) => runSql(c, { tables }, statement) }),
+  );
+  return stack.use(
+    await startPgServer({
+      ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
+      authenticate: { kind: 'scram', keyOf: tenants.keyOf },
+      openSession: async ({ user, database, key, parameters, processId, secret }) => {
+        const deployment = await deployments(sqlAccess(key?.access, database));
+        const settings = { parameters: [...parameters], secret: secret.toString('hex') };
+        return deployment.sql.session(sourceOf(deployment), { ...settings, user, database, processId });
+      },
+      limits: { connectionsMax: config.pgwire.connectionsMax },
+    }),
+  );
 }
 
 const readsTenant = (access: Access | undefined): access is TenantAccess =>

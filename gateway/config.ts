@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { loadConfig, settingsOf } from '../lake/base/config.ts';
+import { loadConfig, settingsOf, withSettings } from '../lake/base/config.ts';
+import { FirnError } from '../lake/base/errors.ts';
 import { crashAt } from '../lake/base/fault-points.ts';
 import {
   absolutePath,
@@ -264,7 +265,7 @@ const settings = z.strictObject({
   classes: classes.prefault({}),
   disk: disk.prefault({}),
   clock: clock.prefault({}),
-  store: storeSettings(['none', 'directory', 's3']),
+  store: storeSettings(['none', 'directory', 's3', 'cloud']),
   cloud: z
     .strictObject({
       url: z
@@ -280,6 +281,10 @@ const settings = z.strictObject({
         .string()
         .default('')
         .describe("Authorities that the cloud's own certificate is believed of, PEM; empty: the usual ones"),
+      trialSeconds: count(
+        300,
+        'Settings that the cloud sends are taken back when the gateway does not store, or reach the cloud, for so long',
+      ),
     })
     .prefault({}),
   proxy: z
@@ -314,7 +319,28 @@ export function loadGatewayConfig(
   argv: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
 ): GatewayConfig {
-  const config = loadConfig(schema, { argv, env, variablePrefix });
+  return absolutePaths(loadConfig(schema, { argv, env, variablePrefix }));
+}
+
+/** What a cloud may not decide: who the gateway is, whom it believes, what can be reached from outside, and where data is. */
+const ownFields = [
+  ...['tenant', 'site', 'gateway', 'dataDir', 'identityLabels', 'cloud', 'proxy', 'store', 'listen', 'test'],
+] as const;
+
+/** The configuration with settings of the cloud before it. Throws FirnError `invalid` that names the setting. */
+export function withCloudSettings(
+  config: GatewayConfig,
+  settings: Readonly<Record<string, unknown>>,
+): GatewayConfig {
+  const own = ownFields.find((name) => Object.hasOwn(settings, name));
+  if (own === undefined) return absolutePaths(withSettings(schema, config, settings));
+  throw new FirnError({
+    ...{ code: 'invalid', operation: 'take settings', subject: own },
+    message: `${own}: it is decided on site, not by the cloud`,
+  });
+}
+
+function absolutePaths(config: GatewayConfig): GatewayConfig {
   return {
     ...config,
     dataDir: absolutePath(config.dataDir),

@@ -1,15 +1,24 @@
 import { systemClock } from '../lake/base/clock.ts';
+import { messageOf } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
+import { recentLines } from '../lake/base/recent-lines.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
-import { type GatewayConfig, gatewaySettings, idByDefault, loadGatewayConfig } from './config.ts';
+import {
+  type GatewayConfig,
+  gatewaySettings,
+  idByDefault,
+  loadGatewayConfig,
+  withCloudSettings,
+} from './config.ts';
 import { type Agent, startAgent } from './fleet/agent.ts';
 import { openCloudClient } from './fleet/cloud-client.ts';
 import { enrollPatiently } from './fleet/enroll.ts';
 import { type Identity, identityFolder, readIdentity } from './fleet/identity.ts';
+import { type OrderState, openOrderState } from './fleet/order-state.ts';
 import { type CloudSession, openCloudSession } from './fleet/session.ts';
 import { lockFolder } from './folder-lock.ts';
-import { keepOpen } from './main/keep-open.ts';
+import { type KeptGateway, keepOpen } from './main/keep-open.ts';
 
 // The gateway process: joins the rooms beside it. What is opened is closed in reverse.
 
@@ -41,15 +50,15 @@ async function startGateway(given: GatewayConfig, stopping: AbortSignal): Promis
     }),
     '--pgwire-port': given.pgwire.port,
   });
-  const logger = createLogger(given.logLevel).with({ part: 'gateway' });
+  const recent = recentLines((line) => process.stderr.write(`${line}\n`));
+  const logger = createLogger(given.logLevel, recent.write).with({ part: 'gateway' });
   await using stack = new AsyncDisposableStack();
   stack.use(lockFolder(given.dataDir));
   const identity = await identityOf(given, logger, stopping);
-  const cloud = identity && openCloud(given, identity, logger, stack);
-  let agent: Agent | undefined;
-  const gateway = stack.use(await keepOpen(identified(given, identity), logger, () => agent?.status));
-  if (cloud)
-    agent = stack.use(startAgent({ session: cloud, report: gateway.report, clock: systemClock, logger }));
+  const gateway =
+    identity === undefined
+      ? stack.use(await keepOpen(given, logger, { session: undefined, status: () => undefined }))
+      : await openEnrolled(given, identity, logger, recent.lines, stack);
   const open = stack.move();
   return { ready: gateway.ready, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
@@ -71,10 +80,51 @@ async function identityOf(
   return identity;
 }
 
-function identified(config: GatewayConfig, identity: Identity | undefined): GatewayConfig {
-  if (identity === undefined) return config;
-  const { tenant, site, gateway } = identity;
-  return { ...config, tenant, site, gateway };
+/** A gateway of a cloud: with the settings that it has given, and in touch with it. */
+async function openEnrolled(
+  given: GatewayConfig,
+  identity: Identity,
+  logger: Logger,
+  lines: () => readonly string[],
+  stack: AsyncDisposableStack,
+): Promise<KeptGateway> {
+  const { tenant, site, gateway: id } = identity;
+  const config = { ...given, tenant, site, gateway: id };
+  const session = openCloud(given, identity, logger, stack);
+  const state = openOrderState(identityFolder(given.dataDir), logger);
+  let agent: Agent | undefined;
+  const cloud = { session, status: () => agent && { ...agent.status, config: state.said } };
+  const gateway = stack.use(await keepOpen(configured(config, state, logger), logger, cloud));
+  const reopen = (settings: Readonly<Record<string, unknown>>): Promise<void> =>
+    gateway.reopen(withCloudSettings(config, settings));
+  agent = stack.use(
+    startAgent({
+      ...{ session, state, report: gateway.report, clock: systemClock, logger },
+      trialMsMax: given.cloud.trialSeconds * 1000,
+      settings: {
+        check: (settings) => void withCloudSettings(config, settings),
+        run: reopen,
+        isHealthy: gateway.isHealthy,
+      },
+      commands: {
+        restart: () => reopen((state.trial ?? state.running).settings).then(() => 'opened again'),
+        logs: async () => lines().join('\n'),
+        'rotate-key': () => session.rotateKey().then(() => 'the key is another'),
+        diagnostic: async () => JSON.stringify(gateway.diagnostic(), null, 2),
+      },
+    }),
+  );
+  return gateway;
+}
+
+/** With the settings of the cloud, if this version takes them: another has. */
+function configured(config: GatewayConfig, { running }: OrderState, logger: Logger): GatewayConfig {
+  try {
+    return withCloudSettings(config, running.settings);
+  } catch (error) {
+    logger.error('settings of the cloud do not count any more', { error: messageOf(error) });
+    return config;
+  }
 }
 
 function openCloud(

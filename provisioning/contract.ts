@@ -7,7 +7,8 @@ import { FirnError } from '../lake/base/errors.ts';
 //   enroll     claim, certificate request      ->  certificates, tenant, site, id: once in a gateway's life
 //   challenge                                  ->  a text to be signed, good for a minute
 //   session    that text, signed by the device ->  a token for everything else; a new certificate, if one is asked for
-//   heartbeat  how the gateway does            ->  when to come again
+//   heartbeat  how the gateway does            ->  when to come again; settings and commands, signed by the cloud
+//   uploads    nothing                         ->  where to ship to, and credentials for a while
 
 const fleetPath = '/api/v1/firn/fleet';
 export const fleetPaths = {
@@ -15,10 +16,13 @@ export const fleetPaths = {
   challenge: `${fleetPath}/challenge`,
   session: `${fleetPath}/session`,
   heartbeat: `${fleetPath}/heartbeat`,
+  uploads: `${fleetPath}/uploads`,
 } as const;
 
 /** Types of signed documents (`typ`), so that none is taken for another. */
 export const sessionType = 'firn-session+jwt';
+export const configType = 'firn-config+jwt';
+export const commandType = 'firn-command+jwt';
 
 /** Who a certificate is for, as its alternative name (URI). */
 export const gatewayUri = (tenant: string, site: string, gateway: string): string =>
@@ -87,14 +91,68 @@ export const gatewayReport = z.object({
   shippedUs: z.number().int().optional(),
   committedUs: z.number().int().optional(),
   /** Health and counts, named as its own metrics are, without `firn_gateway_`. */
+  config: z
+    .object({
+      version: z.number().int().nonnegative(),
+      state: z.enum(['applied', 'trying', 'refused', 'rolled-back']),
+      detail: z.string().max(1000).optional(),
+    })
+    .optional()
+    .describe('The settings that it was told last, and what became of them; absent: its own'),
   readings: z
     .record(z.string().max(100), z.number())
     .refine((readings) => Object.keys(readings).length <= 300, 'more than 300 readings'),
 });
 export type GatewayReport = z.infer<typeof gatewayReport>;
 
-export const heartbeatRequest = z.strictObject({ report: gatewayReport });
-export const heartbeatAnswer = z.object({ againInSeconds: z.number().min(1).max(86_400) });
+export const commandNames = ['restart', 'logs', 'rotate-key', 'diagnostic'] as const;
+export type CommandName = (typeof commandNames)[number];
+/** Characters of what a command has put out. */
+export const outputMax = 24_000;
+const commandResult = z.strictObject({
+  id: z.string().max(100),
+  ok: z.boolean(),
+  output: z.string().max(outputMax),
+});
+export type CommandResult = z.infer<typeof commandResult>;
+
+export const heartbeatRequest = z.strictObject({
+  report: gatewayReport,
+  /** Of commands that were carried out since the last answer. */
+  results: z.array(commandResult).max(20).default([]),
+});
+const signedDocument = z.string().max(512 * 1024);
+export const heartbeatAnswer = z.object({
+  againInSeconds: z.number().min(1).max(86_400),
+  /** Other settings than those that it has said. */
+  config: signedDocument.optional(),
+  commands: z.array(signedDocument).max(20).default([]),
+});
+export type HeartbeatAnswer = z.infer<typeof heartbeatAnswer>;
+
+/** For this gateway alone, and newer than any that it has taken before. */
+const addressed = { tenant: z.string(), gateway: z.string(), issuedMs: z.number() };
+/** Version 0: none; the gateway's own configuration. */
+export const configDocument = z.object({
+  ...addressed,
+  version: z.number().int().nonnegative(),
+  settings: z.record(z.string(), z.unknown()),
+});
+export const commandDocument = z.object({
+  ...addressed,
+  id: z.string().max(100),
+  command: z.string().max(100),
+});
+
+export const uploadsRequest = z.strictObject({});
+/** A bucket, and credentials that write below the gateway's own inbox in it. */
+export const uploadPlace = z.object({
+  ...{ endpoint: z.string(), region: z.string(), bucket: z.string(), prefix: z.string() },
+  pathStyle: z.boolean(),
+  ...{ accessKeyId: z.string(), secretAccessKey: z.string(), sessionToken: z.string() },
+  expiresInSeconds: z.number().positive(),
+});
+export type UploadPlace = z.infer<typeof uploadPlace>;
 
 // A claim, as it is printed: a code that the cloud knows, and after it what the cloud's root has to be, so that the first
 // answer that a gateway ever gets can be checked. In Crockford's base 32, whose letters can't be taken for each other.

@@ -3,7 +3,7 @@ import { mapConcurrent } from './concurrent.ts';
 import { type DataFile, type ManifestEntry, parseManifestFile } from './manifest-file.ts';
 import { type ManifestFile, parseManifestList } from './manifest-list.ts';
 import { currentSnapshot, objectsOf, type Snapshot, type TableMetadata } from './metadata.ts';
-import type { IcebergTable } from './table.ts';
+import type { CatalogTable } from './table.ts';
 import type { TableState } from './table-head.ts';
 
 // Looks at everything that a table's newest snapshot needs, and says what is wrong with it and what could be done. It
@@ -44,7 +44,7 @@ const magic = 'PAR1';
 
 /** Undefined when there is no table. Throws what the store throws beside `not-found` and `corrupt`. */
 export async function checkTable(
-  table: IcebergTable,
+  table: CatalogTable,
   options: CheckOptions,
 ): Promise<TableCheck | undefined> {
   let state: TableState;
@@ -82,7 +82,7 @@ interface Look {
   readonly files: number;
 }
 
-async function lookAt(table: IcebergTable, snapshot: Snapshot, { data }: CheckOptions): Promise<Look> {
+async function lookAt(table: CatalogTable, snapshot: Snapshot, { data }: CheckOptions): Promise<Look> {
   const faults: Fault[] = [];
   const note = (error: unknown): undefined => void faults.push(faultOf(error));
   const manifests = (await listOf(table, snapshot).catch(note)) ?? [];
@@ -103,7 +103,7 @@ async function lookAt(table: IcebergTable, snapshot: Snapshot, { data }: CheckOp
 }
 
 async function withRepairs(
-  table: IcebergTable,
+  table: CatalogTable,
   metadata: TableMetadata,
   snapshot: Snapshot,
   { faults, lostFiles }: Look,
@@ -122,7 +122,7 @@ async function withRepairs(
 
 /** The newest ancestor all of whose objects, and files by their size, are there. */
 async function newestWhole(
-  table: IcebergTable,
+  table: CatalogTable,
   metadata: TableMetadata,
   from: Snapshot,
 ): Promise<Snapshot | undefined> {
@@ -134,13 +134,13 @@ async function newestWhole(
   return undefined;
 }
 
-async function listOf({ store, locations }: IcebergTable, snapshot: Snapshot): Promise<ManifestFile[]> {
+async function listOf({ store, locations }: CatalogTable, snapshot: Snapshot): Promise<ManifestFile[]> {
   const key = locations.keyOf(snapshot.manifestList);
   return parseManifestList((await store.get(key)).body, key);
 }
 
 async function entriesOf(
-  { store, locations }: IcebergTable,
+  { store, locations }: CatalogTable,
   manifest: ManifestFile,
 ): Promise<ManifestEntry[]> {
   const key = locations.keyOf(manifest.path);
@@ -148,10 +148,10 @@ async function entriesOf(
   return parseManifestFile((await store.get(key)).body, key, inherited);
 }
 
-const headOf = ({ store, locations }: IcebergTable, location: string) =>
+const headOf = ({ store, locations }: CatalogTable, location: string) =>
   store.head(locations.keyOf(location));
 
-async function checkFile(table: IcebergTable, file: DataFile, data: boolean): Promise<void> {
+async function checkFile(table: CatalogTable, file: DataFile, data: boolean): Promise<void> {
   const key = table.locations.keyOf(file.path);
   const { sizeBytes } = await table.store.head(key);
   if (sizeBytes !== file.bytes) throw corrupt(key, `it has ${sizeBytes} bytes; the table says ${file.bytes}`);

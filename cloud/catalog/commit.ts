@@ -1,12 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import { mapConcurrent } from './concurrent.ts';
-import { evolved } from './evolve.ts';
-import { initialMetadata } from './initial-metadata.ts';
 import { type DataFile, type ManifestEntry, printManifestFile } from './manifest-file.ts';
 import { describeManifest, type ManifestFile, printManifestList } from './manifest-list.ts';
 import { currentSnapshot, type Snapshot, type TableMetadata } from './metadata.ts';
-import type { IcebergTable } from './table.ts';
+import type { CatalogTable } from './table.ts';
 import type { ExistingTable, TableState } from './table-head.ts';
 import { takeOut } from './take-out.ts';
 
@@ -46,7 +44,7 @@ const readConcurrencyMax = 8;
  * again from a fresh load.
  */
 export async function commit(
-  table: IcebergTable,
+  table: CatalogTable,
   propose: Propose,
   options: CommitOptions = {},
 ): Promise<TableState> {
@@ -88,7 +86,7 @@ export type ChangeMetadata = (current: TableMetadata) => TableMetadata | undefin
  * Throws as `commit` does.
  */
 export async function changeMetadata(
-  table: IcebergTable,
+  table: CatalogTable,
   change: ChangeMetadata,
   { random = Math.random, signal }: CommitOptions = {},
 ): Promise<TableState> {
@@ -126,14 +124,14 @@ function checkWritable({ fault, metadata }: TableState): void {
 }
 
 /** Says whether the process has slept since, by either clock: one of them goes on while a machine is suspended. */
-function sleepWatch({ clock, limits }: IcebergTable): () => boolean {
+function sleepWatch({ clock, limits }: CatalogTable): () => boolean {
   const begun = { ms: clock.nowMs(), monotonicMs: clock.monotonicMs() };
   return () =>
     Math.max(clock.nowMs() - begun.ms, clock.monotonicMs() - begun.monotonicMs) > limits.rediscoverAfterMs;
 }
 
 function pauseAfterLoss(
-  { clock }: IcebergTable,
+  { clock }: CatalogTable,
   attempt: number,
   random: () => number,
   signal: AbortSignal | undefined,
@@ -144,7 +142,7 @@ function pauseAfterLoss(
 const holdsAny = ({ metadata }: TableState, ids: ReadonlySet<bigint>): boolean =>
   metadata?.snapshots.some(({ snapshotId }) => ids.has(snapshotId)) ?? false;
 
-function lostTooOften({ prefix, limits }: IcebergTable): FirnError {
+function lostTooOften({ prefix, limits }: CatalogTable): FirnError {
   return new FirnError({
     code: 'conflict',
     operation: 'commit to table',
@@ -154,7 +152,7 @@ function lostTooOften({ prefix, limits }: IcebergTable): FirnError {
   });
 }
 
-function outcomeUnknown({ prefix }: IcebergTable): FirnError {
+function outcomeUnknown({ prefix }: CatalogTable): FirnError {
   return new FirnError({
     code: 'unavailable',
     operation: 'commit to table',
@@ -169,16 +167,16 @@ interface Prepared extends Pick<ExistingTable, 'metadata'> {
 
 /** Writes the manifest and its list, and makes the metadata that would commit them. */
 async function prepare(
-  table: IcebergTable,
+  table: CatalogTable,
   base: TableState,
   proposal: Proposal,
   uuid: () => string,
 ): Promise<Prepared> {
   const { store, clock, prefix, locations } = table;
   const nowMs = Math.max(clock.nowMs(), base.metadata?.lastUpdatedMs ?? 0);
-  const before =
-    base.metadata ?? initialMetadata(table.schema, locations.of(prefix.replace(/\/$/, '')), uuid(), nowMs);
-  const metadata = evolved(before, table.schema);
+  const location = locations.of(prefix.replace(/\/$/, ''));
+  const tableUuid = base.metadata?.tableUuid ?? uuid();
+  const metadata = table.evolve(base.metadata, { location, tableUuid, nowMs });
   const name = uuid();
   const parent = currentSnapshot(metadata);
   const listKey = `${prefix}metadata/snap-${snapshotIdOf(name)}-1-${name}.avro`;
@@ -217,7 +215,7 @@ async function prepare(
 }
 
 async function writeManifest(
-  table: IcebergTable,
+  table: CatalogTable,
   metadata: TableMetadata,
   key: string,
   entries: readonly ManifestEntry[],
@@ -236,7 +234,7 @@ async function writeManifest(
  * sorted by day, into few large ones.
  */
 async function mergeSmall(
-  table: IcebergTable,
+  table: CatalogTable,
   manifests: readonly ManifestFile[],
 ): Promise<{ kept: readonly ManifestFile[]; merged: ManifestEntry[][] }> {
   const { smallManifestsMax, manifestEntriesMax } = table.limits;
@@ -290,7 +288,7 @@ function summaryOf(
   };
 }
 
-function withSnapshot(base: ExistingTable, snapshot: Snapshot, { limits }: IcebergTable): TableMetadata {
+function withSnapshot(base: ExistingTable, snapshot: Snapshot, { limits }: CatalogTable): TableMetadata {
   const { metadata } = base;
   const main = { ...metadata.refs.main, 'snapshot-id': snapshot.snapshotId, type: 'branch' };
   const refs = { ...metadata.refs, main };

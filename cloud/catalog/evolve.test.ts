@@ -6,7 +6,8 @@ import type { TableMetadata } from './metadata.ts';
 
 const schema = tableSchemas.metrics;
 const older: TableSchema = { ...schema, columns: schema.columns.slice(0, 6) };
-const made = (by: TableSchema): TableMetadata => initialMetadata(by, 'file:///t', 'uuid', 0);
+const made = (by: TableSchema): TableMetadata =>
+  initialMetadata(by, { location: 'file:///t', tableUuid: 'uuid', nowMs: 0 });
 
 /** The table as another engine left it: a new current schema with other fields. */
 function altered(

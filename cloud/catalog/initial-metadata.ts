@@ -1,5 +1,6 @@
 import type { Column, TableSchema } from '../../lake/schema/tables.ts';
 import type { IcebergSchema, PartitionSpec, SortOrder, TableMetadata } from './metadata.ts';
+import type { NewTable } from './table.ts';
 
 /** Id of the only partition field; the specification numbers partition fields from 1000. */
 export const dayFieldId = 1000;
@@ -8,12 +9,30 @@ export const dayFieldName = 'timestamp_day';
 export const segmentSortOrderId = 1;
 export const nameMappingProperty = 'schema.name-mapping.default';
 
-/** A new table without a snapshot; its first commit writes it as version 1 together with the first snapshot. */
-export function initialMetadata(
-  schema: TableSchema,
-  location: string,
-  tableUuid: string,
-  nowMs: number,
+/** A new table of a signal, without a snapshot. */
+export function initialMetadata(schema: TableSchema, made: NewTable): TableMetadata {
+  const plain = plainMetadata(schema.columns.map(icebergField), made);
+  return {
+    ...plain,
+    partitionSpecs: [partitionSpec(schema)],
+    lastPartitionId: dayFieldId,
+    sortOrders: [...plain.sortOrders, sortOrder(schema)],
+    defaultSortOrderId: segmentSortOrderId,
+    properties: {
+      ...plain.properties,
+      // Segments from gateways without DuckDB carry no field ids; readers then go by name.
+      [nameMappingProperty]: JSON.stringify(schema.columns.map(mappedName)),
+    },
+  };
+}
+
+/**
+ * A new table without a snapshot, neither partitioned nor sorted; its first commit writes it as version 1 together with
+ * the first snapshot.
+ */
+export function plainMetadata(
+  fields: IcebergSchema['fields'],
+  { location, tableUuid, nowMs }: NewTable,
 ): TableMetadata {
   return {
     formatVersion: 2,
@@ -21,34 +40,22 @@ export function initialMetadata(
     location,
     lastSequenceNumber: 0,
     lastUpdatedMs: nowMs,
-    lastColumnId: Math.max(...schema.columns.map(({ fieldId }) => fieldId)),
-    schemas: [icebergSchema(schema)],
+    lastColumnId: Math.max(0, ...fields.map(({ id }) => id)),
+    schemas: [{ type: 'struct', 'schema-id': 0, fields }],
     currentSchemaId: 0,
-    partitionSpecs: [partitionSpec(schema)],
+    partitionSpecs: [{ 'spec-id': 0, fields: [] }],
     defaultSpecId: 0,
-    lastPartitionId: dayFieldId,
-    sortOrders: [{ 'order-id': 0, fields: [] }, sortOrder(schema)],
-    defaultSortOrderId: segmentSortOrderId,
-    properties: {
-      'write.format.default': 'parquet',
-      'write.parquet.compression-codec': 'zstd',
-      // Segments from gateways without DuckDB carry no field ids; readers then go by name.
-      [nameMappingProperty]: JSON.stringify(schema.columns.map(mappedName)),
-    },
+    // The specification numbers partition fields from 1000; the last of none.
+    lastPartitionId: dayFieldId - 1,
+    sortOrders: [{ 'order-id': 0, fields: [] }],
+    defaultSortOrderId: 0,
+    properties: { 'write.format.default': 'parquet', 'write.parquet.compression-codec': 'zstd' },
     currentSnapshotId: undefined,
     snapshots: [],
     snapshotLog: [],
     metadataLog: [],
     refs: {},
     others: {},
-  };
-}
-
-function icebergSchema(schema: TableSchema): IcebergSchema {
-  return {
-    type: 'struct',
-    'schema-id': 0,
-    fields: schema.columns.map(icebergField),
   };
 }
 

@@ -63,20 +63,16 @@ const pairs = (keyId: number, valueId: number, valueType: string): object => ({
   },
 });
 
-const partitionRecord = {
-  type: 'record',
-  name: 'r102',
-  fields: [optional(dayFieldName, dayFieldId, { type: 'int', logicalType: 'date' })],
-};
+const dayField = optional(dayFieldName, dayFieldId, { type: 'int', logicalType: 'date' });
 
-const dataFileRecord = {
+const dataFileRecord = (partitionFields: readonly object[]): object => ({
   type: 'record',
   name: 'r2',
   fields: [
     required('content', 134, 'int'),
     required('file_path', 100, 'string'),
     required('file_format', 101, 'string'),
-    required('partition', 102, partitionRecord),
+    required('partition', 102, { type: 'record', name: 'r102', fields: partitionFields }),
     required('record_count', 103, 'long'),
     required('file_size_in_bytes', 104, 'long'),
     optional('value_counts', 109, pairs(119, 120, 'long')),
@@ -85,19 +81,23 @@ const dataFileRecord = {
     optional('upper_bounds', 128, pairs(129, 130, 'bytes')),
     optional('sort_order_id', 140, 'int'),
   ],
-};
-
-const writeEntries = avroWriter({
-  type: 'record',
-  name: 'manifest_entry',
-  fields: [
-    required('status', 0, 'int'),
-    optional('snapshot_id', 1, 'long'),
-    optional('sequence_number', 3, 'long'),
-    optional('file_sequence_number', 4, 'long'),
-    required('data_file', 2, dataFileRecord),
-  ],
 });
+
+const entriesWriter = (partitionFields: readonly object[]) =>
+  avroWriter({
+    type: 'record',
+    name: 'manifest_entry',
+    fields: [
+      required('status', 0, 'int'),
+      optional('snapshot_id', 1, 'long'),
+      optional('sequence_number', 3, 'long'),
+      optional('file_sequence_number', 4, 'long'),
+      required('data_file', 2, dataFileRecord(partitionFields)),
+    ],
+  });
+const writeByDay = entriesWriter([dayField]);
+/** Of tables without partitions. */
+const writePlain = entriesWriter([]);
 
 /** A manifest; `added` entries leave their numbers to be inherited, `existing` and `deleted` ones state them. */
 export function printManifestFile(
@@ -105,7 +105,8 @@ export function printManifestFile(
   schema: IcebergSchema,
   spec: PartitionSpec,
 ): Buffer {
-  return writeEntries(entries.map(entryToAvro), {
+  const write = spec.fields.length === 0 ? writePlain : writeByDay;
+  return write(entries.map(entryToAvro), {
     schema: JSON.stringify(schema),
     'schema-id': String(schema['schema-id']),
     'partition-spec': JSON.stringify(spec.fields),

@@ -10,7 +10,11 @@ import { type ManifestEntry, parseManifestFile, printManifestFile } from './mani
 import { describeManifest, parseManifestList, printManifestList } from './manifest-list.ts';
 
 const corpus = join(import.meta.dirname, '../../../shared/corpora/iceberg/dev');
-const { schemas, partitionSpecs } = initialMetadata(tableSchemas.metrics, 'file:///t', 'uuid', 0);
+const { schemas, partitionSpecs } = initialMetadata(tableSchemas.metrics, {
+  location: 'file:///t',
+  tableUuid: 'uuid',
+  nowMs: 0,
+});
 const [schema] = schemas;
 const [spec] = partitionSpecs;
 if (!schema || !spec) throw new Error('a new table has a schema and a spec');

@@ -10,13 +10,21 @@ const uuid = '2f2bd1b5-3bd9-4d0c-9e2f-000000000001';
 
 test('what is printed reads as the same, for each table', () => {
   for (const schema of Object.values(tableSchemas)) {
-    const metadata = initialMetadata(schema, 'file:///lake/t', uuid, 1_700_000_000_000);
+    const metadata = initialMetadata(schema, {
+      location: 'file:///lake/t',
+      tableUuid: uuid,
+      nowMs: 1_700_000_000_000,
+    });
     expect(parseMetadata(printMetadata(metadata), 'v1')).toEqual(metadata);
   }
 });
 
 test('64-bit ids and fields of other engines survive', () => {
-  const metadata = initialMetadata(tableSchemas.metrics, 'file:///lake/t', uuid, 1);
+  const metadata = initialMetadata(tableSchemas.metrics, {
+    location: 'file:///lake/t',
+    tableUuid: uuid,
+    nowMs: 1,
+  });
   const snapshotId = 3055729675574597004n;
   const full = {
     ...metadata,
@@ -51,7 +59,11 @@ test.each([
 });
 
 test('ids that name nothing are refused', () => {
-  const metadata = initialMetadata(tableSchemas.logs, 'file:///lake/t', uuid, 1);
+  const metadata = initialMetadata(tableSchemas.logs, {
+    location: 'file:///lake/t',
+    tableUuid: uuid,
+    nowMs: 1,
+  });
   for (const wrong of [
     { currentSchemaId: 4 },
     { defaultSpecId: 4 },

@@ -2,7 +2,7 @@ import type { FirnError } from '../../lake/base/errors.ts';
 import type { Problem, Repair } from './check-table.ts';
 import { changeMetadata, commit } from './commit.ts';
 import type { TableMetadata } from './metadata.ts';
-import type { IcebergTable } from './table.ts';
+import type { CatalogTable } from './table.ts';
 import type { TableState } from './table-head.ts';
 
 /** What a repair does, for people. */
@@ -24,7 +24,7 @@ export function describeRepair(repair: Repair): string {
  * data files out of the table. Returns what was done. Safe beside a cloud that runs: these are commits like any other.
  */
 export async function repairTable(
-  table: IcebergTable,
+  table: CatalogTable,
   problems: readonly Problem[],
   { dropFiles }: { readonly dropFiles: boolean },
 ): Promise<readonly string[]> {
@@ -53,7 +53,7 @@ export async function repairTable(
 }
 
 /** Writes the readable metadata as the version after the one that can't be read. */
-async function restoreMetadata(table: IcebergTable): Promise<TableState> {
+async function restoreMetadata(table: CatalogTable): Promise<TableState> {
   const state = await table.head.load(undefined);
   if (!state.metadata) throw state.fault as FirnError;
   await table.head.swap(state, { ...state.metadata, lastUpdatedMs: table.clock.nowMs() });

@@ -4,17 +4,21 @@ import type { TenantId } from '../../lake/model/ids.ts';
 import { tablePrefix } from '../../lake/model/keys.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { type TableSchema, tableSchemas } from '../../lake/schema/tables.ts';
+import { evolved } from './evolve.ts';
+import { initialMetadata } from './initial-metadata.ts';
 import { type Locations, locationsOf } from './location.ts';
 import { type ManifestEntry, parseManifestFile } from './manifest-file.ts';
 import { type ManifestFile, parseManifestList } from './manifest-list.ts';
-import { currentSnapshot, type Snapshot } from './metadata.ts';
+import { currentSnapshot, type Snapshot, type TableMetadata } from './metadata.ts';
 import { type HeadPlace, objectStoreHead, type TableHead, type TableState } from './table-head.ts';
 import { weightedCache } from './weighted-cache.ts';
 
 /** One Iceberg table. Its files are in the object store; its head says which of its metadata is the newest. */
-export interface IcebergTable {
+export interface CatalogTable {
   readonly tenant: TenantId;
-  readonly schema: TableSchema;
+  readonly name: string;
+  /** What the metadata is to be before a commit builds upon it; of a table that does not exist yet, when it is undefined. */
+  readonly evolve: (metadata: TableMetadata | undefined, made: NewTable) => TableMetadata;
   readonly store: ObjectStore;
   readonly clock: Clock;
   readonly locations: Locations;
@@ -34,16 +38,31 @@ export interface IcebergTable {
   entriesOf(manifest: ManifestFile): Promise<readonly ManifestEntry[]>;
 }
 
-export interface TableOptions {
+/** A table of a signal. */
+export interface IcebergTable extends CatalogTable {
+  readonly schema: TableSchema;
+}
+
+/** What a table is made with. */
+export interface NewTable {
+  readonly location: string;
+  readonly tableUuid: string;
+  readonly nowMs: number;
+}
+
+export interface CatalogTableOptions extends Pick<CatalogTable, 'name' | 'evolve'> {
   readonly store: ObjectStore;
   readonly tenant: TenantId;
-  readonly signal: Signal;
   /** The URI of a key, for metadata that other engines read; see location.ts. */
   readonly locationOf: (key: string) => string;
   readonly clock: Clock;
   readonly limits?: Partial<TableLimits>;
   /** Who decides which metadata is the newest; the object store alone when absent. */
   readonly headOf?: HeadOf | undefined;
+}
+
+export interface TableOptions extends Omit<CatalogTableOptions, 'name' | 'evolve'> {
+  readonly signal: Signal;
 }
 
 export type HeadOf = (table: HeadPlace & { readonly tenant: TenantId; readonly name: string }) => TableHead;
@@ -81,14 +100,24 @@ export function openTables(options: Omit<TableOptions, 'signal'>): Readonly<Reco
   return Object.fromEntries(tables) as Record<Signal, IcebergTable>;
 }
 
-export function openTable(options: TableOptions): IcebergTable {
-  const { store, tenant, clock } = options;
-  const schema = tableSchemas[options.signal];
-  const prefix = tablePrefix(tenant, options.signal);
+export function openTable({ signal, ...options }: TableOptions): IcebergTable {
+  const schema = tableSchemas[signal];
+  return { ...openCatalogTable({ ...options, name: signal, evolve: evolvingTo(schema) }), schema };
+}
+
+/** Every commit sees to it that the table has all columns of the schema. */
+export const evolvingTo =
+  (schema: TableSchema): CatalogTable['evolve'] =>
+  (metadata, made) =>
+    evolved(metadata ?? initialMetadata(schema, made), schema);
+
+export function openCatalogTable(options: CatalogTableOptions): CatalogTable {
+  const { store, tenant, clock, name, evolve } = options;
+  const prefix = tablePrefix(tenant, name);
   const limits = { ...tableLimits, ...options.limits };
   const locations = locationsOf(options.locationOf);
   const place = { store, locations, prefix };
-  const head = options.headOf?.({ ...place, tenant, name: options.signal }) ?? objectStoreHead(place);
+  const head = options.headOf?.({ ...place, tenant, name }) ?? objectStoreHead(place);
   const lists = weightedCache<readonly ManifestFile[]>(
     limits.manifestEntriesCachedMax,
     (list) => list.length + 1,
@@ -119,7 +148,8 @@ export function openTable(options: TableOptions): IcebergTable {
 
   return {
     tenant,
-    schema,
+    name,
+    evolve,
     store,
     clock,
     locations,

@@ -2,7 +2,7 @@ import { FirnError } from '../../lake/base/errors.ts';
 import { mapConcurrent } from './concurrent.ts';
 import type { DataFile, ManifestEntry } from './manifest-file.ts';
 import type { ManifestFile } from './manifest-list.ts';
-import type { IcebergTable } from './table.ts';
+import type { CatalogTable } from './table.ts';
 
 const readConcurrencyMax = 8;
 
@@ -13,7 +13,7 @@ const readConcurrencyMax = 8;
  * files: rows that they hide would come back under the new file's higher sequence number.
  */
 export async function takeOut(
-  table: IcebergTable,
+  table: CatalogTable,
   manifests: readonly ManifestFile[],
   files: readonly DataFile[],
   snapshotId: bigint,
@@ -49,7 +49,7 @@ function mayList({ specId, days }: ManifestFile, files: readonly DataFile[]): bo
   return files.some(({ day }) => !days || day === undefined || (day >= days.first && day <= days.last));
 }
 
-function refused({ prefix }: IcebergTable, code: 'conflict' | 'unsupported', why: string): FirnError {
+function refused({ prefix }: CatalogTable, code: 'conflict' | 'unsupported', why: string): FirnError {
   return new FirnError({
     code,
     operation: 'replace files',

@@ -4,8 +4,9 @@ import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
 import { signals } from '../../lake/model/batch.ts';
 import { openObjectStore } from '../../lake/object-store/open.ts';
 import { checkTable, type Problem, type TableCheck } from '../catalog/check-table.ts';
+import { openPlainTable, plainTableNames } from '../catalog/plain-table.ts';
 import { headsOf } from '../catalog/rest/heads.ts';
-import { type IcebergTable, openTable } from '../catalog/table.ts';
+import { type CatalogTable, type IcebergTable, openTable } from '../catalog/table.ts';
 import type { CloudConfig } from '../config.ts';
 import { marksOf } from '../ingest/marks.ts';
 import { openTenantStore } from '../tenants/tenant-store.ts';
@@ -14,7 +15,7 @@ import { openTenantStore } from '../tenants/tenant-store.ts';
 export interface CheckedTable {
   /** `<tenant>.<table>` */
   readonly name: string;
-  readonly table: IcebergTable;
+  readonly table: CatalogTable;
   readonly check: TableCheck;
 }
 
@@ -39,15 +40,27 @@ export async function checkTables(
     const checked: CheckedTable[] = [];
     const chosen = await tenantsOf(config, line.value('--tenant'));
     for (const tenant of chosen) {
-      for (const signal of tablesOf(line.value('--table'))) {
-        const table = openTable({ store, tenant, signal, locationOf, clock: systemClock, headOf });
-        const check = await checkTable(table, { data: line.isSet('--data') });
-        if (!check) continue;
-        const each = { name: `${tenant}.${signal}`, table, check: await withMarks(table, check) };
+      const place = { store, tenant, locationOf, clock: systemClock, headOf };
+      const plain = await Array.fromAsync(plainTableNames(store, tenant));
+      const wanted = (name: string): boolean => [undefined, name].includes(line.value('--table'));
+      const add = async (table: CatalogTable, check: TableCheck | undefined): Promise<void> => {
+        if (!check) return;
+        const each = { name: `${tenant}.${table.name}`, table, check };
         checked.push(each);
         await use(each);
+      };
+      const options = { data: line.isSet('--data') };
+      for (const signal of signals.filter(wanted)) {
+        const table = openTable({ ...place, signal });
+        const check = await checkTable(table, options);
+        await add(table, check && (await withMarks(table, check)));
+      }
+      for (const name of plain.filter(wanted)) {
+        const table = openPlainTable({ ...place, name });
+        await add(table, await checkTable(table, options));
       }
     }
+    if (checked.length === 0) checkKnown(line.value('--table'));
     return checked;
   } finally {
     store.close();
@@ -68,14 +81,13 @@ async function tenantsOf({ dataDir, tenantsDatabase }: CloudConfig, wanted: stri
   });
 }
 
-function tablesOf(wanted: string | undefined) {
-  const chosen = signals.filter((signal) => wanted === undefined || signal === wanted);
-  if (chosen.length > 0) return chosen;
+function checkKnown(wanted: string | undefined): void {
+  if (wanted === undefined || (signals as readonly string[]).includes(wanted)) return;
   throw new FirnError({
     code: 'invalid',
     operation: 'check tables',
     subject: '--table',
-    message: `there is no table ${wanted}; there are ${signals.join(', ')}`,
+    message: `there is no table ${wanted}; there are ${signals.join(', ')}, and tables that a tenant loaded`,
   });
 }
 

@@ -2,11 +2,14 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import type { Clock } from '../../lake/base/clock.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
-import { gatewayReport } from '../../provisioning/contract.ts';
+import { commandNames, gatewayReport } from '../../provisioning/contract.ts';
 import { type AdminApiOptions, adminApi, noBody, time, timeText } from '../tenants/admin-api.ts';
 import type { RouteDescription } from '../tenants/open-api.ts';
 import type { Claims } from './claims.ts';
+import type { Commands } from './commands.ts';
 import type { GatewayInfo, Gateways } from './gateways.ts';
+import type { Rollouts } from './rollout-administration.ts';
+import { planSchema, selectorSchema } from './rollouts.ts';
 
 // The part of the admin API that is about claims and gateways.
 
@@ -37,12 +40,53 @@ const claimAnswer = z.object({
   ...{ usedAt: time.nullable(), usedBy: z.string().nullable() },
 });
 const gatewayAnswer = z.object({
-  ...{ id: z.string(), site: z.string(), createdAt: time },
+  ...{ id: z.string(), site: z.string(), group: z.string(), createdAt: time },
   certificateUntil: time.describe('It is renewed long before, and by the next contact after'),
   revokedAt: time.nullable(),
   seenAt: time.nullable(),
   address: z.string().nullable().describe('Where it was seen from'),
   report: gatewayReport.nullable().describe('How it does, as it said'),
+});
+const groupBody = z.strictObject({
+  group: z
+    .string()
+    .regex(/^[a-z0-9-]{0,63}$/)
+    .describe('Empty: none'),
+});
+const commandBody = z.strictObject({
+  command: z
+    .enum(commandNames)
+    .describe(
+      'restart: close and open again; logs: the last lines; rotate-key: another device key; diagnostic: its state',
+    ),
+  expiresInSeconds: z
+    .number()
+    .int()
+    .min(30)
+    .max(30 * 86_400)
+    .default(86_400)
+    .describe('Not carried out later'),
+});
+const commandAnswer = z.object({
+  ...{ id: z.string(), command: z.string(), createdAt: time, createdBy: z.string(), expiresAt: time },
+  ...{ doneAt: time.nullable(), ok: z.boolean().nullable(), output: z.string() },
+});
+const rolloutBody = z.strictObject({
+  settings: z
+    .record(z.string(), z.unknown())
+    .describe('Fields of the config file of a gateway; they go before what is configured on site'),
+  description: z.string().max(200).default(''),
+  selector: selectorSchema.prefault({}),
+  canaries: planSchema.shape.canaries.default([]),
+  stages: planSchema.shape.stages.default([10, 50, 100]),
+  bakeSeconds: planSchema.shape.bakeSeconds.default(600),
+  failurePercentMax: planSchema.shape.failurePercentMax.default(10),
+});
+const rolloutAnswer = z.object({
+  ...{ number: z.number(), description: z.string(), state: z.enum(['running', 'halted', 'done']) },
+  stage: z.number().describe('-1: the canaries alone'),
+  ...{ stageSince: time, createdAt: time, detail: z.string().describe('Why it is halted') },
+  ...{ plan: planSchema, settings: z.record(z.string(), z.unknown()) },
 });
 
 export const fleetRoutes = {
@@ -66,6 +110,38 @@ export const fleetRoutes = {
     ...{ method: 'get', path: '/tenants/{tenant}/gateways/{gateway}', by: 'admin' },
     ...{ body: noBody, answer: gatewayAnswer, summary: 'One gateway' },
   },
+  groupGateway: {
+    ...{ method: 'post', path: '/tenants/{tenant}/gateways/{gateway}/group', by: 'admin' },
+    ...{ body: groupBody, answer: noBody, summary: 'Put a gateway into a group, for rollouts' },
+  },
+  createCommand: {
+    ...{ method: 'post', path: '/tenants/{tenant}/gateways/{gateway}/commands', by: 'admin' },
+    ...{ body: commandBody, answer: z.object({ id: z.string() }), summary: 'Have a gateway do something' },
+  },
+  listCommands: {
+    ...{ method: 'get', path: '/tenants/{tenant}/gateways/{gateway}/commands', by: 'admin' },
+    ...{
+      body: noBody,
+      answer: z.array(commandAnswer),
+      summary: 'Commands and what came of them, the newest first',
+    },
+  },
+  createRollout: {
+    ...{ method: 'post', path: '/tenants/{tenant}/rollouts', by: 'admin' },
+    ...{ body: rolloutBody, answer: z.object({ number: z.number() }), summary: 'Bring settings to gateways' },
+  },
+  listRollouts: {
+    ...{ method: 'get', path: '/tenants/{tenant}/rollouts', by: 'admin' },
+    ...{ body: noBody, answer: z.array(rolloutAnswer), summary: 'Rollouts, the newest first' },
+  },
+  haltRollout: {
+    ...{ method: 'post', path: '/tenants/{tenant}/rollouts/{rollout}/halt', by: 'admin' },
+    ...{ body: noBody, answer: noBody, summary: 'Take the settings of a rollout back from every gateway' },
+  },
+  resumeRollout: {
+    ...{ method: 'post', path: '/tenants/{tenant}/rollouts/{rollout}/resume', by: 'admin' },
+    ...{ body: noBody, answer: noBody, summary: 'Go on with a rollout that is halted' },
+  },
   revokeGateway: {
     ...{ method: 'delete', path: '/tenants/{tenant}/gateways/{gateway}', by: 'admin' },
     ...{ body: noBody, answer: noBody, summary: 'Refuse a gateway from its next request on; its data stays' },
@@ -74,14 +150,13 @@ export const fleetRoutes = {
 
 export function fleetAdminRoutes(
   options: AdminApiOptions & {
-    readonly claims: Claims;
-    readonly gateways: Gateways;
+    readonly administration: Claims & Gateways & Rollouts & Commands;
     readonly clock: Clock;
     /** Empty: not known. */
     readonly publicUrl: string;
   },
 ): Hono {
-  const { claims, gateways, clock, publicUrl } = options;
+  const { administration: fleet, clock, publicUrl } = options;
   const app = new Hono();
   const on = adminApi(app, options);
   const tenant = (c: Context): string => c.req.param('tenant') ?? '';
@@ -92,28 +167,60 @@ export function fleetAdminRoutes(
       ...{ site: siteId(site), gateway: id === undefined ? undefined : gatewayId(id), description },
       ...{ count: id === undefined ? count : 1, expiresMs: clock.nowMs() + expiresInSeconds * 1000 },
     };
-    const made = await claims.createClaims(tenantId(tenant(c)), spec, actor);
+    const made = await fleet.createClaims(tenantId(tenant(c)), spec, actor);
     const common = { expiresAt: timeText(spec.expiresMs), url: publicUrl === '' ? null : publicUrl };
     return made.map((each) => ({ ...each, ...common }));
   });
   on(fleetRoutes.listClaims, async (c) =>
-    (await claims.listClaims(tenant(c))).map((each) => ({
+    (await fleet.listClaims(tenant(c))).map((each) => ({
       ...{ id: each.id, site: each.site, gateway: each.gateway ?? null, description: each.description },
       ...{ createdAt: timeText(each.createdMs), expiresAt: timeText(each.expiresMs) },
       ...{ revokedAt: timeText(each.revokedMs), usedAt: timeText(each.usedMs), usedBy: each.usedBy ?? null },
     })),
   );
   on(fleetRoutes.revokeClaim, (c, _, actor) =>
-    claims.revokeClaim(tenant(c), c.req.param('claim') ?? '', actor),
+    fleet.revokeClaim(tenant(c), c.req.param('claim') ?? '', actor),
   );
-  on(fleetRoutes.listGateways, async (c) => (await gateways.listGateways(tenant(c))).map(gatewayText));
-  on(fleetRoutes.showGateway, async (c) => gatewayText(await gateways.gatewayOf(tenant(c), gateway(c))));
-  on(fleetRoutes.revokeGateway, (c, _, actor) => gateways.revokeGateway(tenant(c), gateway(c), actor));
+  on(fleetRoutes.listGateways, async (c) => (await fleet.listGateways(tenant(c))).map(gatewayText));
+  on(fleetRoutes.showGateway, async (c) => gatewayText(await fleet.gatewayOf(tenant(c), gateway(c))));
+  on(fleetRoutes.revokeGateway, (c, _, actor) => fleet.revokeGateway(tenant(c), gateway(c), actor));
+  addOrderRoutes(on, fleet, clock);
   return app;
 }
 
-const gatewayText = ({ id, site, createdMs, certificateUntilMs, revokedMs, said }: GatewayInfo) => ({
-  ...{ id, site, createdAt: timeText(createdMs) },
+/** Commands and rollouts. */
+function addOrderRoutes(
+  on: ReturnType<typeof adminApi>,
+  fleet: Gateways & Rollouts & Commands,
+  clock: Clock,
+): void {
+  const names = (c: Context) => [c.req.param('tenant') ?? '', c.req.param('gateway') ?? ''] as const;
+  const number = (c: Context): number => Number(c.req.param('rollout'));
+  on(fleetRoutes.groupGateway, (c, { group }, actor) => fleet.groupGateway(...names(c), group, actor));
+  on(fleetRoutes.createCommand, async (c, { command: name, expiresInSeconds }, actor) => {
+    const expiresMs = clock.nowMs() + expiresInSeconds * 1000;
+    return { id: await fleet.createCommand(...names(c), { name, expiresMs }, actor) };
+  });
+  on(fleetRoutes.listCommands, async (c) =>
+    (await fleet.listCommands(...names(c))).map(({ createdMs, expiresMs, doneMs, ok = null, ...each }) => ({
+      ...{ ...each, ok, createdAt: timeText(createdMs), expiresAt: timeText(expiresMs) },
+      doneAt: timeText(doneMs),
+    })),
+  );
+  on(fleetRoutes.createRollout, async (c, { settings, description, ...plan }, actor) => ({
+    number: await fleet.createRollout(tenantId(names(c)[0]), { settings, plan, description }, actor),
+  }));
+  on(fleetRoutes.listRollouts, async (c) =>
+    (await fleet.listRollouts(names(c)[0])).map(({ tenant: _, createdMs, stageSinceMs, ...each }) => ({
+      ...{ ...each, createdAt: timeText(createdMs), stageSince: timeText(stageSinceMs) },
+    })),
+  );
+  on(fleetRoutes.haltRollout, (c, _, actor) => fleet.haltRollout(names(c)[0], number(c), true, actor));
+  on(fleetRoutes.resumeRollout, (c, _, actor) => fleet.haltRollout(names(c)[0], number(c), false, actor));
+}
+
+const gatewayText = ({ id, site, group, createdMs, certificateUntilMs, revokedMs, said }: GatewayInfo) => ({
+  ...{ id, site, group, createdAt: timeText(createdMs) },
   ...{ certificateUntil: timeText(certificateUntilMs), revokedAt: timeText(revokedMs) },
   ...{ seenAt: timeText(said?.atMs), address: said?.address ?? null, report: said?.report ?? null },
 });

@@ -1,11 +1,20 @@
 import { type Context, Hono } from 'hono';
 import type { z } from 'zod';
-import { enrollRequest, fleetPaths, heartbeatRequest, sessionRequest } from '../../provisioning/contract.ts';
+import {
+  enrollRequest,
+  fleetPaths,
+  heartbeatRequest,
+  sessionRequest,
+  uploadsRequest,
+} from '../../provisioning/contract.ts';
 import { refuse, refused } from '../tenants/admin-api.ts';
 import { readJson } from '../tenants/read-json.ts';
+import type { Commands } from './commands.ts';
 import { type EnrollmentOptions, enroll } from './enrollment.ts';
+import type { Orders } from './orders.ts';
 import type { Reports } from './reports.ts';
 import type { DeviceAccess, Sessions } from './sessions.ts';
+import type { Uploads } from './uploads.ts';
 
 // What gateways ask for. Nothing here takes a key of a tenant: a gateway proves who it is by its own key.
 
@@ -13,13 +22,16 @@ export interface DeviceRoutesOptions {
   readonly enrollment: EnrollmentOptions;
   readonly sessions: Sessions;
   readonly reports: Reports;
+  readonly uploads: Uploads;
+  readonly commands: Pick<Commands, 'takeResults'>;
+  readonly orders: Orders;
   readonly heartbeatSeconds: number;
   /** Address that a request came from. */
   readonly addressOf: (c: Context) => string;
 }
 
 export function deviceRoutes(options: DeviceRoutesOptions): Hono {
-  const { enrollment, sessions, reports, addressOf } = options;
+  const { enrollment, sessions, reports, uploads, addressOf } = options;
   const app = new Hono();
   const post = <Schema extends z.ZodType>(
     path: string,
@@ -52,10 +64,12 @@ export function deviceRoutes(options: DeviceRoutesOptions): Hono {
       const who = await sessions.accessOf(token);
       return who === undefined ? refuse(c, 401, noSession) : answer(c, await run(c, who, body));
     });
-  asGateway(fleetPaths.heartbeat, heartbeatRequest, async (c, who, { report }) => {
+  asGateway(fleetPaths.heartbeat, heartbeatRequest, async (c, who, { report, results }) => {
     reports.take(who, report, addressOf(c));
-    return { againInSeconds: options.heartbeatSeconds };
+    await options.commands.takeResults(who, results);
+    return { againInSeconds: options.heartbeatSeconds, ...(await options.orders.ordersFor(who, report)) };
   });
+  asGateway(fleetPaths.uploads, uploadsRequest, (_, who) => uploads.placeFor(who));
   return app;
 }
 

@@ -104,14 +104,16 @@ async function putGateway(
     });
   const row = {
     ...{ tenant, id, site, key_sha256: device.keyHash, next_key_sha256: null },
-    ...{ created_ms: device.nowMs, certificate_until_ms: device.untilMs, revoked_ms: null },
+    ...{ created_ms: device.nowMs, certificate_until_ms: device.untilMs, revoked_ms: null, group_name: '' },
   };
+  // A board that takes the place of another stays in its group.
+  const { group_name: _, ...replaced } = row;
   const { numInsertedOrUpdatedRows } = await tx
     .insertInto('gateway')
     .values(row)
     .onConflict((conflict) => {
       const same = conflict.columns(['tenant', 'id']);
-      return gateway === null ? same.doNothing() : same.doUpdateSet(row);
+      return gateway === null ? same.doNothing() : same.doUpdateSet(replaced);
     })
     .executeTakeFirst();
   if (Number(numInsertedOrUpdatedRows ?? 0) > 0) return row;

@@ -32,6 +32,32 @@ type FleetSchema = {
     readonly created_ms: number;
     readonly certificate_until_ms: number;
     readonly revoked_ms: number | null;
+    readonly group_name: string;
+  };
+  /** See rollouts.ts; settings and plan are JSON. */
+  readonly rollout: {
+    readonly tenant: string;
+    readonly number: number;
+    readonly description: string;
+    readonly settings: string;
+    readonly plan: string;
+    readonly state: string;
+    readonly stage: number;
+    readonly stage_since_ms: number;
+    readonly created_ms: number;
+    readonly detail: string;
+  };
+  readonly command: {
+    readonly id: string;
+    readonly tenant: string;
+    readonly gateway: string;
+    readonly command: string;
+    readonly created_ms: number;
+    readonly created_by: string;
+    readonly expires_ms: number;
+    readonly done_ms: number | null;
+    readonly ok: number | null;
+    readonly output: string;
   };
   /** What a gateway has said last, written now and then for all together. */
   readonly gateway_report: {
@@ -47,11 +73,13 @@ type FleetSchema = {
 
 export type FleetDatabase = Kysely<Schema & FleetSchema>;
 export type GatewayRow = FleetSchema['gateway'];
+export type RolloutRow = FleetSchema['rollout'];
 export type ClaimRow = FleetSchema['claim'];
 
 /** Makes the tables where there are none. */
 export async function openFleetDatabase(db: TenantDatabase): Promise<FleetDatabase> {
   await makeTables(db, makeFleetTables);
+  await makeTables(db, makeOrderTables);
   return fleetTables(db);
 }
 
@@ -85,6 +113,7 @@ async function makeFleetTables(db: TenantDatabase): Promise<void> {
     .addColumn('created_ms', 'bigint', (column) => column.notNull())
     .addColumn('certificate_until_ms', 'bigint', (column) => column.notNull())
     .addColumn('revoked_ms', 'bigint')
+    .addColumn('group_name', 'text', (column) => column.notNull().defaultTo(''))
     .addPrimaryKeyConstraint('gateway_pk', ['tenant', 'id'])
     .execute();
   await tx.schema
@@ -107,5 +136,45 @@ async function makeFleetTables(db: TenantDatabase): Promise<void> {
     .insertInto('fleet_secret')
     .values({ id: 1, secret: randomBytes(32).toString('hex') })
     .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}
+
+/** What gateways are to do. */
+async function makeOrderTables(db: TenantDatabase): Promise<void> {
+  const tx = fleetTables(db);
+  await tx.schema
+    .createTable('rollout')
+    .ifNotExists()
+    .addColumn('tenant', 'text', (column) => column.notNull().references('tenant.id'))
+    .addColumn('number', 'integer', (column) => column.notNull())
+    .addColumn('description', 'text', (column) => column.notNull())
+    .addColumn('settings', 'text', (column) => column.notNull())
+    .addColumn('plan', 'text', (column) => column.notNull())
+    .addColumn('state', 'text', (column) => column.notNull())
+    .addColumn('stage', 'integer', (column) => column.notNull())
+    .addColumn('stage_since_ms', 'bigint', (column) => column.notNull())
+    .addColumn('created_ms', 'bigint', (column) => column.notNull())
+    .addColumn('detail', 'text', (column) => column.notNull())
+    .addPrimaryKeyConstraint('rollout_pk', ['tenant', 'number'])
+    .execute();
+  await tx.schema
+    .createTable('command')
+    .ifNotExists()
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('tenant', 'text', (column) => column.notNull())
+    .addColumn('gateway', 'text', (column) => column.notNull())
+    .addColumn('command', 'text', (column) => column.notNull())
+    .addColumn('created_ms', 'bigint', (column) => column.notNull())
+    .addColumn('created_by', 'text', (column) => column.notNull())
+    .addColumn('expires_ms', 'bigint', (column) => column.notNull())
+    .addColumn('done_ms', 'bigint')
+    .addColumn('ok', 'integer')
+    .addColumn('output', 'text', (column) => column.notNull())
+    .execute();
+  await tx.schema
+    .createIndex('command_waiting')
+    .ifNotExists()
+    .on('command')
+    .columns(['tenant', 'gateway', 'done_ms'])
     .execute();
 }

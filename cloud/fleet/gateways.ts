@@ -7,6 +7,8 @@ export interface GatewayInfo {
   readonly tenant: string;
   readonly id: string;
   readonly site: string;
+  /** For rollouts; '': none. */
+  readonly group: string;
   readonly createdMs: number;
   readonly certificateUntilMs: number;
   readonly revokedMs: number | undefined;
@@ -24,6 +26,7 @@ interface Said {
 export interface Gateways {
   listGateways(tenant: string): Promise<readonly GatewayInfo[]>;
   gatewayOf(tenant: string, id: string): Promise<GatewayInfo>;
+  groupGateway(tenant: string, id: string, group: string, actor: Actor): Promise<void>;
   /** From its next request on it is refused. A claim for its id lets it, or another device, in again. */
   revokeGateway(tenant: string, id: string, actor: Actor): Promise<void>;
 }
@@ -45,6 +48,16 @@ export function openGateways(db: FleetDatabase, { clock, change }: ChangeContext
       if (row === undefined) throw noGateway(id);
       return info(row);
     },
+    groupGateway: (tenant, id, group, actor) =>
+      change(actor, { action: 'group gateway', tenant, subject: id, detail: { group } }, async (tx) => {
+        const { numUpdatedRows } = await fleetTables(tx)
+          .updateTable('gateway')
+          .set({ group_name: group })
+          .where('tenant', '=', tenant)
+          .where('id', '=', id)
+          .executeTakeFirst();
+        if (Number(numUpdatedRows) === 0) throw noGateway(id);
+      }),
     revokeGateway: (tenant, id, actor) =>
       change(actor, { action: 'revoke gateway', tenant, subject: id }, async (tx) => {
         const { numUpdatedRows } = await fleetTables(tx)
@@ -71,13 +84,19 @@ function info({ seen_ms, address, report, ...row }: Row): GatewayInfo {
     report: gatewayReport.parse(JSON.parse(text)),
   });
   return {
-    ...{ tenant: row.tenant, id: row.id, site: row.site, createdMs: Number(row.created_ms) },
+    ...{
+      tenant: row.tenant,
+      id: row.id,
+      site: row.site,
+      group: row.group_name,
+      createdMs: Number(row.created_ms),
+    },
     ...{ certificateUntilMs: Number(row.certificate_until_ms), revokedMs: optionalMs(row.revoked_ms) },
     said: report === null ? undefined : said(report),
   };
 }
 
-const noGateway = (id: string): FirnError =>
+export const noGateway = (id: string): FirnError =>
   new FirnError({
     ...{ code: 'not-found', operation: 'find gateway', subject: id },
     message: `there is no gateway ${id}`,

@@ -5,18 +5,24 @@ import type { AdminApiOptions } from '../tenants/admin-api.ts';
 import type { TenantStore } from '../tenants/tenant-store.ts';
 import { fleetAdminRoutes } from './admin-routes.ts';
 import { openClaims } from './claims.ts';
+import { openCommands } from './commands.ts';
 import { deviceRoutes } from './device-routes.ts';
 import { openFleetDatabase } from './fleet-database.ts';
 import { openGateways } from './gateways.ts';
+import { openOrders } from './orders.ts';
 import { openReports } from './reports.ts';
+import { openRollouts } from './rollout-administration.ts';
 import { openSessions } from './sessions.ts';
 import { openTokens } from './tokens.ts';
+import type { Uploads } from './uploads.ts';
 
 export interface Fleet extends AsyncDisposable {
   /** For gateways; it stands before the gate of keys. */
   readonly devices: Hono;
   /** Behind it. */
   readonly admin: Hono;
+  /** What happens every few seconds, now: reports are written, rollouts moved on. */
+  flush(): Promise<void>;
 }
 
 /** Opens everything about gateways: the device authority, claims, gateways, and the HTTP routes of both sides. */
@@ -28,10 +34,11 @@ export async function openFleet(
     readonly certificateDays: number;
     readonly publicUrl: string;
     readonly heartbeatSeconds: number;
+    readonly uploads: Uploads;
     readonly logger: Logger;
   },
 ): Promise<Fleet> {
-  const { store, authorityDir, certificateDays, publicUrl, heartbeatSeconds, logger } = options;
+  const { store, authorityDir, certificateDays, publicUrl, heartbeatSeconds, logger, uploads } = options;
   const { accessOf, addressOf } = options;
   const { context } = store;
   const { clock } = context;
@@ -42,10 +49,22 @@ export async function openFleet(
   const sessions = openSessions(enrollment, await openTokens(db));
   const claims = openClaims(db, context, authority.pin);
   const gateways = openGateways(db, context);
-  const reports = openReports({ db, clock, logger });
+  await using stack = new AsyncDisposableStack();
+  const reports = stack.use(openReports({ db, clock, logger }));
+  const orders = stack.use(await openOrders({ db, clock, logger, signer: authority.signer }));
+  const rollouts = openRollouts(db, context, orders.refresh);
+  const commands = openCommands(db, context, orders.refresh);
+  const administration = { ...claims, ...gateways, ...rollouts, ...commands };
+  const open = stack.move();
   return {
-    devices: deviceRoutes({ enrollment, sessions, reports, heartbeatSeconds, addressOf }),
-    admin: fleetAdminRoutes({ claims, gateways, clock, publicUrl, accessOf, addressOf }),
-    [Symbol.asyncDispose]: () => reports[Symbol.asyncDispose](),
+    devices: deviceRoutes({
+      ...{ enrollment, sessions, reports, uploads, orders, commands, heartbeatSeconds, addressOf },
+    }),
+    admin: fleetAdminRoutes({ administration, clock, publicUrl, accessOf, addressOf }),
+    flush: async () => {
+      await reports.flush();
+      await orders.refresh();
+    },
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }

@@ -15,6 +15,8 @@ const rowsPerInsert = 200;
 
 export interface Reports extends AsyncDisposable {
   take(who: DeviceAccess, report: GatewayReport, address: string): void;
+  /** Writes what there is now. */
+  flush(): Promise<void>;
 }
 
 interface ReportRow {
@@ -62,6 +64,7 @@ export function openReports(options: {
       const row = { tenant, gateway, seen_ms: clock.nowMs(), address, report: JSON.stringify(report) };
       waiting.set(`${tenant}/${gateway}`, row);
     },
+    flush,
     [Symbol.asyncDispose]: async () => {
       ended.abort();
       await running;

@@ -27,6 +27,7 @@ export interface DeviceAccess {
   readonly tenant: TenantId;
   readonly site: string;
   readonly gateway: string;
+  readonly group: string;
 }
 
 export interface Sessions {
@@ -71,7 +72,8 @@ export function openSessions(options: EnrollmentOptions, tokens: Tokens): Sessio
       const row = claims && (await rowOf(claims.tenant, claims.gateway));
       if (!claims || !row || (row.key_sha256 !== claims.keyHash && row.next_key_sha256 !== claims.keyHash))
         return undefined;
-      return { tenant: tenantId(row.tenant), site: row.site, gateway: row.id };
+      const { id: gateway, site, group_name: group } = row;
+      return { tenant: tenantId(row.tenant), site, gateway, group };
     },
   };
 }

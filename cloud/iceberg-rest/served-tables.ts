@@ -5,6 +5,7 @@ import { mapConcurrent } from '../catalog/concurrent.ts';
 import { locationsOf } from '../catalog/location.ts';
 import type { HeadOf } from '../catalog/table.ts';
 import { type ExistingTable, objectStoreHead, type TableState } from '../catalog/table-head.ts';
+import { isOfKind } from '../catalog/table-kind.ts';
 
 /** The tables of tenants as other engines see them. */
 export interface ServedTables {
@@ -49,7 +50,7 @@ export function servedTables({
     const from: TableState | undefined =
       known && atMs - known.atMs < rediscoverAfterMs ? known.state : undefined;
     const state = await head.load(from);
-    if (!state.metadata) {
+    if (!state.metadata || isOfKind(state.metadata, 'dropped')) {
       held.delete(prefix);
       return undefined;
     }

@@ -50,7 +50,7 @@ const snapshot = (id: number, summary: Record<string, string>): Snapshot => ({
   schemaId: 0,
 });
 const tableWith = (snapshots: readonly Snapshot[]): TableMetadata => ({
-  ...initialMetadata(tableSchemas.logs, 'file:///t', 'uuid', 0),
+  ...initialMetadata(tableSchemas.logs, { location: 'file:///t', tableUuid: 'uuid', nowMs: 0 }),
   snapshots,
   currentSnapshotId: snapshots.at(-1)?.snapshotId,
 });

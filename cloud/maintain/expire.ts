@@ -1,6 +1,6 @@
 import { type CommitOptions, changeMetadata, commit } from '../catalog/commit.ts';
 import type { TableMetadata } from '../catalog/metadata.ts';
-import type { IcebergTable } from '../catalog/table.ts';
+import type { CatalogTable } from '../catalog/table.ts';
 import { checkEpoch } from './fence.ts';
 import { firnProperties, snapshotWithProperties } from './replace-files.ts';
 
@@ -18,7 +18,7 @@ export interface ExpireLimits {
  * looks for. Their files go later (sweep.ts). Throws FirnError `conflict` when a later maintainer is at work.
  */
 export async function expireSnapshots(
-  table: IcebergTable,
+  table: CatalogTable,
   epoch: number,
   limits: ExpireLimits,
   options: CommitOptions = {},
@@ -62,7 +62,7 @@ function withoutExpired(
  * already. Commits do the same, but only where there are many more.
  */
 export async function rewriteManifests(
-  table: IcebergTable,
+  table: CatalogTable,
   epoch: number,
   { looseManifestsMax }: ExpireLimits,
   options: CommitOptions = {},

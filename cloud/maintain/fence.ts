@@ -1,7 +1,7 @@
 import { FirnError } from '../../lake/base/errors.ts';
 import { type CommitOptions, changeMetadata } from '../catalog/commit.ts';
 import type { TableMetadata } from '../catalog/metadata.ts';
-import type { IcebergTable } from '../catalog/table.ts';
+import type { CatalogTable } from '../catalog/table.ts';
 
 // A maintainer that was asleep while another took its lease must not commit: files that it uploaded may be gone as
 // orphans, and rows that it merged may have been deleted meanwhile. So the table remembers the epoch of the newest
@@ -12,7 +12,7 @@ const epochProperty = 'firn.maintainer-epoch';
 const epochOf = ({ properties }: TableMetadata): number => Number(properties[epochProperty] ?? 0);
 
 /** Throws FirnError `conflict` when a maintainer of a later epoch is at work on the table. */
-export function checkEpoch(table: IcebergTable, metadata: TableMetadata, epoch: number): void {
+export function checkEpoch(table: CatalogTable, metadata: TableMetadata, epoch: number): void {
   if (epochOf(metadata) <= epoch) return;
   throw new FirnError({
     code: 'conflict',
@@ -24,7 +24,7 @@ export function checkEpoch(table: IcebergTable, metadata: TableMetadata, epoch: 
 
 /** From here on nothing of an earlier maintainer is committed. Throws FirnError `conflict` when this is the earlier one. */
 export async function raiseFence(
-  table: IcebergTable,
+  table: CatalogTable,
   epoch: number,
   options: CommitOptions = {},
 ): Promise<void> {

@@ -7,7 +7,9 @@ import type { Logger } from '../../lake/base/log.ts';
 import { createBell } from '../../lake/base/retry.ts';
 import { signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
+import { tablePrefix } from '../../lake/model/keys.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import { openPlainTable, plainTableNames } from '../catalog/plain-table.ts';
 import { type HeadOf, type TableLimits as IcebergLimits, openTable } from '../catalog/table.ts';
 import { leaseKeeper } from './lease.ts';
 import { createMergeThread, type MergeThread } from './merge-thread.ts';
@@ -15,7 +17,15 @@ import { replaceFiles } from './replace-files.ts';
 import { readRetention } from './retention.ts';
 import { type Rewrite, UnmergeableError, type WorkFolder } from './rewrite.ts';
 import { listPendingDeletes } from './row-deletes.ts';
-import { type Housekeeping, keepHouse, mergeTurn, type TableLimits, type TableWork } from './table-work.ts';
+import {
+  type Housekeeping,
+  keepHouse,
+  keepPlainHouse,
+  mergeTurn,
+  type PlainTableWork,
+  type TableLimits,
+  type TableWork,
+} from './table-work.ts';
 
 /**
  * Keeps tables small and quick to read: merges files (gateways ship one every few seconds), removes rows that are not to
@@ -110,15 +120,22 @@ interface Work {
   /** Tells this process from all others. */
   readonly owner: string;
   readonly tables: Map<TenantId, readonly OpenTable[]>;
+  /** The tenants' own, by their prefix. */
+  readonly plainTables: Map<string, OpenPlainTable>;
 }
 
-interface OpenTable extends TableWork {
+interface Watched {
   readonly logger: Logger;
-  /** Groups that failed, and until when they are left alone. */
-  readonly held: Map<string, number>;
   /** What was wrong the last time; logged when it begins or changes. */
   reason: string | undefined;
 }
+
+interface OpenTable extends TableWork, Watched {
+  /** Groups that failed, and until when they are left alone. */
+  readonly held: Map<string, number>;
+}
+
+interface OpenPlainTable extends PlainTableWork, Watched {}
 
 /** Throws FirnError `invalid` for limits with which merging would never come to an end. */
 export function startMaintain(options: MaintainOptions): Maintain {
@@ -131,7 +148,8 @@ export function startMaintain(options: MaintainOptions): Maintain {
   const status: Counts = { ...counts, ...more };
   const thread = createMergeThread();
   const work: Work = {
-    ...{ options, limits, status, thread, stop: stop.signal, owner: randomUUID(), tables: new Map() },
+    ...{ options, limits, status, thread, stop: stop.signal, owner: randomUUID() },
+    ...{ tables: new Map(), plainTables: new Map() },
   };
   let swept = false;
   let last: Promise<void> = Promise.resolve();
@@ -174,7 +192,7 @@ export function startMaintain(options: MaintainOptions): Maintain {
       await loop;
       await last.catch(() => undefined); // whoever called runNow has it
       await thread[Symbol.asyncDispose]();
-      const tables = [...work.tables.values()].flat();
+      const tables = [...[...work.tables.values()].flat(), ...work.plainTables.values()];
       await Promise.allSettled(tables.map(({ lease }) => lease.release()));
     },
   };
@@ -238,6 +256,25 @@ function tablesOf({ options, limits, stop, thread, owner }: Work, tenant: Tenant
   }));
 }
 
+/** Tables in the tenant's namespace that are none of a signal. */
+async function plainTablesOf(work: Work, tenant: TenantId): Promise<OpenPlainTable[]> {
+  const { options, limits, stop, owner, plainTables } = work;
+  const { store, locationOf, clock, headOf, logger, tableLimits = {} } = options;
+  const found: OpenPlainTable[] = [];
+  for await (const name of plainTableNames(store, tenant)) {
+    const prefix = tablePrefix(tenant, name);
+    const table = openPlainTable({ store, tenant, name, locationOf, clock, headOf, limits: tableLimits });
+    const open = plainTables.get(prefix) ?? {
+      ...{ options: { table, commitOptions: { signal: stop } }, limits, sweeps: headOf === undefined },
+      lease: leaseKeeper({ store, tenant, table: name, clock, owner, leaseMs: limits.leaseMs }),
+      ...{ fencedEpoch: 0, logger: logger.with({ tenant, table: name }), reason: undefined },
+    };
+    plainTables.set(prefix, open);
+    found.push(open);
+  }
+  return found;
+}
+
 /** One merge of each table in turn, as long as there are any: a tenant with much to do doesn't keep the others waiting. */
 async function mergeAll(work: Work): Promise<void> {
   let busy = [...openTables(work).values()].flat();
@@ -284,7 +321,7 @@ async function takeTurn({ options, limits, status, stop }: Work, each: OpenTable
 }
 
 /** Says what is wrong when it begins. */
-function failed(status: Counts, each: OpenTable, what: string, error: unknown): void {
+function failed(status: Counts, each: Watched, what: string, error: unknown): void {
   status.failures++;
   const reason = error instanceof UnmergeableError ? messageOf(error.cause) : messageOf(error);
   // Names of files are new each time.
@@ -300,9 +337,9 @@ async function keepAllHouses(work: Work): Promise<void> {
     try {
       const retention = await readRetention(options.store, tenant);
       const deletes = await listPendingDeletes(options.store, tenant);
-      for (const each of tables) {
+      const keep = async (each: Watched, house: () => Promise<Housekeeping | undefined>): Promise<void> => {
         if (stop.aborted) return;
-        await keepHouse(each, { retention, deletes }).then(
+        await house().then(
           (done) => done && countHouse(status, done),
           (error: unknown) => {
             if (stop.aborted) return;
@@ -310,7 +347,9 @@ async function keepAllHouses(work: Work): Promise<void> {
             failures.push(error);
           },
         );
-      }
+      };
+      for (const each of tables) await keep(each, () => keepHouse(each, { retention, deletes }));
+      for (const each of await plainTablesOf(work, tenant)) await keep(each, () => keepPlainHouse(each));
     } catch (error) {
       options.logger.error('could not read what a tenant keeps', { tenant, reason: messageOf(error) });
       status.failures++;

@@ -5,7 +5,7 @@ import type { CommitOptions } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import { parseManifestList } from '../catalog/manifest-list.ts';
 import type { TableMetadata } from '../catalog/metadata.ts';
-import type { IcebergTable } from '../catalog/table.ts';
+import type { CatalogTable } from '../catalog/table.ts';
 import { hintKey, metadataKey } from '../catalog/table-head.ts';
 import { raiseFence } from './fence.ts';
 import { maintainPrefix } from './lease.ts';
@@ -50,7 +50,7 @@ export interface Swept {
  * when anything that the table needs can't be read: nothing is deleted then.
  */
 export async function sweepTable(
-  table: IcebergTable,
+  table: CatalogTable,
   epoch: number,
   limits: SweepLimits,
   options: CommitOptions = {},
@@ -86,7 +86,7 @@ export async function sweepTable(
 }
 
 /** Ascending, for the same reason as in `neededKeys`. */
-async function deleteVersions(table: IcebergTable, keys: readonly string[], version: number): Promise<void> {
+async function deleteVersions(table: CatalogTable, keys: readonly string[], version: number): Promise<void> {
   const { store, prefix } = table;
   const old = keys.filter((key) => versionOf(table, key) > 0);
   if (old.length === 0) return;
@@ -96,11 +96,11 @@ async function deleteVersions(table: IcebergTable, keys: readonly string[], vers
 }
 
 /** The version of a metadata file, 0 for other objects. */
-const versionOf = ({ prefix }: IcebergTable, key: string): number =>
+const versionOf = ({ prefix }: CatalogTable, key: string): number =>
   Number(/^metadata\/v(\d+)\.metadata\.json$/.exec(key.slice(prefix.length))?.[1] ?? 0);
 
 function graceOf(
-  table: IcebergTable,
+  table: CatalogTable,
   key: string,
   epoch: number,
   limits: SweepLimits,
@@ -115,7 +115,7 @@ function graceOf(
   return made === undefined ? limits.foreignGraceMs : limits.orphanGraceMs;
 }
 
-async function presentKeys({ store, prefix }: IcebergTable): Promise<string[]> {
+async function presentKeys({ store, prefix }: CatalogTable): Promise<string[]> {
   const keys: string[] = [];
   for (const folder of ['data/', 'metadata/'])
     for await (const { key } of store.list(`${prefix}${folder}`)) keys.push(key);
@@ -124,7 +124,7 @@ async function presentKeys({ store, prefix }: IcebergTable): Promise<string[]> {
 
 /** Everything that a snapshot, the newest metadata file or the log of those before it names. */
 async function neededKeys(
-  table: IcebergTable,
+  table: CatalogTable,
   metadata: TableMetadata,
   version: number,
 ): Promise<ReadonlySet<string>> {
@@ -153,7 +153,7 @@ async function neededKeys(
   return needed;
 }
 
-function keyIn({ locations }: IcebergTable, location: string): string | undefined {
+function keyIn({ locations }: CatalogTable, location: string): string | undefined {
   try {
     return locations.keyOf(location);
   } catch {
@@ -162,7 +162,7 @@ function keyIn({ locations }: IcebergTable, location: string): string | undefine
   }
 }
 
-async function currentFiles(table: IcebergTable): Promise<ReadonlySet<string>> {
+async function currentFiles(table: CatalogTable): Promise<ReadonlySet<string>> {
   const state = await table.load(Number.POSITIVE_INFINITY);
   const entries = await mapConcurrent(await table.manifestsOf(state), requestsConcurrentMax, (manifest) =>
     table.entriesOf(manifest),
@@ -172,7 +172,7 @@ async function currentFiles(table: IcebergTable): Promise<ReadonlySet<string>> {
 
 /** A file that is live after all (the commit was not made) is noted again when it is taken out again. */
 async function settle(
-  table: IcebergTable,
+  table: CatalogTable,
   notes: readonly RemovedNote[],
   { gone, current }: { readonly gone: ReadonlySet<string>; readonly current: ReadonlySet<string> },
 ): Promise<void> {
@@ -185,10 +185,9 @@ async function settle(
   );
 }
 
-const notedKey = ({ tenant, schema }: IcebergTable): string =>
-  `${maintainPrefix(tenant)}orphans/${schema.table}.json`;
+const notedKey = ({ tenant, name }: CatalogTable): string => `${maintainPrefix(tenant)}orphans/${name}.json`;
 
-async function readNoted(table: IcebergTable): Promise<Noted> {
+async function readNoted(table: CatalogTable): Promise<Noted> {
   const key = notedKey(table);
   try {
     const { body } = await table.store.get(key);
@@ -200,7 +199,7 @@ async function readNoted(table: IcebergTable): Promise<Noted> {
   }
 }
 
-async function writeNoted(table: IcebergTable, noted: Noted): Promise<void> {
+async function writeNoted(table: CatalogTable, noted: Noted): Promise<void> {
   const key = notedKey(table);
   if (Object.keys(noted).length === 0) await table.store.delete(key);
   else await table.store.put(key, Buffer.from(`${JSON.stringify({ format: 1, noted })}\n`));

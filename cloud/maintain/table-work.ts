@@ -1,3 +1,6 @@
+import type { CommitOptions } from '../catalog/commit.ts';
+import type { CatalogTable } from '../catalog/table.ts';
+import { isOfKind } from '../catalog/table-kind.ts';
 import { type CompactLimits, nextCompaction } from './compact.ts';
 import { type ExpireLimits, expireSnapshots, rewriteManifests } from './expire.ts';
 import { raiseFence } from './fence.ts';
@@ -12,15 +15,27 @@ import { type SweepLimits, type Swept, sweepTable } from './sweep.ts';
 
 export interface TableLimits extends CompactLimits, ExpireLimits, SweepLimits {}
 
-/** A table as a maintainer sees it. */
-export interface TableWork {
-  readonly options: Omit<RewriteOptions, 'epoch'>;
+/** Any table as a maintainer sees it. */
+interface AnyTableWork {
   readonly limits: TableLimits;
   readonly lease: LeaseKeeper;
-  /** False where another catalog keeps the snapshots and the old metadata. */
+  /**
+   * False where another catalog keeps the snapshots and the old metadata. A fence there would not hold: a catalog compares
+   * snapshots, and raising the fence makes none, so that it would still take the commit of a maintainer that slept.
+   */
   readonly sweeps: boolean;
   /** Up to which epoch the fence was raised by this process. */
   fencedEpoch: number;
+}
+
+/** A table of a signal. */
+export interface TableWork extends AnyTableWork {
+  readonly options: Omit<RewriteOptions, 'epoch'>;
+}
+
+/** A table of the tenant's own: nothing is merged or deleted there, but old snapshots and their files go. */
+export interface PlainTableWork extends AnyTableWork {
+  readonly options: { readonly table: CatalogTable; readonly commitOptions: CommitOptions };
 }
 
 /** What the tenant asks for. */
@@ -40,8 +55,9 @@ export type Turn =
 export async function mergeTurn(work: TableWork, isHeld: (group: string) => boolean): Promise<Turn> {
   const group = await nextCompaction(work.options.table, work.limits, isHeld);
   if (!group) return { kind: 'idle' };
-  const options = await underLease(work);
-  if (!options) return { kind: 'held' };
+  const epoch = await underLease(work);
+  if (epoch === undefined) return { kind: 'held' };
+  const options = { ...work.options, epoch };
   return { kind: 'rewrite', rewrite: await rewriteFiles(options, group) };
 }
 
@@ -59,25 +75,40 @@ export async function keepHouse(
   const { table, commitOptions } = work.options;
   const state = await table.load();
   if (!state.metadata) return undefined;
-  const options = await underLease(work);
-  if (!options) return undefined;
+  const epoch = await underLease(work);
+  if (epoch === undefined) return undefined;
+  const options = { ...work.options, epoch };
   const dropped = await dropExpiredDays(options, retention);
   let rowsRemoved = dropped.rows + (await expireSeries(options, retention));
   for (const request of deletes.filter((each) => each.table === table.schema.table))
     rowsRemoved += (await carryOutDelete(options, request)).rowsDeleted;
   await rewriteManifests(table, options.epoch, work.limits, commitOptions);
-  if (!work.sweeps) return { rowsRemoved, snapshotsExpired: 0, swept: { deleted: 0, waiting: 0 } };
-  const snapshotsExpired = await expireSnapshots(table, options.epoch, work.limits, commitOptions);
-  const swept = await sweepTable(table, options.epoch, work.limits, commitOptions);
-  return { rowsRemoved, snapshotsExpired, swept };
+  return { rowsRemoved, ...(await clearAway(work, epoch)) };
 }
 
-/** Undefined while another maintainer holds the lease. */
-async function underLease(work: TableWork): Promise<RewriteOptions | undefined> {
+/** The same for a table of the tenant's own; what another engine made there is its to look after. */
+export async function keepPlainHouse(work: PlainTableWork): Promise<Housekeeping | undefined> {
+  const { metadata } = await work.options.table.load();
+  if (!metadata || !(isOfKind(metadata, 'user-table') || isOfKind(metadata, 'dropped'))) return undefined;
+  const epoch = await underLease(work);
+  return epoch === undefined ? undefined : { rowsRemoved: 0, ...(await clearAway(work, epoch)) };
+}
+
+type Cleared = Pick<Housekeeping, 'snapshotsExpired' | 'swept'>;
+
+async function clearAway(work: TableWork | PlainTableWork, epoch: number): Promise<Cleared> {
+  const { table, commitOptions } = work.options;
+  if (!work.sweeps) return { snapshotsExpired: 0, swept: { deleted: 0, waiting: 0 } };
+  const snapshotsExpired = await expireSnapshots(table, epoch, work.limits, commitOptions);
+  return { snapshotsExpired, swept: await sweepTable(table, epoch, work.limits, commitOptions) };
+}
+
+/** The epoch of the lease; undefined while another maintainer holds it. */
+async function underLease(work: TableWork | PlainTableWork): Promise<number | undefined> {
   const lease = await work.lease.hold();
   if (!lease) return undefined;
   const { table, commitOptions } = work.options;
   if (work.fencedEpoch !== lease.epoch) await raiseFence(table, lease.epoch, commitOptions);
   work.fencedEpoch = lease.epoch;
-  return { ...work.options, epoch: lease.epoch };
+  return lease.epoch;
 }

@@ -61,7 +61,7 @@ const namesOf = (plan: Awaited<ReturnType<typeof planScan>>) =>
   plan.files.map(({ path }) => path.replace(/^.*\/(\w+)\.parquet$/, '$1'));
 
 test('one trace: a few small reads tell which file has it, and are not made again', async () => {
-  const index = openFileIndex({ readRange });
+  const index = openFileIndex({ readRange, fileBytesMin: 0 });
   const table = open();
   take();
   const traceId = traceOf('large', 119_999);
@@ -80,7 +80,7 @@ test('one trace: a few small reads tell which file has it, and are not made agai
 });
 
 test('an end costs few requests, however large the file', async () => {
-  const index = openFileIndex({ readRange });
+  const index = openFileIndex({ readRange, fileBytesMin: 0 });
   const column = tableSchemas.logs.columns.find(({ name }) => name === 'trace_id');
   if (!column) throw new Error('no column');
   const has = (name: string, value: string) =>
@@ -92,11 +92,18 @@ test('an end costs few requests, however large the file', async () => {
   expect(take()).toEqual(['getRange data/large.parquet', 'getRange data/large.parquet']);
 });
 
+test('a file that is hardly larger than its end is not looked at', async () => {
+  take();
+  const plan = await planScan(open(), { traceId: 'nobody' }, 0, undefined, openFileIndex({ readRange }));
+  expect(namesOf(plan).sort()).toEqual(['duckdb', 'small']);
+  expect(take().every((request) => request.endsWith('large.parquet'))).toBe(true);
+});
+
 test('a file whose end says nothing, or nothing that is true, stays in', async () => {
   await memory.put(`${tenant}/data/damaged.parquet`, Buffer.alloc(100_000, 'PAR1'));
   const [column] = tableSchemas.logs.columns;
   if (!column) throw new Error('no column');
-  const index = openFileIndex({ readRange });
+  const index = openFileIndex({ readRange, fileBytesMin: 0 });
   for (const [name, bytes] of [
     ['damaged', 100_000],
     ['absent', 1_000],

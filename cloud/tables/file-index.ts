@@ -22,6 +22,8 @@ export interface FileIndexOptions {
   readonly readRange: (key: string, startByte: number, endByte: number) => Promise<Uint8Array>;
   /** Of filters that are kept in memory. */
   readonly bytesMax?: number;
+  /** A file that is smaller is not looked at: reading its end costs as much as reading all of it. */
+  readonly fileBytesMin?: number;
 }
 
 type RowGroup = FileMetaData['row_groups'][number];
@@ -34,18 +36,20 @@ interface ColumnIndex {
   readonly groups: readonly { readonly rowGroup: RowGroup; readonly bloom: Bloom | undefined }[];
 }
 
-const bytesMaxDefault = 64 * 1024 * 1024;
 /** Holds most footers, and the filters of small files. */
 const tailBytes = 64 * 1024;
+const defaults = { bytesMax: 64 * 1024 * 1024, fileBytesMin: 2 * tailBytes };
 /** What a row group takes beside its filter, about. */
 const groupBytes = 1024;
 
-export function openFileIndex({ readRange, bytesMax = bytesMaxDefault }: FileIndexOptions): FileIndex {
+export function openFileIndex(options: FileIndexOptions): FileIndex {
+  const { readRange, bytesMax, fileBytesMin } = { ...defaults, ...options };
   const held = weightedCache<ColumnIndex | undefined>(bytesMax, (index) =>
     (index?.groups ?? []).reduce((sum, { bloom }) => sum + groupBytes + (bloom?.numBytes ?? 0), groupBytes),
   );
   return {
     mayHold: async (file, column, value) => {
+      if (file.bytes < fileBytesMin) return true;
       const index = await held.get(`${column.fieldId} ${file.key}`, () => readIndex(readRange, file, column));
       if (index === undefined) return true;
       const { name, element, groups } = index;

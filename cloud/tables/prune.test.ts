@@ -10,7 +10,7 @@ import { describeManifest } from '../catalog/manifest-list.ts';
 import { fileFilter, manifestMayMatch } from './prune.ts';
 
 const schema = tableSchemas.metrics;
-const metadata = initialMetadata(schema, 'file:///t', 'uuid', 0);
+const metadata = initialMetadata(schema, { location: 'file:///t', tableUuid: 'uuid', nowMs: 0 });
 
 interface Row {
   readonly name: string;

@@ -2,12 +2,12 @@ import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { asOfOf } from '../../lake/api/as-of.ts';
+import type { HttpStatement } from '../../lake/api/sql/routes.ts';
 import { type ErrorCode, FirnError, messageOf } from '../../lake/base/errors.ts';
 import { type Signal, signals } from '../../lake/model/batch.ts';
 import { emptyRows } from '../../lake/schema/duckdb-types.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { SqlError } from '../../lake/sql/errors.ts';
-import type { SqlSession } from '../../lake/sql/sql-session.ts';
 import type { Prune, Tables } from '../../lake/tables.ts';
 import { addTag, removeTag, type Tag, tagsOf } from '../catalog/tags.ts';
 import type { CloudTables } from './cloud-tables.ts';
@@ -16,8 +16,8 @@ import { type PlanJson, planJson, planText } from './print-plan.ts';
 export interface TableRouteOptions {
   /** Whose tables a request is about; authentication has been done before. */
   readonly tablesOf: (c: Context) => Promise<CloudTables>;
-  /** A SQL session over other tables than the tenant's own. */
-  readonly openSession: (c: Context, tables: Tables) => Promise<SqlSession>;
+  /** Runs a statement over other tables than the tenant's own. */
+  readonly runSql: (c: Context, tables: Tables, statement: HttpStatement) => Promise<Response>;
 }
 
 const bodyBytesMax = 1024 * 1024;
@@ -36,9 +36,7 @@ export function tableRoutes(options: TableRouteOptions): Hono {
     const plan = await (await options.tablesOf(c)).plan(table, prune);
     return answer(c, [planJson(table, prune, plan)]);
   });
-  app.post('/api/v1/firn/plan', bodyLimit({ maxSize: bodyBytesMax }), async (c) =>
-    answer(c, await planOfSql(c, options)),
-  );
+  app.post('/api/v1/firn/plan', bodyLimit({ maxSize: bodyBytesMax }), (c) => answerPlanOfSql(c, options));
   tagRoutes(app, options);
   return app;
 }
@@ -47,13 +45,13 @@ const answer = (c: Context, plans: readonly PlanJson[]): Response =>
   c.req.query('format') === 'text' ? c.text(plans.map(planText).join('\n')) : c.json({ plans });
 
 /** The statement is run over tables that have no rows, and that note what is asked of them. */
-async function planOfSql(c: Context, options: TableRouteOptions): Promise<PlanJson[]> {
+async function answerPlanOfSql(c: Context, options: TableRouteOptions): Promise<Response> {
   const body = await c.req.text();
   const sql = c.req.header('content-type')?.includes('json') ? sqlIn(body) : body;
   const tables = await options.tablesOf(c);
   const asOf = asOfOf(c);
   const plans: PlanJson[] = [];
-  await using session = await options.openSession(c, {
+  const noting: Tables = {
     ...tables,
     open: async (table, asked) => {
       const prune = { ...(asOf && { asOf }), ...asked };
@@ -61,12 +59,12 @@ async function planOfSql(c: Context, options: TableRouteOptions): Promise<PlanJs
       const from = `(${emptyRows(tableSchemas[table])})`;
       return { from, filesConsidered: 0, filesPruned: 0, [Symbol.asyncDispose]: async () => undefined };
     },
-  });
-  const [statement, ...others] = await session.parse(sql);
-  if (!statement || others.length > 0) throw new SqlError('42601', 'send exactly one statement');
-  await using result = await statement.execute([], c.req.raw.signal);
-  for await (const _ of result.chunks());
-  return plans;
+  };
+  const { signal } = c.req.raw;
+  const ran = await options.runSql(c, noting, { sql, type: 'application/json', signal });
+  if (!ran.ok) return ran;
+  await ran.text();
+  return answer(c, plans);
 }
 
 function sqlIn(body: string): string {

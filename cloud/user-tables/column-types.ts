@@ -1,15 +1,7 @@
 // Types of a user table's columns are DuckDB's. A column that was loaded with one type and comes with another becomes
 // what holds both without loss.
 
-export const userTypes = [
-  'BOOLEAN',
-  'BIGINT',
-  'DOUBLE',
-  'DATE',
-  'TIMESTAMP',
-  'TIMESTAMPTZ',
-  'VARCHAR',
-] as const;
+const userTypes = ['BOOLEAN', 'BIGINT', 'DOUBLE', 'DATE', 'TIMESTAMP', 'TIMESTAMPTZ', 'VARCHAR'] as const;
 export type UserType = (typeof userTypes)[number];
 
 /** Names that DuckDB prints for them; everything else that it finds in a CSV file is kept as text. */

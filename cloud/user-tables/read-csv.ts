@@ -1,9 +1,9 @@
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import { userTypeOf } from './column-types.ts';
-import type { LoadedFile, UserColumn } from './user-table-store.ts';
+import type { UserColumn } from './user-schema.ts';
+import type { LoadedFile } from './user-table-store.ts';
 
 const memoryLimit = '256MiB';
 
@@ -34,7 +34,7 @@ export async function csvToParquet(csvPath: string, folder: string): Promise<Loa
     );
     const counted = await connection.runAndReadAll(`SELECT count(*) FROM read_parquet(${sqlText(path)})`);
     const rows = Number(counted.getRows()[0]?.[0] ?? 0);
-    return { path, bytes: (await stat(path)).size, rows, columns };
+    return { path, rows, columns };
   } catch (cause) {
     const message = messageOf(cause).split('\n')[0]?.replaceAll(csvPath, 'the file') ?? '';
     throw new FirnError({

@@ -88,6 +88,7 @@ const tooLarge = (): FirnError =>
   });
 
 const shown = ({ name, columns, files, updatedMs }: UserTable) => ({
-  ...{ name, columns, files: files.length, rows: files.reduce((sum, { rows }) => sum + rows, 0) },
+  ...{ name, columns: columns.map(({ name: column, type }) => ({ name: column, type })) },
+  ...{ files: files.length, rows: files.reduce((sum, { rows }) => sum + rows, 0) },
   updated: new Date(updatedMs).toISOString(),
 });

@@ -36,6 +36,8 @@ interface AdmissionOptions {
   readonly logger: Logger;
 }
 
+export type Admission = ReturnType<typeof createAdmission>;
+
 /** Who is connected, who they are, and what they may do. */
 export function createAdmission(aedes: Aedes, access: () => Access, options: AdmissionOptions) {
   const state: State = {
@@ -74,6 +76,9 @@ export function createAdmission(aedes: Aedes, access: () => Access, options: Adm
       for (const client of clients.values()) count += filters.get(client)?.size ?? 0;
       return count;
     },
+    /** As `mayPublish`, without counting. */
+    isAllowedToPublish: (client: Client, topic: string): boolean =>
+      permissions.allows(client, 'write', topic),
     mayPublish: (client: Client | null, topic: string): boolean => {
       const may = client === null || permissions.allows(client, 'write', topic);
       if (!may) counts.denied++;

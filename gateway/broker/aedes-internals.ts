@@ -12,6 +12,16 @@ export interface InternalClient extends Client {
   deliver0: Deliver;
   deliverQoS: Deliver;
   waitForDrain(done: () => void): void;
+  /** Ends the connection; MQTT 5 clients are told why. */
+  rejectPacketTooLarge(bytes: number): void;
+  readonly connackSent: boolean;
+  /** The packets that came before the CONNACK; null: they are handled. */
+  readonly _parser: { readonly _queue: unknown[] | null; parse(bytes: Uint8Array): void };
+  /** Packets that it works on. */
+  _parsingBatch: number;
+  /** Called for each that is handled. */
+  _nextBatch: (error?: Error) => void;
+  readonly _keepaliveTimer: NodeJS.Timeout | null;
 }
 
 /** `done` tells the emitter that it may go on. */
@@ -37,4 +47,45 @@ export function clientWithoutPrototypes(client: Client): InternalClient {
     subscriptions: Object.create(null),
     duplicates: Object.create(null),
   });
+}
+
+/**
+ * Takes reading from the connection over: aedes gets what it is given by `_parser.parse`, and `onIdle` is called when all
+ * of that is handled. To be called before anything is read.
+ */
+export function takeReading(client: InternalClient, onIdle: () => void): void {
+  client.conn.removeListener('readable', client._nextBatch);
+  client._parsingBatch = 0;
+  client._nextBatch = (error) => {
+    if (error) {
+      client.emit('error', error);
+      return;
+    }
+    // It calls it once more when a client is authenticated.
+    client._parsingBatch = Math.max(0, client._parsingBatch - 1);
+    if (client._parsingBatch === 0) onIdle();
+  };
+}
+
+/** The subscriptions of clients that are connected, and aedes' own. */
+export function liveSubscriptions(aedes: Aedes, onChange: () => void) {
+  const { _matcher: matcher } = (aedes as Aedes & { readonly mq: { readonly _matcher: Matcher } }).mq;
+  const { add, remove } = matcher;
+  Object.assign(matcher, {
+    add: (...subscription: unknown[]): unknown => {
+      onChange();
+      return add.apply(matcher, subscription);
+    },
+    remove: (...subscription: unknown[]): unknown => {
+      onChange();
+      return remove.apply(matcher, subscription);
+    },
+  });
+  return { matches: (topic: string): boolean => matcher.match(topic).length > 0 };
+}
+
+interface Matcher {
+  add(...subscription: unknown[]): unknown;
+  remove(...subscription: unknown[]): unknown;
+  match(topic: string): readonly unknown[];
 }

@@ -33,6 +33,9 @@ function createMemoryLog() {
       for (const { id, labels: text } of batch.series) labels.set(id, JSON.parse(text));
     },
     values: (): number[] => batches.flatMap((batch) => (batch.signal === 'metrics' ? [...batch.value] : [])),
+    /** Of rows that have one. */
+    qualities: () =>
+      batches.flatMap((batch) => ('quality' in batch ? (batch.quality ?? []).filter(Boolean) : [])),
     lines: (): string[] => batches.flatMap((batch) => (batch.signal === 'logs' ? textsOf(batch.line) : [])),
     names: (): (string | undefined)[] =>
       batches.flatMap((batch) =>
@@ -72,7 +75,7 @@ export async function connect(url: string, options: IClientOptions = {}): Promis
 
 export const urlOf = (broker: Broker): string => `mqtt://${host}:${broker.port}`;
 export const until = async (condition: () => boolean): Promise<void> => {
-  await expect.poll(condition, { timeout: 5000, interval: 5 }).toBe(true);
+  await expect.poll(condition, { interval: 5 }).toBe(true);
 };
 
 export function temporaryFolder(): string {

@@ -354,3 +354,18 @@ test.skipIf(!mosquitto)('mosquitto_pub: every QoS (skipped: not installed)', asy
   await until(() => log.values().length === 3);
   expect(log.values().sort()).toEqual([0, 1, 2]);
 });
+
+test('a subscriber gets no retained message after one that has replaced it', async () => {
+  const { broker } = await start();
+  const client = await connect(urlOf(broker));
+  const topics = Array.from({ length: 300 }, (_, n) => `r/${n}`);
+  await Promise.all(topics.map((topic) => client.publishAsync(topic, '1', { qos: 1, retain: true })));
+  const subscriber = await connect(urlOf(broker));
+  const last = new Map<string, string>();
+  subscriber.on('message', (topic, payload) => last.set(topic, String(payload)));
+  await subscriber.subscribeAsync('r/#');
+  await Promise.all(topics.map((topic) => client.publishAsync(topic, '2', { qos: 1, retain: true })));
+  await client.publishAsync('r/end', '2', { qos: 1 });
+  await until(() => last.size === topics.length + 1);
+  expect(new Set(last.values())).toEqual(new Set(['2']));
+});

@@ -9,15 +9,17 @@ import type { TopicRule } from '../../lake/receive/mqtt/rules/reading.ts';
 import type { TopicTemplate } from '../../lake/receive/mqtt/templates.ts';
 import type { SeriesCache } from '../../lake/receive/series-cache.ts';
 import { type Access, type AccessOptions, openAccess } from './access/access.ts';
-import { createAdmission } from './admission.ts';
+import { createAcknowledgementOrder } from './acknowledgement-order.ts';
+import { type Admission, createAdmission } from './admission.ts';
 import { clientWithoutPrototypes, withoutPrototypes } from './aedes-internals.ts';
-import { createRateLimit } from './client-limits.ts';
 import { createConnections } from './connections.ts';
 import { type BrokerLimits, brokerLimits } from './limits.ts';
 import { type Listener, listenTcp, listenWebSocket } from './listeners.ts';
 import { createOutgoing } from './outgoing.ts';
+import { readPackets } from './packet-reader.ts';
 import { type BrokerPersistence, openBrokerPersistence } from './persistence/broker-persistence.ts';
 import type { KeptPacket } from './persistence/packet-record.ts';
+import { createPublishLane } from './publish-lane.ts';
 import { type AppendBatch, createPublishStore, type PublishStore } from './publish-store.ts';
 import { openSparkplug, type SparkplugSettings } from './sparkplug.ts';
 import { storeThenAcknowledge } from './store-then-acknowledge.ts';
@@ -99,6 +101,7 @@ const packetsBeforeConnack = 16_384;
 const topicAliasMaximum = 100;
 /** Of a PUBLISH, without topic, payload and properties. */
 const packetHeaderBytes = 9;
+const nothing = { acknowledged: 0, unacknowledged: 0 };
 const everybody: AccessOptions = { usersFile: '', aclFile: '', anonymous: true, certificateUser: 'none' };
 
 /** Resolves when all ports listen; throws FirnError that names a busy one. */
@@ -108,11 +111,11 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const certificates = openCertificates(options, listeners);
   const core = openCore(options, limits);
   const { aedes, store, persistence, admission, outgoing } = core;
-  const connections = createConnections(limits, (stream, socket, request) => {
+  const connections = createConnections(limits, (stream, socket, request, onPacket) => {
     admission.connectedOver(stream, socket);
     const client = clientWithoutPrototypes(aedes.handle(stream, request));
     outgoing.attach(client);
-    return client;
+    readPackets(client, { ...limits, lane: core.lane, clock: options.clock, onPacket });
   });
   let systemTopics: Disposable | undefined;
   const close = async (): Promise<void> => {
@@ -203,21 +206,19 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
   });
   withoutPrototypes(aedes);
   const admission = createAdmission(aedes, () => access, { limits, persistence, logger });
-  const publish = storeThenAcknowledge({ ...limits, aedes, store, persistence });
-  const inTurn = createRateLimit(clock, limits.messagesPerSecondMax);
-  aedes.authorizePublish = (client, packet, done) => {
-    withoutWillDelay(packet);
-    if (packet.topic.startsWith('$SYS/')) done(new Error('topics below $SYS/ belong to the broker'));
-    else if (!admission.mayPublish(client, packet.topic)) done(new Error(`${packet.topic} is not allowed`));
-    else if (limits.messagesPerSecondMax === 0) publish(client, packet, done);
-    else inTurn(client, () => publish(client, packet, done));
-  };
+  const inOrder = createAcknowledgementOrder();
+  const publish = storeThenAcknowledge({ ...limits, aedes, store, persistence, inOrder });
+  const lane = createPublishLane({ aedes, store, persistence, inOrder, admission });
+  const refuse = (error: Error, done: (error: Error) => void): void =>
+    // What came before it is acknowledged first.
+    store.endRun(nothing, () => inOrder(undefined, () => done(error)));
+  aedes.authorizePublish = authorizePublish(admission, publish, refuse);
   aedes.authorizeForward = (client, packet) => (mayDeliver(client, packet) ? packet : null);
   aedes.on('clientDisconnect', (client) => outgoing.detach(client));
   logErrors(aedes, logger);
   const stored = () => ({ ...persistence.counts(), clients: admission.clients.size });
   return {
-    ...{ aedes, access, persistence, store, outgoing, admission, sparkplug },
+    ...{ aedes, access, persistence, store, outgoing, admission, sparkplug, lane },
     counters: (): BrokerCounters => {
       const { failing, sessions, retained, waiting, clients } = stored();
       const { denied, refusedLogins } = admission.counts;
@@ -238,6 +239,20 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
       publishBytesSent: counts.sentBytes,
       connections: admission.counts.connected,
     }),
+  };
+}
+
+function authorizePublish(
+  { mayPublish }: Admission,
+  publish: Aedes['authorizePublish'],
+  refuse: (error: Error, done: (error: Error) => void) => void,
+): Aedes['authorizePublish'] {
+  return (client, packet, done) => {
+    const { topic } = packet;
+    withoutWillDelay(packet);
+    if (topic.startsWith('$SYS/')) refuse(new Error('topics below $SYS/ belong to the broker'), done);
+    else if (mayPublish(client, topic)) publish(client, packet, done);
+    else refuse(new Error(`${topic} is not allowed`), done);
   };
 }
 

@@ -1,34 +1,16 @@
-import type { Client } from 'aedes';
 import type { Clock } from '../../lake/base/clock.ts';
 
 /** After a quiet time so much of the rate is let through at once. */
 const burstMs = 1000;
 
-/** Holds a client's publishes back so that they are no more than `perSecond`, after a burst of a second's worth. */
-export function createRateLimit(clock: Clock, perSecond: number) {
-  const clients = new WeakMap<Client, { dueMs: number; last: Promise<void> | undefined }>();
-  /** Runs `publish` at once, or later, in the order of calls. */
-  return (client: Client | null, publish: () => void): void => {
-    if (perSecond === 0 || client === null) {
-      publish();
-      return;
-    }
-    const state = clients.get(client) ?? { dueMs: 0, last: undefined };
-    clients.set(client, state);
+/** How long one more has to wait, in ms, so that there are no more than `perSecond` after a burst of a second's worth. */
+export function createRate(clock: Clock, perSecond: number): () => number {
+  let dueMs = 0;
+  if (perSecond === 0) return () => 0;
+  return () => {
     const nowMs = clock.monotonicMs();
-    const dueMs = Math.max(state.dueMs, nowMs - burstMs) + 1000 / perSecond;
-    state.dueMs = dueMs;
-    if (dueMs <= nowMs && state.last === undefined) {
-      publish();
-      return;
-    }
-    const mine = Promise.resolve(state.last)
-      .then(() => (dueMs > clock.monotonicMs() ? clock.sleep(dueMs - clock.monotonicMs()) : undefined))
-      .then(() => {
-        if (state.last === mine) state.last = undefined;
-        if (!client.closed) publish();
-      });
-    state.last = mine;
+    dueMs = Math.max(dueMs, nowMs - burstMs) + 1000 / perSecond;
+    return Math.max(0, dueMs - nowMs);
   };
 }
 

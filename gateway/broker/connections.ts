@@ -1,27 +1,28 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Client } from 'aedes';
 import { createTally } from './client-limits.ts';
 import type { OnConnection } from './listeners.ts';
-import { createPacketGuard } from './packet-guard.ts';
 
 export interface ConnectionLimits {
   readonly connectionsMax: number;
   /** Connections from one address; one more is closed. 0: no limit. */
   readonly connectionsPerAddressMax: number;
-  /** A larger packet closes its connection, before it is all there; at least 64 KiB, which may be one read. */
-  readonly packetBytesMax: number;
 }
 
 /** Connections above connectionsMax that are kept open long enough to be told so. */
 const surplusConnections = 16;
 
-/** The connections of all listeners, with their limits and counts. `handle` makes a client of one. */
-export function createConnections(
-  limits: ConnectionLimits,
-  handle: (stream: Duplex, socket: Socket, request?: IncomingMessage) => Client,
-) {
+/** Makes a client of a connection; calls `onPacket` for each packet that it receives. */
+type Handle = (
+  stream: Duplex,
+  socket: Socket,
+  request: IncomingMessage | undefined,
+  onPacket: () => void,
+) => void;
+
+/** The connections of all listeners, with their limits and counts. */
+export function createConnections(limits: ConnectionLimits, handle: Handle) {
   const open = new Map<Duplex, Socket>();
   const addresses = createTally<string>();
   const totals = { packetsReceived: 0, bytesReceived: 0, bytesSent: 0, refusedConnections: 0 };
@@ -45,14 +46,7 @@ export function createConnections(
       totals.bytesSent += socket.bytesWritten;
     });
     stream.on('error', () => undefined); // aedes stops listening when it closes a client
-    const client = handle(stream, socket, request);
-    // After aedes has set the stream up for reading by hand: `data` then only watches what aedes reads.
-    const guard = createPacketGuard(limits.packetBytesMax, () => totals.packetsReceived++);
-    stream.on('data', (chunk: Uint8Array) => {
-      // aedes tells MQTT 5 clients why, as soon as it knows the length.
-      if (!guard(chunk) && !(client.version === 5 && client.connected))
-        stream.destroy(new Error('packetBytesMax is exceeded'));
-    });
+    handle(stream, socket, request, () => totals.packetsReceived++);
   };
   return {
     accept,

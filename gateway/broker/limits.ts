@@ -11,6 +11,8 @@ export interface BrokerLimits extends PersistenceLimits, AdmissionLimits, Outgoi
   readonly payloadBytesMax: number;
   /** A device's time that is so much later than the receipt is not believed. */
   readonly futureMsMax: number;
+  /** A larger packet closes its connection, before it is all there. */
+  readonly packetBytesMax: number;
   /** What may wait for the disk; see Broker. */
   readonly inFlightRowsMax: number;
   readonly inFlightBytesMax: number;

@@ -70,7 +70,7 @@ function attach(
   windowOf: (client: Client) => Window,
 ): void {
   const { limits, persistence, mayDeliver, onSent, onDrop } = options;
-  const isNews = createNews(client);
+  const isNews = createNews(client, persistence.isRetained);
   let draining = false;
   /** Calls `done` when more may be written: of retained messages for a new subscription all are to arrive. */
   const send = (packet: KeptPacket, paced: (() => void) | undefined): void => {
@@ -125,15 +125,16 @@ function attach(
 const newsMax = 1000;
 
 /**
- * False for what a client has sent itself (no local), and for a message that was delivered for another of its
+ * False for what a client has sent itself (no local), for a retained message that another one has replaced while it
+ * waited for its turn, which the client has got by then, and for a message that was delivered for another of its
  * subscriptions. aedes takes the numbers of messages for growing; but one that waits for the disk is overtaken by others.
  */
-function createNews(client: InternalClient) {
+function createNews(client: InternalClient, isRetained: BrokerPersistence['isRetained']) {
   let newest = new Set<number>();
   let older = new Set<number>();
-  return ({ nl, clientId, brokerId, brokerCounter = 0 }: DeliveredPacket): boolean => {
+  return ({ nl, clientId, brokerId, brokerCounter = 0, topic, payload }: DeliveredPacket): boolean => {
     if (nl && clientId === client.id) return false; // what is queued of it ends with the session
-    if (brokerId === null) return true;
+    if (brokerId === null) return isRetained(topic, payload);
     if (newest.has(brokerCounter) || older.has(brokerCounter)) return false;
     newest.add(brokerCounter);
     if (newest.size >= newsMax) {

@@ -4,7 +4,8 @@ import type { Logger } from '../../lake/base/log.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import { createLogsBuilder } from '../../lake/receive/logs-builder.ts';
 import { createMetricsBuilder } from '../../lake/receive/metrics-builder.ts';
-import type { MqttMapper } from '../../lake/receive/mqtt/mapper.ts';
+import type { KnownTopic } from '../../lake/receive/mqtt/known-topics.ts';
+import type { MqttMapper, MqttOutcome } from '../../lake/receive/mqtt/mapper.ts';
 import type { SeriesCache } from '../../lake/receive/series-cache.ts';
 
 /**
@@ -17,6 +18,18 @@ export interface PublishStore extends AsyncDisposable {
   store(topic: string, payload: Uint8Array, done: StoreCallback, age?: MessageAge): void;
   /** Stores without anyone waiting for it; when there is no room it is dropped and counted. */
   storeUnacknowledged(topic: string, payload: Uint8Array, age?: MessageAge): void;
+  /** What the mapper knows of the topic whose name is bytes[start, end). */
+  readonly topicAt: MqttMapper['topicAt'];
+  /** Takes the message whose payload is bytes[start, end); false when there is no room. Then `endRun` has to be called. */
+  take(topic: KnownTopic, bytes: Buffer, start: number, end: number): boolean;
+  /**
+   * Stores what was taken since the last call. Calls `done`, in order with those of `store`, when it is on disk; with an
+   * error when it is not going to be. `acknowledged` of the messages are to be sent again then, and the others dropped.
+   */
+  endRun(
+    messages: { readonly acknowledged: number; readonly unacknowledged: number },
+    done: StoreCallback,
+  ): void;
   readonly counts: StoreCounts;
 }
 
@@ -72,76 +85,104 @@ export function createPublishStore(options: PublishStoreOptions): PublishStore {
   const counts = noCounts();
   const collector = createCollector(options, counts);
   const closing = new AbortController();
+  const hasRoom = (): boolean => !closing.signal.aborted && collector.hasRoom();
   const countDropped = (messages: number): void => {
     counts.dropped += messages;
     if (messages > 0) options.onDropped?.(Math.round(options.clock.nowMs() * 1000));
   };
-  let callbacks: StoreCallback[] = [];
-  let unacknowledged = 0;
+  const onRefused = ({ acknowledged, unacknowledged }: Waiting): void => {
+    countDropped(unacknowledged);
+    counts.refused += acknowledged;
+  };
+  const groups = createGroups(options, collector, onRefused, closing.signal);
+
+  return {
+    counts,
+    store: (topic, payload, done, age) => {
+      if (!hasRoom()) {
+        counts.refused++;
+        done(overloaded());
+        return;
+      }
+      collector.map(topic, payload, age);
+      groups.add(1, 0, done);
+    },
+    storeUnacknowledged: (topic, payload, age) => {
+      if (!hasRoom()) return countDropped(1);
+      collector.map(topic, payload, age);
+      groups.add(0, 1);
+    },
+    topicAt: options.mapper.topicAt,
+    take: (topic, bytes, start, end) => {
+      if (!hasRoom()) return false;
+      collector.mapBytes(topic, bytes, start, end);
+      return true;
+    },
+    endRun: ({ acknowledged, unacknowledged }, done) => groups.add(acknowledged, unacknowledged, done),
+    [Symbol.asyncDispose]: async () => {
+      groups.flush();
+      // What is on its way gets its chance; what the log refuses is not tried again.
+      closing.abort(overloaded());
+      await groups.answered();
+    },
+  };
+}
+
+/** Makes appends of what is collected: at once when nothing is on its way, else when there is enough of it. */
+function createGroups(
+  options: PublishStoreOptions,
+  collector: Collector,
+  onRefused: (waiting: Waiting) => void,
+  closing: AbortSignal,
+) {
+  let waiting = nobody();
   let appending = 0;
   /** Appends are answered in order, so that acknowledgements are. */
   let answered: Promise<void> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
   let scheduled = false;
 
-  const schedule = (): void => {
-    if (collector.isLarge()) flush();
-    else if (appending > 0) timer ??= setTimeout(flush, collectMs);
-    else if (!scheduled) {
-      scheduled = true;
-      setImmediate(flush);
-    }
-  };
-
   const flush = (): void => {
     clearTimeout(timer);
     timer = undefined;
     scheduled = false;
-    if (callbacks.length === 0 && unacknowledged === 0) return;
+    if (waiting.callbacks.length === 0 && waiting.unacknowledged === 0) return;
     const group = collector.take();
-    const [waiting, others] = [callbacks, unacknowledged];
-    callbacks = [];
-    unacknowledged = 0;
+    const theirs = waiting;
+    waiting = nobody();
     appending++;
-    const appended = appendAll(group.batches, options, closing.signal);
+    const appended = appendAll(group.batches, options, closing);
     answered = Promise.all([answered, appended]).then(([, error]) => {
       appending--;
       collector.release(group);
-      if (error !== undefined) {
-        countDropped(others);
-        counts.refused += waiting.length;
-      }
-      for (const done of waiting) done(error);
+      if (error !== undefined) onRefused(theirs);
+      for (const done of theirs.callbacks) done(error);
       if (appending === 0) flush();
     });
   };
-
   return {
-    counts,
-    store: (topic, payload, done, age) => {
-      if (closing.signal.aborted || !collector.hasRoom()) {
-        counts.refused++;
-        done(overloaded());
-        return;
+    flush,
+    answered: (): Promise<void> => answered,
+    /** Says who waits for the messages that were collected last. */
+    add: (acknowledged: number, unacknowledged: number, done?: StoreCallback): void => {
+      waiting.acknowledged += acknowledged;
+      waiting.unacknowledged += unacknowledged;
+      if (done !== undefined) waiting.callbacks.push(done);
+      if (collector.isLarge()) flush();
+      else if (appending > 0) timer ??= setTimeout(flush, collectMs);
+      else if (!scheduled) {
+        scheduled = true;
+        setImmediate(flush);
       }
-      collector.map(topic, payload, age);
-      callbacks.push(done);
-      schedule();
-    },
-    storeUnacknowledged: (topic, payload, age) => {
-      if (closing.signal.aborted || !collector.hasRoom()) return countDropped(1);
-      collector.map(topic, payload, age);
-      unacknowledged++;
-      schedule();
-    },
-    [Symbol.asyncDispose]: async () => {
-      flush();
-      // What is on its way gets its chance; what the log refuses is not tried again.
-      closing.abort(overloaded());
-      await answered;
     },
   };
 }
+
+/** Who waits for the messages that were collected, and how many of these are to be acknowledged. */
+const nobody = () => ({ callbacks: [] as StoreCallback[], acknowledged: 0, unacknowledged: 0 });
+
+type Waiting = ReturnType<typeof nobody>;
+type Collector = ReturnType<typeof createCollector>;
 
 /** The columns that messages are mapped into, and what of them is not on disk yet. */
 function createCollector(options: PublishStoreOptions, counts: StoreCounts) {
@@ -152,17 +193,24 @@ function createCollector(options: PublishStoreOptions, counts: StoreCounts) {
   let bytesInFlight = 0;
   let full = false;
   const rows = (): number => metrics.rows + logs.rows;
+  const count = (outcome: MqttOutcome, rowsBefore: number, messageBytes: number): void => {
+    counts.received++;
+    counts.receivedBytes += messageBytes;
+    if (outcome === 'dead-letter') counts.deadLetters++;
+    counts.rowsInFlight += rows() - rowsBefore;
+    bytes += messageBytes;
+    bytesInFlight += messageBytes;
+  };
   return {
     map: (topic: string, payload: Uint8Array, age: MessageAge): void => {
       const before = rows();
       const message = { topic, payload, receivedUs: receiptUs(), old: age === 'old' };
-      const outcome = options.mapper.map(message, metrics, logs);
-      counts.received++;
-      counts.receivedBytes += payload.length + topic.length;
-      if (outcome === 'dead-letter') counts.deadLetters++;
-      counts.rowsInFlight += rows() - before;
-      bytes += payload.length + topic.length;
-      bytesInFlight += payload.length + topic.length;
+      count(options.mapper.map(message, metrics, logs), before, payload.length + topic.length);
+    },
+    mapBytes: (topic: KnownTopic, payload: Buffer, start: number, end: number): void => {
+      const before = rows();
+      const place = { topic, bytes: payload, start, end, receivedUs: receiptUs() };
+      count(options.mapper.mapBytes(place, metrics, logs), before, end - start + topic.name.length);
     },
     isLarge: (): boolean => rows() >= appendRowsMax || bytes >= appendBytesMax,
     hasRoom: (): boolean => {

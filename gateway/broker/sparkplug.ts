@@ -64,11 +64,12 @@ export function openSparkplug(
       if (hostId === '') return;
       await publishState(true);
       // Someone else says that this host is offline: it is not.
-      aedes.on('publish', ({ topic }, client) => {
-        if (client === null || topic !== stateTopic) return;
+      const denied: Parameters<Aedes['subscribe']>[1] = (packet, done) => {
         // After that message is kept and delivered.
-        setTimeout(() => void publishState(true), denialMs).unref();
-      });
+        if ('clientId' in packet) setTimeout(() => void publishState(true), denialMs).unref();
+        done();
+      };
+      aedes.subscribe(stateTopic, denied, () => undefined);
     },
     offline: async () => {
       if (hostId !== '') await publishState(false);

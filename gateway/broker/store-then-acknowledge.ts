@@ -1,5 +1,6 @@
 import type { Aedes, Client } from 'aedes';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
+import type { AcknowledgementOrder } from './acknowledgement-order.ts';
 import type { BrokerPersistence } from './persistence/broker-persistence.ts';
 import type { KeptPacket } from './persistence/packet-record.ts';
 import type { PublishStore } from './publish-store.ts';
@@ -12,6 +13,7 @@ interface AcknowledgeOptions {
   readonly aedes: Aedes;
   readonly store: PublishStore;
   readonly persistence: BrokerPersistence;
+  readonly inOrder: AcknowledgementOrder;
   /** QoS 2 messages of one client between their PUBLISH and their PUBREL. */
   readonly inFlightMessagesMax: number;
 }
@@ -25,15 +27,10 @@ const receiveMaximumExceeded = 0x93;
  * is gone, or with none.
  */
 export function storeThenAcknowledge(options: AcknowledgeOptions): AuthorizePublish {
-  const { aedes, store, persistence, inFlightMessagesMax } = options;
-  const inOrder = createOrder();
+  const { aedes, store, persistence, inOrder, inFlightMessagesMax } = options;
   const keepAndGoOn = (client: Client | null, packet: PublishPacket, done: Done): void => {
     const keeping = persistence.keepEarly(packet as KeptPacket);
-    if (keeping === undefined && inOrder.isIdle()) {
-      done();
-      return;
-    }
-    inOrder.after(keeping, () => {
+    inOrder(keeping, () => {
       // aedes does not publish for a client that is gone; but what is stored is to be delivered.
       if (client?.closed && keeping && 'messageId' in packet) aedes.publish(packet, () => undefined);
       done();
@@ -62,7 +59,7 @@ export function storeThenAcknowledge(options: AcknowledgeOptions): AuthorizePubl
  * The message is not acknowledged and the connection closed, so that it is sent again. By an error aedes closes those of
  * MQTT 3.1.1, but answers MQTT 5 clients that the message is refused for good.
  */
-function refuse(client: Client | null, error: Error, done: Done): void {
+export function refuse(client: Client | null, error: Error, done: Done): void {
   if (client?.version === 5 && client.disconnectReasonCode !== null) return; // it has been told
   if (client?.version === 5)
     client.disconnect({ reasonCode: hasCode(error, 'limit') ? receiveMaximumExceeded : serverBusy });
@@ -74,21 +71,6 @@ const tooManyInFlight = (): FirnError =>
     ...{ code: 'limit', operation: 'publish', subject: 'inFlightMessagesMax' },
     message: 'too many QoS 2 messages wait for their PUBREL',
   });
-
-/** Lets each go on when all before it have, and what it waits for is done [MQTT-4.6.0-2]. */
-function createOrder() {
-  let last: Promise<void> | undefined;
-  return {
-    isIdle: (): boolean => last === undefined,
-    after: (waitFor: Promise<void> | undefined, goOn: () => void): void => {
-      const mine: Promise<void> = Promise.all([last, waitFor]).then(() => {
-        if (last === mine) last = undefined;
-        goOn();
-      });
-      last = mine;
-    },
-  };
-}
 
 /** Stores a QoS 2 publish unless it is a repetition of one that is stored or about to be [MQTT-4.3.3-2]. */
 function createStoreOnce(

@@ -24,6 +24,8 @@ const prefix = 'firn_gateway_';
 export interface Health extends AsyncDisposable {
   /** What was measured last, by name; of what has labels, the sum. */
   readonly latest: Readonly<Record<string, number>>;
+  /** Whether the last readings could be stored; false before the first. */
+  readonly isStoring: boolean;
 }
 
 /**
@@ -35,6 +37,7 @@ export function startHealth(options: HealthOptions): Health {
   const stopping = new AbortController();
   const described = new Set<string>();
   const latest: Record<string, number> = {};
+  let isStoring = false;
   const measure = createMeasure(options, described, latest);
   const run = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
@@ -42,7 +45,9 @@ export function startHealth(options: HealthOptions): Health {
       try {
         await options.append(batch);
         options.cache.markDurable(batch.series);
+        isStoring = true;
       } catch (error) {
+        isStoring = false;
         described.clear();
         // Measured again soon; data from outside has the first claim on what room there is.
         logger.warn('health readings are not stored', { error });
@@ -53,6 +58,9 @@ export function startHealth(options: HealthOptions): Health {
   const running = run();
   return {
     latest,
+    get isStoring() {
+      return isStoring;
+    },
     [Symbol.asyncDispose]: async () => {
       stopping.abort();
       await running;

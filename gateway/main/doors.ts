@@ -5,7 +5,8 @@ import { startHttpServer } from '../../lake/api/http-server.ts';
 import { lokiRoutes } from '../../lake/api/loki/routes.ts';
 import { openTail, type Tail, tailPath } from '../../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../../lake/api/prometheus/routes.ts';
-import { sqlRoutes } from '../../lake/api/sql/routes.ts';
+import { createLanguages } from '../../lake/api/sql/languages.ts';
+import { answerBySession, sqlRoutes } from '../../lake/api/sql/routes.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
@@ -18,14 +19,14 @@ import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
 import { createEvaluationPool } from '../../lake/scan/evaluation-pool.ts';
-import { logScan } from '../../lake/scan/log-scan.ts';
+import { type LogScan, logScan } from '../../lake/scan/log-scan.ts';
 import { createLogPool } from '../../lake/scan/log-threads/log-pool.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
 import type { GatewayReport } from '../../provisioning/contract.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import { cardProbe } from '../health/card.ts';
-import { startHealth } from '../health/health.ts';
+import { type Health, type HealthOptions, startHealth } from '../health/health.ts';
 import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
@@ -60,7 +61,7 @@ export async function openDoors(
   const app = new Hono();
   const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
   const logs = openLogs(config, clock, logger, storage, app, stack);
-  const pg = await openQueries(config, clock, logger, storage, app, stack);
+  const pg = await openQueries(config, clock, logger, { ...storage, logs: logs.logs }, app, stack);
   const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
   const bridges = openBridges(config, gatewayClock, logger, broker, stack);
   const scraping = await openScraping(config, gatewayClock, logger, storage, cache, app, stack);
@@ -81,20 +82,13 @@ export async function openDoors(
   );
   app.route('/', await openExport(config, gatewayClock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
-  const { dataDir, health } = config;
-  const { cardTotalBytesWritten } = config.disk;
   const receivedBytes = (): number =>
     broker.counters().receivedBytes +
     receivers.receivedBytes() +
     scraping.receivedBytes() +
     syslog.receivedBytes();
-  const probes = [
-    ...systemProbes(dataDir),
-    cardProbe({ dataDir, clock, receivedBytes, cardTotalBytesWritten }),
-  ];
-  const { intervalMs } = health;
   const measured = stack.use(
-    startHealth({ append, cache, clock, logger, counters, dataDir, probes, intervalMs }),
+    measureHealth(config, { append, cache, clock, logger, counters }, receivedBytes),
   );
   const { direct } = receivers;
   const upgrades = { [tailPath]: logs.tail.upgrade };
@@ -110,7 +104,23 @@ export async function openDoors(
     ...syslog.ports,
     ...otlp,
   };
-  return { ready, report: () => reportOf(storage, gatewayClock, { ...measured.latest, ...counters() }) };
+  return {
+    ready,
+    report: () => reportOf(storage, gatewayClock, { ...measured.latest, ...counters() }),
+    isHealthy: () => measured.isStoring,
+    diagnostic: () => statusOf(storage, gatewayClock),
+  };
+}
+
+/** The gateway and the machine, into its own log. */
+function measureHealth(
+  { dataDir, health, disk: { cardTotalBytesWritten } }: GatewayConfig,
+  parts: Pick<HealthOptions, 'append' | 'cache' | 'clock' | 'logger' | 'counters'>,
+  receivedBytes: () => number,
+): Health {
+  const card = cardProbe({ dataDir, clock: parts.clock, receivedBytes, cardTotalBytesWritten });
+  const probes = [...systemProbes(dataDir), card];
+  return startHealth({ ...parts, dataDir, probes, intervalMs: health.intervalMs });
 }
 
 /** For the cloud. */
@@ -149,7 +159,7 @@ function openLogs(
   { tables, engine, live }: Storage,
   app: Hono,
   stack: AsyncDisposableStack,
-): { readonly tail: Tail } {
+): { readonly tail: Tail; readonly logs: LogScan } {
   const pool = stack.use(createLogPool(logql));
   const deployment = { logs: logScan({ tables, engine, pool }), live };
   const options = {
@@ -157,7 +167,7 @@ function openLogs(
     limits: { ...defaultLogqlLimits, ...logql, timeoutMs, samplesMax },
   };
   app.route('/', lokiRoutes(options));
-  return { tail: stack.use(openTail(options)) };
+  return { tail: stack.use(openTail(options)), logs: deployment.logs };
 }
 
 /** PromQL and SQL: adds their routes to the application, and listens for PostgreSQL clients. */
@@ -165,11 +175,11 @@ async function openQueries(
   config: GatewayConfig,
   clock: Clock,
   logger: Logger,
-  { ids, wal, engine, tables }: Storage,
+  { ids, wal, engine, tables, logs }: Storage & { readonly logs: LogScan },
   app: Hono,
   stack: AsyncDisposableStack,
 ): Promise<PgServer> {
-  const { timeoutMs, samplesMax, cacheBytesMax } = config.query;
+  const { timeoutMs, samplesMax, rowsMax, cacheBytesMax } = config.query;
   const evaluator = stack.use(createEvaluationPool({ clock, threads: 1, cacheBytesMax }));
   const deployment = { tables, scan: seriesScan({ tables, engine, pool: evaluator }) };
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
@@ -185,16 +195,20 @@ async function openQueries(
     }),
   );
   app.route('/', completenessRoutes({ context: () => source, rules: localRules, clock, logger }));
+  const languages = createLanguages({
+    ...{ scan: deployment.scan, logs, evaluator, clock, promqlLimits: limits },
+    logqlLimits: { ...defaultLogqlLimits, timeoutMs, samplesMax },
+  });
   const openSession = async (user: string, startParameters: ReadonlyMap<string, string> = new Map()) => {
     // Loaded by the first who asks: PostgreSQL's parser is large, and most gateways are never asked.
     const { openSqlSession } = await import('../../lake/sql/session.ts');
     return openSqlSession({
-      ...{ engine, tables, clock, user, startParameters },
+      ...{ engine, tables, languages, clock, user, startParameters },
       database: ids.tenant,
-      limits: { statementTimeoutMs: timeoutMs },
+      limits: { statementTimeoutMs: timeoutMs, rowsMax },
     });
   };
-  app.route('/', sqlRoutes({ openSession: () => openSession('firn') }));
+  app.route('/', sqlRoutes({ answer: answerBySession(() => openSession('firn')) }));
   return stack.use(
     await startPgServer({
       ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },

@@ -2,11 +2,12 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { publishedLogs } from '../../lake/api/loki/live-logs.ts';
 import type { Clock } from '../../lake/base/clock.ts';
-import { messageOf } from '../../lake/base/errors.ts';
+import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import { crashAt } from '../../lake/base/fault-points.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { Gap } from '../../lake/model/gap.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
+import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { openObjectStore } from '../../lake/object-store/open.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import { type Engine, lazyEngine } from '../../lake/sql/duckdb/engine.ts';
@@ -14,6 +15,8 @@ import type { GatewayClock } from '../clock/gateway-clock.ts';
 import { recordedTimes } from '../clock/recorded-times.ts';
 import type { GatewayConfig } from '../config.ts';
 import { openDiskLadder } from '../disk/open-disk-ladder.ts';
+import { cloudStore } from '../fleet/cloud-store.ts';
+import type { CloudSession } from '../fleet/session.ts';
 import { startGapLog } from '../gaps/gap-log.ts';
 import { startMerger } from '../seal/merger.ts';
 import { startSealer } from '../seal/sealer.ts';
@@ -34,6 +37,7 @@ export async function openStorage(
   config: GatewayConfig,
   gatewayClock: GatewayClock,
   logger: Logger,
+  cloud: CloudSession | undefined,
   onDamage: () => void,
   stack: AsyncDisposableStack,
 ) {
@@ -89,7 +93,7 @@ export async function openStorage(
   return { ids, wal, recovery, sealer, merger, claims, shipper, engine, tables, disk, gaps, live };
 
   async function openShipper() {
-    const store = await openShippingStore(config, stack);
+    const store = await openShippingStore(config, cloud, stack);
     gatewayClock.ask(() => store.serverTime?.());
     const link = createLink(ship, clock, shipDayOf(walPath));
     const { retryMinMs, retryMaxMs, newestMs, receiptIntervalMs } = ship;
@@ -145,10 +149,26 @@ export async function openLog(
 /** The shipper waits between tries itself; over a slow link a part must not take long. */
 const shippingLimits = { requestAttemptsMax: 1, partBytes: 5 * 1024 * 1024, idleMsMax: 20_000 } as const;
 
-async function openShippingStore(config: GatewayConfig, stack: AsyncDisposableStack) {
-  const { store } = await openObjectStore(config.store, shippingLimits);
+async function openShippingStore(
+  { store: settings, proxy }: GatewayConfig,
+  cloud: CloudSession | undefined,
+  stack: AsyncDisposableStack,
+): Promise<ObjectStore> {
+  const store =
+    settings.kind === 'cloud'
+      ? cloudStore({ session: enrolled(cloud), limits: shippingLimits, proxy })
+      : (await openObjectStore(settings, shippingLimits, proxy)).store;
   stack.defer(() => store.close());
   return store;
+}
+
+function enrolled(cloud: CloudSession | undefined): CloudSession {
+  if (cloud !== undefined) return cloud;
+  throw new FirnError({
+    ...{ code: 'invalid', operation: 'open object store', subject: 'store.kind' },
+    message: 'store.kind: a gateway that is not enrolled has no cloud that says where to ship to',
+    hint: 'enroll it (--cloud-claim), or use another kind',
+  });
 }
 
 function shipDayOf(walPath: string) {
@@ -169,8 +189,9 @@ export async function shipTheRest({ sealer, shipper }: Storage, clock: Clock): P
 }
 
 /** May read the segments; what does not fit into its memory has some disk, in a folder that begins empty. */
-function queryEngine({ dataDir, query: { memoryBytesMax, threads } }: GatewayConfig): Engine {
-  const spill = { directory: join(dataDir, 'spill', 'query'), bytesMax: 4 * memoryBytesMax };
+function queryEngine({ dataDir, query }: GatewayConfig): Engine {
+  const { memoryBytesMax, threads, spillBytesMax: bytesMax } = query;
+  const spill = { directory: join(dataDir, 'spill', 'query'), bytesMax };
   rmSync(spill.directory, { recursive: true, force: true });
   return lazyEngine({ directories: [join(dataDir, 'segments')], memoryBytesMax, threads, spill });
 }

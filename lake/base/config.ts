@@ -83,6 +83,37 @@ export function loadConfig<T>(
   throw refused(path || 'config', issue?.message ?? 'not valid', hintFor(settings, path, file));
 }
 
+/**
+ * A configuration with some of its fields given otherwise, validated as a whole. Throws FirnError `invalid` with one line
+ * that names the setting.
+ */
+export function withSettings<T extends object>(schema: z.ZodType<T>, config: T, given: object): T {
+  const result = schema.safeParse(merged(config, given));
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw refused(
+    issue?.path.join('.') || 'settings',
+    issue?.message ?? 'not valid',
+    'see --help for the settings',
+  );
+}
+
+/** Objects field by field; all else is replaced. */
+function merged(base: object, given: object): Tree {
+  const tree: Tree = { ...base };
+  for (const [name, value] of Object.entries(given)) {
+    const before = Object.hasOwn(tree, name) ? tree[name] : undefined;
+    Object.defineProperty(tree, name, {
+      value: isTree(before) && isTree(value) ? merged(before, value) : value,
+      ...{ enumerable: true, writable: true, configurable: true },
+    });
+  }
+  return tree;
+}
+
+const isTree = (value: unknown): value is Tree =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 /** True when the arguments ask for help. */
 export function wantsHelp(argv: readonly string[]): boolean {
   return argv.includes('--help') || argv.includes('-h');

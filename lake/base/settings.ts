@@ -40,11 +40,16 @@ export const querySettings = (memoryMebibytes: number, cacheMebibytes: number) =
     .strictObject({
       memoryBytesMax: count(memoryMebibytes * MEBIBYTE, 'Memory for queries, per tenant'),
       threads: count(2, 'Threads for queries, per tenant'),
+      spillBytesMax: count(
+        4 * memoryMebibytes * MEBIBYTE,
+        'Disk for queries whose memory is short, per tenant',
+      ),
       cacheBytesMax: count(
         cacheMebibytes * MEBIBYTE,
         'Memory for what PromQL remembers of files: series and samples, of all tenants',
       ),
       timeoutMs: count(120_000, 'Longest query'),
+      rowsMax: limit('Rows of one SQL result'),
       samplesMax: count(50_000_000, 'Samples that one PromQL query may load'),
     })
     .prefault({});

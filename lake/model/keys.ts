@@ -81,4 +81,4 @@ export function segmentKey(tenant: TenantId, gateway: GatewayId, signal: Signal,
 }
 
 /** Where the lake of one table lives; data/ and metadata/ are below it. */
-export const tablePrefix = (tenant: TenantId, table: Signal): string => `${tenant}/lake/${table}/`;
+export const tablePrefix = (tenant: TenantId, table: string): string => `${tenant}/lake/${table}/`;

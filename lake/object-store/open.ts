@@ -14,11 +14,12 @@ export interface OpenStore {
 
 /**
  * Opens the configured store. Does not reach out to it. Throws `invalid` when there is none. A caller with waits of its
- * own between tries limits an S3 store to one try of a request.
+ * own between tries limits an S3 store to one try of a request. `proxy`: an HTTP proxy on the way to an S3 store.
  */
 export async function openObjectStore(
   settings: StoreSettings,
   limits: Partial<S3Limits> = {},
+  proxy = '',
 ): Promise<OpenStore> {
   if (settings.kind === 'directory') {
     const root = resolve(settings.path);
@@ -29,7 +30,7 @@ export async function openObjectStore(
     // The SDK takes a while to load, and only this kind needs it.
     const { prefixOf, s3Store } = await import('./s3/s3-store.ts');
     const place = `s3://${settings.bucket}/${prefixOf(settings)}`;
-    return { store: s3Store({ ...settings, limits }), locationOf: (key) => `${place}${key}` };
+    return { store: s3Store({ ...settings, limits, proxy }), locationOf: (key) => `${place}${key}` };
   }
   throw new FirnError({
     code: 'invalid',

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 
 /** The settings of an object store, flat so that each is a flag. `none` is for a gateway that ships nowhere. */
-export const storeSettings = <const K extends readonly ['none' | 'directory', ...('directory' | 's3')[]]>(
+export const storeSettings = <
+  const K extends readonly ['none' | 'directory', ...('directory' | 's3' | 'cloud')[]],
+>(
   kinds: K,
 ) =>
   z
@@ -30,7 +32,8 @@ export const storeSettings = <const K extends readonly ['none' | 'directory', ..
 
 /** What the schema yields; '' is a setting that is not set. */
 export interface StoreSettings {
-  readonly kind: 'none' | 'directory' | 's3';
+  /** `cloud`: where the cloud says, for a gateway that is enrolled. */
+  readonly kind: 'none' | 'directory' | 's3' | 'cloud';
   readonly path: string;
   readonly endpoint: string;
   readonly region: string;

@@ -55,15 +55,9 @@ export function createByteWriter(): ByteWriter {
   const uint8 = (value: number): void => {
     room(1)[length - 1] = value;
   };
-  const putInt32 = (value: number, at: number): void => {
-    buffer[at] = value >>> 24;
-    buffer[at + 1] = value >>> 16;
-    buffer[at + 2] = value >>> 8;
-    buffer[at + 3] = value;
-  };
   const int32 = (value: number): void => {
     room(4);
-    putInt32(value, length - 4);
+    putInt32(buffer, length - 4, value);
   };
   const text = (value: string): void => {
     const bytes = Buffer.byteLength(value);
@@ -96,8 +90,8 @@ export function createByteWriter(): ByteWriter {
       messageAt = beginValue();
     },
     // A message's length counts itself, a value's doesn't.
-    end: () => putInt32(length - messageAt, messageAt),
-    endValue: (at) => putInt32(length - at - 4, at),
+    end: () => putInt32(buffer, messageAt, length - messageAt),
+    endValue: (at) => putInt32(buffer, at, length - at - 4),
     reserve,
     setLength: (to) => {
       length = to;
@@ -109,4 +103,11 @@ export function createByteWriter(): ByteWriter {
       return taken;
     },
   };
+}
+
+export function putInt32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
 }

@@ -1,6 +1,6 @@
 import { type Column, isValid, type TextColumn, type Validity } from '../sql/duckdb/vectors.ts';
 import type { RowChunk } from '../sql/row-chunk.ts';
-import { type ByteWriter, createByteWriter } from './byte-writer.ts';
+import { type ByteWriter, createByteWriter, putInt32 } from './byte-writer.ts';
 import { createDatePut, createTimestampPut, digitsMax, putAscii, putDouble, putWhole } from './digits.ts';
 import type { ResultColumn } from './messages.ts';
 import { floatText4, timestampText } from './value-text.ts';
@@ -192,11 +192,4 @@ export function fieldWriter(cells: readonly Cell[]): Cell {
       return at;
     },
   };
-}
-
-function putInt32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24;
-  bytes[at + 1] = value >>> 16;
-  bytes[at + 2] = value >>> 8;
-  bytes[at + 3] = value;
 }

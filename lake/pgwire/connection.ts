@@ -7,6 +7,8 @@ import { decodeStartup, type Frame, type StartupMessage } from './codec.ts';
 import { openTransport, type Transport } from './encryption.ts';
 import { createInbox, type Inbox } from './inbox.ts';
 import { writeAuthentication, writeBackendKeyData, writeError } from './messages.ts';
+import { ClientGone, createOutput } from './output.ts';
+import { type RemoteSession, relaySession } from './relay.ts';
 import type { Registered, ServerContext } from './server.ts';
 import { createPgSession, type PgSession, type SessionOutput } from './session.ts';
 import { authenticate, negotiate, type ScramKey } from './startup.ts';
@@ -21,9 +23,6 @@ export interface Connection<Key> {
   terminate(): void;
   destroy(): void;
 }
-
-/** The client went away: nobody is left to tell. */
-class ClientGone extends Error {}
 
 /** What the steps of a connection share. */
 interface Wire extends SessionOutput, Transport {
@@ -71,6 +70,10 @@ export function serveConnection<Key extends ScramKey>(
       return closed;
     }),
     terminate: () => {
+      if (wire?.session?.terminate) {
+        wire.session.terminate();
+        return;
+      }
       if (wire) {
         writeError(
           wire.writer,
@@ -122,26 +125,6 @@ async function settleEncryption<Key extends ScramKey>(
   }
 }
 
-/** Buffers messages; a flush waits until the client has taken them. */
-function createOutput(socket: Socket): SessionOutput {
-  const writer = createByteWriter();
-  return {
-    writer,
-    flush: async () => {
-      const bytes = writer.take();
-      if (!socket.writable) throw new ClientGone();
-      if (bytes.length === 0 || socket.write(bytes)) return;
-      const { promise, resolve } = Promise.withResolvers<void>();
-      socket.once('drain', resolve);
-      socket.once('close', resolve);
-      await promise;
-      socket.off('drain', resolve);
-      socket.off('close', resolve);
-      if (!socket.writable) throw new ClientGone();
-    },
-  };
-}
-
 async function serve<Key extends ScramKey>(
   wire: Wire,
   context: ServerContext<Key>,
@@ -153,7 +136,10 @@ async function serve<Key extends ScramKey>(
     const sql = await start(wire, context, registration, proved);
     if (!sql || !registration.current) return;
     const { processId, secret } = registration.current;
-    await using session = createPgSession({ sql, output: wire, logger, limits: context.limits });
+    await using session =
+      'stream' in sql
+        ? relaySession(sql, wire)
+        : createPgSession({ sql, output: wire, logger, limits: context.limits });
     wire.session = session;
     await session.start(() => writeBackendKeyData(wire.writer, processId, secret));
     for (;;) {
@@ -178,7 +164,7 @@ async function start<Key extends ScramKey>(
   context: ServerContext<Key>,
   registration: { current: Registered | undefined },
   proved: Proved<Key>,
-): Promise<SqlSession | undefined> {
+): Promise<SqlSession | RemoteSession | undefined> {
   const { limits, options } = context;
   const timer = setTimeout(() => sayTooLate(wire.socket, wire.writer), limits.startupMsMax);
   try {
@@ -205,7 +191,8 @@ async function start<Key extends ScramKey>(
     writeAuthentication(wire.writer, 'ok');
     registration.current = context.register(() => wire.session?.cancel());
     if (!registration.current) throw new SqlError('53300', 'sorry, too many clients already');
-    return await options.openSession({ ...request, key });
+    const { processId, secret } = registration.current;
+    return await options.openSession({ ...request, key, processId, secret });
   } finally {
     clearTimeout(timer);
   }

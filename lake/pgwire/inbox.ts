@@ -8,6 +8,8 @@ export interface Inbox {
    * One call at a time.
    */
   next(phase: Phase): Promise<Frame | undefined>;
+  /** Nothing more is read; who waits for a frame is told that the client has gone. */
+  end(): void;
   /** Bytes received and not asked for yet. */
   readonly bufferedBytes: number;
 }
@@ -32,13 +34,13 @@ export function createInbox(
     if (frames.bufferedBytes >= limits.readAheadBytesMax) socket.pause();
     wake();
   });
-  for (const event of ['end', 'error', 'close'] as const) {
-    socket.on(event, () => {
-      ended = true;
-      wake();
-    });
-  }
+  const end = (): void => {
+    ended = true;
+    wake();
+  };
+  for (const event of ['end', 'error', 'close'] as const) socket.on(event, end);
   return {
+    end,
     get bufferedBytes() {
       return frames.bufferedBytes;
     },

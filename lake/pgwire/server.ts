@@ -5,6 +5,7 @@ import type { Logger } from '../base/log.ts';
 import type { SqlSession } from '../sql/sql-session.ts';
 import { type Connection, serveConnection } from './connection.ts';
 import type { ServerTls } from './encryption.ts';
+import type { RemoteSession } from './relay.ts';
 import { type SessionLimits, sessionLimits } from './session.ts';
 import type { Authentication, ScramKey, StartupRequest } from './startup.ts';
 
@@ -30,7 +31,7 @@ interface PgServerLimits extends SessionLimits {
   readonly closeMsMax: number;
 }
 
-const pgServerLimits: PgServerLimits = {
+export const pgServerLimits: PgServerLimits = {
   ...sessionLimits,
   connectionsMax: 100,
   startupsMax: 100,
@@ -43,6 +44,9 @@ const pgServerLimits: PgServerLimits = {
 /** Who has connected, and the key that was proved; undefined where everyone is trusted. */
 export interface SessionRequest<Key> extends StartupRequest {
   readonly key: Key | undefined;
+  /** What the client may cancel it with. */
+  readonly processId: number;
+  readonly secret: Buffer;
 }
 
 export interface PgServerOptions<Key extends ScramKey> {
@@ -54,8 +58,11 @@ export interface PgServerOptions<Key extends ScramKey> {
   readonly tls?: (() => ServerTls) | undefined;
   /** Clients without TLS are refused (28000). */
   readonly requireTls?: boolean;
-  /** Opens the session of an authenticated client. An SqlError (3D000: no such database) refuses it. */
-  openSession(request: SessionRequest<Key>): Promise<SqlSession>;
+  /**
+   * Opens the session of an authenticated client, here or in another process. An SqlError (3D000: no such database)
+   * refuses it.
+   */
+  openSession(request: SessionRequest<Key>): Promise<SqlSession | RemoteSession>;
   readonly limits?: Partial<PgServerLimits>;
   readonly logger: Logger;
 }

@@ -34,6 +34,8 @@ export interface PgSession extends AsyncDisposable {
   handle(frame: Frame): Promise<'continue' | 'end'>;
   /** Aborts the statement that runs, if any; its error is 57014. */
   cancel(): void;
+  /** Of a session that writes to the client by itself: lets it say that the server closes. */
+  terminate?(): void;
 }
 
 /** What the handlers of messages share. */

@@ -31,6 +31,12 @@ export function checkLabelLimits(labels: Labels, limits: LabelLimits): void {
   }
 }
 
+/** Whether an error says that labels are beyond these limits. */
+export const isLabelRefusal = (error: unknown): error is FirnError =>
+  error instanceof FirnError && error.code === 'limit' && error.operation === checkOperation;
+
+const checkOperation = 'check labels';
+
 /** A UTF-16 unit takes at most three bytes. */
 const isLonger = (text: string, bytesMax: number): boolean =>
   text.length > bytesMax || (text.length * 3 > bytesMax && Buffer.byteLength(text) > bytesMax);
@@ -40,7 +46,7 @@ const shown = (name: string): string => JSON.stringify(name.slice(0, 100));
 function tooMuch(subject: keyof LabelLimits, max: number, what: string): FirnError {
   return new FirnError({
     code: 'limit',
-    operation: 'check labels',
+    operation: checkOperation,
     subject,
     message: `${what}: at most ${max} are accepted (limits.${subject})`,
   });

@@ -7,6 +7,7 @@ import { installCatalog } from './catalog/catalog.ts';
 import { mapSql } from './catalog/view.ts';
 import { type Engine, sqlText } from './duckdb/engine.ts';
 import { notSupported } from './errors.ts';
+import type { Languages } from './languages.ts';
 import { createParameters, millisecondsOf } from './parameters.ts';
 import { type ParsedStatement, parseStatements } from './parse.ts';
 import type { SqlSession, SqlStatement } from './sql-session.ts';
@@ -18,21 +19,30 @@ import type { SelectContext } from './statements/describe-select.ts';
 import { isSelect, selectStatement } from './statements/select.ts';
 import { applying, takeSettings } from './statements/set-config.ts';
 
-interface SqlLimits {
+export interface SqlLimits {
   readonly statementBytesMax: number;
   readonly statementTimeoutMs: number;
   readonly cursorsMax: number;
+  /** Rows of one result (54000); 0: no limit. */
+  readonly rowsMax: number;
 }
 
 const sqlLimits: SqlLimits = {
   statementBytesMax: 1024 * 1024,
   statementTimeoutMs: 120_000,
   cursorsMax: 100,
+  rowsMax: 0,
 };
 
-export interface SqlSessionOptions {
-  readonly engine: Engine;
+/** What a session's statements are answered from. */
+export interface SqlSource {
   readonly tables: Tables;
+  /** For promql() and logql(); absent: there are none. */
+  readonly languages?: Languages | undefined;
+}
+
+export interface SqlSessionOptions extends SqlSource {
+  readonly engine: Engine;
   readonly clock: Clock;
   readonly user: string;
   readonly database: string;
@@ -60,6 +70,7 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   const connections = createConnections(engine, name, parameters.version);
   const context: SelectContext = {
     tables,
+    languages: options.languages,
     database,
     lease: connections.lease,
     // A client can ask for less time than the limit, not for more; 0 is the limit.
@@ -67,6 +78,7 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
       const { name, value } = parameters.show('statement_timeout');
       return Math.min(millisecondsOf(name, value) || limits.statementTimeoutMs, limits.statementTimeoutMs);
     },
+    rowsMax: limits.rowsMax || Number.POSITIVE_INFINITY,
     nowUs: () => Math.floor(clock.nowMs() * 1000),
   };
   const commands = { parameters, closeCursor: cursors.close };

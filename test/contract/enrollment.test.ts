@@ -55,7 +55,7 @@ async function beat(cloud: FleetCloud, dataDir: string, clock = movedClock(start
   return await session.ask(fleetPaths.heartbeat, { body: { report } }).catch((error: Error) => error.message);
 }
 
-const said = { againInSeconds: 30 };
+const said = { againInSeconds: 30, commands: [] };
 const refusedClaim = 'this claim does not count: it is wrong, used, over or revoked';
 
 const places: readonly (readonly [string, () => Promise<{ database?: string }>])[] = [

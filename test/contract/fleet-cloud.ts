@@ -2,6 +2,7 @@ import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { Hono } from 'hono';
 import { openFleet } from '../../cloud/fleet/open-fleet.ts';
+import type { Uploads } from '../../cloud/fleet/uploads.ts';
 import type { Access } from '../../cloud/tenants/access.ts';
 import { openTenantStore, type TenantStore } from '../../cloud/tenants/tenant-store.ts';
 import { startHttpServer } from '../../lake/api/http-server.ts';
@@ -32,6 +33,8 @@ export function movedClock(startMs: number): MovedClock {
 export interface FleetCloud extends AsyncDisposable {
   readonly url: string;
   readonly store: TenantStore;
+  /** Reports are written and rollouts moved on, as happens by itself every few seconds. */
+  flush(): Promise<void>;
   /** As an operator; `data` of the answer, or what it says is wrong. */
   admin<T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object): Promise<T>;
 }
@@ -44,16 +47,21 @@ const operator: Access = {
 export async function openFleetCloud(
   folder: string,
   clock: Clock,
-  options: { readonly database?: string } = {},
+  options: { readonly database?: string; readonly uploads?: Uploads } = {},
 ): Promise<FleetCloud> {
+  const { uploads, ...stored } = options;
   await using stack = new AsyncDisposableStack();
   const directory = mkdtempSync(join(folder, 'cloud-'));
-  const store = stack.use(await openTenantStore({ directory, clock, ...options }));
+  const store = stack.use(await openTenantStore({ directory, clock, ...stored }));
   const me = { name: 'test', address: '' };
   for (const tenant of ['acme', 'other']) await store.createTenant(tenantId(tenant), me);
   const fleet = stack.use(
     await openFleet({
       ...{ store, authorityDir: join(directory, 'authority'), certificateDays: 90, publicUrl: '' },
+      uploads: uploads ?? {
+        placeFor: () => Promise.reject(new Error('none')),
+        [Symbol.dispose]: () => undefined,
+      },
       ...{ heartbeatSeconds: 30, logger: createLogger('silent') },
       ...{ accessOf: () => operator, addressOf: () => '192.0.2.1' },
     }),
@@ -65,7 +73,7 @@ export async function openFleetCloud(
   const url = `http://127.0.0.1:${port}`;
   const open = stack.move();
   return {
-    ...{ url, store },
+    ...{ url, store, flush: fleet.flush },
     admin: async <T>(method: string, path: string, body?: object): Promise<T> => {
       const sent = body && { body: JSON.stringify(body) };
       const response = await fetch(`${url}/api/v1/firn/admin/tenants/acme${path}`, { method, ...sent });

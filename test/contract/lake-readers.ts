@@ -59,6 +59,17 @@ export async function icebirdRead(
   }
 }
 
+/** Rows of any table of local files, as icebird reads them, in no order. */
+export async function readLocalTable(tableUrl: string): Promise<Record<string, unknown>[]> {
+  vi.stubGlobal('fetch', fetchFile);
+  try {
+    const metadata = await icebergMetadata({ tableUrl });
+    return (await icebergRead({ tableUrl, metadata })) as Record<string, unknown>[];
+  } finally {
+    vi.unstubAllGlobals();
+  }
+}
+
 /** icebird asks for files by `fetch`, which Node has no `file:` for. */
 const fetchFile = async (url: string | URL, init: RequestInit = {}): Promise<Response> => {
   const bytes = await readFile(fileURLToPath(url)).catch(() => undefined);

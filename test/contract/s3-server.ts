@@ -52,3 +52,15 @@ export async function startS3(): Promise<S3Server> {
     throw error;
   }
 }
+
+/** A role that the server's user may assume and that may do everything; its ARN. */
+export async function makeRole({ admin }: S3Server, name: string): Promise<string> {
+  const policy = (statement: object): string =>
+    JSON.stringify({ Version: '2012-10-17', Statement: [{ Effect: 'Allow', ...statement }] });
+  const trust = { Principal: { AWS: ['arn:aws:iam:::user/admin'] }, Action: ['sts:AssumeRole'] };
+  const all = { Action: ['s3:*'], Resource: ['*'] };
+  const role = `--role-name=${name}`;
+  await admin('role', 'create', role, `--assume-role-policy-doc=${policy(trust)}`);
+  await admin('role-policy', 'put', role, '--policy-name=all', `--policy-doc=${policy(all)}`);
+  return `arn:aws:iam:::role/${name}`;
+}

@@ -8,13 +8,13 @@ import { changeMetadata, commit } from '../../cloud/catalog/commit.ts';
 import { dataFileOf } from '../../cloud/catalog/data-file.ts';
 import { tagsMax } from '../../cloud/catalog/tags.ts';
 import { type CloudTables, openCloudTables } from '../../cloud/tables/cloud-tables.ts';
-import { tableRoutes } from '../../cloud/tables/routes.ts';
+import { type TableRouteOptions, tableRoutes } from '../../cloud/tables/routes.ts';
+import { answerBySession } from '../../lake/api/sql/routes.ts';
 import { directoryStore } from '../../lake/object-store/directory/directory-store.ts';
 import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
 import { dayText } from '../../lake/schema/tables.ts';
 import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
 import { openSqlSession } from '../../lake/sql/session.ts';
-import type { Tables } from '../../lake/tables.ts';
 import { stillClock, tenant } from './lake-fixtures.ts';
 import { metricsBatch, seriesOf } from './rows.ts';
 
@@ -54,9 +54,12 @@ beforeAll(async () => {
     const added = dataFileOf({ ...file, key, signal: 'metrics' }, table.locations);
     await commit(table, () => ({ added: [added], summary: {} }));
   }
-  const openSession = (_: unknown, over: Tables) =>
-    openSqlSession({ engine, tables: over, clock, user: 'ada', database: tenant });
-  app = new Hono().route('/', tableRoutes({ tablesOf: async () => tables, openSession }));
+  const runSql: TableRouteOptions['runSql'] = (c, over, statement) =>
+    answerBySession(() => openSqlSession({ engine, tables: over, clock, user: 'ada', database: tenant }))(
+      c,
+      statement,
+    );
+  app = new Hono().route('/', tableRoutes({ tablesOf: async () => tables, runSql }));
 });
 afterAll(async () => {
   await engine[Symbol.asyncDispose]();

@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { call, type Part, promql, readKey, run, startPart, temporaryFolder } from '../harness/firn.ts';
 import { freePort, waitFor } from '../harness/process.ts';
@@ -25,6 +26,12 @@ async function firn<T>(...argv: string[]): Promise<T> {
   const { code, stdout, stderr } = await run(process.execPath, [program, ...argv, '--json'], env);
   if (code !== 0) throw new Error(stderr);
   return JSON.parse(stdout) as T;
+}
+
+/** The same by HTTP, for what is asked again and again. */
+async function ask<T>(path: string): Promise<T> {
+  const answer = await call(`${url}/api/v1/firn/admin/tenants/demo${path}`, key);
+  return ((await answer.json()) as { data: T }).data;
 }
 
 const startGateway = (...more: string[]): Promise<Part> =>
@@ -67,10 +74,53 @@ test('a claim from a printed sheet makes a gateway, which says how it does', asy
   await write('before');
   expect(await inCloud('before')).toMatchObject({ site: 'north', gateway: 'press-1' });
   const seen = await waitFor('the heartbeat', 60_000, async () => {
-    const [found] = await firn<Listed[]>('gateways', 'list', '--tenant', 'demo');
+    const [found] = await ask<Listed[]>('/gateways');
     return found?.report?.readings.ship_connected === 1 ? found.report : undefined;
   });
+  expect(await firn('gateways', 'list', '--tenant', 'demo')).toMatchObject([{ id: 'press-1' }]);
   expect(seen).toMatchObject({ version: '0.1.0', readings: { cpu_load_ratio: expect.any(Number) } });
+});
+
+test('settings are applied without a restart of the process, or refused; commands are carried out', async () => {
+  const settings = join(folder.path, 'settings.yaml');
+  const roll = (text: string): Promise<unknown> => {
+    writeFileSync(settings, text);
+    const flags = ['--tenant', 'demo', '--settings', settings, '--stages', '100', '--bake-seconds', '0'];
+    return firn('rollouts', 'create', ...flags);
+  };
+  const stateOf = async (): Promise<unknown> =>
+    (await ask<{ state: string; detail: string }[]>('/rollouts')).map(
+      ({ state, detail }) => `${state} ${detail}`,
+    );
+  await roll('mqtt: { templates: [{ topic: "{plant}/{line}/{sensor}" }] }');
+  await expect.poll(stateOf, { timeout: 120_000 }).toEqual(['done ']);
+  const mqtt = await connectAsync(`mqtt://127.0.0.1:${gateway.port('mqtt')}`);
+  await mqtt.publishAsync('works/line1/heat', '1', { qos: 1 });
+  await mqtt.endAsync();
+  expect(await inCloud('heat')).toMatchObject({ plant: 'works', line: 'line1', gateway: 'press-1' });
+  await roll('seal: { rowsMax: -1 }');
+  const halted = 'halted 1 of 1 gateways refused it or rolled it back: press-1';
+  await expect.poll(stateOf, { timeout: 120_000 }).toEqual([halted, 'done ']);
+  await roll('tenant: other');
+  await expect.poll(stateOf, { timeout: 120_000 }).toEqual([halted, halted, 'done ']);
+  const logs = await firn<{ ok: boolean; output: string }>(
+    'gateways',
+    'run',
+    'press-1',
+    'logs',
+    '--tenant',
+    'demo',
+  );
+  expect(logs).toMatchObject({
+    ok: true,
+    output: expect.stringMatching(/settings of the cloud are refused.*rowsMax/),
+  });
+  const keyFile = join(gatewayDir, 'identity', 'device.key');
+  const before = readFileSync(keyFile, 'utf8');
+  for (const command of ['rotate-key', 'restart', 'diagnostic'])
+    expect(await firn('gateways', 'run', 'press-1', command, '--tenant', 'demo')).toMatchObject({ ok: true });
+  expect(readFileSync(keyFile, 'utf8')).not.toBe(before);
+  await write('after');
 });
 
 test('without the cloud nothing on site waits, also after a restart', async () => {

@@ -38,6 +38,7 @@ test('SIGKILL while QoS 1 and 2 come in: subscribers that are away, retained mes
   const flags = ['--data-dir', join(folder.path, 'gateway'), '--log-level', 'warn'];
   const session: IClientOptions = { clientId: 'away', clean: false };
   const acknowledged = new Set<string>();
+  const stored = new Set<string>();
   for (let round = 0; round < 3; round++) {
     await using gateway = await startPart('gateway', flags);
     if (round === 0) {
@@ -52,20 +53,28 @@ test('SIGKILL while QoS 1 and 2 come in: subscribers that are away, retained mes
       await publisher.publishAsync(topic, '1', { qos: n % 2 === 0 ? 1 : 2, retain: true });
       if (!killed) acknowledged.add(`${topic} 1`);
     });
-    void Promise.allSettled(sending);
+    // Nobody has subscribed to these: they go by the publish lane, up to the kill.
+    const other = await connect(gateway, { clientId: 'other' });
+    const sendPlain = async (): Promise<void> => {
+      for (let n = 0; n < 1000 && !killed; n++) {
+        await other.publishAsync(`plain/${round}/${n}`, '1', { qos: 1 });
+        if (!killed) stored.add(`plain/${round}/${n} 1`);
+      }
+    };
+    void Promise.allSettled([...sending, sendPlain()]);
     await waitFor('acknowledgements', 20_000, async () =>
-      acknowledged.size >= round * 30 + 30 ? true : undefined,
+      acknowledged.size >= round * 30 + 30 && stored.size >= round * 30 + 30 ? true : undefined,
     );
     await gateway.kill();
     killed = true;
-    publisher.end(true);
+    for (const client of [publisher, other]) client.end(true);
   }
   await using gateway = await startPart('gateway', flags);
   await collect(gateway, acknowledged, session);
   await collect(gateway, acknowledged, {}, 'k/#');
   const base = `http://127.0.0.1:${gateway.port('gatewayHttp')}`;
   const topics = new Set(
-    (await promql(base, '{topic=~"k/.*"}')).data.result.map(({ metric }) => `${metric.topic} 1`),
+    (await promql(base, '{topic=~"(k|plain)/.*"}')).data.result.map(({ metric }) => `${metric.topic} 1`),
   );
-  for (const message of acknowledged) expect(topics).toContain(message);
+  for (const message of [...acknowledged, ...stored]) expect(topics).toContain(message);
 });

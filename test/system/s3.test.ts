@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { connectAsync } from 'mqtt';
 import { afterAll, describe, expect, test } from 'vitest';
-import { s3Missing, startS3 } from '../contract/s3-server.ts';
+import { makeRole, s3Missing, startS3 } from '../contract/s3-server.ts';
 import { call, promql, readKey, startPart, temporaryFolder } from '../harness/firn.ts';
 import { waitFor } from '../harness/process.ts';
 
@@ -10,6 +10,14 @@ import { waitFor } from '../harness/process.ts';
 
 const folder = temporaryFolder();
 afterAll(() => folder[Symbol.dispose]());
+
+async function claimOf(base: string, tenant: string): Promise<string> {
+  const key = readKey(join(folder.path, 'cloud', 'keys', `${tenant}.key`));
+  const init = { method: 'POST', body: JSON.stringify({ site: 'north' }) };
+  const answer = await call(`${base}/api/v1/firn/admin/tenants/${tenant}/claims`, key, init);
+  const { data } = (await answer.json()) as { data: { claim: string }[] };
+  return data[0]?.claim ?? '';
+}
 
 describe.skipIf(s3Missing)(`over S3${s3Missing ? ` (skipped: ${s3Missing})` : ''}`, () => {
   test('readings of two tenants reach their own tables, and no other', { timeout: 240_000 }, async () => {
@@ -42,18 +50,20 @@ describe.skipIf(s3Missing)(`over S3${s3Missing ? ` (skipped: ${s3Missing})` : ''
       '--tenants',
       '["acme","globex"]',
       ...store,
+      ...['--fleet-upload-role-arn', await makeRole(s3, 'upload')],
     ]);
     const base = `http://127.0.0.1:${cloud.port('cloudHttp')}`;
     for (const [tenant, value] of [
       ['acme', '1'],
       ['globex', '2'],
     ] as const) {
+      const enrolled = [
+        ...['--store-kind', 'cloud', '--cloud-url', base, '--cloud-claim', await claimOf(base, 'globex')],
+      ];
       await using gateway = await startPart('gateway', [
-        '--data-dir',
-        join(folder.path, tenant),
-        '--tenant',
-        tenant,
-        ...store,
+        ...['--data-dir', join(folder.path, tenant)],
+        // One has keys of the bucket, the other what the cloud gives it.
+        ...(tenant === 'acme' ? ['--tenant', tenant, ...store] : enrolled),
       ]);
       const mqtt = await connectAsync(`mqtt://127.0.0.1:${gateway.port('mqtt')}`);
       await mqtt.publishAsync('plant/line1/temperature', value, { qos: 1 });

@@ -99,6 +99,8 @@ export function openBrokerPersistence(options: PersistenceOptions) {
       if (subscribers.length > 0) outgoing.keepEarly(subscribers, kept);
       return store?.durable();
     },
+    interest: subscriptions.interest,
+    isRetained: retained.isCurrent,
     sessionConnected: sessions.connected,
     sessionAway: sessions.away,
     endSession,

@@ -14,6 +14,8 @@ export interface RetainedMessages {
   put(packet: KeptPacket): boolean;
   delete(topic: string): void;
   match(filters: readonly string[]): Generator<KeptPacket>;
+  /** Whether this payload, which `match` has given, has not been replaced since. */
+  isCurrent(topic: string, payload: unknown): boolean;
   all(): IterableIterator<KeptPacket>;
   readonly count: number;
   readonly bytes: number;
@@ -56,6 +58,7 @@ export function createRetainedMessages(limits: RetainedLimits): RetainedMessages
         for (const packet of messages.values()) if (topicMatches(filter, packet.topic)) yield packet;
       }
     },
+    isCurrent: (topic, payload) => messages.get(topic)?.payload === payload,
     all: () => messages.values(),
     get count() {
       return count;

@@ -41,5 +41,5 @@ export function retainedPart(sink: RecordSink, limits: RetainedLimits, onDrop: (
     },
   };
   const counts = () => ({ retained: messages.count, retainedBytes: messages.bytes });
-  return { methods, keepEarly, part, counts };
+  return { methods, keepEarly, isCurrent: messages.isCurrent, part, counts };
 }

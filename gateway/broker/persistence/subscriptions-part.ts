@@ -20,6 +20,13 @@ interface SessionSubscription {
   readonly qos: 0 | 1 | 2;
 }
 
+/** For whom messages wait. */
+interface Interest {
+  isAwaited(topic: string): boolean;
+  /** Another number when it may be answered otherwise. */
+  changes(): number;
+}
+
 interface ClientId {
   readonly id: string;
 }
@@ -34,6 +41,7 @@ const trieOptions = { wildcard_one: '+', wildcard_some: '#', separator: '/', mat
 
 /** aedes' methods for the subscriptions of persistent sessions. */
 export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, onDrop: () => void) {
+  let changes = 0;
   const sessions = new Map<string, Map<string, SubscriptionOptions>>();
   /** Those with QoS 1 and 2: what they match is queued. */
   const trie = new QlobberSub(trieOptions);
@@ -42,6 +50,7 @@ export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, 
   const add = (clientId: string, topic: string, options: SubscriptionOptions): void => {
     const stored = sessions.get(clientId) ?? new Map<string, SubscriptionOptions>();
     sessions.set(clientId, stored);
+    changes++;
     const before = stored.get(topic);
     if (options.qos > 0) trie.add(topic, { clientId, topic, ...options });
     else if (before !== undefined && before.qos > 0) trie.remove(topic, { clientId, topic });
@@ -52,6 +61,7 @@ export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, 
     const before = stored?.get(topic);
     if (stored === undefined || before === undefined) return;
     if (before.qos > 0) trie.remove(topic, { clientId, topic });
+    changes++;
     stored.delete(topic);
     if (stored.size === 0) sessions.delete(clientId);
     sink.set(keyOf(clientId, topic), undefined);
@@ -67,14 +77,8 @@ export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, 
   const methods = {
     addSubscriptions: async ({ id }: ClientId, subscriptions: readonly Subscription[]): Promise<void> => {
       if (!sessions.has(id) && sessions.size >= limits.sessionsMax) return onDrop();
-      for (const { topic, qos, rh, rap, nl, subscriptionIdentifier } of subscriptions) {
-        const options = {
-          qos,
-          rh,
-          rap,
-          nl,
-          ...(subscriptionIdentifier !== undefined && { subscriptionIdentifier }),
-        };
+      for (const { topic, ...subscription } of subscriptions) {
+        const options = optionsOf(subscription);
         add(id, topic, options);
         sink.set(keyOf(id, topic), { payload: null, meta: JSON.stringify(options) });
       }
@@ -101,5 +105,20 @@ export function subscriptionsPart(sink: RecordSink, limits: SubscriptionLimits, 
           yield { key: keyOf(clientId, topic), payload: null, meta: JSON.stringify(options) };
     },
   };
-  return { methods, match, removeAll, part, counts: () => ({ sessions: sessions.size }) };
+  const interest: Interest = {
+    isAwaited: (topic: string): boolean => match(topic).length > 0,
+    changes: () => changes,
+  };
+  return { methods, match, interest, removeAll, part, counts: () => ({ sessions: sessions.size }) };
 }
+
+const optionsOf = ({
+  qos,
+  rh,
+  rap,
+  nl,
+  subscriptionIdentifier,
+}: SubscriptionOptions): SubscriptionOptions => ({
+  ...{ qos, rh, rap, nl },
+  ...(subscriptionIdentifier !== undefined && { subscriptionIdentifier }),
+});

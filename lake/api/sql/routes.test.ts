@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { SqlError } from '../../sql/errors.ts';
 import { chunkOfRows } from '../../sql/row-chunk.ts';
 import type { SqlColumn, SqlResult, SqlSession } from '../../sql/sql-session.ts';
-import { sqlRoutes } from './routes.ts';
+import { answerBySession, sqlRoutes } from './routes.ts';
 
 const columns: readonly SqlColumn[] = [
   { name: 'name', type: 'VARCHAR' },
@@ -53,7 +53,7 @@ function session(failsAfter = Number.POSITIVE_INFINITY): SqlSession & { readonly
 }
 
 const post = (body: string, headers: Record<string, string> = {}, opened = session()) =>
-  sqlRoutes({ openSession: async () => opened, bodyBytesMax: 1000 }).request('/api/v1/firn/sql', {
+  sqlRoutes({ answer: answerBySession(async () => opened), bodyBytesMax: 1000 }).request('/api/v1/firn/sql', {
     method: 'POST',
     body,
     headers,

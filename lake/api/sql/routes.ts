@@ -8,21 +8,29 @@ import { csvPieces } from './csv.ts';
 import { jsonPieces } from './json.ts';
 
 export interface SqlRouteOptions {
-  /** Opens a session for whom the request is about; authentication has been done before. */
-  readonly openSession: (c: Context) => Promise<SqlSession>;
+  /** Answers for whom the request is about; authentication has been done before. */
+  readonly answer: (c: Context, statement: HttpStatement) => Promise<Response>;
   readonly bodyBytesMax?: number;
+}
+
+export interface HttpStatement {
+  readonly sql: string;
+  /** The media type of the answer. */
+  readonly type: AnswerType;
+  readonly signal: AbortSignal;
 }
 
 const arrowType = 'application/vnd.apache.arrow.stream';
 const csvType = 'text/csv';
 const answerTypes = [arrowType, csvType] as const;
+type AnswerType = (typeof answerTypes)[number] | 'application/json';
 const defaultBodyBytesMax = 1024 * 1024;
 
 /**
  * `POST /api/v1/firn/sql` with `{"sql": "..."}` or plain text: one statement, answered as JSON, as CSV
  * (Accept: text/csv) or as an Arrow stream, as fast as the client reads.
  */
-export function sqlRoutes({ openSession, bodyBytesMax = defaultBodyBytesMax }: SqlRouteOptions): Hono {
+export function sqlRoutes({ answer, bodyBytesMax = defaultBodyBytesMax }: SqlRouteOptions): Hono {
   const app = new Hono();
   const tooLarge = (c: Context): Response =>
     failed(
@@ -32,7 +40,9 @@ export function sqlRoutes({ openSession, bodyBytesMax = defaultBodyBytesMax }: S
     );
   app.post('/api/v1/firn/sql', bodyLimit({ maxSize: bodyBytesMax, onError: tooLarge }), async (c) => {
     try {
-      return await answer(c, await openSession(c), await statementText(c));
+      const accepted = c.req.header('accept');
+      const type = answerTypes.find((each) => accepted?.includes(each)) ?? 'application/json';
+      return await answer(c, { sql: await statementText(c), type, signal: c.req.raw.signal });
     } catch (error) {
       return failed(c, error, error instanceof SqlError ? 400 : statusOf(error));
     }
@@ -58,21 +68,27 @@ function parseJson(body: string): unknown {
   }
 }
 
-async function answer(c: Context, session: SqlSession, text: string): Promise<Response> {
-  await using stack = new AsyncDisposableStack();
-  stack.use(session);
-  const [statement, ...others] = await session.parse(text);
-  if (!statement || others.length > 0) throw new SqlError('42601', 'send exactly one statement');
-  const result = stack.use(await statement.execute([], c.req.raw.signal));
-  const type = answerTypes.find((each) => c.req.header('accept')?.includes(each)) ?? 'application/json';
-  const pieces =
-    type === arrowType
-      ? (await import('./arrow.ts')).arrowPieces(result)
-      : encoded(type === csvType ? csvPieces(result) : jsonPieces(result, describe));
-  const open = stack.move();
-  c.header('Content-Type', type === csvType ? `${csvType}; charset=utf-8` : type);
-  return c.body(streamOf(pieces, () => open.disposeAsync()));
-}
+/** Answers by a session in this process. */
+export const answerBySession =
+  (openSession: (c: Context) => Promise<SqlSession>): SqlRouteOptions['answer'] =>
+  async (c, { sql, type, signal }) => {
+    await using stack = new AsyncDisposableStack();
+    const session = stack.use(await openSession(c));
+    const [statement, ...others] = await session.parse(sql);
+    if (!statement || others.length > 0) throw new SqlError('42601', 'send exactly one statement');
+    const result = stack.use(await statement.execute([], signal));
+    const pieces =
+      type === arrowType
+        ? (await import('./arrow.ts')).arrowPieces(result)
+        : encoded(type === csvType ? csvPieces(result) : jsonPieces(result, describe));
+    const open = stack.move();
+    return new Response(
+      streamOf(pieces, () => open.disposeAsync()),
+      {
+        headers: { 'Content-Type': type === csvType ? `${csvType}; charset=utf-8` : type },
+      },
+    );
+  };
 
 async function* encoded(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
   const utf8 = new TextEncoder();

@@ -1,6 +1,7 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { S3Client } from '@aws-sdk/client-s3';
+import { proxyEnv } from '../../base/proxy.ts';
 
 /** How a bucket is reached. Absent keys: the AWS default chain (environment, profile, instance role). */
 export interface S3Connection {
@@ -14,6 +15,16 @@ export interface S3Connection {
   readonly pathStyle: boolean;
   readonly accessKeyId?: string;
   readonly secretAccessKey?: string;
+  /** Instead of the two: asked before each request, so it should hold what it gives. */
+  readonly credentials?: () => Promise<S3Credentials>;
+  /** HTTP proxy on the way; absent or empty: none. */
+  readonly proxy?: string;
+}
+
+interface S3Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken: string;
 }
 
 /**
@@ -56,15 +67,20 @@ export interface Connections {
 }
 
 export function connect(connection: S3Connection, limits: S3Limits): Connections {
-  const { endpoint, region, pathStyle, accessKeyId, secretAccessKey } = connection;
-  const reuse = { keepAlive: true, maxSockets: limits.connectionsMax, timeout: limits.unusedMsMax };
+  const { endpoint, region, pathStyle, proxy = '' } = connection;
+  const reuse = {
+    keepAlive: true,
+    maxSockets: limits.connectionsMax,
+    timeout: limits.unusedMsMax,
+    ...proxyEnv(proxy),
+  };
   const agents = [new HttpAgent(reuse), new HttpsAgent(reuse)] as const;
   const [httpAgent, httpsAgent] = agents;
   const client = new S3Client({
     region,
     forcePathStyle: pathStyle,
     ...(endpoint ? { endpoint } : {}),
-    ...(accessKeyId ? { credentials: { accessKeyId, secretAccessKey: secretAccessKey ?? '' } } : {}),
+    ...credentialsOf(connection),
     maxAttempts: limits.requestAttemptsMax,
     requestHandler: {
       connectionTimeout: limits.connectMsMax,
@@ -86,4 +102,10 @@ export function connect(connection: S3Connection, limits: S3Limits): Connections
           for (const socket of sockets ?? []) socket.destroy();
     },
   };
+}
+
+function credentialsOf({ credentials, accessKeyId, secretAccessKey = '' }: S3Connection) {
+  if (credentials === undefined) return accessKeyId ? { credentials: { accessKeyId, secretAccessKey } } : {};
+  // The SDK asks again for what is about to be over, and so before each request.
+  return { credentials: async () => ({ ...(await credentials()), expiration: new Date(0) }) };
 }

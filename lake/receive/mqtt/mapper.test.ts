@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createMap, type Labelled, type Mapped, receivedUs } from './mapper.fixture.ts';
-import type { MqttLimits } from './mapper.ts';
+import { type MqttLimits, mqttLimits } from './mapper.ts';
+import { compileRules } from './rules/compile.ts';
 import type { TopicTemplate } from './templates.ts';
 
 const map = createMap();
@@ -288,4 +289,25 @@ test('any payload on any topic is stored, ignored or set aside whole', () => {
     }),
     { numRuns: 1000 },
   );
+});
+
+test('labels beyond their limits set a message aside, what fits of it is stored', () => {
+  const long = `plant/${'x'.repeat(20_000)}`;
+  const { outcome, metrics, logs } = map(long, '5');
+  expect({ outcome, metrics }).toEqual({ outcome: 'dead-letter', metrics: [] });
+  expect(logs).toMatchObject([
+    { labels: { source: 'mqtt', stream: 'dead-letter', reason: 'labels-too-large' }, line: '5' },
+  ]);
+  const byRule = createMap(
+    [],
+    {},
+    undefined,
+    compileRules(
+      [{ topic: 'r', metrics: [{ value: '$.v', labels: { who: '{$.who}' } }, { value: '$.w' }] }],
+      mqttLimits,
+    ),
+  );
+  const partly = byRule('r', JSON.stringify({ v: 1, w: 2, who: 'x'.repeat(20_000) }));
+  expect(values(partly)).toEqual([['w', 2]]);
+  expect(partly.logs).toMatchObject([{ labels: { reason: 'labels-too-large', topic: 'r' } }]);
 });

@@ -4,9 +4,11 @@ import type { LogsBuilder } from '../logs-builder.ts';
 import type { MetricsBuilder } from '../metrics-builder.ts';
 import type { SeriesCache } from '../series-cache.ts';
 import { type OwnTime, rowTime } from './device-time.ts';
+import { createFamiliarReader, type FamiliarReader, type Member, readFamiliar } from './familiar-payload.ts';
+import { createKnownTopics, type KnownTopic } from './known-topics.ts';
 import { type DeadLetterReason, type PayloadItem, type PayloadLimits, parsePayload } from './payload.ts';
 import { metricName, type TopicRule } from './rules/reading.ts';
-import { createRuleMapper, unlessRefused } from './rules/rule-mapper.ts';
+import { createRuleMapper, reasonOf, tryToStore } from './rules/rule-mapper.ts';
 import { lastLevel } from './rules/text-template.ts';
 import { compileTemplates, type TopicMapping, type TopicTemplate } from './templates.ts';
 
@@ -24,11 +26,24 @@ export interface MqttMessage {
   readonly old?: boolean;
 }
 
+/** A message whose payload is where it was received. */
+interface PayloadPlace {
+  readonly topic: KnownTopic;
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+  readonly receivedUs: number;
+}
+
 /** What became of a message. Its rows are in the builders, all of them or, when it is `ignored`, none. */
 export type MqttOutcome = 'ignored' | 'stored' | 'dead-letter';
 
 export interface MqttMapper {
   map(message: MqttMessage, metrics: MetricsBuilder, logs: LogsBuilder): MqttOutcome;
+  /** What is remembered of the topic whose name is bytes[start, end). */
+  topicAt(bytes: Uint8Array, start: number, end: number): KnownTopic;
+  /** `map` for the message whose payload is bytes[start, end): the same rows, for less. */
+  mapBytes(place: PayloadPlace, metrics: MetricsBuilder, logs: LogsBuilder): MqttOutcome;
   /** The rule that reads a topic; undefined: the mapping that needs none. */
   ruleOf(topic: string): string | undefined;
 }
@@ -68,50 +83,75 @@ export function createMqttMapper(options: {
   const limits = { ...mqttLimits, ...options.limits };
   const byRules = createRuleMapper({ rules, cache, limits, ownTime });
   const store = createStore(cache, options.templates, limits, ownTime);
-  const setAside = (
-    { topic, payload, receivedUs }: MqttMessage,
-    reason: DeadLetterReason,
-    logs: LogsBuilder,
-  ): void => {
-    const stream = cache.ofKey(keyOf('d', topic, reason), () =>
-      canonicalLabels([
-        ['source', 'mqtt'],
-        ['stream', 'dead-letter'],
-        ['reason', reason],
-        ['topic', topic],
-      ]),
-    );
-    const line = printable(payload, limits.deadLetterBytesMax);
-    logs.append(stream, { timestampNs: BigInt(receivedUs) * 1000n, line });
-  };
+  const setAside = createSetAside(cache, limits);
 
   const map: MqttMapper['map'] = (message, metrics, logs) => {
     if (message.topic.startsWith('$SYS/')) return 'ignored';
     const reader = byRules.readerOf(message.topic);
     if (reader !== undefined) {
       const reason = byRules.store(reader, message, metrics, logs);
-      if (reason === 'stored' || reason === 'ignored') return reason;
-      unlessRefused(() => setAside(message, reason, logs));
-      return 'dead-letter';
+      return reason === 'stored' || reason === 'ignored' ? reason : setAside(message, reason, logs);
     }
     const parsed = parsePayload(message.payload, limits);
-    if (!parsed.ok) {
-      const { reason } = parsed;
-      unlessRefused(() => setAside(message, reason, logs));
-      return 'dead-letter';
-    }
+    if (!parsed.ok) return setAside(message, parsed.reason, logs);
     const items = message.old ? parsed.items.filter((item) => item.timestampUs !== undefined) : parsed.items;
-    for (const item of items) unlessRefused(() => store(item, message, metrics, logs));
+    let wrong: DeadLetterReason | undefined;
+    for (const item of items) wrong = tryToStore(() => store.item(item, message, metrics, logs)) ?? wrong;
+    if (wrong !== undefined) return setAside(message, wrong, logs);
     return items.length === 0 ? 'ignored' : 'stored';
   };
-  return { map, ruleOf: (topic) => byRules.readerOf(topic)?.rule };
+  const reader = createFamiliarReader(limits);
+  const topicAt = createKnownTopics(
+    { topicsMax: limits.topicsCachedMax, nameBytesMax: topicNameBytesMax },
+    () => {
+      if (reader.learned < membersMax) return false;
+      reader.learned = 0;
+      return true;
+    },
+  );
+  const mapBytes: MqttMapper['mapBytes'] = ({ topic, bytes, start, end, receivedUs }, metrics, logs) => {
+    const byRule = topic.name.startsWith('$SYS/') || byRules.readerOf(topic.name) !== undefined;
+    const mayBe = !byRule && end - start <= limits.payloadBytesMax;
+    const isFamiliar = mayBe && readFamiliar(reader, topic.root, bytes, start, end) > 0;
+    const wrong = isFamiliar ? store.values(reader, topic.name, receivedUs, metrics) : undefined;
+    if (isFamiliar && wrong === undefined) return 'stored';
+    const message = { topic: topic.name, payload: bytes.subarray(start, end), receivedUs };
+    return wrong === undefined ? map(message, metrics, logs) : setAside(message, wrong, logs);
+  };
+  return { map, topicAt, mapBytes, ruleOf: (topic) => byRules.readerOf(topic)?.rule };
 }
+
+/** What is remembered of topics, all together. */
+const topicNameBytesMax = 8 * 1024 * 1024;
+const membersMax = 200_000;
 
 // The topic's length keeps topic and path apart in the key.
 const keyOf = (kind: 'm' | 'l' | 'd', topic: string, path: string): string =>
   `${kind}${topic.length} ${topic}${path}`;
 
-/** Puts one item of a message into columns, by the templates. */
+/** Keeps the start of a message that can't be mapped. */
+function createSetAside(cache: SeriesCache, { deadLetterBytesMax }: MqttLimits) {
+  const append = (message: MqttMessage, reason: DeadLetterReason, topic: string, logs: LogsBuilder): void => {
+    const stream = cache.ofKey(keyOf('d', topic, reason), () =>
+      canonicalLabels([
+        ['source', 'mqtt'],
+        ['stream', 'dead-letter'],
+        ['reason', reason],
+        ...(topic === '' ? [] : [['topic', topic] as const]),
+      ]),
+    );
+    const line = printable(message.payload, deadLetterBytesMax);
+    logs.append(stream, { timestampNs: BigInt(message.receivedUs) * 1000n, line });
+  };
+  return (message: MqttMessage, reason: DeadLetterReason, logs: LogsBuilder): 'dead-letter' => {
+    const wrong = tryToStore(() => append(message, reason, message.topic, logs));
+    // It may be the topic that is too long for a label.
+    if (wrong !== undefined) tryToStore(() => append(message, reason, '', logs));
+    return 'dead-letter';
+  };
+}
+
+/** Puts what is in a message into columns, by the templates. */
 function createStore(
   cache: SeriesCache,
   templates: readonly TopicTemplate[],
@@ -128,14 +168,18 @@ function createStore(
     mappings.set(topic, mapping);
     return mapping;
   };
-  return (item: PayloadItem, message: MqttMessage, metrics: MetricsBuilder, logs: LogsBuilder): void => {
+  const futureUsMax = limits.futureMsMax * 1000;
+  const labelsOf = (topic: string, path: string): Labels => metricLabels(topic, mappingOf(topic), path);
+  const item = (
+    item: PayloadItem,
+    message: MqttMessage,
+    metrics: MetricsBuilder,
+    logs: LogsBuilder,
+  ): void => {
     const { topic } = message;
-    const futureUsMax = limits.futureMsMax * 1000;
     const { timestampUs, doubt } = rowTime(item.timestampUs, message.receivedUs, ownTime(), futureUsMax);
     if (item.kind === 'value') {
-      const series = cache.ofKey(keyOf('m', topic, item.path), () =>
-        metricLabels(topic, mappingOf(topic), item.path),
-      );
+      const series = cache.ofKey(keyOf('m', topic, item.path), () => labelsOf(topic, item.path));
       metrics.append(series, timestampUs, item.value, doubt);
     } else {
       const stream = cache.ofKey(keyOf('l', topic, ''), () =>
@@ -145,6 +189,33 @@ function createStore(
       logs.append(stream, doubt === undefined ? record : { ...record, doubt });
     }
   };
+  const seriesOf = (member: Member, topic: string): NonNullable<Member['series']> => {
+    const { path } = member;
+    member.series ??= { key: keyOf('m', topic, path), labels: () => labelsOf(topic, path) };
+    return member.series;
+  };
+  /** Of the payload that was read last. */
+  const values = (
+    { count, members, values, timestampUs: deviceUs }: FamiliarReader,
+    topic: string,
+    receivedUs: number,
+    metrics: MetricsBuilder,
+  ): DeadLetterReason | undefined => {
+    const { timestampUs, doubt } = rowTime(deviceUs, receivedUs, ownTime(), futureUsMax);
+    let wrong: DeadLetterReason | undefined;
+    for (let index = 0; index < count; index++) {
+      const member = members[index];
+      if (member === undefined) continue;
+      const { key, labels } = seriesOf(member, topic);
+      try {
+        metrics.append(cache.ofKey(key, labels), timestampUs, values[index] ?? 0, doubt);
+      } catch (error) {
+        wrong = reasonOf(error) ?? wrong;
+      }
+    }
+    return wrong;
+  };
+  return { item, values };
 }
 
 function metricLabels(topic: string, mapping: TopicMapping, path: string): Labels {

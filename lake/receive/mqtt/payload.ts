@@ -22,7 +22,8 @@ export type DeadLetterReason =
   | 'bad-timestamp'
   | 'too-deep'
   | 'too-many-values'
-  | 'name-too-long';
+  | 'name-too-long'
+  | 'labels-too-large';
 
 export type ParsedPayload =
   | { readonly ok: true; readonly items: readonly PayloadItem[] }
@@ -36,7 +37,8 @@ export interface PayloadLimits {
 }
 
 const number = /^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf(?:inity)?)$/i;
-const timestampNames = ['ts', 'timestamp', 'time'];
+/** Members at the top of an object that say its time; the first that is there counts. */
+export const timestampNames: readonly string[] = ['ts', 'timestamp', 'time'];
 
 /** All of a payload or the reason why it has to be set aside; an empty one has no items. */
 export function parsePayload(payload: Uint8Array, limits: PayloadLimits): ParsedPayload {

@@ -3,6 +3,7 @@ import { literal } from '../print/expression.ts';
 import { namespaces, relationNames, relationOids, relations, userOid } from './relation-table.ts';
 import { pgTypes, typeOids } from './type-table.ts';
 import { procOids } from './types.ts';
+import { firstUserOid } from './user-relations.ts';
 import { valueFunctions } from './value-functions.ts';
 import { catalogSchema, type Macro, mapSql } from './view.ts';
 
@@ -153,7 +154,12 @@ const definitions: Readonly<Record<string, Macro>> = {
   pg_get_statisticsobjdef: text(undefined, 'oid'),
   pg_tablespace_location: text(`''`, 'oid'),
   pg_relation_is_publishable: [['relation', 'false']],
-  pg_table_is_visible: [['oid', `list_contains(${relationOidList}, CAST(oid AS BIGINT))`]],
+  pg_table_is_visible: [
+    [
+      'oid',
+      `list_contains(${relationOidList}, CAST(oid AS BIGINT)) OR CAST(oid AS BIGINT) >= ${firstUserOid}`,
+    ],
+  ],
   pg_type_is_visible: [['oid', `${formatted}[oid] IS NOT NULL`]],
   ...Object.fromEntries(
     [

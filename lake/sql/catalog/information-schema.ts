@@ -1,4 +1,5 @@
 import { namespaces, relations } from './relation-table.ts';
+import { fromUserColumns, fromUserTables } from './user-relations.ts';
 import type { View } from './view.ts';
 
 // The views of the SQL standard's information schema. In the engine their names have the schema's as a prefix.
@@ -39,11 +40,28 @@ const columns: View = {
       dtd_identifier: String(number),
     })),
   ),
+  more: {
+    from: fromUserColumns,
+    row: {
+      ...{ table_catalog: database.sql, table_name: 't.name', column_name: 'c.name' },
+      ...{ ordinal_position: 'c.number', dtd_identifier: 'c.number', is_nullable: "'YES'" },
+      ...{ data_type: 'c.title', udt_catalog: database.sql, udt_name: 'c.type' },
+      character_octet_length: "if(c.category = 'S', 1073741824, NULL)",
+      numeric_precision: "if(c.category = 'N', if(c.type = 'float8', 53, 64), NULL)",
+      numeric_precision_radix: "if(c.category = 'N', 2, NULL)",
+      numeric_scale: "if(c.type = 'int8', 0, NULL)",
+      datetime_precision: "if(c.category = 'D', if(c.type = 'date', 0, 6), NULL)",
+    },
+  },
 };
 
 const grants = `grantor name 'firn', grantee name, ${place}, privilege_type text 'SELECT', is_grantable text 'NO',
   with_hierarchy text 'YES'`;
 const grantRows = relations.map(({ name }) => ({ grantee: user, table_catalog: database, table_name: name }));
+const moreGrants = {
+  from: fromUserTables,
+  row: { grantee: user.sql, table_catalog: database.sql, table_name: 't.name' },
+};
 
 const views: readonly View[] = [
   columns,
@@ -57,6 +75,10 @@ const views: readonly View[] = [
       table_name: name,
       table_type: 'BASE TABLE',
     })),
+    more: {
+      from: fromUserTables,
+      row: { table_catalog: database.sql, table_name: 't.name', table_type: "'BASE TABLE'" },
+    },
   },
   {
     name: 'schemata',
@@ -68,8 +90,8 @@ const views: readonly View[] = [
       schema_owner: user,
     })),
   },
-  { name: 'role_table_grants', columns: grants, rows: grantRows },
-  { name: 'table_privileges', columns: grants, rows: grantRows },
+  { name: 'role_table_grants', columns: grants, rows: grantRows, more: moreGrants },
+  { name: 'table_privileges', columns: grants, rows: grantRows, more: moreGrants },
   {
     name: 'character_sets',
     columns: `character_set_catalog name, character_set_schema name, character_set_name name 'UTF8',

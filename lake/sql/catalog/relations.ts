@@ -1,4 +1,5 @@
 import { namespaces, relations, userOid } from './relation-table.ts';
+import { fromUserColumns, fromUserTables } from './user-relations.ts';
 import type { View } from './view.ts';
 
 // pg_namespace, pg_class, pg_attribute and what hangs on them.
@@ -27,6 +28,10 @@ export const relationViews: readonly View[] = [
       reltype: rowTypeOid,
       relnatts: columns.length,
     })),
+    more: {
+      from: fromUserTables,
+      row: { oid: 't.oid', relname: 't.name', reltype: 't.oid + 1', relnatts: 'len(t.columns)' },
+    },
   },
   {
     name: 'pg_attribute',
@@ -48,6 +53,22 @@ export const relationViews: readonly View[] = [
         attcollation: type.category === 'S' ? 100 : 0,
       })),
     ),
+    more: {
+      from: fromUserColumns,
+      row: {
+        ...{
+          attrelid: 't.oid',
+          attname: 'c.name',
+          atttypid: 'c.oid',
+          attlen: 'c.length',
+          attnum: 'c.number',
+        },
+        attbyval: 'c.length BETWEEN 1 AND 8',
+        attstorage: "if(c.length < 0, 'x', 'p')",
+        attnotnull: 'false',
+        attcollation: "if(c.category = 'S', 100, 0)",
+      },
+    },
   },
   {
     name: 'pg_description',
@@ -70,6 +91,7 @@ export const relationViews: readonly View[] = [
     columns: `schemaname name 'public', tablename name, tableowner name 'firn', tablespace name,
       hasindexes bool false, hasrules bool false, hastriggers bool false, rowsecurity bool false`,
     rows: relations.map(({ name }) => ({ tablename: name })),
+    more: { from: fromUserTables, row: { tablename: 't.name' } },
   },
   ...['pg_stat_user_tables', 'pg_stat_all_tables'].map((name) => ({
     name,

@@ -21,6 +21,8 @@ export interface View {
   readonly name: string;
   readonly columns: string;
   readonly rows: readonly Readonly<Record<string, Value>>[];
+  /** Rows that are no constants: FROM text, and what stands in each column, as SQL. */
+  readonly more?: { readonly from: string; readonly row: Readonly<Record<string, string>> };
 }
 
 const types: Readonly<Record<string, string>> = {
@@ -75,9 +77,18 @@ export function createView(view: View): string {
   // As a table, what never changes need not be read by DuckDB's parser again with every statement that asks for it.
   const isConstant = view.rows.length > rowsOfViewMax && !view.rows.some(isOfSession);
   const kind = isConstant ? 'TABLE' : 'VIEW';
+  const { more } = view;
+  const fixed = `${catalogSchema}."${view.name}${more ? '_fixed' : ''}"`;
+  const create =
+    `CREATE OR REPLACE ${kind} ${fixed} AS SELECT ${list.join(', ')} ` +
+    `FROM (VALUES ${values}) AS t(${places})${rows.length > 0 ? '' : ' WHERE false'}`;
+  if (!more) return create;
+  const others = columns.map(
+    ({ name, type, otherwise }) => `CAST(${more.row[name] ?? valueSql(otherwise)} AS ${type})`,
+  );
   return (
-    `CREATE OR REPLACE ${kind} ${catalogSchema}."${view.name}" AS SELECT ${list.join(', ')} ` +
-    `FROM (VALUES ${values}) AS t(${places})${rows.length > 0 ? '' : ' WHERE false'}`
+    `${create}; CREATE OR REPLACE VIEW ${catalogSchema}."${view.name}" AS SELECT * FROM ${fixed} ` +
+    `UNION ALL SELECT ${others.join(', ')} FROM ${more.from}`
   );
 }
 

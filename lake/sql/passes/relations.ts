@@ -4,6 +4,7 @@ import { as, isNode, type Rule, walk } from '../ast.ts';
 import { catalogRelationOf } from '../catalog/catalog.ts';
 import { notSupported, SqlError } from '../errors.ts';
 import { tableSchema, userTableSchema } from '../print/select.ts';
+import { languageSchema } from './language-calls.ts';
 
 /**
  * Names of tables: Firn's own become references to `tableSchema` (holes, when printed), those of PostgreSQL's catalog the
@@ -14,6 +15,7 @@ export function relationRules(
   positionOf: (location: number | undefined) => number | undefined,
   database: string,
   userTables: readonly string[] = [],
+  calls = 0,
 ): readonly Rule[] {
   const common = commonReferences(root);
   return [
@@ -28,6 +30,7 @@ export function relationRules(
         );
       }
       if (table.location !== undefined && common.has(table.location)) return undefined;
+      if (schema === languageSchema && /^\d+$/.test(name) && Number(name) < calls) return undefined;
       if ((schema === undefined || schema === 'public') && (signals as readonly string[]).includes(name)) {
         return renamed(table, tableSchema, name);
       }
@@ -52,8 +55,19 @@ export function namesOthers(root: Node): boolean {
   let found = false;
   walk(root, (node) => {
     const { schemaname, relname } = as(node, 'RangeVar') ?? {};
-    if (relname === undefined || catalogRelationOf(schemaname, relname)) return;
+    if (relname === undefined || schemaname === languageSchema || catalogRelationOf(schemaname, relname))
+      return;
     found ||= !(signals as readonly string[]).includes(relname);
+  });
+  return found;
+}
+
+/** Whether a statement asks PostgreSQL's catalog, which lists the tenant's tables, too. */
+export function asksCatalog(root: Node): boolean {
+  let found = false;
+  walk(root, (node) => {
+    const { schemaname, relname } = as(node, 'RangeVar') ?? {};
+    found ||= relname !== undefined && catalogRelationOf(schemaname, relname) !== undefined;
   });
   return found;
 }

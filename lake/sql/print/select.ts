@@ -2,6 +2,7 @@ import type { Alias, Node, SelectStmt } from 'libpg-query';
 import type { Signal } from '../../model/batch.ts';
 import { as, type Fields, namesOf, tagOf } from '../ast.ts';
 import { notSupported } from '../errors.ts';
+import { languageSchema } from '../passes/language-calls.ts';
 import { sortClause, windowDefinition } from './call.ts';
 import { identifier } from './expression.ts';
 import type { Printer } from './printer.ts';
@@ -130,6 +131,7 @@ function fromItem(p: Printer, node: Node | undefined): void {
     if (table.schemaname === tableSchema)
       p.hole({ kind: 'table', table: table.relname as Signal, location: table.location });
     else if (table.schemaname === userTableSchema) p.hole({ kind: 'user-table', name: table.relname ?? '' });
+    else if (table.schemaname === languageSchema) p.hole({ kind: 'language', index: Number(table.relname) });
     else
       p.text(
         [table.schemaname, table.relname]

@@ -3,12 +3,15 @@ import type { Node } from 'libpg-query';
 import type { Tables, UserTableInfo } from '../../tables.ts';
 import { fromDuckdb } from '../duckdb-errors.ts';
 import type { SqlError } from '../errors.ts';
+import type { Languages } from '../languages.ts';
 import type { ParsedStatement } from '../parse.ts';
+import { type LanguageCall, parametersOf } from '../passes/language-calls.ts';
 import { print } from '../print/printer.ts';
 import { type Filled, fill, type Template } from '../print/template.ts';
 import type { SqlColumn } from '../sql-session.ts';
 import { emptyTableSql } from '../tables.ts';
 import type { Connections } from './connections.ts';
+import { emptyLanguageTable } from './language-tables.ts';
 import { typeName } from './statement.ts';
 
 // What a SELECT's parameters and columns are, without running it: DuckDB prepares it over tables without rows.
@@ -19,6 +22,10 @@ export interface SelectContext {
   readonly database: string;
   readonly lease: Connections['lease'];
   readonly statementTimeoutMs: () => number;
+  /** Absent where no other language can be asked. */
+  readonly languages: Languages | undefined;
+  /** Rows of one result. */
+  readonly rowsMax: number;
   readonly nowUs: () => number;
 }
 
@@ -35,6 +42,8 @@ export interface RewrittenSelect extends SelectInput {
   readonly root: Node;
   /** As they are when the statement is described. */
   readonly userTables: readonly UserTableInfo[];
+  /** What it asks of other languages. */
+  readonly calls: readonly LanguageCall[];
 }
 
 export interface DescribedSelect {
@@ -91,15 +100,16 @@ async function describeAs(
       ? nowSql(context.nowUs())
       : hole.kind === 'user-table'
         ? emptyUserTable(select.userTables, hole.name)
-        : emptyTableSql(hole.table),
+        : hole.kind === 'language'
+          ? emptyLanguageTable(select.calls[hole.index]?.language ?? 'promql')
+          : emptyTableSql(hole.table),
   );
   using lease = await context.lease();
   try {
     const prepared = await lease.connection.prepare(select.prefix + filled.sql);
     lease.reusable = true;
-    const parameters = Array.from({ length: prepared.parameterCount }, (_, index) =>
-      parameterTypeOf(prepared, index + 1),
-    );
+    const count = Math.max(prepared.parameterCount, parametersOf(select.calls));
+    const parameters = Array.from({ length: count }, (_, index) => parameterTypeOf(prepared, index + 1));
     const columns = describedColumns(prepared);
     // Its plan would stay in memory until JavaScript's garbage is collected.
     prepared.destroySync();

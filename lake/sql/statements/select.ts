@@ -4,13 +4,15 @@ import { hasCode } from '../../base/errors.ts';
 import type { Signal } from '../../model/batch.ts';
 import type { AsOf, Prune, TableView } from '../../tables.ts';
 import { as, rewrite, walk } from '../ast.ts';
+import { showUserTables } from '../catalog/user-relations.ts';
 import { fromDuckdb } from '../duckdb-errors.ts';
 import { canceled, notSupported, SqlError } from '../errors.ts';
 import { aliasRules } from '../passes/aliases.ts';
 import { castRules } from '../passes/casts.ts';
 import { columnNameRules } from '../passes/column-names.ts';
 import { functionRulesAt } from '../passes/functions.ts';
-import { namesOthers, relationRules } from '../passes/relations.ts';
+import { takeLanguageCalls } from '../passes/language-calls.ts';
+import { asksCatalog, namesOthers, relationRules } from '../passes/relations.ts';
 import { print } from '../print/printer.ts';
 import { tableSchema } from '../print/select.ts';
 import { fill, type Hole } from '../print/template.ts';
@@ -29,6 +31,7 @@ import {
   type SelectContext,
   type SelectInput,
 } from './describe-select.ts';
+import { type LanguageTable, openLanguageTable } from './language-tables.ts';
 import { columnsOf } from './statement.ts';
 
 // SELECT (and VALUES, WITH, set operations): rewritten for DuckDB, described over empty tables, run over a pinned view
@@ -39,7 +42,8 @@ import { columnsOf } from './statement.ts';
 export async function selectStatement(input: SelectInput, context: SelectContext): Promise<SqlStatement> {
   // Only a name that is none of Firn's makes it worth asking which tables the tenant loaded.
   const userTables = namesOthers(input.node) ? ((await context.tables.userTables?.list()) ?? []) : [];
-  const select = rewritten({ ...input, userTables }, context.database);
+  const { node, calls } = takeLanguageCalls(input.node, input.positionOf);
+  const select = rewritten({ ...input, node, calls, userTables }, context.database);
   const described = await describeSelect(select, context);
   return {
     kind: 'select',
@@ -50,7 +54,7 @@ export async function selectStatement(input: SelectInput, context: SelectContext
 }
 
 function rewritten(input: Omit<RewrittenSelect, 'root'>, database: string): RewrittenSelect {
-  const { node, positionOf, travels, userTables } = input;
+  const { node, positionOf, travels, userTables, calls } = input;
   const named = rewrite(node, columnNameRules);
   const root = rewrite(named, [
     ...relationRules(
@@ -58,6 +62,7 @@ function rewritten(input: Omit<RewrittenSelect, 'root'>, database: string): Rewr
       positionOf,
       database,
       userTables.map(({ name }) => name),
+      calls.length,
     ),
     ...functionRulesAt(positionOf),
     ...castRules,
@@ -89,6 +94,7 @@ async function execute(
   stack.use(limit);
   const { template } = described;
   const { userTables } = context.tables;
+  if (userTables && asksCatalog(select.node)) await connection.run(showUserTables(await userTables.list()));
   const types = described.parameters.map((type, index) => select.declaredTypes[index] ?? type);
   const nowUs = context.nowUs();
   const bounds = boundsOf(select.root);
@@ -104,12 +110,18 @@ async function execute(
     const view = await openView(context, part.table, { ...prune, ...(asOf && { asOf }) }, signal);
     views.set(viewName(part, select), stack.use(view));
   }
+  const answers: LanguageTable[] = [];
+  const asked = { connection, languages: context.languages, nowUs, values, signal };
+  for (const [index, call] of select.calls.entries())
+    answers.push(stack.use(await openLanguageTable(select, call, index, asked)));
   const filled = fill(template, (hole) =>
     hole.kind === 'now'
       ? nowSql(nowUs)
       : hole.kind === 'user-table'
         ? (views.get(userViewName(hole.name))?.from ?? '')
-        : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? ''),
+        : hole.kind === 'language'
+          ? (answers[hole.index]?.from ?? '')
+          : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? ''),
   );
   const failed = (error: unknown): SqlError => limit.reason() ?? failureOf(select, filled, error);
   try {
@@ -123,6 +135,7 @@ async function execute(
       lease.reusable = limit.reason() === undefined;
     };
     return streamed(result, failed, {
+      rowsMax: context.rowsMax,
       ended,
       interrupt: () => connection.interrupt(),
       close: () => open.disposeAsync(),
@@ -226,6 +239,7 @@ function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: n
 }
 
 interface Streaming {
+  readonly rowsMax: number;
   /** The result was read to its end. */
   readonly ended: () => void;
   /** Nobody wants the rest of it. */
@@ -236,7 +250,7 @@ interface Streaming {
 function streamed(
   result: DuckDBResult,
   failed: (error: unknown) => SqlError,
-  { ended, interrupt, close }: Streaming,
+  { rowsMax, ended, interrupt, close }: Streaming,
 ): SqlResult {
   const columns = columnsOf(result);
   return {
@@ -251,18 +265,21 @@ function streamed(
       };
       let next = fetch();
       let fetching = true;
+      let rows = 0;
       try {
         for (;;) {
           const chunk = await next;
           fetching = false;
           if (!chunk || chunk.rowCount === 0) return ended();
+          rows += chunk.rowCount;
+          if (rows > rowsMax) throw tooManyRows(rowsMax);
           next = fetch();
           fetching = true;
           yield chunkOfDuckdb(chunk, columns);
         }
       } catch (error) {
         fetching = false;
-        throw failed(error);
+        throw error instanceof SqlError ? error : failed(error);
       } finally {
         if (fetching) {
           interrupt();
@@ -273,6 +290,11 @@ function streamed(
     [Symbol.asyncDispose]: close,
   };
 }
+
+const tooManyRows = (rowsMax: number): SqlError =>
+  new SqlError('54000', `the result has more than ${rowsMax} rows (query.rowsMax)`, {
+    hint: 'LIMIT it, or aggregate',
+  });
 
 /** `SELECT` inside `EXPLAIN`, `DECLARE` and `COPY`. */
 export const isSelect = (node: Node | undefined): boolean => as(node, 'SelectStmt') !== undefined;

@@ -1,3 +1,4 @@
+import { isLabelRefusal } from '../../label-limits.ts';
 import type { LogsBuilder } from '../../logs-builder.ts';
 import type { MetricsBuilder } from '../../metrics-builder.ts';
 import type { SeriesCache } from '../../series-cache.ts';
@@ -46,7 +47,7 @@ export function createRuleMapper(options: {
   const storeReading = createStore(options);
   return {
     readerOf,
-    /** All of the message or none of it; the reason why it has to be set aside. */
+    /** All of the message or, but for what `tryToStore` tells, none of it; the reason why it has to be set aside. */
     store: (
       reader: TopicReader,
       message: MqttMessage,
@@ -56,10 +57,11 @@ export function createRuleMapper(options: {
       const readings = read(reader, message);
       if (typeof readings === 'string') return readings;
       const before = metrics.rows + logs.rows;
+      let wrong: DeadLetterReason | undefined;
       for (const reading of readings)
         if (!message.old || reading.timestampUs !== undefined)
-          unlessRefused(() => storeReading(reading, message.receivedUs, metrics, logs));
-      return metrics.rows + logs.rows === before ? 'ignored' : 'stored';
+          wrong = tryToStore(() => storeReading(reading, message.receivedUs, metrics, logs)) ?? wrong;
+      return wrong ?? (metrics.rows + logs.rows === before ? 'ignored' : 'stored');
     },
   };
 }
@@ -89,11 +91,22 @@ function createStore({ cache, limits, ownTime }: Parameters<typeof createRuleMap
   };
 }
 
-/** MQTT has no answer for a series too many, and the guard counts it: other values of the message go on. */
-export function unlessRefused(work: () => void): void {
+/**
+ * MQTT has no answer for a series too many, and the guard counts it: other values of the message go on. So they do when
+ * labels are beyond their limits; that is returned, for the message to be set aside, too.
+ */
+export function tryToStore(work: () => void): DeadLetterReason | undefined {
   try {
     work();
   } catch (error) {
-    if (!isSeriesRefusal(error)) throw error;
+    return reasonOf(error);
   }
+  return undefined;
+}
+
+/** Why something was not stored; undefined: it was one series too many. Throws what is neither. */
+export function reasonOf(error: unknown): DeadLetterReason | undefined {
+  if (isLabelRefusal(error)) return 'labels-too-large';
+  if (isSeriesRefusal(error)) return undefined;
+  throw error;
 }

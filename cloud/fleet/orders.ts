@@ -1,0 +1,133 @@
+import type { Clock } from '../../lake/base/clock.ts';
+import { messageOf } from '../../lake/base/errors.ts';
+import { type JwsSigner, signJws } from '../../lake/base/jws.ts';
+import type { Logger } from '../../lake/base/log.ts';
+import { commandType, configType, type GatewayReport } from '../../provisioning/contract.ts';
+import type { FleetDatabase } from './fleet-database.ts';
+import { rolloutOf } from './rollout-administration.ts';
+import { desiredRollout, type Member, nextOf, type Rollout } from './rollouts.ts';
+import type { DeviceAccess } from './sessions.ts';
+
+// What gateways are to do: the settings of the rollout that reaches them, and commands. All of it is read every two
+// seconds, so that a heartbeat costs no question to the database; the same look moves the running rollouts on.
+
+const lookMs = 2_000;
+
+export interface Orders extends AsyncDisposable {
+  /** Signed documents for a gateway that says this. */
+  ordersFor(
+    who: DeviceAccess,
+    report: GatewayReport,
+  ): Promise<{ readonly config?: string; readonly commands: string[] }>;
+  /** Looks now. */
+  refresh(): Promise<void>;
+}
+
+interface Pending {
+  readonly id: string;
+  readonly command: string;
+}
+
+export async function openOrders(options: {
+  readonly db: FleetDatabase;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly signer: JwsSigner;
+}): Promise<Orders> {
+  const { db, clock, logger, signer } = options;
+  let rollouts = new Map<string, readonly Rollout[]>();
+  let pending = new Map<string, readonly Pending[]>();
+  const refresh = async (): Promise<void> => {
+    const read = async (): Promise<Rollout[]> =>
+      (await db.selectFrom('rollout').selectAll().where('state', '!=', 'halted').execute()).map(rolloutOf);
+    const before = await read();
+    let moved = false;
+    for (const rollout of before)
+      if (rollout.state === 'running') moved = (await moveOn(db, rollout, clock.nowMs(), logger)) || moved;
+    const all = moved ? await read() : before;
+    rollouts = Map.groupBy(all, ({ tenant }) => tenant);
+    const open = await db
+      .selectFrom('command')
+      .select(['tenant', 'gateway', 'id', 'command'])
+      .where('done_ms', 'is', null)
+      .where('expires_ms', '>', clock.nowMs())
+      .orderBy('created_ms')
+      .execute();
+    pending = Map.groupBy(open, ({ tenant, gateway }) => `${tenant}/${gateway}`);
+  };
+  await refresh();
+  const ended = new AbortController();
+  const loop = async (): Promise<void> => {
+    let failing = false;
+    while (!ended.signal.aborted) {
+      await clock.sleep(lookMs, ended.signal).catch(() => undefined);
+      if (ended.signal.aborted) return;
+      try {
+        await refresh();
+        failing = false;
+      } catch (error) {
+        if (!failing) logger.warn('rollouts and commands are as last seen', { error: messageOf(error) });
+        failing = true;
+      }
+    }
+  };
+  const running = loop();
+  return {
+    ordersFor: async (who, { config }) => {
+      const { tenant, gateway, site, group } = who;
+      const desired = desiredRollout(rollouts.get(tenant) ?? [], { id: gateway, site, group });
+      const version = desired?.number ?? 0;
+      // One time for all of them, since a gateway takes nothing that is older than what it has taken.
+      const addressed = { tenant, gateway, issuedMs: clock.nowMs() };
+      const asked = pending.get(`${tenant}/${gateway}`) ?? [];
+      const commands = await Promise.all(
+        asked.map(({ id, command }) => signJws({ typ: commandType }, { ...addressed, id, command }, signer)),
+      );
+      // Version 0 is the gateway's own configuration. What it has tried in vain it is not told again.
+      if (version === (config?.version ?? 0)) return { commands };
+      const payload = { ...addressed, version, settings: desired?.settings ?? {} };
+      return { commands, config: await signJws({ typ: configType }, payload, signer) };
+    },
+    refresh,
+    [Symbol.asyncDispose]: async () => {
+      ended.abort();
+      await running;
+    },
+  };
+}
+
+/** Of several clouds one moves a rollout on: where it still stands as it was seen. */
+async function moveOn(db: FleetDatabase, rollout: Rollout, nowMs: number, logger: Logger): Promise<boolean> {
+  const { tenant, number, stage } = rollout;
+  const next = nextOf(rollout, await membersOf(db, tenant), nowMs);
+  if (next === undefined) return false;
+  await db
+    .updateTable('rollout')
+    .set({ ...next, stage_since_ms: nowMs })
+    .where('tenant', '=', tenant)
+    .where('number', '=', number)
+    .where('state', '=', 'running')
+    .where('stage', '=', stage)
+    .execute();
+  const { state, detail } = next;
+  const fields = { tenant, rollout: number, stage: next.stage, ...(detail && { detail }) };
+  if (state === 'halted') logger.warn('a rollout is halted', fields);
+  else logger.info(state === 'done' ? 'a rollout is done' : 'a rollout goes on', fields);
+  return true;
+}
+
+async function membersOf(db: FleetDatabase, tenant: string): Promise<Member[]> {
+  const rows = await db
+    .selectFrom('gateway')
+    .leftJoin('gateway_report as said', (join) =>
+      join.onRef('said.tenant', '=', 'gateway.tenant').onRef('said.gateway', '=', 'gateway.id'),
+    )
+    .select(['gateway.id', 'gateway.site', 'gateway.group_name', 'said.seen_ms', 'said.report'])
+    .where('gateway.tenant', '=', tenant)
+    .where('gateway.revoked_ms', 'is', null)
+    .execute();
+  return rows.map(({ id, site, group_name: group, seen_ms, report }) => ({
+    ...{ id, site, group, seenMs: seen_ms === null ? undefined : Number(seen_ms) },
+    config: report === null ? undefined : (JSON.parse(report) as GatewayReport).config,
+  }));
+}
