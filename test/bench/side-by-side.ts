@@ -26,6 +26,14 @@ export interface Figures {
   readonly perSecond: number;
   readonly cpuSecondsPerMillion: number;
   readonly peakMebibytes: number;
+  /** Until a message is acknowledged, of 99 % of them. */
+  readonly acknowledgedMs?: number;
+}
+
+/** What one run of a load has taken. */
+interface Taken {
+  readonly seconds: number;
+  readonly acknowledgedMs?: number;
 }
 
 const MEBIBYTE = 1024 * 1024;
@@ -82,7 +90,7 @@ export async function remoteWriteSideBySide(folder: string, run: RemoteWriteRun)
   let round = 0;
   const startMs = Date.now() - 6 * 3_600_000;
   let bodies: Uint8Array[] = [];
-  return await measure(subjects, run.samples, run.rounds, (subject, first) => {
+  return await measure(subjects, run.samples, run.rounds, async (subject, first) => {
     if (first) {
       const samplesPerSeries = Math.ceil(run.samples / series);
       bodies = remoteWriteBodies({
@@ -93,7 +101,7 @@ export async function remoteWriteSideBySide(folder: string, run: RemoteWriteRun)
         stepMs: 15_000,
       });
     }
-    return runRemoteWriteLoad(`http://127.0.0.1:${subject.port}/api/v1/write`, bodies, 4);
+    return { seconds: await runRemoteWriteLoad(`http://127.0.0.1:${subject.port}/api/v1/write`, bodies, 4) };
   });
 }
 
@@ -147,17 +155,18 @@ async function measure(
   subjects: readonly Subject[],
   units: number,
   rounds: number,
-  load: (subject: Subject, first: boolean) => Promise<number>,
+  load: (subject: Subject, first: boolean) => Promise<Taken>,
 ): Promise<Figures[]> {
-  const taken = subjects.map((): { perSecond: number; cpu: number }[] => []);
+  const taken = subjects.map((): { perSecond: number; cpu: number; acknowledgedMs?: number }[] => []);
   for (let round = 0; round <= rounds; round++) {
     for (const [index, subject] of subjects.entries()) {
       const before = cpuSeconds(subject.pid);
-      const seconds = await load(subject, index === 0);
+      const { seconds, ...others } = await load(subject, index === 0);
       if (round > 0)
         taken[index]?.push({
           perSecond: units / seconds,
           cpu: ((cpuSeconds(subject.pid) - before) / units) * 1e6,
+          ...others,
         });
     }
   }
@@ -166,6 +175,7 @@ async function measure(
     perSecond: median((taken[index] ?? []).map((round) => round.perSecond)),
     cpuSecondsPerMillion: median((taken[index] ?? []).map((round) => round.cpu)),
     peakMebibytes: peakMemoryBytes(subject.pid) / MEBIBYTE,
+    acknowledgedMs: median((taken[index] ?? []).flatMap((round) => round.acknowledgedMs ?? [])),
   }));
 }
 
@@ -186,14 +196,16 @@ async function firnGateway(
 
 export function print(title: string, figures: readonly Figures[]): void {
   console.log(`\n${title}`);
+  const withLatency = !Number.isNaN(figures[0]?.acknowledgedMs ?? Number.NaN);
   console.log(
-    `  ${'subject'.padEnd(36)}${'per second'.padStart(14)}${'CPU s / million'.padStart(18)}${'peak MiB'.padStart(11)}`,
+    `  ${'subject'.padEnd(36)}${'per second'.padStart(14)}${'CPU s / million'.padStart(18)}${'peak MiB'.padStart(11)}${withLatency ? 'p99 ms'.padStart(9) : ''}`,
   );
   for (const each of figures) {
     const cells = [
       each.perSecond.toFixed(0).padStart(14),
       each.cpuSecondsPerMillion.toFixed(2).padStart(18),
       each.peakMebibytes.toFixed(0).padStart(11),
+      withLatency ? (each.acknowledgedMs ?? Number.NaN).toFixed(1).padStart(9) : '',
     ];
     console.log(`  ${each.name.padEnd(36)}${cells.join('')}`);
   }

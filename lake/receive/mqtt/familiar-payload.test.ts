@@ -176,3 +176,22 @@ test('what devices send is familiar', () => {
     expect(readFamiliar(reader, root, bytes, 0, bytes.length), text).toBe(count);
   }
 });
+
+test('names that never end are not learned without end', () => {
+  const cache = createSeriesCache({ identity: [], cachedSeriesMax: 1000 });
+  const mapper = createMqttMapper({ cache, templates: [] });
+  const metrics = createMetricsBuilder();
+  const logs = createLogsBuilder();
+  const known = new Set<unknown>();
+  const count = 2000;
+  for (let n = 0; n < count; n++) {
+    const inner = Object.fromEntries(Array.from({ length: 30 }, (_, k) => [`k${n % 60}x${k}`, k]));
+    const text = JSON.stringify({ [`a${n % 50}`]: { [`b${Math.floor(n / 60)}`]: inner } });
+    const bytes = Buffer.from(`t${text}`);
+    const topic = mapper.topicAt(bytes, 0, 1);
+    known.add(topic);
+    mapper.mapBytes({ topic, bytes, start: 1, end: bytes.length, receivedUs }, metrics, logs);
+  }
+  expect(metrics.finish().rows).toBe(30 * count);
+  expect(known.size).toBe(2); // all was forgotten when there was too much of it
+});

@@ -44,6 +44,8 @@ export interface FamiliarReader {
 const membersPerObjectMax = 64;
 const valuesMax = 256;
 const nameBytesMax = 256;
+/** Of all topics; then they have to be begun anew. */
+export const membersMax = 50_000;
 
 export const createFamiliarReader = (limits: PayloadLimits): FamiliarReader => ({
   ...{ values: new Float64Array(valuesMax), members: [], timestampUs: undefined, learned: 0, limits },
@@ -225,7 +227,7 @@ function learnMember(reader: FamiliarReader, parent: Member, depth: number): Mem
   const close = endOfText(reader, at);
   // Objects put names that are numbers first, whatever their order in the text.
   if (close <= at || isDigit(bytes[at]) || close - at > nameBytesMax) return undefined;
-  if (parent.members.length >= membersPerObjectMax) return undefined;
+  if (parent.members.length >= membersPerObjectMax || reader.learned >= membersMax) return undefined;
   const name = bytes.toString('latin1', at, close);
   const pathInside = parent.pathInside === '' ? name : `${parent.pathInside}_${name}`;
   if (pathInside.length > limits.metricNameBytesMax) return undefined;

@@ -17,16 +17,19 @@ export interface KnownTopicsLimits {
 export function createKnownTopics({ topicsMax, nameBytesMax }: KnownTopicsLimits, isFull: () => boolean) {
   let table = createByteTable();
   let topics: KnownTopic[] = [];
+  const forget = (): void => {
+    table = createByteTable();
+    topics = [];
+  };
   const add = (bytes: Uint8Array, start: number, end: number): KnownTopic => {
-    if (topics.length >= topicsMax || table.keyBytes + end - start > nameBytesMax || isFull()) {
-      table = createByteTable();
-      topics = [];
-    }
+    if (topics.length >= topicsMax || table.keyBytes + end - start > nameBytesMax) forget();
     const name = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
     const topic = { name, root: createRoot() };
     topics[table.insert(bytes, start, end)] = topic;
     return topic;
   };
-  return (bytes: Uint8Array, start: number, end: number): KnownTopic =>
-    topics[table.find(bytes, start, end)] ?? add(bytes, start, end);
+  return (bytes: Uint8Array, start: number, end: number): KnownTopic => {
+    if (isFull()) forget();
+    return topics[table.find(bytes, start, end)] ?? add(bytes, start, end);
+  };
 }

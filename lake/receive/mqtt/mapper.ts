@@ -4,7 +4,13 @@ import type { LogsBuilder } from '../logs-builder.ts';
 import type { MetricsBuilder } from '../metrics-builder.ts';
 import type { SeriesCache } from '../series-cache.ts';
 import { type OwnTime, rowTime } from './device-time.ts';
-import { createFamiliarReader, type FamiliarReader, type Member, readFamiliar } from './familiar-payload.ts';
+import {
+  createFamiliarReader,
+  type FamiliarReader,
+  type Member,
+  membersMax,
+  readFamiliar,
+} from './familiar-payload.ts';
 import { createKnownTopics, type KnownTopic } from './known-topics.ts';
 import { type DeadLetterReason, type PayloadItem, type PayloadLimits, parsePayload } from './payload.ts';
 import { metricName, type TopicRule } from './rules/reading.ts';
@@ -121,9 +127,8 @@ export function createMqttMapper(options: {
   return { map, topicAt, mapBytes, ruleOf: (topic) => byRules.readerOf(topic)?.rule };
 }
 
-/** What is remembered of topics, all together. */
+/** Names of topics that are remembered, all together. */
 const topicNameBytesMax = 8 * 1024 * 1024;
-const membersMax = 200_000;
 
 // The topic's length keeps topic and path apart in the key.
 const keyOf = (kind: 'm' | 'l' | 'd', topic: string, path: string): string =>

@@ -1,7 +1,7 @@
 import type { DuckDBConnection, DuckDBResult } from '@duckdb/node-api';
 import type { Node } from 'libpg-query';
 import { hasCode } from '../../base/errors.ts';
-import type { Signal } from '../../model/batch.ts';
+import type { TableName } from '../../model/table-name.ts';
 import type { AsOf, Prune, TableView } from '../../tables.ts';
 import { as, rewrite, walk } from '../ast.ts';
 import { showUserTables } from '../catalog/user-relations.ts';
@@ -155,7 +155,7 @@ const viewName = ({ table, location = 0 }: TableHole, { travels }: RewrittenSele
 
 async function openView(
   { tables }: SelectContext,
-  table: Signal,
+  table: TableName,
   prune: Prune,
   signal: AbortSignal,
 ): Promise<TableView> {
@@ -212,10 +212,18 @@ async function pruneOf(
   }
 }
 
+const interruptAgainMs = 100;
+
 /** Interrupts the connection when the signal is aborted or the time is up, and says which it was. */
 function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: number) {
   let timedOut = false;
-  const interrupt = (): void => connection.interrupt();
+  let again: NodeJS.Timeout | undefined;
+  // DuckDB forgets an interruption that comes before the statement has begun, so it is repeated.
+  const interrupt = (): void => {
+    clearTimeout(again);
+    connection.interrupt();
+    again = setTimeout(interrupt, interruptAgainMs);
+  };
   signal.addEventListener('abort', interrupt);
   const timer = setTimeout(() => {
     timedOut = true;
@@ -233,6 +241,7 @@ function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: n
     },
     [Symbol.dispose]: () => {
       clearTimeout(timer);
+      clearTimeout(again);
       signal.removeEventListener('abort', interrupt);
     },
   };
