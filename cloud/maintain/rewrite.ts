@@ -6,6 +6,7 @@ import { dayOfUs, dayText } from '../../lake/schema/tables.ts';
 import type { CommitOptions } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import { dataFileOf } from '../catalog/data-file.ts';
+import { dataKeyOf } from '../catalog/data-key.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
 import type { IcebergTable } from '../catalog/table.ts';
 import type { Merge } from './merge-job.ts';
@@ -69,7 +70,7 @@ export class UnmergeableError extends Error {
 }
 
 /** `data/<day>/e<epoch>-<uuid>.parquet`: the epoch tells which maintainer may still mean to commit it. */
-const mergedName = (epoch: number, uuid: string): string =>
+export const mergedName = (epoch: number, uuid: string): string =>
   `e${String(epoch).padStart(8, '0')}-${uuid}.parquet`;
 
 /**
@@ -130,7 +131,8 @@ async function mergeInto(
   }
 }
 
-async function localPaths(
+/** Where the files of a group can be read; those of a store that is elsewhere are fetched into `folder`. */
+export async function localPaths(
   table: IcebergTable,
   group: FileGroup,
   folder: string,
@@ -152,17 +154,8 @@ async function localPaths(
   }
 }
 
-/** Tables may name only their tenant's files; one that does otherwise was tampered with. */
-export function keyOf({ locations, tenant, prefix }: IcebergTable, { path, format }: DataFile): string {
-  const key = locations.keyOf(path);
-  if (key.startsWith(`${tenant}/`) && format.toUpperCase() === 'PARQUET') return key;
-  throw new FirnError({
-    code: 'corrupt',
-    operation: 'compact table',
-    subject: prefix,
-    message: `${prefix} lists ${path}, which is not a Parquet file of tenant ${tenant}`,
-  });
-}
+/** The object of a file that is to be written again. */
+export const keyOf = (table: IcebergTable, file: DataFile): string => dataKeyOf(table, file, 'compact table');
 
 async function commitOrDrop(
   { table, epoch, replaceFiles, commitOptions = {} }: RewriteOptions,
