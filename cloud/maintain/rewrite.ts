@@ -6,6 +6,7 @@ import { dayOfUs, dayText } from '../../lake/schema/tables.ts';
 import type { CommitOptions } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import { dataFileOf } from '../catalog/data-file.ts';
+import { dataKeyOf } from '../catalog/data-key.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
 import type { IcebergTable } from '../catalog/table.ts';
 import type { Merge } from './merge-job.ts';
@@ -152,17 +153,8 @@ async function localPaths(
   }
 }
 
-/** Tables may name only their tenant's files; one that does otherwise was tampered with. */
-export function keyOf({ locations, tenant, prefix }: IcebergTable, { path, format }: DataFile): string {
-  const key = locations.keyOf(path);
-  if (key.startsWith(`${tenant}/`) && format.toUpperCase() === 'PARQUET') return key;
-  throw new FirnError({
-    code: 'corrupt',
-    operation: 'compact table',
-    subject: prefix,
-    message: `${prefix} lists ${path}, which is not a Parquet file of tenant ${tenant}`,
-  });
-}
+/** The object of a file that is to be written again. */
+export const keyOf = (table: IcebergTable, file: DataFile): string => dataKeyOf(table, file, 'compact table');
 
 async function commitOrDrop(
   { table, epoch, replaceFiles, commitOptions = {} }: RewriteOptions,

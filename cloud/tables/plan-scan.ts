@@ -1,6 +1,7 @@
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import type { Prune } from '../../lake/tables.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
+import { dataKeyOf } from '../catalog/data-key.ts';
 import type { DataFile } from '../catalog/manifest-file.ts';
 import type { Snapshot } from '../catalog/metadata.ts';
 import { snapshotAt } from '../catalog/snapshot-at.ts';
@@ -79,17 +80,8 @@ export async function planScan(
   };
 }
 
-/** The object of a data file. Throws FirnError `corrupt` when it is not the tenant's own, or not Parquet. */
-export function keyOf({ locations, tenant, prefix }: IcebergTable, { path, format }: DataFile): string {
-  const key = locations.keyOf(path);
-  if (key.startsWith(`${tenant}/`) && format.toUpperCase() === 'PARQUET') return key;
-  throw new FirnError({
-    code: 'corrupt',
-    operation: 'plan scan',
-    subject: prefix,
-    message: `${prefix} lists ${path}, which is not a Parquet file of tenant ${tenant}`,
-  });
-}
+/** The object of a data file of the plan. */
+export const keyOf = (table: IcebergTable, file: DataFile): string => dataKeyOf(table, file, 'plan scan');
 
 /** An object of the snapshot that is lost is named, with the way round it: nothing is left out in silence. */
 async function needed<T>({ prefix }: IcebergTable, read: () => Promise<T>): Promise<T> {

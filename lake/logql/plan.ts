@@ -46,8 +46,7 @@ function readsLine(stage: Stage): boolean {
 /** Whether a source filters exactly as a pipeline would: texts and regular expressions, and no addresses or patterns. */
 export function isPushable({ op, alternatives }: LineFilter): boolean {
   const plain = op === '|=' || op === '!=' || op === '|~' || op === '!~';
-  // A NUL cannot be written into SQL.
-  return plain && alternatives.every(({ kind, value }) => kind === 'text' && !value.includes('\0'));
+  return plain && alternatives.every(({ kind }) => kind === 'text');
 }
 
 const counts: readonly RangeOp[] = [
@@ -73,7 +72,7 @@ function fieldConditions([json, ...rest]: readonly Stage[]): readonly FieldCondi
       add(filter.right);
     } else if (filter.kind === 'text') {
       const { label, op, value } = filter.matcher;
-      if (op === '=' && value !== '' && !value.includes('\0')) found.push({ field: label, op: '==', value });
+      if (op === '=' && value !== '') found.push({ field: label, op: '==', value });
     } else {
       if (filter.kind === 'number' && certain)
         found.push({ field: filter.label, op: filter.op, value: filter.value });

@@ -9,6 +9,7 @@ import {
   emptyLabels,
   errorDetailsLabel,
   errorLabel,
+  hasError,
   type LabelSet,
   type Row,
   resetLabels,
@@ -74,6 +75,9 @@ export type ResultData =
 interface LogStream {
   /** Labels of the stream itself, without metadata and parsed ones where the entries have them. */
   readonly labels: SeriesLabels;
+  /** Those of each entry, too. */
+  readonly metadata: SeriesLabels;
+  readonly parsed: SeriesLabels;
   readonly entries: readonly Entry[];
 }
 export interface Entry {
@@ -216,21 +220,40 @@ async function readLines(
   }
 }
 
+interface Collected extends LogStream {
+  readonly entries: Entry[];
+}
+
 function createCollector({ limit, intervalNs }: LogOptions): Collector {
-  const streams = new Map<string, { readonly labels: SeriesLabels; readonly entries: Entry[] }>();
+  const streams = new Map<string, Collected>();
+  /** Of lines that are as they were stored: most have stream and metadata in common with others. */
+  const asStored = new Map<LabelSet['stream'], Map<LabelSet['metadata'], Collected>>();
+  const collectedOf = (labels: LabelSet): Collected => {
+    const parts = categories(labels);
+    const key = `${labelsKey(parts.stream)}\u0002${labelsKey(parts.metadata)}\u0002${labelsKey(parts.parsed)}`;
+    const { metadata, parsed } = parts;
+    const found = streams.get(key) ?? { labels: parts.stream, metadata, parsed, entries: [] };
+    streams.set(key, found);
+    return found;
+  };
+  const storedOf = (labels: LabelSet): Collected => {
+    const ofStream = asStored.get(labels.stream) ?? new Map<LabelSet['metadata'], Collected>();
+    asStored.set(labels.stream, ofStream);
+    const found = ofStream.get(labels.metadata) ?? collectedOf(labels);
+    ofStream.set(labels.metadata, found);
+    return found;
+  };
   let count = 0;
   return {
     add: ({ line, timestampNs, labels }) => {
-      const parts = categories(labels);
-      const key = `${labelsKey(parts.stream)}\u0002${labelsKey(parts.metadata)}\u0002${labelsKey(parts.parsed)}`;
-      const stream = streams.get(key) ?? { labels: parts.stream, entries: [] };
-      streams.set(key, stream);
+      const isAsStored = labels.parsed.size === 0 && labels.dropped.size === 0 && !hasError(labels);
+      const stream = isAsStored ? storedOf(labels) : collectedOf(labels);
       const last = stream.entries.at(-1);
       if (last !== undefined && intervalNs > 0) {
         const distance = last.timestampNs - timestampNs;
         if ((distance < 0n ? -distance : distance) < BigInt(intervalNs)) return true;
       }
-      stream.entries.push({ timestampNs, line, metadata: parts.metadata, parsed: parts.parsed });
+      stream.entries.push({ timestampNs, line, metadata: stream.metadata, parsed: stream.parsed });
       return ++count < limit;
     },
     streams: () => [...streams.values()].sort((a, b) => compareLabels(a.labels, b.labels)),

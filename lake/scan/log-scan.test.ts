@@ -113,3 +113,35 @@ test('newest first stops early, and both directions give every line once', async
       expect(new Set((await ask(query, direction, 50_000)).lines).size).toBe(20_000);
   expect((await ask('{app="x"} |= "line 7"', 'forward', 1)).lines).toEqual(['line 7']);
 });
+
+test('a NUL in a matcher is a value as others are', async () => {
+  await using engine = await openEngine({ directories: [], memoryBytesMax: 1e9, threads: 1 });
+  const labels = JSON.stringify({ app: 'a\0b' });
+  const logs = logScan({
+    engine,
+    tables: tablesOf([
+      ['one', null, labels],
+      ['two', null],
+    ]),
+  });
+  const { signal } = new AbortController();
+  const range = { fromNs: 0n, toNs: 10_000n, streamsMax: 10 };
+  for (const [op, value, found] of [
+    ['=', 'a\0b', [labels]],
+    ['=', 'a\0c', []],
+    ['!=', 'x\0', ['{"app":"x"}', labels]],
+    ['=~', 'a\\x00.', [labels]],
+  ] as const) {
+    const request = { ...range, matcherSets: [[{ label: 'app', op, value }]] };
+    expect(await logs.streams(request, signal)).toEqual([...found].sort());
+    expect((await logs.volumes(request, signal)).map((volume) => volume.labels).sort()).toEqual(
+      [...found].sort(),
+    );
+    const lines = await logQuery(
+      { kind: 'log', matchers: [{ label: 'app', op, value }], stages: [] },
+      { ...range, limit: 10, direction: 'forward', intervalNs: 0 },
+      { source: logs, limits: defaultLogqlLimits, clock: systemClock, signal },
+    );
+    expect(lines.data.type === 'streams' && lines.data.streams.length).toBe(found.length);
+  }
+});

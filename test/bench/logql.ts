@@ -1,16 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { Agent, get, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -21,35 +12,30 @@ import { lokiRoutes } from '../../lake/api/loki/routes.ts';
 import { systemClock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
-import type { LogsBatch } from '../../lake/model/batch.ts';
 import { tenantId } from '../../lake/model/ids.ts';
-import { canonicalLabels, labelsJson } from '../../lake/model/labels.ts';
+import { listPages, readColumnsFile, readPage, withFile } from '../../lake/parquet/columns-file.ts';
 import { filesSql } from '../../lake/parquet/files-sql.ts';
-import { mergeStreaming } from '../../lake/parquet/merge-streaming.ts';
-import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
-import { createLogsBuilder } from '../../lake/receive/logs-builder.ts';
-import { bareMetadata } from '../../lake/receive/loki-push/metadata.ts';
-import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { logScan } from '../../lake/scan/log-scan.ts';
+import { createLogPool } from '../../lake/scan/log-threads/log-pool.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { openEngine } from '../../lake/sql/duckdb/engine.ts';
 import type { Tables } from '../../lake/tables.ts';
-import { generateLines, rareNeedle } from './logql-lines.ts';
+import { type Corpus, corpusOf, startMs } from './logql-corpus.ts';
+import { rareNeedle } from './logql-lines.ts';
 
 // Searching logs, beside grep over the same lines as text, hot in the page cache: grep's time is the limit of a scan.
-
-const startMs = Date.UTC(2026, 0, 15);
-const stepMs = 4;
-const rareEvery = 250_000;
-const linesPerSegment = 250_000;
 
 export async function main(argv: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...argv],
     options: {
-      megabytes: { type: 'string', default: '100' },
+      megabytes: { type: 'string', default: '30' },
       seed: { type: 'string', default: '7' },
       runs: { type: 'string', default: '5' },
+      /** zstd's, at compaction. */
+      level: { type: 'string', default: '9' },
+      /** Memory for unpacked pages, megabytes. */
+      pages: { type: 'string', default: '256' },
       only: { type: 'string', default: '' },
       keep: { type: 'string', default: '' },
     },
@@ -57,105 +43,68 @@ export async function main(argv: readonly string[]): Promise<void> {
   const folder = values.keep === '' ? mkdtempSync(join(tmpdir(), 'firn-bench-')) : values.keep;
   mkdirSync(folder, { recursive: true });
   try {
-    console.log(`Lines: ${values.megabytes} MB, seed ${values.seed}`);
-    const corpus = await corpusOf(folder, Number(values.megabytes) * 1e6, Number(values.seed));
+    const { megabytes, seed, level } = values;
+    console.log(`Lines: ${megabytes} MB, seed ${seed}, zstd level ${level}`);
+    const corpus = await corpusOf(folder, Number(megabytes) * 1e6, Number(seed), Number(level));
     const { rawBytes, storedBytes, lines } = corpus;
     console.log(
       `${lines} lines, ${(rawBytes / 1e6).toFixed(0)} MB raw, ${(storedBytes / 1e6).toFixed(1)} MB stored: ${(storedBytes / rawBytes).toFixed(3)} bytes per raw byte`,
     );
+    for (const text of columnSizes(corpus)) console.log(text);
     await using stack = new AsyncDisposableStack();
-    const server = await serve(folder, corpus.paths, stack);
-    await compare(server, corpus, Number(values.runs), values.only);
+    const cold = await serve(folder, corpus.paths, coldPageBytes, stack);
+    const warm = await serve(folder, corpus.paths, Number(values.pages) * 1e6, stack);
+    await compare({ cold, warm }, corpus, Number(values.runs), values.only);
+    if ('small'.includes(values.only)) await small(folder, Number(values.seed), stack);
   } finally {
     if (values.keep === '') rmSync(folder, { recursive: true, force: true });
   }
 }
 
-interface Corpus {
-  readonly raw: string;
-  readonly paths: readonly string[];
-  readonly rawBytes: number;
-  readonly storedBytes: number;
-  readonly lines: number;
-  readonly endMs: number;
+/** Of pages that go before they are asked for again. */
+const coldPageBytes = 8e6;
+
+/** Bytes of each column, and what it takes to unpack all lines: no search of packed lines takes less. */
+function* columnSizes({ paths, rawBytes }: Corpus): Generator<string> {
+  const sizes = new Map<string, number>();
+  let cpuMs = 0;
+  for (const path of paths)
+    for (const { chunks } of readColumnsFile(path).groups)
+      for (const [name, chunk] of chunks) {
+        sizes.set(name, (sizes.get(name) ?? 0) + chunk.bytes);
+        if (name !== 'line') continue;
+        const before = process.cpuUsage();
+        withFile(path, (fd) => {
+          for (const page of listPages(fd, path, chunk)) readPage(fd, path, chunk.codec, page);
+        });
+        const { user, system } = process.cpuUsage(before);
+        cpuMs += (user + system) / 1000;
+      }
+  const largest = [...sizes].sort(([, a], [, b]) => b - a).slice(0, 4);
+  yield `of them ${largest.map(([name, bytes]) => `${name} ${(bytes / rawBytes).toFixed(4)}`).join(', ')}`;
+  yield `unpacking all lines (zstd): ${cpuMs.toFixed(0)} ms CPU`;
 }
 
-/** What an earlier run with --keep has left, or a new one. */
-async function corpusOf(folder: string, bytesMax: number, seed: number): Promise<Corpus> {
-  const file = join(folder, `corpus-${bytesMax}-${seed}.json`);
-  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Corpus;
-  const corpus = await write(folder, bytesMax, seed);
-  writeFileSync(file, JSON.stringify(corpus));
-  return corpus;
-}
-
-/** Raw text for grep, and files as the lake has them after compaction: one of a day. */
-async function write(folder: string, bytesMax: number, seed: number): Promise<Corpus> {
-  const raw = join(folder, 'raw.log');
-  const file = openSync(raw, 'w');
-  const cache = createSeriesCache({ identity: [] });
-  const labels = new Map<bigint, string>();
-  await using writer = openParquetjsWriter();
-  const segments: { path: string; rows: number; day: string }[] = [];
-  let builder = createLogsBuilder();
-  let text: string[] = [];
-  let [rawBytes, lines] = [0, 0];
-  const flush = async (): Promise<void> => {
-    writeSync(file, text.join(''));
-    text = [];
-    const batch: LogsBatch = builder.finish();
-    for (const { id, labels: json } of batch.series) labels.set(id, json);
-    const pathOf = (day: string): string => join(folder, `part-${segments.length}-${day}.parquet`);
-    const written = await writer.write({
-      ...{ signal: 'logs', site: 'plant', batches: [batch], labelsOf: () => labels, pathOf },
-    });
-    for (const { path, rows, day } of written) segments.push({ path, rows, day });
-    builder = createLogsBuilder();
-  };
-  for (const { labels: pairs, line } of generateLines(seed, startMs, stepMs, rareEvery)) {
-    const own = canonicalLabels([...pairs, ['service_name', pairs[0]?.[1] ?? '']]);
-    const key = Buffer.from(labelsJson(own));
-    const stream = cache.find(key, 0, key.length) ?? cache.add(key, 0, key.length, own);
-    const ns = BigInt(startMs + lines * stepMs) * 1_000_000n;
-    const bytes = Buffer.from(line);
-    const { attributes } = bareMetadata(bytes, 0, bytes.length, undefined);
-    builder.append(stream, { timestampNs: ns, line, attributes: attributes.toString() });
-    text.push(`${line}\n`);
-    rawBytes += Buffer.byteLength(line) + 1;
-    if (++lines % linesPerSegment === 0) await flush();
-    if (rawBytes >= bytesMax) break;
+/** A corpus of 500 lines: what a request costs that reads next to nothing. */
+async function small(folder: string, seed: number, stack: AsyncDisposableStack): Promise<void> {
+  const own = join(folder, 'small');
+  mkdirSync(own, { recursive: true });
+  const corpus = await corpusOf(own, 62_000, seed, 9);
+  const server = await serve(own, corpus.paths, 1e7, stack);
+  console.log(`\n${corpus.lines} lines: median of 200 requests, ms`);
+  for (const task of [
+    { name: 'selector', query: all, limit: 1000 },
+    { name: 'rate', query: `sum by (app) (rate(${all}[1m]))`, step: 1 },
+  ]) {
+    const { wall, cpu, result } = await median(200, () => asked(server, task, corpus));
+    console.log(`${task.name.padEnd(12)} ${wall.toFixed(2)} wall, ${cpu.toFixed(2)} cpu, ${result}`);
   }
-  await flush();
-  closeSync(file);
-  const paths = await compact(folder, segments);
-  const storedBytes = paths.reduce((sum, path) => sum + statSync(path).size, 0);
-  return { raw, paths, rawBytes, storedBytes, lines, endMs: startMs + lines * stepMs };
-}
-
-async function compact(
-  folder: string,
-  segments: readonly { readonly path: string; readonly rows: number; readonly day: string }[],
-): Promise<readonly string[]> {
-  const merged: string[] = [];
-  for (const [day, parts] of Map.groupBy(segments, (segment) => segment.day)) {
-    // About 256 MB of file, as maintenance makes them.
-    for (let first = 0; first < parts.length; first += 40) {
-      const some = parts.slice(first, first + 40);
-      const path = join(folder, `${day}-${first}.parquet`);
-      await mergeStreaming({
-        ...{ signal: 'logs', paths: some.map((part) => part.path), path, memoryBytesMax: 4e9 },
-        rows: some.reduce((sum, part) => sum + part.rows, 0),
-      });
-      for (const part of some) rmSync(part.path);
-      merged.push(path);
-    }
-  }
-  return merged;
 }
 
 async function serve(
   folder: string,
   paths: readonly string[],
+  pageBytesMax: number,
   stack: AsyncDisposableStack,
 ): Promise<HttpServer> {
   const engine = stack.use(await openEngine({ directories: [folder], memoryBytesMax: 1e9, threads: 2 }));
@@ -168,7 +117,8 @@ async function serve(
     }),
     metricMetadata: async () => [],
   };
-  const logs = logScan({ tables, engine });
+  const pool = stack.use(createLogPool({ threads: 1, pageBytesMax }));
+  const logs = logScan({ tables, engine, pool });
   const app = new Hono();
   const logger = createLogger('warn');
   app.route(
@@ -206,6 +156,7 @@ const tasks: readonly Task[] = [
     query: `sum(count_over_time(${all} |= "order" [30d]))`,
     grep: ['-F', '-c', 'order'],
   },
+  { name: 'count, no filter', query: `sum(count_over_time(${all}[30d]))` },
   { name: '|= common, newest 100', query: `${all} |= "order"`, limit: 100 },
   {
     name: 'count |~',
@@ -232,34 +183,50 @@ interface Cost {
   readonly cpu: number;
 }
 
-async function compare({ port }: HttpServer, corpus: Corpus, runs: number, only: string): Promise<void> {
+interface Servers {
+  /** Unpacks what it reads each time. */
+  readonly cold: HttpServer;
+  readonly warm: HttpServer;
+}
+
+async function compare({ cold, warm }: Servers, corpus: Corpus, runs: number, only: string): Promise<void> {
   console.log(
-    `\nmedian of ${runs}, ms`.padEnd(38),
-    'wall     cpu      grep wall, cpu     wall/grep cpu/grep',
+    `\nmedian of ${runs}, ms`.padEnd(36),
+    'packed   kept unpacked  grep      CPU to grep, packed and kept',
   );
+  console.log(''.padEnd(35), 'wall   cpu     wall   cpu     wall   cpu');
   for (const task of tasks) {
     if (!task.name.includes(only)) continue;
-    const url = `http://127.0.0.1:${port}/loki/api/v1/${pathOf(task, corpus)}`;
-    const asked = await median(runs, async () => {
-      const before = process.cpuUsage();
-      // grep takes longer than an idle connection is kept.
-      const response = await fetch(url, { headers: { connection: 'close' } });
-      const text = await response.text();
-      if (!response.ok) throw new Error(text);
-      const { user, system } = process.cpuUsage(before);
-      return { cpu: (user + system) / 1000, result: summary(text) };
-    });
+    const sides: (Cost & { readonly result: string })[] = [];
+    for (const server of [cold, warm]) sides.push(await median(runs, () => asked(server, task, corpus)));
     const beside = task.grep && (await median(runs, async () => grep(task.grep ?? [], corpus.raw)));
-    const columns = [
-      asked.wall,
-      asked.cpu,
-      ...(beside ? [beside.wall, beside.cpu, asked.wall / beside.wall, asked.cpu / beside.cpu] : []),
-    ];
-    const figures = columns.map((value) => value.toFixed(1).padEnd(9)).join('');
-    console.log(
-      `${task.name.padEnd(36)} ${figures} ${asked.result}${beside ? `, grep: ${beside.result}` : ''}`,
-    );
+    if (beside) sides.push(beside);
+    const figures = sides.map(({ wall, cpu }) => `${wall.toFixed(1).padEnd(7)}${cpu.toFixed(1).padEnd(8)}`);
+    const ratios = beside ? sides.slice(0, 2).map(({ cpu }) => (cpu / beside.cpu).toFixed(2)) : [];
+    const results = [...new Set(sides.map(({ result }) => result.replace(' lines', '')))].join(' / ');
+    console.log(`${task.name.padEnd(35)} ${figures.join('')}${ratios.join(' ')}  ${results}`);
   }
+}
+
+/** Over a connection that is kept; Node's fetch costs more than what it asks for. */
+async function textOf(url: string): Promise<string> {
+  const [response] = (await once(get(url, { agent }), 'response')) as [IncomingMessage];
+  const text = (await response.setEncoding('utf8').toArray()).join('');
+  if (response.statusCode !== 200) throw new Error(text);
+  return text;
+}
+
+const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+
+async function asked(
+  { port }: HttpServer,
+  task: Task,
+  corpus: Corpus,
+): Promise<{ cpu: number; result: string }> {
+  const before = process.cpuUsage();
+  const text = await textOf(`http://127.0.0.1:${port}/loki/api/v1/${pathOf(task, corpus)}`);
+  const { user, system } = process.cpuUsage(before);
+  return { cpu: (user + system) / 1000, result: summary(text) };
 }
 
 function pathOf({ query, limit = 100, step = 30 * 86_400 }: Task, { endMs }: Corpus): string {

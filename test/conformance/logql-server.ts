@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Hono } from 'hono';
 import { buildInfo } from '../../lake/api/build-info.ts';
 import { startHttpServer } from '../../lake/api/http-server.ts';
@@ -9,17 +12,17 @@ import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
 import type { Batch, LogsBatch } from '../../lake/model/batch.ts';
 import { tenantId } from '../../lake/model/ids.ts';
 import { textsOf } from '../../lake/model/text-column.ts';
+import { filesSql } from '../../lake/parquet/files-sql.ts';
+import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
 import { lokiPushLimits } from '../../lake/receive/loki-push/limits.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { logScan } from '../../lake/scan/log-scan.ts';
-import { duckdbTypes } from '../../lake/schema/duckdb-types.ts';
+import { createLogPool } from '../../lake/scan/log-threads/log-pool.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
-import { openEngine, sqlText } from '../../lake/sql/duckdb/engine.ts';
-import type { Tables } from '../../lake/tables.ts';
+import { openEngine } from '../../lake/sql/duckdb/engine.ts';
+import type { ImmutableFile, Tables } from '../../lake/tables.ts';
 
-// Push and query over HTTP, on one table in memory, a tenant for each X-Scope-OrgID, as the scripts want it.
-
-const columns = tableSchemas.logs.columns;
+// Push and query over HTTP, on a file a push, a tenant for each X-Scope-OrgID, as the scripts want it.
 
 export interface LogqlServer extends AsyncDisposable {
   readonly base: string;
@@ -28,22 +31,42 @@ export interface LogqlServer extends AsyncDisposable {
 /** Labels and levels that Firn adds to what it receives are left out: the cases are about what was sent. */
 export async function startLogqlServer(): Promise<LogqlServer> {
   await using stack = new AsyncDisposableStack();
-  const engine = stack.use(await openEngine({ directories: [], memoryBytesMax: 1e9, threads: 2 }));
-  const connection = await engine.connect();
-  const types = columns.map(({ name, type }) => `"${name}" ${duckdbTypes[type]}`);
-  await connection.run(`CREATE TABLE logs_all (tenant VARCHAR, ${types.join(', ')})`);
+  const folder = mkdtempSync(join(tmpdir(), 'firn-logql-'));
+  stack.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const engine = stack.use(await openEngine({ directories: [folder], memoryBytesMax: 1e9, threads: 2 }));
+  const pool = stack.use(createLogPool({ threads: 1, pageBytesMax: 64e6 }));
+  const writer = stack.use(openParquetjsWriter());
+  const filesOf = new Map<string, ImmutableFile[]>();
   const labels = new Map<bigint, string>();
   const append = async (tenant: string, batches: readonly Batch[]): Promise<void> => {
-    for (const batch of batches)
-      if (batch.signal === 'logs' && batch.rows > 0) await connection.run(insertSql(tenant, batch, labels));
+    for (const batch of batches) {
+      if (batch.signal !== 'logs' || batch.rows === 0) continue;
+      for (const { id, labels: text } of batch.series) labels.set(id, text);
+      const count = [...filesOf.values()].flat().length;
+      const written = await writer.write({
+        ...{ signal: 'logs', site: 'test', batches: [withoutLevels(batch)], labelsOf: () => labels },
+        pathOf: (day) => join(folder, `${count}-${day}.parquet`),
+      });
+      filesOf.set(tenant, [
+        ...(filesOf.get(tenant) ?? []),
+        ...written.map(({ path, bytes }) => ({ path, bytes })),
+      ]);
+    }
   };
   const routesOf = (tenant: string): Hono => {
     const tables: Tables = {
       tenant: tenantId('conformance'),
-      open: async () => ({
-        from: `(SELECT ${columns.map(({ name }) => `"${name}"`).join(', ')} FROM logs_all WHERE tenant = ${sqlText(tenant)})`,
-        ...{ filesConsidered: 0, filesPruned: 0, [Symbol.asyncDispose]: async () => undefined },
-      }),
+      open: async () => {
+        const files = filesOf.get(tenant) ?? [];
+        const from = filesSql(
+          tableSchemas.logs,
+          files.map(({ path }) => path),
+        );
+        return {
+          ...{ from, parts: { files, rest: undefined } },
+          ...{ filesConsidered: 0, filesPruned: 0, [Symbol.asyncDispose]: async () => undefined },
+        };
+      },
       metricMetadata: async () => [],
     };
     const app = new Hono();
@@ -56,7 +79,7 @@ export async function startLogqlServer(): Promise<LogqlServer> {
         serviceNameFrom: [],
       }),
     );
-    const context = () => ({ logs: logScan({ tables, engine }) });
+    const context = () => ({ logs: logScan({ tables, engine, pool }) });
     const logger = createLogger('silent');
     app.route(
       '/',
@@ -76,25 +99,8 @@ export async function startLogqlServer(): Promise<LogqlServer> {
   return { base: `http://127.0.0.1:${server.port}`, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
 
-function insertSql(tenant: string, batch: LogsBatch, labels: Map<bigint, string>): string {
-  for (const { id, labels: text } of batch.series) labels.set(id, text);
-  const attributes = textsOf(batch.attributes);
-  const rows = textsOf(batch.line).map((line, row) => {
-    const id = batch.streamId[row] ?? 0n;
-    const ns = batch.timestampNs[row] ?? 0n;
-    const text = (value: string | null | undefined): string => (value == null ? 'NULL' : sqlText(value));
-    const values: Readonly<Record<string, string>> = {
-      stream_id: String(id),
-      timestamp: `make_timestamptz(${ns / 1000n})`,
-      timestamp_ns: String(ns),
-      line: sqlText(line),
-      labels: text(labels.get(id)),
-      attributes: text(withoutLevel(attributes[row])),
-      site: "'test'",
-    };
-    return `(${[sqlText(tenant), ...columns.map(({ name }) => values[name] ?? 'NULL')].join(', ')})`;
-  });
-  return `INSERT INTO logs_all VALUES ${rows.join(', ')}`;
+function withoutLevels(batch: LogsBatch): LogsBatch {
+  return { ...batch, attributes: textsOf(batch.attributes).map(withoutLevel) };
 }
 
 function withoutLevel(json: string | null | undefined): string | null {

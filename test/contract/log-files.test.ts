@@ -42,7 +42,7 @@ function lineOf(index: number): string {
     `{"status":404,"status":501} order`,
     `grüße order ${random} \ud83d\ude00 order`,
     `{"${index % 2 ? ' status' : 'Status'}":501,"status":200,"msg":"a \\"status\\": 500 b"}`,
-    'same line again and again',
+    index % 2 ? 'same line again and again' : 'a NUL a\0b in it',
   ];
   return kinds[index % 13 < 4 ? 0 : index % kinds.length] ?? '';
 }
@@ -92,6 +92,8 @@ const queries = [
   '{app=~".+"} | json | status >= 500 | __error__=""',
   '{app=~".+"} | json | level="error"',
   '{app=~".+"} | json | status == 200 | line_format "{{.level}}"',
+  '{app=~".+"} |= "drive" or ip("10.0.0.0/8") !> "<_> over <_>"',
+  '{app=~".+"} |= "a\\x00b"',
   '{app="idle"}',
   '{app="nobody"}',
   'sum(count_over_time({app=~".+"}[1h]))',

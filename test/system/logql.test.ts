@@ -135,6 +135,62 @@ describe('logs in, and out on gateway and cloud', { timeout: 120_000 }, () => {
   });
 });
 
+test('lines that are odd come back as they were, from both', { timeout: 120_000 }, async () => {
+  const push = (values: readonly (readonly [string, string])[], app: string) =>
+    call(`${gatewayUrl}/loki/api/v1/push`, undefined, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ streams: [{ stream: { app }, values }] }),
+    });
+  const now = `${Date.now()}000000`;
+  const long = `${'x'.repeat(1_000_000)} end`;
+  const odd = [
+    '',
+    ' ',
+    'a\0b\0',
+    '\u0001\u001b[31mred\u001b[0m',
+    '\ud83d\ude00 \ufffd',
+    'two\nlines\r\n',
+    '"\\',
+  ];
+  // Half a character is no text: JSON.stringify writes it as an escape, and it is stored as what is not to be read.
+  const wrong = 'half \ud83d';
+  expect(
+    (
+      await push(
+        [...odd, wrong].map((line) => [now, line] as const),
+        'odd',
+      )
+    ).status,
+  ).toBe(204);
+  expect((await push([[now, long]], 'long')).status).toBe(204);
+  const stored = [...odd, wrong.toWellFormed()].sort();
+  expect(await bothAnswer('{app="odd"}', stored.length)).toEqual(stored);
+  expect(await bothAnswer('{app="odd"} |= "\\x00"', 1)).toEqual(['a\0b\0']);
+  expect((await bothAnswer('{app="long"} |= "x end"', 1))[0]).toBe(long);
+  const refused = await push([[now, long.repeat(10)]], 'long');
+  expect([refused.status, await refused.text()]).toEqual([
+    400,
+    "Max entry size '1048576' bytes exceeded by an entry of '10000040' bytes\n",
+  ]);
+  const oldNs = ['0', '1', '999999999', '1000000001'];
+  expect(
+    (
+      await push(
+        oldNs.map((ns) => [ns, `at ${ns}`] as const),
+        'old',
+      )
+    ).status,
+  ).toBe(204);
+  const old = { query: '{app="old"}', start: '0', end: '2000000000', direction: 'forward' };
+  const times = async (base: string): Promise<readonly string[]> =>
+    ((await ask(base, '/loki/api/v1/query_range', old)) as { data: LokiAnswer }).data.result.flatMap(
+      ({ values }) => values.map(([ns]) => ns),
+    );
+  for (const base of [gatewayUrl, cloudUrl])
+    await expect.poll(() => times(base), { timeout: 60_000, interval: 500 }).toEqual(oldNs);
+});
+
 test('what Grafana asks has the same answer from both', { timeout: 120_000 }, async () => {
   const values = Array.from({ length: 300 }, (_, index) => [
     `${BigInt(Date.now()) * 1_000_000n + BigInt(index)}`,

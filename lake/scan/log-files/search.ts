@@ -1,5 +1,6 @@
 import type { LineFilter } from '../../logql/ast.ts';
 import { lineTest } from '../../logql/pipeline/line-filter.ts';
+import { isPushable } from '../../logql/plan.ts';
 import { mayHold } from '../../parquet/trigrams.ts';
 import { compileRe2 } from '../../regexp/re2.ts';
 import { requiredLiterals } from '../../regexp/required-literals.ts';
@@ -26,9 +27,9 @@ interface Marker {
   mayMatch(trigrams: Buffer): boolean;
 }
 
-/** Filters that can be pushed down (isPushable); the others are the pipeline's. */
+/** The filters that can be pushed down; the others are the pipeline's. */
 export function compileSearch(filters: readonly LineFilter[]): LineSearch {
-  const markers = filters.map(markerOf);
+  const markers = filters.filter(isPushable).map(markerOf);
   /** What has been found of dictionaries. */
   const known = new WeakMap<Entries, Uint8Array>();
   const ofDictionary = (entries: Entries): Uint8Array => {

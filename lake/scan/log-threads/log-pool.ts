@@ -11,6 +11,7 @@ import {
   type LogWorkerData,
   type Read,
   receivedError,
+  receivedResult,
   type SentBatch,
   type StartQuery,
   sentError,
@@ -44,7 +45,7 @@ export function createLogPool({ threads, pageBytesMax }: LogPoolOptions): LogPoo
         const { port } = job;
         const ended = Promise.withResolvers<QueryResult>();
         port.on('message', (message: FromThread) => {
-          if (message.kind === 'answered') ended.resolve(message.result);
+          if (message.kind === 'answered') ended.resolve(receivedResult(message.result));
           else if (message.kind === 'failed') ended.reject(receivedError(message.error));
           else void reply(port, message.id, helper.answer(message.ask));
         });
@@ -86,11 +87,18 @@ function openHelper(views: LogViews, signal: AbortSignal): Helper {
   const rests = new Map<number, LogSource>();
   const iterations = new Map<number, { next(): Promise<Answer>; close(): Promise<void> }>();
   let last = 0;
+  const restHandle = (rest: LogSource | undefined): number | undefined => {
+    if (rest === undefined) return undefined;
+    rests.set(++last, rest);
+    return last;
+  };
   const openView = async (fromNs: bigint, toNs: bigint): Promise<Answer> => {
     const view = await views.open(fromNs, toNs, signal);
-    opened.set(++last, view);
+    const number = ++last;
+    opened.set(number, view);
+    const rest = restHandle(await view.rest([]));
     const { files, filesConsidered, filesPruned } = view;
-    return { kind: 'view', view: last, files, filesConsidered, filesPruned };
+    return { kind: 'view', view: number, files, rest, filesConsidered, filesPruned };
   };
   return {
     answer: async (ask) => {
@@ -102,10 +110,8 @@ function openHelper(views: LogViews, signal: AbortSignal): Helper {
           opened.delete(ask.view);
           return { kind: 'done' };
         case 'rest': {
-          const rest = await opened.get(ask.view)?.rest(ask.paths);
-          if (rest === undefined) return { kind: 'done' };
-          rests.set(++last, rest);
-          return { kind: 'handle', handle: last };
+          const handle = restHandle(await known(opened, ask.view).rest(ask.paths));
+          return handle === undefined ? { kind: 'done' } : { kind: 'handle', handle };
         }
         case 'lines': {
           const stats = newStats();

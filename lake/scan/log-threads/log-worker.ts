@@ -9,6 +9,7 @@ import {
   type LogWorkerData,
   type StartQuery,
   sentError,
+  sentResult,
   type ToThread,
 } from './messages.ts';
 import { remoteViews } from './remote-views.ts';
@@ -28,7 +29,7 @@ async function answer(port: MessagePort, { task, limits }: StartQuery): Promise<
   let last: FromThread;
   try {
     const options = { source: viewLogs(views, files), limits, clock: systemClock, signal: stopped.signal };
-    last = { kind: 'answered', result: await runQuery(task, options) };
+    last = { kind: 'answered', result: sentResult(await runQuery(task, options)) };
   } catch (error) {
     last = { kind: 'failed', error: sentError(error) };
   }

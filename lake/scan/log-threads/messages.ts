@@ -2,7 +2,7 @@ import type { ErrorCode } from '../../base/errors.ts';
 import { FirnError, messageOf } from '../../base/errors.ts';
 import { LogqlError, type LogqlErrorType } from '../../logql/errors.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
-import type { LogqlTask, QueryResult } from '../../logql/query.ts';
+import type { LogqlTask, QueryResult, ResultData } from '../../logql/query.ts';
 import type { CountRow, CountsRequest, LinesRequest } from '../../logql/source.ts';
 import type { ImmutableFile } from '../../tables.ts';
 
@@ -26,7 +26,7 @@ type Handle = number;
 export type Ask =
   | { readonly kind: 'open'; readonly fromNs: bigint; readonly toNs: bigint }
   | { readonly kind: 'close'; readonly view: Handle }
-  /** Whether there is anything in a view that is not in files, or in these files. */
+  /** The same with the lines of these files. */
   | { readonly kind: 'rest'; readonly view: Handle; readonly paths: readonly string[] }
   | { readonly kind: 'lines'; readonly rest: Handle; readonly request: LinesRequest }
   | { readonly kind: 'next'; readonly lines: Handle }
@@ -44,6 +44,8 @@ export type Answer =
       readonly kind: 'view';
       readonly view: Handle;
       readonly files: readonly ImmutableFile[];
+      /** Lines that are in no file, where there are any. */
+      readonly rest: Handle | undefined;
       readonly filesConsidered: number;
       readonly filesPruned: number;
     }
@@ -72,8 +74,44 @@ export type ToThread = Reply | { readonly kind: 'cancel' };
 
 export type FromThread =
   | { readonly kind: 'ask'; readonly id: number; readonly ask: Ask }
-  | { readonly kind: 'answered'; readonly result: QueryResult }
+  | { readonly kind: 'answered'; readonly result: SentResult }
   | { readonly kind: 'failed'; readonly error: SentError };
+
+/** Lines go over as columns: an object for each would cost more than to find it. */
+export interface SentResult {
+  readonly stats: QueryResult['stats'];
+  readonly data:
+    | Exclude<ResultData, { type: 'streams' }>
+    | { readonly type: 'sent'; readonly streams: SentStream[] };
+}
+
+type LogStream = (ResultData & { readonly type: 'streams' })['streams'][number];
+
+interface SentStream extends Omit<LogStream, 'entries'> {
+  readonly timestampNs: BigInt64Array;
+  readonly lines: readonly string[];
+}
+
+export function sentResult({ data, stats }: QueryResult): SentResult {
+  if (data.type !== 'streams') return { data, stats };
+  const streams = data.streams.map(({ entries, ...labels }) => ({
+    ...labels,
+    timestampNs: BigInt64Array.from(entries, ({ timestampNs }) => timestampNs),
+    lines: entries.map(({ line }) => line),
+  }));
+  return { data: { type: 'sent', streams }, stats };
+}
+
+export function receivedResult({ data, stats }: SentResult): QueryResult {
+  if (data.type !== 'sent') return { data, stats };
+  const streams = data.streams.map(({ timestampNs, lines, ...labels }) => ({
+    ...labels,
+    entries: lines.map((line, index) => ({
+      ...{ timestampNs: timestampNs[index] ?? 0n, line, metadata: labels.metadata, parsed: labels.parsed },
+    })),
+  }));
+  return { data: { type: 'streams', streams }, stats };
+}
 
 /** An error's fields: between threads it loses its class. */
 export interface SentError {

@@ -29,17 +29,19 @@ export function remoteViews(port: MessagePort): RemoteViews {
       waiting.delete(id);
     },
     open: async (fromNs, toNs) => {
-      const { view, files, filesConsidered, filesPruned } = expectKind(
+      const { view, files, rest, filesConsidered, filesPruned } = expectKind(
         await ask({ kind: 'open', fromNs, toNs }),
         'view',
       );
       const opened: LogView = {
         ...{ files, filesConsidered, filesPruned },
         rest: async (paths) => {
+          if (paths.length === 0) return rest === undefined ? undefined : remoteLogs(ask, rest);
           const answer = await ask({ kind: 'rest', view, paths });
           return answer.kind === 'done' ? undefined : remoteLogs(ask, expectKind(answer, 'handle').handle);
         },
-        [Symbol.asyncDispose]: async () => void (await ask({ kind: 'close', view })),
+        // Nobody waits for it: when the query ends it is closed at the latest.
+        [Symbol.asyncDispose]: async () => void ask({ kind: 'close', view }).catch(() => undefined),
       };
       return opened;
     },

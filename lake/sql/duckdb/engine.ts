@@ -91,7 +91,8 @@ export async function openDuckdb(settings: Record<string, string>): Promise<Duck
   return duckdb.DuckDBInstance.create(':memory:', { ...frugal, ...settings });
 }
 
-/** A SQL string literal. */
+/** A text as SQL: a literal, but that no statement can hold a NUL. */
 export function sqlText(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
+  const [first = '', ...rest] = text.split('\0').map((part) => `'${part.replaceAll("'", "''")}'`);
+  return rest.length === 0 ? first : `(${[first, ...rest].join(' || chr(0) || ')})`;
 }
