@@ -23,6 +23,7 @@ import { gapRows } from '../lake/completeness/gap-rows.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
 import { defaultLogqlLimits } from '../lake/logql/limits.ts';
 import type { TenantId } from '../lake/model/ids.ts';
+import { type RollupTable, rollupTables } from '../lake/model/table-name.ts';
 import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { pgTls } from '../lake/pgwire/encryption.ts';
@@ -52,6 +53,7 @@ import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
 import { maintainRoutes } from './maintain/routes.ts';
+import { openRollups } from './rollups/open-rollups.ts';
 import { type CloudTables, openCloudTables } from './tables/cloud-tables.ts';
 import { restrictedTables } from './tables/restricted-tables.ts';
 import { tableRoutes } from './tables/routes.ts';
@@ -105,6 +107,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       ...lake,
       workDirectory: join(config.dataDir, 'maintain'),
       intervalMs: config.maintain.intervalMs,
+      rollups: rollupsMade[config.rollups],
       limits: maintainLimits(config.maintain),
     }),
   );
@@ -114,11 +117,15 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
   const fleet = stack.use(await openGateways(config, tenants, logger, stack));
   const served = { store, deployments, iceberg, fleet, userTablesOf };
-  const ports = await openDoors(config, logger, tenants, served, stack);
+  const { ports, endpoints } = await openDoors(config, logger, tenants, served, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
-  return { ready: { ...ports, keyFile }, [Symbol.asyncDispose]: () => open.disposeAsync() };
+  return { ready: { ...ports, keyFile, endpoints }, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
+
+const rollupsMade = {
+  ...{ off: [], '1h': ['metrics_rollup_1h'], '1m': rollupTables },
+} as const satisfies Record<CloudConfig['rollups'], readonly RollupTable[]>;
 
 const maintainLimits = (settings: CloudConfig['maintain']) => ({
   memoryBytesMax: settings.memoryBytesMax,
@@ -195,8 +202,9 @@ function openDeployments(
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
       userTables: (acquire) => openUserTables({ tables: userTablesOf(tenant), store, clock, acquire }),
     });
+    const rollups = config.rollups === 'off' ? undefined : openRollups(tables);
     return deploymentOver({
-      ...{ engine, sql, tables, pool, gateways: () => ingest.shipping(tenant) },
+      ...{ engine, sql, tables: { ...tables, rollups }, pool, gateways: () => ingest.shipping(tenant) },
       onLogs: (listener) =>
         ingest.onCommit((commit) => {
           if (commit.tenant === tenant && commit.table === 'logs') listener();
@@ -276,12 +284,14 @@ async function openGateways(
   return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, logger });
 }
 
-/** The deployment as it was, where a request asks for that. */
+/** The deployment as it was, or without its rollups, where a request asks for that. */
 function asAsked(deployment: Deployment, c: Context): Deployment {
   const asOf = asOfOf(c);
-  if (!asOf) return deployment;
+  const samplesOnly = c.req.query('rollups') === 'off';
+  if (!asOf && !samplesOnly) return deployment;
   const { engine, pool } = deployment;
-  const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
+  const asked = asOf ? tablesAsOf(deployment.tables, asOf) : { rollups: undefined };
+  const tables = { ...deployment.tables, ...asked };
   return {
     ...deployment,
     tables,
@@ -359,8 +369,16 @@ async function openDoors(
   const http = stack.use(
     await startHttpServer(app, { host, port: config.http.port }, {}, { [tailPath]: tail.upgrade }),
   );
-  return { cloudHttp: http.port, cloudPg: pg.port };
+  return { ports: { cloudHttp: http.port, cloudPg: pg.port }, endpoints: endpointsOf(app) };
 }
+
+/** What is answered, as `GET /api/v1/query`: for tests that try each with every kind of key. */
+const endpointsOf = (app: Hono<GateEnv>): string[] => {
+  const found = app.routes
+    .filter(({ method, path }) => method !== 'ALL' && !path.endsWith('*'))
+    .map(({ method, path }) => `${method} ${path}`);
+  return [...new Set(found)].toSorted();
+};
 
 /** SQL: adds its routes to the application, and listens for PostgreSQL clients. */
 async function openSqlDoors(

@@ -10,7 +10,7 @@ import { FirnError } from '../lake/base/errors.ts';
 //   heartbeat  how the gateway does            ->  when to come again; settings and commands, signed by the cloud
 //   uploads    nothing                         ->  where to ship to, and credentials for a while
 
-const fleetPath = '/api/v1/firn/fleet';
+export const fleetPath = '/api/v1/firn/fleet';
 export const fleetPaths = {
   enroll: `${fleetPath}/enroll`,
   challenge: `${fleetPath}/challenge`,

@@ -1,7 +1,9 @@
-import { type Context, Hono } from 'hono';
+import { randomInt } from 'node:crypto';
+import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import type { z } from 'zod';
 import {
   enrollRequest,
+  fleetPath,
   fleetPaths,
   heartbeatRequest,
   sessionRequest,
@@ -30,13 +32,16 @@ export interface DeviceRoutesOptions {
   readonly addressOf: (c: Context) => string;
 }
 
-export function deviceRoutes(options: DeviceRoutesOptions): Hono {
+type DeviceEnv = { Variables: { device: DeviceAccess } };
+
+export function deviceRoutes(options: DeviceRoutesOptions): Hono<DeviceEnv> {
   const { enrollment, sessions, reports, uploads, addressOf } = options;
-  const app = new Hono();
+  const app = new Hono<DeviceEnv>();
+  app.use(`${fleetPath}/*`, shedding(requestsMax));
   const post = <Schema extends z.ZodType>(
     path: string,
     schema: Schema,
-    run: (c: Context, body: z.infer<Schema>) => Promise<Response>,
+    run: (c: Context<DeviceEnv>, body: z.infer<Schema>) => Promise<Response>,
   ): void => {
     app.post(path, async (c) => {
       try {
@@ -54,16 +59,21 @@ export function deviceRoutes(options: DeviceRoutesOptions): Hono {
     const session = await sessions.begin(signed);
     return session === undefined ? refuse(c, 401, notKnown) : answer(c, session);
   });
+  // Whose token does not count is told so before anything that it has sent is looked at.
   const asGateway = <Schema extends z.ZodType>(
     path: string,
     schema: Schema,
     run: (c: Context, who: DeviceAccess, body: z.infer<Schema>) => Promise<object>,
-  ): void =>
-    post(path, schema, async (c, body) => {
+  ): void => {
+    app.use(path, async (c, next) => {
       const [, token = ''] = /^Bearer (\S+)$/i.exec(c.req.header('authorization') ?? '') ?? [];
       const who = await sessions.accessOf(token);
-      return who === undefined ? refuse(c, 401, noSession) : answer(c, await run(c, who, body));
+      if (who === undefined) return refuse(c, 401, noSession);
+      c.set('device', who);
+      return next();
     });
+    post(path, schema, async (c, body) => answer(c, await run(c, c.get('device'), body)));
+  };
   asGateway(fleetPaths.heartbeat, heartbeatRequest, async (c, who, { report, results }) => {
     reports.take(who, report, addressOf(c));
     await options.commands.takeResults(who, results);
@@ -71,6 +81,28 @@ export function deviceRoutes(options: DeviceRoutesOptions): Hono {
   });
   asGateway(fleetPaths.uploads, uploadsRequest, (_, who) => uploads.placeFor(who));
   return app;
+}
+
+/** Requests of gateways that are answered at once; the others are told to come again. */
+const requestsMax = 500;
+/** When, in seconds: spread, so that they do not come together. */
+const comeAgain = { min: 5, max: 60 } as const;
+
+/** When all gateways come at once, as after an outage, those are answered that can be; nobody waits for long. */
+function shedding(max: number): MiddlewareHandler {
+  let underWay = 0;
+  return async (c, next) => {
+    if (underWay >= max) {
+      c.header('Retry-After', String(randomInt(comeAgain.min, comeAgain.max + 1)));
+      return refuse(c, 503, 'too many gateways ask at once; come again later');
+    }
+    underWay++;
+    try {
+      await next();
+    } finally {
+      underWay--;
+    }
+  };
 }
 
 const answer = (c: Context, data: object): Response => c.json({ status: 'success', data });

@@ -18,7 +18,7 @@ import type { Uploads } from './uploads.ts';
 
 export interface Fleet extends AsyncDisposable {
   /** For gateways; it stands before the gate of keys. */
-  readonly devices: Hono;
+  readonly devices: ReturnType<typeof deviceRoutes>;
   /** Behind it. */
   readonly admin: Hono;
   /** What happens every few seconds, now: reports are written, rollouts moved on. */

@@ -5,6 +5,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly st
     logql: () => import('./logql.ts'),
     'lake-compaction': () => import('./lake-compaction.ts'),
     card: () => import('./card.ts'),
+    fleet: () => import('./fleet.ts'),
     path: () => import('./path.ts'),
     lake: () => import('./lake.ts'),
     outage: () => import('./outage.ts'),

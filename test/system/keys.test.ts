@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { call, type Part, readKey, run, sql, startPart, temporaryFolder } from '../harness/firn.ts';
 import { waitFor } from '../harness/process.ts';
+import { type Door, doors } from './doors.ts';
 
 // Who may do what in a running cloud: each kind of key at each door, and the commands that make keys.
 
@@ -96,7 +97,7 @@ const ofAllRows = ['/api/v1/firn/quarantine', '/api/v1/firn/plan?table=metrics',
 const ofOperators = ['/api/v1/firn/admin/tenants', '/api/v1/firn/admin/audit'];
 const ofAdmins = ['/api/v1/firn/admin/tenants/demo/keys'];
 const ofOthers = ['/api/v1/firn/admin/tenants/other/keys', '/iceberg/v1/other/namespaces'];
-const doors = [...queries, ...ofAllRows, ...ofOperators, ...ofAdmins, ...ofOthers];
+const tried = [...queries, ...ofAllRows, ...ofOperators, ...ofAdmins, ...ofOthers];
 
 describe('each door, by kind of key', () => {
   const expected = async (
@@ -104,7 +105,7 @@ describe('each door, by kind of key', () => {
     open: readonly string[],
     otherwise: number,
   ): Promise<void> => {
-    for (const door of doors)
+    for (const door of tried)
       expect([door, await status(door, key)]).toEqual([door, open.includes(door) ? 200 : otherwise]);
   };
 
@@ -122,6 +123,58 @@ describe('each door, by kind of key', () => {
     for (const door of [...ofOperators, ...ofAdmins])
       expect([door, await status(door, operator)]).toEqual([door, 200]);
     for (const door of queries) expect([door, await status(door, operator)]).toEqual([door, 403]);
+  });
+});
+
+describe('every endpoint, by kind of key', () => {
+  const answers = async (endpoint: string, key: Key | undefined, tenant: string) => {
+    const [method = '', path = ''] = endpoint.split(' ');
+    const filled = path.replace(/:(tenant|prefix|namespace)/g, tenant).replaceAll(/:\w+/g, 'x');
+    const answer = await call(`${url}${filled}`, key, { method, ...(method !== 'GET' && { body: '{}' }) });
+    return { status: answer.status, text: await answer.text() };
+  };
+  /** What is not refused, of endpoints that take keys; and that nothing of the tenant demo is in any answer. */
+  const open = async (key: Key | undefined, tenant: string, foreign: boolean): Promise<string[]> => {
+    const found: string[] = [];
+    for (const [endpoint, door] of doors) {
+      const { status: code, text } = await answers(endpoint, key, tenant);
+      if (door === 'anybody') continue;
+      if (code !== 401 && code !== 403) found.push(endpoint);
+      if (foreign)
+        expect([endpoint, text]).not.toMatchObject([endpoint, expect.stringMatching(/gw-north|"hot"/)]);
+    }
+    return found;
+  };
+  const through = (...kinds: Door[]): string[] =>
+    [...doors].filter(([, door]) => kinds.includes(door)).map(([endpoint]) => endpoint);
+
+  test('is in the table of doors', () => {
+    expect(cloud.ready.endpoints).toEqual([...doors.keys()].toSorted());
+  });
+  test('none, one that is wrong, and one that is over', async () => {
+    const over = await newKey('--expires-at', '2020-01-01T00:00:00Z');
+    for (const key of [undefined, { id: owner.id, secret: 'wrong' }, over])
+      expect(await open(key, 'demo', true)).toEqual([]);
+  });
+  test.each<[string, string, Door[]]>([
+    ['read', '', ['key', 'reads', 'whole']],
+    ['read', 'north', ['key', 'reads']],
+    ['ingest', '', ['key']],
+    ['admin', '', ['key', 'manages']],
+    ['read,admin', '', ['key', 'manages', 'reads', 'whole', 'changes']],
+  ])('one with the scope %s and the site "%s"', async (scopes, site, kinds) => {
+    const key = await newKey('--scopes', scopes, ...(site === '' ? [] : ['--sites', site]));
+    expect((await open(key, 'demo', false)).toSorted()).toEqual(through(...kinds).toSorted());
+  });
+  test('an operator’s, which reaches no data', async () => {
+    const kinds: Door[] = ['key', 'manages', 'operator'];
+    expect((await open(operator, 'nobody', true)).toSorted()).toEqual(through(...kinds).toSorted());
+  });
+  test('one of another tenant, which sees what is its own', async () => {
+    await firn(operator, 'tenants', 'create', 'third');
+    const key = await firn<Key>(operator, 'keys', 'create', '--tenant', 'third', '--scopes', 'read,admin');
+    const ofNobody = through('key', 'reads', 'whole', 'changes').filter((each) => !each.includes(':prefix'));
+    expect((await open(key, 'demo', true)).toSorted()).toEqual(ofNobody.toSorted());
   });
 });
 
