@@ -8,6 +8,7 @@ import { encodePush } from '../../lake/receive/loki-push/encode.fixture.ts';
 import { protobufOfJson } from '../../lake/receive/otlp/json.ts';
 import { startPart } from '../harness/firn.ts';
 import { cpuSeconds, threadCpuSeconds } from '../harness/process.ts';
+import { unsealed } from './receive.ts';
 import { runRemoteWriteLoad } from './remote-write-load.ts';
 import { threadShares } from './thread-shares.ts';
 
@@ -30,7 +31,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   });
   const bytes = Number(values.megabytes) * 1e6;
   for (const [sealing, flags] of [
-    ['rows stay in the log', ['--seal-interval-ms', '3600000', '--seal-rows-max', '100000000']],
+    ['rows stay in the log', unsealed],
     ['with sealing', []],
   ] as const) {
     console.log(`\nLog lines until acknowledged, ${sealing}`);

@@ -51,7 +51,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 }
 
 /** Rows stay in the log. */
-const unsealed = [
+export const unsealed = [
   '--seal-interval-ms',
   '3600000',
   '--seal-rows-max',
