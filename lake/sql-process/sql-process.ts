@@ -50,7 +50,7 @@ interface Running {
   readonly child: ChildProcess;
   readonly sockets: Sockets;
   readonly desk: SourceDesk;
-  readonly ended: Promise<unknown>;
+  readonly ended: Promise<void>;
 }
 
 /** Starts the process when it is first needed, and again when it has ended. */
@@ -190,8 +190,9 @@ async function startEngine(options: SqlProcessOptions, onEnd: (pid?: number) => 
   });
   const desk = createSourceDesk((message) => sendTo(child, message));
   const stopWatching = watch(child, options);
-  const ended = once(child, 'exit');
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   child.once('exit', (code, signal) => {
+    end();
     stopWatching();
     rmSync(folder, { recursive: true, force: true });
     void desk.close();
@@ -199,7 +200,8 @@ async function startEngine(options: SqlProcessOptions, onEnd: (pid?: number) => 
     logger.info('a SQL engine has ended', { pid: child.pid, code, signal });
   });
   const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
-  child.once('error', reject);
+  // Also a message that finds its reader dead; `exit` follows then.
+  child.on('error', reject);
   child.once('exit', () => reject(new Error('the SQL engine ended at its start')));
   child.on('message', (message: FromEngine) => {
     if (message.kind === 'ready') resolve();
