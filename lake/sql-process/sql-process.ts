@@ -188,14 +188,18 @@ async function startEngine(options: SqlProcessOptions, onEnd: (pid?: number) => 
     ...{ env: environment(), execArgv: [], serialization: 'advanced' },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
-  const desk = createSourceDesk((message) => sendTo(child, message));
+  const desk = createSourceDesk(
+    (message) => sendTo(child, message),
+    (error) => logger.error('a view of a SQL session could not be closed', { error }),
+  );
   const stopWatching = watch(child, options);
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   child.once('exit', (code, signal) => {
     end();
     stopWatching();
     rmSync(folder, { recursive: true, force: true });
-    void desk.close();
+    if (engine.spill) rmSync(engine.spill.directory, { recursive: true, force: true });
+    desk.close();
     onEnd(child.pid);
     logger.info('a SQL engine has ended', { pid: child.pid, code, signal });
   });
