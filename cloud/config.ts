@@ -76,6 +76,12 @@ const schema = z.strictObject({
       orphanGraceSeconds: count(3600, 'How long files that no snapshot names stay; no query may take longer'),
     })
     .prefault({}),
+  rollups: z
+    .enum(['off', '1h', '1m'])
+    .default('1h')
+    .describe(
+      'What is kept of metrics in rollups, which long queries read: 1h hours, 1m minutes and hours, off nothing new',
+    ),
   completeness: z
     .strictObject({
       toleranceMs: count(60_000, 'Data younger than this is not expected to be complete'),

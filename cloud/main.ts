@@ -23,6 +23,7 @@ import { gapRows } from '../lake/completeness/gap-rows.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
 import { defaultLogqlLimits } from '../lake/logql/limits.ts';
 import type { TenantId } from '../lake/model/ids.ts';
+import { type RollupTable, rollupTables } from '../lake/model/table-name.ts';
 import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { pgTls } from '../lake/pgwire/encryption.ts';
@@ -52,6 +53,7 @@ import { type Ingest, startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { startMaintain } from './maintain/maintain.ts';
 import { maintainRoutes } from './maintain/routes.ts';
+import { openRollups } from './rollups/open-rollups.ts';
 import { type CloudTables, openCloudTables } from './tables/cloud-tables.ts';
 import { restrictedTables } from './tables/restricted-tables.ts';
 import { tableRoutes } from './tables/routes.ts';
@@ -105,6 +107,7 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       ...lake,
       workDirectory: join(config.dataDir, 'maintain'),
       intervalMs: config.maintain.intervalMs,
+      rollups: rollupsMade[config.rollups],
       limits: maintainLimits(config.maintain),
     }),
   );
@@ -119,6 +122,10 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const open = stack.move();
   return { ready: { ...ports, keyFile, endpoints }, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
+
+const rollupsMade = {
+  ...{ off: [], '1h': ['metrics_rollup_1h'], '1m': rollupTables },
+} as const satisfies Record<CloudConfig['rollups'], readonly RollupTable[]>;
 
 const maintainLimits = (settings: CloudConfig['maintain']) => ({
   memoryBytesMax: settings.memoryBytesMax,
@@ -195,8 +202,9 @@ function openDeployments(
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
       userTables: (acquire) => openUserTables({ tables: userTablesOf(tenant), store, clock, acquire }),
     });
+    const rollups = config.rollups === 'off' ? undefined : openRollups(tables);
     return deploymentOver({
-      ...{ engine, sql, tables, pool, gateways: () => ingest.shipping(tenant) },
+      ...{ engine, sql, tables: { ...tables, rollups }, pool, gateways: () => ingest.shipping(tenant) },
       onLogs: (listener) =>
         ingest.onCommit((commit) => {
           if (commit.tenant === tenant && commit.table === 'logs') listener();
@@ -276,12 +284,14 @@ async function openGateways(
   return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, logger });
 }
 
-/** The deployment as it was, where a request asks for that. */
+/** The deployment as it was, or without its rollups, where a request asks for that. */
 function asAsked(deployment: Deployment, c: Context): Deployment {
   const asOf = asOfOf(c);
-  if (!asOf) return deployment;
+  const samplesOnly = c.req.query('rollups') === 'off';
+  if (!asOf && !samplesOnly) return deployment;
   const { engine, pool } = deployment;
-  const tables = { ...deployment.tables, ...tablesAsOf(deployment.tables, asOf) };
+  const asked = asOf ? tablesAsOf(deployment.tables, asOf) : { rollups: undefined };
+  const tables = { ...deployment.tables, ...asked };
   return {
     ...deployment,
     tables,

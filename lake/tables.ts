@@ -1,5 +1,6 @@
-import type { MetricMetadata, Signal } from './model/batch.ts';
+import type { MetricMetadata } from './model/batch.ts';
 import type { TenantId } from './model/ids.ts';
+import type { RollupTable, TableName } from './model/table-name.ts';
 
 /**
  * The port: what the query side needs from a deployment. One tenant's tables, as Iceberg snapshots plus a local file
@@ -11,11 +12,31 @@ export interface Tables {
    * Pins a consistent view of one table. Its files stay readable until it is disposed, whatever is merged, expired or
    * sealed meanwhile. Files that cannot hold a row of `prune` are left out; rows outside it may still be in the others.
    */
-  open(table: Signal, prune: Prune, signal?: AbortSignal): Promise<TableView>;
+  open(table: TableName, prune: Prune, signal?: AbortSignal): Promise<TableView>;
   /** What sources said about metrics; for one name, or for all. */
   metricMetadata(): Promise<readonly MetricMetadata[]>;
   /** Tables that the tenant loaded itself; absent where there can be none. */
   readonly userTables?: UserTables | undefined;
+  /** Rollups that may stand in for samples; absent where there are none, or they are not to be used. */
+  readonly rollups?: Rollups | undefined;
+}
+
+export interface Rollups {
+  /** Pins a rollup table as `Tables.open` does. Undefined when it is not there, or nobody knows what it stands for. */
+  open(table: RollupTable, prune: Prune, signal?: AbortSignal): Promise<RollupView | undefined>;
+}
+
+export interface RollupView extends TableView {
+  /**
+   * The rest of time, of which the rows are not what `metrics` holds now: of buckets that begin there. Milliseconds,
+   * ascending, without what has an end in them.
+   */
+  readonly outdated: readonly { readonly fromMs: number; readonly toMs: number }[];
+  /** Rows of the files that were not left out, and of those of `metrics` in the same time. */
+  readonly rows: number;
+  readonly sampleRows: number;
+  /** It has days that `metrics` has no more. */
+  readonly outlives: boolean;
 }
 
 /** Tables whose columns are the tenant's own. Only SQL reads them. */
@@ -51,9 +72,10 @@ export type AsOf =
   | { readonly kind: 'snapshot'; readonly id: bigint }
   | { readonly kind: 'tag'; readonly name: string };
 
-/** The tables as they were, wherever a read does not say otherwise itself. */
+/** The tables as they were, wherever a read does not say otherwise itself. Rollups stand for the newest state only. */
 export const tablesAsOf = (tables: Tables, asOf: AsOf): Tables => ({
   ...tables,
+  rollups: undefined,
   open: (table, prune, signal) => tables.open(table, { asOf, ...prune }, signal),
 });
 

@@ -38,6 +38,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'lake/regexp',
     'lake/sql/duckdb',
   ],
+  'lake/rollups': [
+    ...['lake/base', 'lake/model', 'lake/schema', 'lake/tables.ts', 'lake/parquet', 'lake/promql'],
+    ...['lake/scan', 'lake/sql/duckdb'],
+  ],
   'lake/api': [
     'package.json',
     'lake/base',
@@ -94,7 +98,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'cloud/catalog': ['lake'],
   'cloud/ingest': ['lake', 'cloud/catalog'],
   'cloud/tables': ['lake', 'cloud/catalog'],
-  'cloud/maintain': ['lake', 'cloud/catalog'],
+  'cloud/rollups': ['lake', 'cloud/catalog', 'cloud/tables'],
+  'cloud/maintain': ['lake', 'cloud/catalog', 'cloud/rollups'],
   'cloud/user-tables': ['lake', 'cloud/catalog', 'cloud/tables/file-cache.ts'],
   'cloud/tenants': ['lake'],
   'cloud/sts': ['lake'],

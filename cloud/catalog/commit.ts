@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
+import { changedTimesSummary, withoutChangedTimes } from './changed-times.ts';
 import { mapConcurrent } from './concurrent.ts';
 import { type DataFile, type ManifestEntry, printManifestFile } from './manifest-file.ts';
 import { describeManifest, type ManifestFile, printManifestList } from './manifest-list.ts';
@@ -209,8 +210,13 @@ async function prepare(
   );
   const manifests = [...written, ...kept];
   await store.put(listKey, printManifestList(manifests, snapshot));
-  const summary = { ...summaryOf(proposal, manifests, parent), ...proposal.summary };
-  const next = withSnapshot({ ...base, metadata }, { ...snapshot, summary }, table);
+  const summary = {
+    ...summaryOf(proposal, manifests, parent),
+    ...proposal.summary,
+    ...changedTimesSummary(table, metadata, proposal, snapshot.sequenceNumber),
+  };
+  const known = { ...base, metadata: withoutChangedTimes(metadata) };
+  const next = withSnapshot(known, { ...snapshot, summary }, table);
   return { metadata: proposal.finish?.(next) ?? next, manifests };
 }
 

@@ -1,4 +1,5 @@
 import type { ManifestSegment } from '../../lake/model/manifest.ts';
+import type { TableName } from '../../lake/model/table-name.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { encodeBound } from './bounds.ts';
 import { segmentSortOrderId } from './initial-metadata.ts';
@@ -6,7 +7,9 @@ import type { Locations } from './location.ts';
 import type { DataFile } from './manifest-file.ts';
 
 /** What a data file's entry is made of. */
-type Segment = Pick<ManifestSegment, 'key' | 'signal' | 'day' | 'rows' | 'bytes' | 'bounds'>;
+type Segment = Pick<ManifestSegment, 'key' | 'day' | 'rows' | 'bytes' | 'bounds'> & {
+  readonly signal: TableName;
+};
 
 /** A segment as Iceberg knows it. Throws SyntaxError when a bound of a whole-number column is not a whole number. */
 export function dataFileOf(segment: Segment, locations: Locations): DataFile {

@@ -1,5 +1,5 @@
-import { signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
+import { tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { plainMetadata } from './initial-metadata.ts';
 import { type CatalogTable, type CatalogTableOptions, openCatalogTable } from './table.ts';
@@ -9,7 +9,7 @@ import { type CatalogTable, type CatalogTableOptions, openCatalogTable } from '.
 /** Names of folders that may be such tables. */
 export async function* plainTableNames(store: ObjectStore, tenant: TenantId): AsyncGenerator<string> {
   for await (const name of store.listFolders(`${tenant}/lake/`))
-    if (!(signals as readonly string[]).includes(name)) yield name;
+    if (!(tableNames as readonly string[]).includes(name)) yield name;
 }
 
 /** Commits leave its columns as they are. */

@@ -1,7 +1,7 @@
 import type { Clock } from '../../lake/base/clock.ts';
-import { type Signal, signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import { tablePrefix } from '../../lake/model/keys.ts';
+import { type TableName, tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { type TableSchema, tableSchemas } from '../../lake/schema/tables.ts';
 import { evolved } from './evolve.ts';
@@ -62,7 +62,7 @@ export interface CatalogTableOptions extends Pick<CatalogTable, 'name' | 'evolve
 }
 
 export interface TableOptions extends Omit<CatalogTableOptions, 'name' | 'evolve'> {
-  readonly signal: Signal;
+  readonly signal: TableName;
 }
 
 export type HeadOf = (table: HeadPlace & { readonly tenant: TenantId; readonly name: string }) => TableHead;
@@ -95,9 +95,9 @@ const tableLimits: TableLimits = {
 };
 
 /** All tables of a tenant. None is looked at before it is used. */
-export function openTables(options: Omit<TableOptions, 'signal'>): Readonly<Record<Signal, IcebergTable>> {
-  const tables = signals.map((signal) => [signal, openTable({ ...options, signal })] as const);
-  return Object.fromEntries(tables) as Record<Signal, IcebergTable>;
+export function openTables(options: Omit<TableOptions, 'signal'>): Readonly<Record<TableName, IcebergTable>> {
+  const tables = tableNames.map((signal) => [signal, openTable({ ...options, signal })] as const);
+  return Object.fromEntries(tables) as Record<TableName, IcebergTable>;
 }
 
 export function openTable({ signal, ...options }: TableOptions): IcebergTable {

@@ -1,7 +1,7 @@
 import { systemClock } from '../../lake/base/clock.ts';
 import { type CommandFlag, type CommandLine, jsonFlag } from '../../lake/base/command.ts';
 import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
-import { signals } from '../../lake/model/batch.ts';
+import { isRollupTable, tableNames } from '../../lake/model/table-name.ts';
 import { openObjectStore } from '../../lake/object-store/open.ts';
 import { checkTable, type Problem, type TableCheck } from '../catalog/check-table.ts';
 import { openPlainTable, plainTableNames } from '../catalog/plain-table.ts';
@@ -50,7 +50,7 @@ export async function checkTables(
         await use(each);
       };
       const options = { data: line.isSet('--data') };
-      for (const signal of signals.filter(wanted)) {
+      for (const signal of tableNames.filter(wanted)) {
         const table = openTable({ ...place, signal });
         const check = await checkTable(table, options);
         await add(table, check && (await withMarks(table, check)));
@@ -82,17 +82,18 @@ async function tenantsOf({ dataDir, tenantsDatabase }: CloudConfig, wanted: stri
 }
 
 function checkKnown(wanted: string | undefined): void {
-  if (wanted === undefined || (signals as readonly string[]).includes(wanted)) return;
+  if (wanted === undefined || (tableNames as readonly string[]).includes(wanted)) return;
   throw new FirnError({
     code: 'invalid',
     operation: 'check tables',
     subject: '--table',
-    message: `there is no table ${wanted}; there are ${signals.join(', ')}, and tables that a tenant loaded`,
+    message: `there is no table ${wanted}; there are ${tableNames.join(', ')}, and tables that a tenant loaded`,
   });
 }
 
 /** High-water marks are the ingest's; it can't go on without them. */
 async function withMarks(table: IcebergTable, check: TableCheck): Promise<TableCheck> {
+  if (isRollupTable(table.schema.table)) return check;
   try {
     await marksOf(table, await table.load());
     return check;

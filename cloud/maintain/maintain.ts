@@ -5,12 +5,16 @@ import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { createBell } from '../../lake/base/retry.ts';
-import { signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import { tablePrefix } from '../../lake/model/keys.ts';
+import { isRollupTable, type RollupTable, rollupTables, tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { openPlainTable, plainTableNames } from '../catalog/plain-table.ts';
-import { type HeadOf, type TableLimits as IcebergLimits, openTable } from '../catalog/table.ts';
+import {
+  type HeadOf,
+  type TableLimits as IcebergLimits,
+  openTables as openIcebergTables,
+} from '../catalog/table.ts';
 import { leaseKeeper } from './lease.ts';
 import { createMergeThread, type MergeThread } from './merge-thread.ts';
 import { replaceFiles } from './replace-files.ts';
@@ -23,6 +27,7 @@ import {
   keepPlainHouse,
   mergeTurn,
   type PlainTableWork,
+  rollUpTurn,
   type TableLimits,
   type TableWork,
 } from './table-work.ts';
@@ -53,6 +58,8 @@ interface MaintainStatus {
   readonly rowsRepeated: number;
   /** Rows that were deleted, by retention or on request. */
   readonly rowsRemoved: number;
+  /** Rows that were written into rollups. */
+  readonly bucketsMade: number;
   readonly snapshotsExpired: number;
   readonly objectsDeleted: number;
   /** Groups of files that could not be merged, and tables that could not be looked at. */
@@ -89,6 +96,11 @@ export const maintainDefaults: MaintainLimits & { readonly intervalMs: number } 
   foreignGraceMs: 7 * 86_400_000,
   metadataGraceMs: 86_400_000,
   orphansNotedMax: 100_000,
+  lagMs: 120_000,
+  settleMs: 60_000,
+  lateMs: 900_000,
+  pendingMax: 64,
+  piecesMax: 24,
 };
 
 export interface MaintainOptions {
@@ -105,6 +117,8 @@ export interface MaintainOptions {
   readonly intervalMs?: number;
   readonly limits?: Partial<MaintainLimits>;
   readonly tableLimits?: Partial<IcebergLimits>;
+  /** Rollups that are made; absent: none. */
+  readonly rollups?: readonly RollupTable[];
   /** An external catalog's: it decides about snapshots and old metadata, and nothing is swept. */
   readonly headOf?: HeadOf | undefined;
 }
@@ -144,7 +158,14 @@ export function startMaintain(options: MaintainOptions): Maintain {
   checkLimits(limits);
   const stop = new AbortController();
   const counts = { merges: 0, filesMerged: 0, rowsMerged: 0, bytesRead: 0, bytesWritten: 0, rowsRepeated: 0 };
-  const more = { rowsRemoved: 0, snapshotsExpired: 0, objectsDeleted: 0, superseded: 0, failures: 0 };
+  const more = {
+    rowsRemoved: 0,
+    bucketsMade: 0,
+    snapshotsExpired: 0,
+    objectsDeleted: 0,
+    superseded: 0,
+    failures: 0,
+  };
   const status: Counts = { ...counts, ...more };
   const thread = createMergeThread();
   const work: Work = {
@@ -236,10 +257,11 @@ function openTables(work: Work): ReadonlyMap<TenantId, readonly OpenTable[]> {
 }
 
 function tablesOf({ options, limits, stop, thread, owner }: Work, tenant: TenantId): OpenTable[] {
-  const { store, locationOf, clock, headOf, tableLimits = {}, workDirectory } = options;
-  return signals.map((signal) => ({
+  const { store, locationOf, clock, headOf, tableLimits, workDirectory, rollups = [] } = options;
+  const tables = openIcebergTables({ store, tenant, locationOf, clock, headOf, limits: tableLimits ?? {} });
+  return tableNames.map((signal) => ({
     options: {
-      table: openTable({ store, tenant, signal, locationOf, clock, headOf, limits: tableLimits }),
+      table: tables[signal],
       openFolder: (name) => openWorkFolder(join(workDirectory, name)),
       limits,
       merge: thread.merge,
@@ -248,6 +270,13 @@ function tablesOf({ options, limits, stop, thread, owner }: Work, tenant: Tenant
     },
     limits,
     sweeps: headOf === undefined,
+    rollups: signal === 'metrics' ? rollupTables.map((name) => tables[name]) : [],
+    ...(isRollupTable(signal) && {
+      rollup: {
+        ...{ name: signal, metrics: tables.metrics },
+        rollUp: rollups.includes(signal) ? thread.rollUp : undefined,
+      },
+    }),
     lease: leaseKeeper({ store, tenant, table: signal, clock, owner, leaseMs: limits.leaseMs }),
     fencedEpoch: 0,
     logger: options.logger.with({ tenant, table: signal }),
@@ -294,15 +323,17 @@ async function mergeAll(work: Work): Promise<void> {
   if (failures.length > 0) throw failures[0];
 }
 
-/** At most one merge; true when there may be another. */
+/** At most one merge, and one commit of rollups; true when there may be another. */
 async function takeTurn({ options, limits, status, stop }: Work, each: OpenTable): Promise<boolean> {
   const { held, logger } = each;
   const nowMs = options.clock.monotonicMs();
   for (const [group, untilMs] of held) if (untilMs <= nowMs) held.delete(group);
   try {
+    const rolled = await rollUpTurn(each);
+    if (rolled) status.bucketsMade += rolled.rows;
     const turn = await mergeTurn(each, (group) => held.has(group));
     each.reason = undefined;
-    if (turn.kind !== 'rewrite') return false;
+    if (turn.kind !== 'rewrite') return rolled?.isMore ?? false;
     countMerge(status, turn.rewrite);
     // Who was second leaves this table to the other one until the next round.
     return turn.rewrite.outcome === 'done';
@@ -336,7 +367,7 @@ async function keepAllHouses(work: Work): Promise<void> {
   for (const [tenant, tables] of openTables(work)) {
     try {
       const retention = await readRetention(options.store, tenant);
-      const deletes = await listPendingDeletes(options.store, tenant);
+      let deletes = await listPendingDeletes(options.store, tenant);
       const keep = async (each: Watched, house: () => Promise<Housekeeping | undefined>): Promise<void> => {
         if (stop.aborted) return;
         await house().then(
@@ -348,7 +379,13 @@ async function keepAllHouses(work: Work): Promise<void> {
           },
         );
       };
-      for (const each of tables) await keep(each, () => keepHouse(each, { retention, deletes }));
+      const keepAll = async (those: readonly OpenTable[]): Promise<void> => {
+        for (const each of those) await keep(each, () => keepHouse(each, { retention, deletes }));
+      };
+      // Rollups first: a request about metrics is done when they are.
+      await keepAll(tables.filter(({ rollup }) => rollup));
+      if (deletes.length > 0) deletes = await listPendingDeletes(options.store, tenant);
+      await keepAll(tables.filter(({ rollup }) => !rollup));
       for (const each of await plainTablesOf(work, tenant)) await keep(each, () => keepPlainHouse(each));
     } catch (error) {
       options.logger.error('could not read what a tenant keeps', { tenant, reason: messageOf(error) });

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { hasCode } from '../../lake/base/errors.ts';
-import type { Signal } from '../../lake/model/batch.ts';
+import type { TableName } from '../../lake/model/table-name.ts';
 import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
 import { type MergedSegment, mergeStreaming } from '../../lake/parquet/merge-streaming.ts';
 import { type RowRule, rowTest } from './row-rules.ts';
 
 /** What the merging thread is asked to do. */
 export interface MergeJob {
-  readonly signal: Signal;
+  readonly signal: TableName;
   /** Local files of one day, the oldest first. */
   readonly paths: readonly string[];
   readonly rows: number;

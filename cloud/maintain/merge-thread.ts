@@ -1,17 +1,21 @@
 import { Worker } from 'node:worker_threads';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
-import type { Merge, MergeJob } from './merge-job.ts';
-import type { MergeReply } from './merge-worker.ts';
+import type { RollUp } from '../../lake/rollups/roll-up-files.ts';
+import type { Merge } from './merge-job.ts';
+import type { ThreadJob, ThreadReply } from './merge-worker.ts';
 
-/** The merging thread, started when it is first needed. Jobs are done one after another. */
+/** The thread that merges files and rolls them up, started when it is first needed. Jobs are done one after another. */
 export interface MergeThread extends AsyncDisposable {
-  /** Rejects with FirnError, `unavailable` when the thread died: the next call starts another. */
+  /** Both reject with FirnError, `unavailable` when the thread died: the next call starts another. */
   readonly merge: Merge;
+  readonly rollUp: RollUp;
 }
+
+type Done<Kind> = Exclude<Extract<ThreadReply, { readonly kind: Kind }>, { readonly kind: 'failed' }>;
 
 export function createMergeThread(): MergeThread {
   let worker: Worker | undefined;
-  let waiting: PromiseWithResolvers<MergeReply> | undefined;
+  let waiting: PromiseWithResolvers<ThreadReply> | undefined;
   let last: Promise<unknown> = Promise.resolve();
 
   const start = (): Worker => {
@@ -20,26 +24,30 @@ export function createMergeThread(): MergeThread {
       if (worker === started) worker = undefined;
       waiting?.reject(ended(why));
     };
-    started.on('message', (reply: MergeReply) => waiting?.resolve(reply));
+    started.on('message', (reply: ThreadReply) => waiting?.resolve(reply));
     started.on('error', (error) => died(messageOf(error)));
     started.on('exit', (code) => died(`it ended with code ${code}`));
     return started;
   };
-  const run = async (job: MergeJob): Promise<MergeReply> => {
+  const run = async (job: ThreadJob): Promise<ThreadReply> => {
     worker ??= start();
     waiting = Promise.withResolvers();
     worker.postMessage(job);
     return waiting.promise;
   };
+  const inTurn = async <Kind extends ThreadJob['kind']>(
+    job: ThreadJob & { readonly kind: Kind },
+  ): Promise<Done<Kind>> => {
+    const turn = last.then(() => run(job));
+    last = turn.catch(() => undefined);
+    const reply = await turn;
+    if (reply.kind !== 'failed') return reply as Done<Kind>;
+    const { hint, ...detail } = reply.error;
+    throw new FirnError(hint === undefined ? detail : { ...detail, hint });
+  };
   return {
-    merge: async (job) => {
-      const turn = last.then(() => run(job));
-      last = turn.catch(() => undefined);
-      const reply = await turn;
-      if (reply.kind === 'merged') return reply.segment;
-      const { hint, ...detail } = reply.error;
-      throw new FirnError(hint === undefined ? detail : { ...detail, hint });
-    },
+    merge: async (job) => (await inTurn({ kind: 'merge', job })).segment,
+    rollUp: async (request) => (await inTurn({ kind: 'roll-up', request })).files,
     [Symbol.asyncDispose]: async () => {
       await last;
       await worker?.terminate();

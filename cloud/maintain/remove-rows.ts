@@ -62,7 +62,7 @@ interface Scope {
  * Writes the files that may hold such rows again without them, until no file is left that was not looked at. Returns
  * the rows that went, and the sequence number up to which all is done.
  */
-async function removeRows(
+export async function removeRows(
   options: RewriteOptions,
   { rule, isDue }: Scope,
   checked: Set<string>,

@@ -58,6 +58,8 @@ test('one file stands in the place of several; counters and marks go on; so many
     'deleted-records': '30',
     'removed-files-size': '300',
     'changed-partition-count': '1',
+    // A merge changes no row.
+    'changed-times': '0;1:28332000-28333439,2:28332000-28333439,3:28332000-28333439',
     'total-data-files': '3',
     'total-records': '50',
     'total-files-size': '500',

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { hasCode } from '../../lake/base/errors.ts';
-import { signals } from '../../lake/model/batch.ts';
 import { parseDocument } from '../../lake/model/document.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
+import { tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { maintainPrefix } from './lease.ts';
 import { parseConditions } from './row-rules.ts';
@@ -11,7 +11,7 @@ import { parseConditions } from './row-rules.ts';
 // UTC days: a day goes when all of it is older than that.
 
 const rule = z.strictObject({
-  table: z.enum(signals),
+  table: z.enum(tableNames),
   /** '' is all rows. */
   selector: z.string().default(''),
   keepDays: z.number().positive().max(1_000_000),

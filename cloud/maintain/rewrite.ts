@@ -70,7 +70,7 @@ export class UnmergeableError extends Error {
 }
 
 /** `data/<day>/e<epoch>-<uuid>.parquet`: the epoch tells which maintainer may still mean to commit it. */
-const mergedName = (epoch: number, uuid: string): string =>
+export const mergedName = (epoch: number, uuid: string): string =>
   `e${String(epoch).padStart(8, '0')}-${uuid}.parquet`;
 
 /**
@@ -131,7 +131,8 @@ async function mergeInto(
   }
 }
 
-async function localPaths(
+/** Where the files of a group can be read; those of a store that is elsewhere are fetched into `folder`. */
+export async function localPaths(
   table: IcebergTable,
   group: FileGroup,
   folder: string,

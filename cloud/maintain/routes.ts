@@ -2,9 +2,9 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError } from '../../lake/base/errors.ts';
-import { signals } from '../../lake/model/batch.ts';
 import { parseDocument } from '../../lake/model/document.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
+import { tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { parseRetention, readRetention, writeRetention } from './retention.ts';
 import { type DeleteRequest, listDeletes, requestDelete } from './row-deletes.ts';
@@ -17,7 +17,7 @@ export interface MaintainRoutesOptions {
 }
 
 const deleteJson = z.strictObject({
-  table: z.enum(signals),
+  table: z.enum(tableNames),
   selector: z.string().default(''),
   from: z.iso.datetime({ offset: true }).optional(),
   to: z.iso.datetime({ offset: true }).optional(),

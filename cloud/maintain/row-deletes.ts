@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
-import { type Signal, signals } from '../../lake/model/batch.ts';
 import { parseDocument } from '../../lake/model/document.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
+import { type RollupTable, rollupTables, type TableName, tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import { maintainPrefix } from './lease.ts';
@@ -15,7 +15,7 @@ import { parseConditions } from './row-rules.ts';
 const requestJson = z.object({
   format: z.literal(1),
   id: z.string(),
-  table: z.enum(signals),
+  table: z.enum(tableNames),
   selector: z.string(),
   /** Microseconds, both inclusive. */
   fromUs: z.number().optional(),
@@ -23,6 +23,8 @@ const requestJson = z.object({
   requestedMs: z.number(),
   doneMs: z.number().optional(),
   rowsDeleted: z.number().default(0),
+  /** Of a request about metrics: in which rollups it is carried out. */
+  rollups: z.array(z.enum(rollupTables)).default([]),
 });
 
 /** One request, and how far it is. */
@@ -36,7 +38,7 @@ const pendingPrefix = (tenant: TenantId): string => `${maintainPrefix(tenant)}de
 const donePrefix = (tenant: TenantId): string => `${maintainPrefix(tenant)}deletes-done/`;
 
 export interface NewDelete {
-  readonly table: Signal;
+  readonly table: TableName;
   readonly selector: string;
   readonly fromUs?: number | undefined;
   readonly toUs?: number | undefined;
@@ -60,7 +62,16 @@ export async function requestDelete(
   // Ids are in order of time, and so are their keys.
   const id = `${String(Math.floor(nowMs)).padStart(14, '0')}-${randomUUID().slice(0, 8)}`;
   const times = { ...(fromUs !== undefined && { fromUs }), ...(toUs !== undefined && { toUs }) };
-  const request = { format: 1, id, table, selector, ...times, requestedMs: nowMs, rowsDeleted: 0 } as const;
+  const request: DeleteRequest = {
+    format: 1,
+    rollups: [],
+    id,
+    table,
+    selector,
+    ...times,
+    requestedMs: nowMs,
+    rowsDeleted: 0,
+  };
   await store.putIfAbsent(`${pendingPrefix(tenant)}${id}.json`, printRequest(request));
   return request;
 }
@@ -100,6 +111,21 @@ async function readRequests(store: ObjectStore, keys: readonly string[]): Promis
     }
   });
   return found.flat();
+}
+
+/** Notes that a rollup is done with it. Of two that note at once one is lost, and carries it out once more. */
+export async function noteInRollup(
+  store: ObjectStore,
+  tenant: TenantId,
+  { id }: DeleteRequest,
+  rollup: RollupTable,
+  rows: number,
+): Promise<void> {
+  const key = `${pendingPrefix(tenant)}${id}.json`;
+  const [found] = await readRequests(store, [key]);
+  if (!found) return;
+  const rollups = [...new Set([...found.rollups, rollup])];
+  await store.put(key, printRequest({ ...found, rollups, rowsDeleted: found.rowsDeleted + rows }));
 }
 
 /** Killed in between, it is carried out again, which finds nothing more. */

@@ -1,19 +1,24 @@
+import { hasCode } from '../../lake/base/errors.ts';
+import type { RollupTable } from '../../lake/model/table-name.ts';
+import type { RollUp } from '../../lake/rollups/roll-up-files.ts';
 import type { CommitOptions } from '../catalog/commit.ts';
-import type { CatalogTable } from '../catalog/table.ts';
+import type { CatalogTable, IcebergTable } from '../catalog/table.ts';
 import { isOfKind } from '../catalog/table-kind.ts';
 import { type CompactLimits, nextCompaction } from './compact.ts';
 import { type ExpireLimits, expireSnapshots, rewriteManifests } from './expire.ts';
 import { raiseFence } from './fence.ts';
 import type { LeaseKeeper } from './lease.ts';
 import { carryOutDelete, dropExpiredDays, expireSeries } from './remove-rows.ts';
-import type { RetentionRule } from './retention.ts';
+import { type RetentionRule, readRetention } from './retention.ts';
 import { type Rewrite, type RewriteOptions, rewriteFiles } from './rewrite.ts';
+import { hasRollUpWork, type RolledUp, type RollUpLimits, rollUpOnce } from './roll-up.ts';
+import { deleteFromRollup, isDoneInRollups } from './rollup-deletes.ts';
 import type { DeleteRequest } from './row-deletes.ts';
 import { type SweepLimits, type Swept, sweepTable } from './sweep.ts';
 
 // What there is to do for one table, in turns: a tenant with much to do doesn't keep the others waiting.
 
-export interface TableLimits extends CompactLimits, ExpireLimits, SweepLimits {}
+export interface TableLimits extends CompactLimits, ExpireLimits, SweepLimits, RollUpLimits {}
 
 /** Any table as a maintainer sees it. */
 interface AnyTableWork {
@@ -28,9 +33,20 @@ interface AnyTableWork {
   fencedEpoch: number;
 }
 
+interface RollupWork {
+  readonly name: RollupTable;
+  readonly metrics: IcebergTable;
+  /** Undefined: no rollups are made; those that there are are kept. */
+  readonly rollUp: RollUp | undefined;
+}
+
 /** A table of a signal. */
 export interface TableWork extends AnyTableWork {
   readonly options: Omit<RewriteOptions, 'epoch'>;
+  /** Of a rollup: what it is made of. */
+  readonly rollup?: RollupWork | undefined;
+  /** Of metrics: the rollups that are made of it. */
+  readonly rollups?: readonly IcebergTable[];
 }
 
 /** A table of the tenant's own: nothing is merged or deleted there, but old snapshots and their files go. */
@@ -61,6 +77,24 @@ export async function mergeTurn(work: TableWork, isHeld: (group: string) => bool
   return { kind: 'rewrite', rewrite: await rewriteFiles(options, group) };
 }
 
+/** At most one commit of buckets; undefined when there is nothing to roll up, or another maintainer does. */
+export async function rollUpTurn(work: TableWork): Promise<RolledUp | undefined> {
+  const { rollup, limits } = work;
+  if (!rollup?.rollUp) return undefined;
+  const { name, metrics, rollUp } = rollup;
+  const { table } = work.options;
+  if (!(await hasRollUpWork({ metrics, table, limits }, name))) return undefined;
+  const epoch = await underLease(work);
+  if (epoch === undefined) return undefined;
+  const retention = await readRetention(table.store, table.tenant);
+  try {
+    return await rollUpOnce({ ...work.options, epoch, limits, metrics, rollUp }, name, retention);
+  } catch (error) {
+    if (hasCode(error, 'conflict')) return undefined;
+    throw error;
+  }
+}
+
 export interface Housekeeping {
   readonly rowsRemoved: number;
   readonly snapshotsExpired: number;
@@ -81,7 +115,11 @@ export async function keepHouse(
   const dropped = await dropExpiredDays(options, retention);
   let rowsRemoved = dropped.rows + (await expireSeries(options, retention));
   for (const request of deletes.filter((each) => each.table === table.schema.table))
-    rowsRemoved += (await carryOutDelete(options, request)).rowsDeleted;
+    if (await isDoneInRollups(work.rollups ?? [], request))
+      rowsRemoved += (await carryOutDelete(options, request)).rowsDeleted;
+  if (work.rollup)
+    for (const request of deletes.filter((each) => each.table === 'metrics'))
+      rowsRemoved += await deleteFromRollup(options, work.rollup.name, work.rollup.metrics, request);
   await rewriteManifests(table, options.epoch, work.limits, commitOptions);
   return { rowsRemoved, ...(await clearAway(work, epoch)) };
 }

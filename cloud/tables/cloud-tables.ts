@@ -1,7 +1,8 @@
 import { type Clock, systemClock } from '../../lake/base/clock.ts';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
-import type { MetricMetadata, Signal } from '../../lake/model/batch.ts';
+import type { MetricMetadata } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
+import type { TableName } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { filesSql } from '../../lake/parquet/files-sql.ts';
 import type { Prune, Tables, TableView, UserTables } from '../../lake/tables.ts';
@@ -39,9 +40,9 @@ const cloudTablesDefaults = {
 
 export interface CloudTables extends Tables {
   /** What opening a table with this `prune` would read, without reading it. */
-  plan(table: Signal, prune: Prune): Promise<ScanPlan>;
+  plan(table: TableName, prune: Prune): Promise<ScanPlan>;
   /** The table itself, for changes of its metadata. */
-  icebergTable(table: Signal): IcebergTable;
+  icebergTable(table: TableName): IcebergTable;
 }
 
 /** One tenant's tables, as Iceberg snapshots. Data files of a view are pinned until it is disposed. */
@@ -132,7 +133,7 @@ async function etagOf(store: ObjectStore, key: string): Promise<string | undefin
   }
 }
 
-function tooManyFiles(table: Signal, files: number, filesPerViewMax: number): FirnError {
+function tooManyFiles(table: TableName, files: number, filesPerViewMax: number): FirnError {
   return new FirnError({
     code: 'limit',
     operation: 'open table',

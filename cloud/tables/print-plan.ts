@@ -1,11 +1,11 @@
-import type { Signal } from '../../lake/model/batch.ts';
+import type { TableName } from '../../lake/model/table-name.ts';
 import { dayText } from '../../lake/schema/tables.ts';
 import type { Prune } from '../../lake/tables.ts';
 import type { ScanPlan } from './plan-scan.ts';
 
 /** A plan as JSON has it. 64-bit ids are text. */
 export interface PlanJson {
-  readonly table: Signal;
+  readonly table: TableName;
   /** What was asked for, as far as it restricts. */
   readonly asked: Readonly<Record<string, string>>;
   readonly snapshot: { readonly id: string; readonly committed: string; readonly operation: string } | null;
@@ -28,7 +28,7 @@ export interface PlanJson {
 /** Files that a printed plan names. */
 const filesShownMax = 1_000;
 
-export function planJson(table: Signal, prune: Prune, plan: ScanPlan): PlanJson {
+export function planJson(table: TableName, prune: Prune, plan: ScanPlan): PlanJson {
   const { snapshot, fault, files } = plan;
   const sum = (of: 'rows' | 'bytes'): number => files.reduce((total, file) => total + file[of], 0);
   return {

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { type Signal, signals } from '../../lake/model/batch.ts';
 import { tenantId } from '../../lake/model/ids.ts';
+import { type TableName, tableNames } from '../../lake/model/table-name.ts';
 import { duckdbTypes } from '../../lake/schema/duckdb-types.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { openEngine } from '../../lake/sql/duckdb/engine.ts';
@@ -24,7 +24,7 @@ const rows = ['north', 'south'].flatMap((site) =>
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
-function fromOf(table: Signal): string {
+function fromOf(table: TableName): string {
   const select = rows.map((row) => {
     const values = tableSchemas[table].columns.map(({ name, type }) => {
       const value =
@@ -55,7 +55,7 @@ async function query(sql: string): Promise<unknown[]> {
   }
 }
 
-async function seen(table: Signal, restriction: RowRestriction): Promise<string[]> {
+async function seen(table: TableName, restriction: RowRestriction): Promise<string[]> {
   await using view = await restrictedTables(whole, restriction).open(table, {});
   const columns = tableSchemas[table].columns.map(({ name }) => name);
   const unchanged = view.from === fromOf(table);
@@ -68,7 +68,7 @@ async function seen(table: Signal, restriction: RowRestriction): Promise<string[
 
 const all = ['north 3', 'north 4', "north it's $", 'south 3', 'south 4', "south it's $"].sort();
 
-test.each<[string, RowRestriction, Signal, readonly string[]]>([
+test.each<[string, RowRestriction, TableName, readonly string[]]>([
   ['a site', { sites: ['north'] }, 'metrics', all.slice(0, 3)],
   ['two sites', { sites: ['north', 'south'] }, 'logs', all],
   ['a label', { labels: { line: '3' } }, 'metrics', ['north 3', 'south 3']],
@@ -98,7 +98,7 @@ test.each<[string, RowRestriction, Signal, readonly string[]]>([
 });
 
 test('each table shows nothing of another site, and metrics are not described', async () => {
-  for (const table of signals)
+  for (const table of tableNames)
     expect((await seen(table, { sites: ['north'] })).every((row) => row.startsWith('north'))).toBe(true);
   expect(await restrictedTables(whole, { sites: ['north'] }).metricMetadata()).toEqual([]);
 });

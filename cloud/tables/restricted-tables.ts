@@ -1,4 +1,4 @@
-import type { Signal } from '../../lake/model/batch.ts';
+import type { TableName } from '../../lake/model/table-name.ts';
 import { emptyRows } from '../../lake/schema/duckdb-types.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import type { Tables, TableView } from '../../lake/tables.ts';
@@ -12,8 +12,9 @@ export interface RowRestriction {
 }
 
 /** The signal whose rows a table is about; undefined: all. */
-const signalOf: Readonly<Record<Signal, 'metrics' | 'logs' | 'spans' | 'events' | undefined>> = {
+const signalOf: Readonly<Record<TableName, 'metrics' | 'logs' | 'spans' | 'events' | undefined>> = {
   ...{ metrics: 'metrics', metrics_1m: 'metrics', exemplars: 'metrics' },
+  ...{ metrics_rollup_1m: 'metrics', metrics_rollup_1h: 'metrics' },
   ...{ logs: 'logs', spans: 'spans', events: 'events', gaps: undefined },
 };
 
@@ -27,6 +28,17 @@ export function restrictedTables<Source extends Tables>(tables: Source, restrict
     metricMetadata: async () => [],
     // Nothing says which of their rows are of which site.
     userTables: undefined,
+    rollups: tables.rollups && {
+      open: async (table, ...more) => {
+        const view = await tables.rollups?.open(table, ...more);
+        return (
+          view && {
+            ...{ ...view, ...viewOf(view, table, restriction) },
+            [Symbol.asyncDispose]: () => view[Symbol.asyncDispose](),
+          }
+        );
+      },
+    },
     open: async (table, ...more) => {
       const view = await tables.open(table, ...more);
       return {
@@ -39,7 +51,7 @@ export function restrictedTables<Source extends Tables>(tables: Source, restrict
 
 function viewOf(
   view: TableView,
-  table: Signal,
+  table: TableName,
   { sites, signals, labels }: RowRestriction,
 ): Omit<TableView, keyof AsyncDisposable> {
   const schema = tableSchemas[table];

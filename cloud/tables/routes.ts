@@ -4,7 +4,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { asOfOf } from '../../lake/api/as-of.ts';
 import type { HttpStatement } from '../../lake/api/sql/routes.ts';
 import { type ErrorCode, FirnError, messageOf } from '../../lake/base/errors.ts';
-import { type Signal, signals } from '../../lake/model/batch.ts';
+import { type TableName, tableNames } from '../../lake/model/table-name.ts';
 import { emptyRows } from '../../lake/schema/duckdb-types.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { SqlError } from '../../lake/sql/errors.ts';
@@ -77,10 +77,10 @@ function sqlIn(body: string): string {
   throw new SqlError('22023', 'the body has no text in its field "sql"');
 }
 
-function signalOf(name: string): Signal {
-  const signal = signals.find((each) => each === name);
+function signalOf(name: string): TableName {
+  const signal = tableNames.find((each) => each === name);
   if (signal !== undefined) return signal;
-  throw invalid('table', `there is no table ${JSON.stringify(name)}; there are ${signals.join(', ')}`);
+  throw invalid('table', `there is no table ${JSON.stringify(name)}; there are ${tableNames.join(', ')}`);
 }
 
 function pruneOf(c: Context): Prune {

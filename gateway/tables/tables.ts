@@ -4,6 +4,7 @@ import { FirnError } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { Signal } from '../../lake/model/batch.ts';
 import type { SiteId, TenantId } from '../../lake/model/ids.ts';
+import { isRollupTable, type RollupTable } from '../../lake/model/table-name.ts';
 import { filesSql } from '../../lake/parquet/files-sql.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import type { Engine } from '../../lake/sql/duckdb/engine.ts';
@@ -59,6 +60,7 @@ export function openGatewayTables(options: GatewayTablesOptions): GatewayTables 
     open: async (table, prune, signal) => {
       signal?.throwIfAborted();
       if (prune.asOf) throw noTimeTravel();
+      if (isRollupTable(table)) throw noRollups(table);
       return (await tableOf(table)).open(prune);
     },
     metricMetadata: async () => reader.metadata(),
@@ -68,6 +70,16 @@ export function openGatewayTables(options: GatewayTablesOptions): GatewayTables 
       reader[Symbol.dispose]();
     },
   };
+}
+
+function noRollups(table: RollupTable): FirnError {
+  return new FirnError({
+    code: 'unsupported',
+    operation: 'open table',
+    subject: table,
+    message: `${table} is kept by the cloud, not by a gateway`,
+    hint: 'ask the cloud, or aggregate the samples of metrics that are here',
+  });
 }
 
 function noTimeTravel(): FirnError {

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
-import type { Signal } from '../model/batch.ts';
+import type { TableName } from '../model/table-name.ts';
 import { batchColumnsOf } from '../schema/batch-columns.ts';
 import { duckdbTypes } from '../schema/duckdb-types.ts';
 import { type Column, dayText, type TableSchema, tableSchemas } from '../schema/tables.ts';
@@ -95,7 +95,7 @@ async function summarize(connection: DuckDBConnection, schema: TableSchema): Pro
  */
 export async function copyDays(
   connection: DuckDBConnection,
-  signal: Signal,
+  signal: TableName,
   site: string,
   pathOf: (day: string) => string,
 ): Promise<SegmentFile[]> {

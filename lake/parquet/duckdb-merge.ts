@@ -1,5 +1,5 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import type { Signal } from '../model/batch.ts';
+import type { TableName } from '../model/table-name.ts';
 import { tableSchemas } from '../schema/tables.ts';
 import { openDuckdb, sqlText } from '../sql/duckdb/engine.ts';
 import { copyDays, seriesDdl } from './duckdb-copy.ts';
@@ -12,7 +12,7 @@ import type { SegmentFile } from './segment-writer.ts';
  * Writes one segment that holds the rows of several, durable when it resolves. The inputs stay as they are. Throws
  * FirnError `corrupt` when they do not hold the rows that they should, `limit` when they don't fit.
  */
-export async function mergeSegments(request: MergeRequest): Promise<SegmentFile> {
+export async function mergeSegments(request: MergeRequest<TableName>): Promise<SegmentFile> {
   const { signal, paths, rows, path, writerMemoryBytesMax, spillDirectory } = request;
   const instance = await openDuckdb({
     threads: '1',
@@ -45,7 +45,7 @@ export async function mergeSegments(request: MergeRequest): Promise<SegmentFile>
  */
 export async function showFiles(
   connection: DuckDBConnection,
-  signal: Signal,
+  signal: TableName,
   paths: readonly string[],
   view = 'segment_rows',
 ): Promise<void> {

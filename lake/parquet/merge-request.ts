@@ -1,8 +1,9 @@
 import { FirnError } from '../base/errors.ts';
 import type { Signal } from '../model/batch.ts';
+import type { TableName } from '../model/table-name.ts';
 
-export interface MergeRequest {
-  readonly signal: Signal;
+export interface MergeRequest<Table extends TableName = Signal> {
+  readonly signal: Table;
   /** Segments of one day, the oldest first: rows that are equal in the sort order stay in this order. */
   readonly paths: readonly string[];
   /** How many rows they hold together. */

@@ -46,7 +46,7 @@ async function fileOf(index: number, batch: Batch, site = 'plant'): Promise<stri
   return path;
 }
 
-async function rowsIn(signal: Signal, path: string): Promise<unknown[][]> {
+async function rowsIn(signal: StreamingMerge['signal'], path: string): Promise<unknown[][]> {
   const instance = await openDuckdb({});
   const connection = await instance.connect();
   const columns = tableSchemas[signal].columns.map(({ name, type }) =>

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { FirnError } from '../base/errors.ts';
-import type { RowColumn, Signal } from '../model/batch.ts';
+import type { RowColumn } from '../model/batch.ts';
+import type { TableName } from '../model/table-name.ts';
 import { dayOfUs, dayText, type TableSchema, tableSchemas } from '../schema/tables.ts';
 import { halvesOf } from './dictionary.ts';
 import { publishFile, syncFolder } from './durable-file.ts';
@@ -16,7 +17,7 @@ import { compareUtf8 } from './series-order.ts';
 // all that a file has of a series.
 
 export interface StreamingMerge {
-  readonly signal: Signal;
+  readonly signal: TableName;
   /** Sorted segments of one day, the oldest first: rows that are equal in the sort order stay in this order. */
   readonly paths: readonly string[];
   /** How many rows they hold together. */

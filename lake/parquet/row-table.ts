@@ -1,4 +1,4 @@
-import type { Signal } from '../model/batch.ts';
+import type { TableName } from '../model/table-name.ts';
 import { batchColumnsOf } from '../schema/batch-columns.ts';
 import { type Column, type TableSchema, tableSchemas } from '../schema/tables.ts';
 import type { RowType } from './duckdb-rows.ts';
@@ -15,17 +15,17 @@ const rowTypes: Readonly<Record<Column['type'], RowType>> = {
 
 const quoted = (name: string): string => `"${name}"`;
 
-export const rowTypesOf = (signal: Signal): RowType[] =>
+export const rowTypesOf = (signal: TableName): RowType[] =>
   batchColumnsOf(signal).map(({ type }) => rowTypes[type]);
 
 /** For CREATE TABLE. */
-export const rowDdl = (signal: Signal): string =>
+export const rowDdl = (signal: TableName): string =>
   batchColumnsOf(signal)
     .map(({ name, type }) => `"${name}" ${rowTypes[type]}`)
     .join(', ');
 
 /** A SELECT list that makes such rows of a table's files; columns that none of them has are null. */
-export function rowsOfFile(signal: Signal, present: ReadonlySet<string>): string {
+export function rowsOfFile(signal: TableName, present: ReadonlySet<string>): string {
   return batchColumnsOf(signal)
     .map(({ name, type }) => {
       const value = type === 'timestamptz' ? `epoch_us("${name}")` : quoted(name);
@@ -68,7 +68,7 @@ export function sortWithinSeries({ sortBy, columns, seriesColumn }: TableSchema)
 }
 
 /** Whether the rows have the name of their series as a column, by which series are then ordered first. */
-export const hasSeriesName = (signal: Signal): boolean =>
+export const hasSeriesName = (signal: TableName): boolean =>
   tableSchemas[signal].columns.some(({ name, source }) => name === 'name' && source === 'series');
 
 /** Division that rounds down, as days before 1970 need it; DuckDB's `//` rounds towards zero. */

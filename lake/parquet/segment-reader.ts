@@ -3,7 +3,8 @@ import { zstdDecompressSync } from 'node:zlib';
 import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import util from 'parquetjs-lite/lib/util.js';
 import { FirnError, messageOf } from '../base/errors.ts';
-import type { Batch, RowColumn, Signal } from '../model/batch.ts';
+import type { Batch, RowColumn } from '../model/batch.ts';
+import { isRollupTable, type TableName } from '../model/table-name.ts';
 import { batchColumnsOf, batchOf, isDense, seriesIdsOf } from '../schema/batch-columns.ts';
 import { type Column, tableSchemas } from '../schema/tables.ts';
 import { corrupt, unsupported } from './columns-file.ts';
@@ -43,7 +44,7 @@ type Meta = NonNullable<Chunk['meta_data']>;
  * Throws FirnError `corrupt` when it is damaged or has more rows than `rowsMax`, `unsupported` when it is written as no
  * writer of ours does.
  */
-export async function openSegment(path: string, signal: Signal, rowsMax: number): Promise<SegmentReader> {
+export async function openSegment(path: string, signal: TableName, rowsMax: number): Promise<SegmentReader> {
   const file = await open(path, 'r');
   try {
     const source = await readSource(file, path, rowsMax);
@@ -93,7 +94,8 @@ async function readColumns(source: Source, columns: readonly Column[]): Promise<
   return found;
 }
 
-async function readAll(source: Source, signal: Signal): Promise<Batch> {
+async function readAll(source: Source, signal: TableName): Promise<Batch> {
+  if (isRollupTable(signal)) throw new TypeError(`rows of ${signal} are no batch`);
   const columns = await readColumns(source, batchColumnsOf(signal));
   const batch = batchOf(signal, source.rows, columns);
   return { ...batch, series: await readLabels(source, batch) } as Batch;

@@ -1,5 +1,5 @@
 import { FirnError } from '../base/errors.ts';
-import type { Signal } from '../model/batch.ts';
+import type { TableName } from '../model/table-name.ts';
 import { hasSeriesName } from './row-table.ts';
 
 export interface RankedSeries {
@@ -14,7 +14,7 @@ export interface RankedSeries {
  * `corrupt` when an id has no labels.
  */
 export function rankSeries(
-  signal: Signal,
+  signal: TableName,
   ids: readonly bigint[],
   labelsOf: ReadonlyMap<bigint, string>,
 ): RankedSeries[] {
@@ -59,7 +59,7 @@ export function compareUtf8(a: string, b: string): number {
 const codePointRank = (unit: number): number =>
   unit >= 0xe000 ? unit - 0x800 : unit >= 0xd800 ? unit + 0x2000 : unit;
 
-function withoutLabels(signal: Signal, id: bigint): FirnError {
+function withoutLabels(signal: TableName, id: bigint): FirnError {
   return new FirnError({
     code: 'corrupt',
     operation: 'write segment',

@@ -3,6 +3,7 @@ import type { Budget } from './budget.ts';
 import { type Histogram, withHint } from './histograms/histogram.ts';
 import type { InstantNode, PlanNode, Reference, SubqueryNode, Times, WindowNode } from './plan.ts';
 import { hinted } from './reset-hints.ts';
+import { type BucketSeries, selectFromBuckets } from './rollups/evaluate.ts';
 import { type SamplePart, selectInstant, selectSmoothed } from './select.ts';
 import { type SeriesData, type SeriesSet, withoutStale } from './source.ts';
 import { isEmpty, type MatrixSeries, type StepSeries, toMatrix, type Value } from './value.ts';
@@ -11,6 +12,8 @@ import { isEmpty, type MatrixSeries, type StepSeries, toMatrix, type Value } fro
 export interface Evaluation {
   /** The samples of every scan of the plan. */
   readonly data: readonly SeriesSet[];
+  /** Scans that were read in buckets instead, and have no samples. */
+  readonly buckets: readonly (readonly BucketSeries[] | undefined)[];
   readonly lookbackMs: number;
   readonly annotations: Annotations;
   readonly budget: Budget;
@@ -49,6 +52,13 @@ export async function evaluateInstant(
 ): Promise<StepSeries[]> {
   const { budget, lookbackMs, data } = evaluation;
   const found: StepSeries[] = [];
+  for (const series of evaluation.buckets[node.scan] ?? []) {
+    if (budget.due()) await budget.pause();
+    const selected = selectFromBuckets(series, node, times, lookbackMs, part);
+    if (isEmpty(selected)) continue;
+    budget.charge(times.steps);
+    found.push(selected);
+  }
   for (const stored of seriesOf(data[node.scan])) {
     if (budget.due()) await budget.pause();
     const series = hinted(stored, node.statistics);

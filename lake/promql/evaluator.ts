@@ -4,6 +4,7 @@ import { createBudget } from './budget.ts';
 import { createEvaluation } from './evaluate.ts';
 import type { Plan, QueryTimes } from './plan.ts';
 import { finish, type ResultData } from './result.ts';
+import type { BucketSeries } from './rollups/evaluate.ts';
 import type { SeriesData, SeriesSet, StoredScan } from './source.ts';
 
 /** A query whose samples have been read. */
@@ -12,6 +13,8 @@ export interface EvaluationTask<Scan = readonly SeriesData[] | StoredScan> {
   readonly times: QueryTimes;
   /** The samples of every scan of the plan; or where they are, for evaluators that read files. */
   readonly data: readonly Scan[];
+  /** Scans that were read in buckets instead, and have no samples. */
+  readonly buckets: readonly (readonly BucketSeries[] | undefined)[];
   readonly lookbackMs: number;
   /** Samples that are in `data`. */
   readonly samplesRead: number;
@@ -49,14 +52,14 @@ export const inlineEvaluator = (clock: Clock): Evaluator => ({
 
 /** Throws what Evaluator throws. */
 export async function evaluateTask(
-  { plan, times, data, lookbackMs, samplesRead, samplesMax, text }: EvaluationTask<SeriesSet>,
+  { plan, times, data, buckets, lookbackMs, samplesRead, samplesMax, text }: EvaluationTask<SeriesSet>,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Evaluated> {
   const budget = createBudget(samplesMax, clock, signal);
   budget.charge(samplesRead);
   const annotations = createAnnotations();
-  const evaluation = createEvaluation({ data, lookbackMs, annotations, budget });
+  const evaluation = createEvaluation({ data, buckets, lookbackMs, annotations, budget });
   const value = await evaluation.evaluate(plan.root, plan.times);
   return { data: finish(plan, times, value), ...annotations.texts(text), samplesRead };
 }

@@ -8,7 +8,8 @@ import { extended } from './functions/rate.ts';
 import { firstAfter, type Window, type WindowFunction } from './functions/window.ts';
 import { printGeneral, printString } from './literals.ts';
 import type { Notes } from './notes.ts';
-import type { CallNode, Times } from './plan.ts';
+import type { CallNode, Times, WindowNode } from './plan.ts';
+import { type BucketSeries, bucketsOverTime } from './rollups/evaluate.ts';
 import { keepSamples, type SeriesData } from './source.ts';
 import {
   isEmpty,
@@ -49,14 +50,22 @@ export async function overWindows(
   const matrixNode = args[matrixIndex];
   if (matrixNode?.kind !== 'window' && matrixNode?.kind !== 'subquery')
     throw new Error(`${name} without a range vector has passed the checks`);
+  const buckets = matrixNode.kind === 'window' ? evaluation.buckets[matrixNode.scan] : undefined;
+  if (buckets && matrixNode.kind === 'window')
+    return finished(
+      evaluation,
+      node,
+      times,
+      await overBuckets(evaluation, node, matrixNode, buckets, times),
+      [],
+    );
   const matrix = await evaluateMatrix(evaluation, matrixNode);
   const scalars: Float64Array[] = [];
   for (const [index, arg] of args.entries())
     if (index !== matrixIndex) scalars.push(await evaluateScalar(evaluation, arg, times));
   const { budget } = evaluation;
   const apply = windowFunction(node, matrix);
-  // The name stays where the value is one of the metric's own samples.
-  const dropName = name !== 'last_over_time' && name !== 'first_over_time';
+  const dropName = dropsName(name);
   const found: StepSeries[] = [];
   const span = args[0]?.span ?? node.span;
   const column = matrix.extension === undefined ? columnFunctions[name] : undefined;
@@ -85,9 +94,40 @@ export async function overWindows(
     budget.charge(times.steps);
     found.push(result);
   }
+  return finished(evaluation, node, times, found, scalars);
+}
+
+/** The name stays where the value is one of the metric's own samples. */
+const dropsName = (name: string): boolean => name !== 'last_over_time' && name !== 'first_over_time';
+
+function finished(
+  evaluation: Evaluation,
+  node: CallNode,
+  times: Times,
+  found: readonly StepSeries[],
+  scalars: readonly Float64Array[],
+): readonly StepSeries[] {
   annotate(evaluation, node, found, scalars);
-  if (name !== 'absent_over_time') return found;
+  if (node.name !== 'absent_over_time') return found;
   return absentSeries(node, found, times).map((one) => ({ ...one, dropName: true }));
+}
+
+async function overBuckets(
+  { budget }: Evaluation,
+  { name }: CallNode,
+  window: WindowNode,
+  buckets: readonly BucketSeries[],
+  times: Times,
+): Promise<readonly StepSeries[]> {
+  const found: StepSeries[] = [];
+  for (const series of buckets) {
+    if (budget.due()) await budget.pause();
+    const result = await bucketsOverTime(name, dropsName(name), series, window, times, budget);
+    if (isEmpty(result)) continue;
+    budget.charge(times.steps);
+    found.push(result);
+  }
+  return found;
 }
 
 /** One series that has a 1 where none of \`series\` has a sample; none when there is no such step. */

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { hasCode } from '../base/errors.ts';
+import type { RollupTable } from '../model/table-name.ts';
 import type { Expr } from './ast.ts';
 import { throwIfStopped, timeoutReason, tooManySamples } from './budget.ts';
 import { checkExpr } from './check.ts';
@@ -11,8 +12,9 @@ import { parseExpr } from './parse.ts';
 import { type Plan, planQuery, type QueryTimes } from './plan.ts';
 import { type ReadRange, readRangeOf } from './read-range.ts';
 import type { ResultData } from './result.ts';
+import { planRollups } from './rollups/plan.ts';
 import { typeName, typeOf } from './signatures.ts';
-import type { SeriesData, SeriesSource, StoredScan } from './source.ts';
+import type { SelectedBuckets, SeriesData, SeriesSource, StoredScan } from './source.ts';
 
 /** A query text that is well-formed and well-typed. */
 export interface Query {
@@ -44,6 +46,8 @@ export interface QueryResult {
   readonly infos: readonly string[];
   /** Samples that were read for it. */
   readonly samplesRead: number;
+  /** Tables that were read in the place of samples, where that gives the same. */
+  readonly rollups: readonly RollupTable[];
   /** The time that was read for it, offsets, ranges and lookback included; undefined when nothing was. */
   readonly read: ReadRange | undefined;
 }
@@ -91,14 +95,22 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
     checkSteps(plan, limits);
     const { lookbackMs, evaluator = inlineEvaluator(clock) } = options;
     await using opened = new AsyncDisposableStack();
-    const data = await readScans(plan, options, evaluator.readsFiles ? opened : undefined, signal);
-    const samplesRead = data.reduce((sum, one) => sum + ('files' in one ? 0 : weightOfAll(one)), 0);
+    const { data, buckets } = await readScans(
+      plan,
+      options,
+      evaluator.readsFiles ? opened : undefined,
+      signal,
+    );
+    const samplesRead =
+      data.reduce((sum, one) => sum + ('files' in one ? 0 : weightOfAll(one)), 0) +
+      buckets.reduce((sum, one) => sum + (one?.read ?? 0), 0);
     // Before the samples are handed over: whoever evaluates may take them away.
     const read = readRangeOf(plan);
     const task = {
       plan,
       times,
       data,
+      buckets: buckets.map((one) => one?.series),
       lookbackMs,
       samplesRead,
       samplesMax: limits.samplesMax,
@@ -107,7 +119,8 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
     const evaluated = await evaluator.evaluate(task, signal).catch((error) => {
       throw readingFailed(error, signal);
     });
-    return { ...evaluated, read };
+    const rollups = [...new Set(buckets.flatMap((one) => one?.table ?? []))];
+    return { ...evaluated, rollups, read };
   } finally {
     done.abort();
     await timer;
@@ -133,19 +146,30 @@ function checkSteps(plan: Plan, { stepsMax, samplesMax }: QueryLimits): void {
   if (plan.grids.some(({ steps }) => steps > samplesMax)) throw tooManySamples();
 }
 
+interface ScanData {
+  readonly data: readonly (readonly SeriesData[] | StoredScan)[];
+  /** What was read in buckets instead. */
+  readonly buckets: readonly (SelectedBuckets | undefined)[];
+}
+
 /** With `opened` scans that are in files are left there, and closed with it. */
 async function readScans(
   plan: Plan,
   { source, limits }: QueryOptions,
   opened: AsyncDisposableStack | undefined,
   signal: AbortSignal,
-): Promise<readonly (readonly SeriesData[] | StoredScan)[]> {
+): Promise<ScanData> {
   let samplesLeft = limits.samplesMax;
   const data: (readonly SeriesData[] | StoredScan)[] = [];
-  for (const scan of plan.scans) {
+  const buckets: (SelectedBuckets | undefined)[] = [];
+  const rollups = source.selectBuckets ? planRollups(plan) : [];
+  for (const [index, scan] of plan.scans.entries()) {
     try {
       const selection = { ...scan, samplesMax: samplesLeft, seriesMax: limits.seriesMax };
-      const none = scan.toMs < scan.fromMs;
+      const asked = rollups[index];
+      const found = asked && (await source.selectBuckets?.({ ...selection, ...asked }, signal));
+      buckets.push(found);
+      const none = found !== undefined || scan.toMs < scan.fromMs;
       const stored = none || !opened ? undefined : await source.open?.(selection, signal);
       if (stored) data.push(opened?.use(stored) ?? stored);
       else {
@@ -153,12 +177,13 @@ async function readScans(
         for (const { values } of series) samplesLeft -= values.length;
         data.push(series);
       }
+      samplesLeft -= found?.read ?? 0;
     } catch (error) {
       throw readingFailed(error, signal);
     }
     throwIfStopped(signal);
   }
-  return data;
+  return { data, buckets };
 }
 
 function readingFailed(error: unknown, signal: AbortSignal): unknown {

@@ -1,6 +1,9 @@
 import type { Labels } from '../model/labels.ts';
+import type { RollupTable } from '../model/table-name.ts';
 import type { Matcher } from './ast.ts';
 import type { Histogram } from './histograms/histogram.ts';
+import type { BucketSeries } from './rollups/evaluate.ts';
+import type { BucketScan } from './rollups/plan.ts';
 
 /** The port: where evaluation gets its samples. Implemented over the lake by lake/scan, and in memory by tests. */
 export interface SeriesSource {
@@ -15,6 +18,26 @@ export interface SeriesSource {
    * The files stay until it is disposed.
    */
   open?(selection: Selection, signal: AbortSignal): Promise<StoredScan | undefined>;
+  /**
+   * The same series in buckets that end at multiples of `bucketMs`, and at `toMs`; samples after `afterMs`. Undefined
+   * when that would not give what the samples give, or not save work.
+   */
+  selectBuckets?(selection: BucketSelection, signal: AbortSignal): Promise<SelectedBuckets | undefined>;
+}
+
+export interface BucketSelection extends BucketScan {
+  readonly matchers: readonly Matcher[];
+  /** Samples and buckets together. */
+  readonly samplesMax: number;
+  readonly seriesMax: number;
+}
+
+export interface SelectedBuckets {
+  readonly series: readonly BucketSeries[];
+  /** Where they come from. */
+  readonly table: RollupTable;
+  /** Buckets, and samples that were read beside them. */
+  readonly read: number;
 }
 
 /** A selection whose samples are in files. */

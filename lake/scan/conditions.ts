@@ -22,7 +22,7 @@ export const labelConditions = (matchers: readonly Matcher[]): readonly string[]
   matchers.filter(({ label }) => label !== '__name__').flatMap(matcherCondition);
 
 /** What must hold of a series, of which the columns `name` and `labels` are there. */
-export const seriesCondition = ({ matchers }: RowFilter): string =>
+export const seriesCondition = ({ matchers }: Pick<RowFilter, 'matchers'>): string =>
   ['true', ...matchers.flatMap(matcherCondition)].join(' AND ');
 
 /** The conditions that columns with statistics answer. */
@@ -39,7 +39,7 @@ const yearOneMs = -62_135_596_800_000;
 const yearLastMs = 253_402_300_799_999;
 
 /** A time as SQL; beyond the years 1 to 9999 there are no samples, so times are cut to those. */
-function timestampSql(ms: number): string {
+export function timestampSql(ms: number): string {
   return `make_timestamptz(${Math.max(yearOneMs, Math.min(yearLastMs, Math.floor(ms)))}000)`;
 }
 

@@ -7,6 +7,7 @@ import { fromNative } from '../promql/histograms/histogram.ts';
 import type { Selection } from '../promql/source.ts';
 import { compareLabels } from '../promql/value.ts';
 import { labelConditions, nameAndTimeCondition, type RowFilter } from './conditions.ts';
+import { chunksOf, listColumn } from './lists.ts';
 import type { OtherSeries } from './samples/stored-series.ts';
 import { inOrder, mergeSamples, type Samples } from './samples.ts';
 
@@ -99,15 +100,6 @@ function counter({ samplesMax }: Selection, signal: AbortSignal): Count {
   };
 }
 
-async function* chunksOf(connection: DuckDBConnection, sql: string): AsyncGenerator<DuckDBDataChunk> {
-  const result = await connection.stream(sql);
-  for (;;) {
-    const chunk = await result.fetchChunk();
-    if (chunk === null || chunk.rowCount === 0) return;
-    yield chunk;
-  }
-}
-
 /** What is read of each sample, and how a row of lists becomes the samples of a series. */
 interface Shape {
   readonly lists: string;
@@ -190,24 +182,6 @@ function idOf(item: unknown): bigint {
 function textOf(item: unknown): string {
   if (typeof item !== 'string') throw new Error('a column of text holds something else');
   return item;
-}
-
-function listColumn(
-  chunk: DuckDBDataChunk,
-  column: number,
-): { readonly items: Float64Array; bounds(row: number): [number, number] } {
-  const list = chunk.getColumnVector(column) as DuckDBListVector;
-  // The library keeps the array to itself; going through its accessors would make a number object a sample.
-  const { items } = list.childVector as unknown as { readonly items?: unknown };
-  if (!(items instanceof Float64Array)) throw new Error('a list of DOUBLE is not backed by a Float64Array');
-  return {
-    // Copied, because the memory is DuckDB's; once for all series of the chunk.
-    items: items.slice(),
-    bounds: (row) => {
-      const from = list.getEntryOffset(row);
-      return [from, from + list.getEntryLength(row)];
-    },
-  };
 }
 
 export function tooMuch(subject: string, max: number, what: string): FirnError {

@@ -6,6 +6,7 @@ import { histogramHistoryMs, type Selection, type SeriesSource, type StoredScan 
 import { tableSchemas } from '../schema/tables.ts';
 import type { Engine } from '../sql/duckdb/engine.ts';
 import type { Tables, TableView } from '../tables.ts';
+import { scanBuckets } from './bucket-scan.ts';
 import {
   exactName,
   labelSql,
@@ -18,7 +19,7 @@ import {
 import { type ExemplarSeries, readExemplars } from './exemplars.ts';
 import { readSeries, tooMuch } from './read-series.ts';
 import type { OtherSeries } from './samples/stored-series.ts';
-import { storageError } from './storage-error.ts';
+import { useConnection } from './use-connection.ts';
 
 /** The metrics of one tenant as PromQL sees them: series by matchers, and what labels there are. */
 export interface SeriesScan extends SeriesSource {
@@ -69,7 +70,7 @@ export function seriesScan({
     signal.throwIfAborted();
     await using view = await openView(tables, table, filters, signal);
     const condition = filters.map((filter) => `(${rowCondition(filter)})`).join(' OR ');
-    return await connected(engine, signal, (connection) =>
+    return await useConnection(engine, signal, (connection) =>
       use(connection, `${view.from} WHERE (${condition})`, view.from),
     );
   }
@@ -85,14 +86,20 @@ export function seriesScan({
     return found;
   };
 
+  const select: SeriesScan['select'] = (selection, signal) => {
+    const wide = { ...selection, fromMs: selection.fromMs - histogramHistoryMs };
+    return query([wide], signal, (connection, _, from) =>
+      readSeries(connection, from, selection, wide, signal),
+    );
+  };
+  const { rollups } = tables;
+
   return {
-    select: (selection, signal) => {
-      const wide = { ...selection, fromMs: selection.fromMs - histogramHistoryMs };
-      return query([wide], signal, (connection, _, from) =>
-        readSeries(connection, from, selection, wide, signal),
-      );
-    },
+    select,
     open: (selection, signal) => openStored(tables, engine, selection, signal),
+    ...(rollups && {
+      selectBuckets: (selection, signal) => scanBuckets({ rollups, engine, select }, selection, signal),
+    }),
     exemplars: (request, signal) => query(filtersOf(request), signal, readExemplars, 'exemplars'),
     labelNames: (request, signal) =>
       texts(
@@ -121,26 +128,6 @@ export function seriesScan({
   };
 }
 
-/** Runs `use` with a connection that an abort interrupts. */
-async function connected<T>(
-  engine: Engine,
-  signal: AbortSignal,
-  use: (connection: DuckDBConnection) => Promise<T>,
-): Promise<T> {
-  const connection = await engine.connect();
-  const interrupt = (): void => connection.interrupt();
-  signal.addEventListener('abort', interrupt, { once: true });
-  try {
-    return await use(connection);
-  } catch (error) {
-    signal.throwIfAborted();
-    throw storageError(error, 'read series');
-  } finally {
-    signal.removeEventListener('abort', interrupt);
-    connection.closeSync();
-  }
-}
-
 async function openStored(
   tables: Tables,
   engine: Engine,
@@ -158,7 +145,9 @@ async function openStored(
     ...{ owner: tables.tenant, selection, files },
     readOthers: (missing, aborted) =>
       readOthers(view.from, rest, missing, (from) =>
-        connected(engine, aborted, (connection) => readSeries(connection, from, selection, wide, aborted)),
+        useConnection(engine, aborted, (connection) =>
+          readSeries(connection, from, selection, wide, aborted),
+        ),
       ),
     [Symbol.asyncDispose]: () => view[Symbol.asyncDispose](),
   };

@@ -1,12 +1,13 @@
 import { type Batch, type BatchColumn, batchFields, type Signal } from '../model/batch.ts';
+import type { TableName } from '../model/table-name.ts';
 import { type Column, tableSchemas } from './tables.ts';
 
 // A batch of any signal as columns by name, so that the WAL, the writers and the tables need no code per signal.
 
-const ownColumns = new Map<Signal, readonly Column[]>();
+const ownColumns = new Map<TableName, readonly Column[]>();
 
-/** The columns that a batch brings, in the schema's order. */
-export function batchColumnsOf(signal: Signal): readonly Column[] {
+/** The columns that a batch brings, or that rollups compute, in the schema's order. */
+export function batchColumnsOf(signal: TableName): readonly Column[] {
   const known = ownColumns.get(signal);
   if (known) return known;
   const columns = tableSchemas[signal].columns.filter(({ source }) => source === 'batch');
@@ -20,7 +21,7 @@ export function isDense({ type, required }: Column): boolean {
 }
 
 /** Whether what is read again holds the texts as bytes (lake/model/text-column.ts): what there is of every log line. */
-export function isUtf8Column(signal: Signal, { type, name }: Column): boolean {
+export function isUtf8Column(signal: TableName, { type, name }: Column): boolean {
   return signal === 'logs' && type === 'string' && name !== 'quality';
 }
 

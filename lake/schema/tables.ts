@@ -1,4 +1,4 @@
-import type { Signal } from '../model/batch.ts';
+import type { RollupTable, TableName } from '../model/table-name.ts';
 
 /**
  * Each table's columns, defined once. Parquet, Iceberg and SQL schemas are derived from these, and so is how batches
@@ -23,7 +23,7 @@ export type ColumnType = 'long' | 'double' | 'string' | 'timestamptz';
 type ColumnSource = 'batch' | 'series' | 'site' | { readonly nanoseconds: string };
 
 export interface TableSchema {
-  readonly table: Signal;
+  readonly table: TableName;
   readonly doc: string;
   readonly columns: readonly Column[];
   /** The column with the id of a row's series. Absent: rows belong to no series. */
@@ -98,13 +98,16 @@ const deviceTimestamp = (fieldId: number): Column =>
 
 const histogramDoc = 'The native histogram as JSON, where the row is one (its value is NaN then); else NULL';
 
+const rollupFlagsDoc =
+  'ended: a staleness marker comes after the last sample; histograms, starts, overflow: what else is in it, for which PromQL reads the samples; separated by commas, else NULL';
+
 const metricOrder = ['name', 'series_id', 'timestamp'];
 const byMetricSeries = {
   ...{ seriesColumn: 'series_id', sortBy: metricOrder, boundColumns: metricOrder },
   bloomColumns: ['series_id'],
 };
 
-export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
+export const tableSchemas: Readonly<Record<TableName, TableSchema>> = {
   metrics: {
     table: 'metrics',
     doc: 'Samples of all metrics',
@@ -256,7 +259,51 @@ export const tableSchemas: Readonly<Record<Signal, TableSchema>> = {
     bloomColumns: ['series_id', 'trace_id'],
     sameRowBy: ['series_id', 'timestamp', 'value', 'exemplar_labels'],
   },
+  metrics_rollup_1m: rollupSchema('metrics_rollup_1m', 'minute'),
+  metrics_rollup_1h: rollupSchema('metrics_rollup_1h', 'hour'),
 };
+
+/** Buckets are open on the left and closed on the right, as the ranges of PromQL are. */
+function rollupSchema(table: RollupTable, unit: 'minute' | 'hour'): TableSchema {
+  return {
+    table,
+    doc: `One row for each series and ${unit} of metrics`,
+    columns: [
+      metricName(1),
+      seriesId(2),
+      column(
+        3,
+        'timestamp',
+        'timestamptz',
+        true,
+        `Start of the ${unit}, UTC, which is not in it; its end is`,
+      ),
+      seriesLabels(4),
+      site(5),
+      column(6, 'count', 'long', true, 'How many samples; staleness markers and histograms are none'),
+      column(7, 'min', 'double', false, 'Smallest value; NaN where all are'),
+      column(8, 'max', 'double', false, 'Largest value; NaN where all are'),
+      column(9, 'sum', 'double', false, 'Sum of the values'),
+      column(10, 'sum_compensation', 'double', false, 'What rounding left out of sum'),
+      column(11, 'first', 'double', false, 'First value'),
+      column(12, 'first_timestamp', 'timestamptz', false, 'When it was measured, milliseconds'),
+      column(13, 'last', 'double', false, 'Last value'),
+      column(14, 'last_timestamp', 'timestamptz', false, 'When it was measured, milliseconds'),
+      column(
+        15,
+        'increase',
+        'double',
+        false,
+        'By how much a counter grew from first to last, over its resets',
+      ),
+      column(16, 'reset_sum', 'double', false, 'Sum of the values before each reset'),
+      column(17, 'resets', 'long', true, 'How often a value was below the one before it'),
+      column(18, 'changes', 'long', true, 'How often a value differed from the one before it'),
+      column(19, 'flags', 'string', false, rollupFlagsDoc),
+    ],
+    ...byMetricSeries,
+  };
+}
 
 /** The UTC day of a timestamp as Iceberg's day transform sees it: whole days since the Unix epoch. */
 export function dayOfUs(timestampUs: number): number {

@@ -1,5 +1,5 @@
 import type { LogLevel } from '../base/log.ts';
-import type { Signal } from '../model/batch.ts';
+import type { TableName } from '../model/table-name.ts';
 import type { EngineOptions } from '../sql/duckdb/engine.ts';
 import type { LanguageQuery } from '../sql/languages.ts';
 import type { SqlLimits } from '../sql/session.ts';
@@ -53,7 +53,7 @@ export type StatementHead = Pick<SessionHead, 'source' | 'user' | 'database'>;
 
 /** What the engine asks of the source that a session has. */
 export type SourceRequest =
-  | { readonly kind: 'open'; readonly table: Signal; readonly prune: Prune }
+  | { readonly kind: 'open'; readonly table: TableName; readonly prune: Prune }
   | { readonly kind: 'open-user'; readonly name: string }
   | { readonly kind: 'list-user' }
   | { readonly kind: 'language'; readonly query: LanguageQuery }

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
-import type { Signal } from '../model/batch.ts';
 import { tenantId } from '../model/ids.ts';
+import type { TableName } from '../model/table-name.ts';
 import type { Prune, Tables } from '../tables.ts';
 import { sqlText } from './duckdb/engine.ts';
 
@@ -11,7 +11,14 @@ export const nowUs = nowMs * 1000;
 export const fixedClock: Clock = { nowMs: () => nowMs, monotonicMs: () => 0, sleep: async () => {} };
 const labels = '{"__name__":"http_requests_total","a.b":"dot","service":"api-gateway"}';
 
-export const constantRows: Readonly<Record<Signal, string>> = {
+const rollupRows = (seconds: number): string => `(SELECT 'up' AS name, i AS series_id,
+    make_timestamptz(${nowUs} - i * ${seconds} * 1000000) AS timestamp, ${sqlText(labels)} AS labels, 'plant' AS site,
+    2::BIGINT AS count, 1.5::DOUBLE AS min, 3.5::DOUBLE AS max, 5::DOUBLE AS sum, 0::DOUBLE AS sum_compensation,
+    1.5::DOUBLE AS first, make_timestamptz(${nowUs}) AS first_timestamp, 3.5::DOUBLE AS last,
+    make_timestamptz(${nowUs}) AS last_timestamp, 2::DOUBLE AS increase, 0::DOUBLE AS reset_sum,
+    0::BIGINT AS resets, 1::BIGINT AS changes, NULL::VARCHAR AS flags FROM range(2) t(i))`;
+
+export const constantRows: Readonly<Record<TableName, string>> = {
   metrics: `(SELECT CASE WHEN i % 3 = 0 THEN 'up' ELSE 'http_requests_total' END AS name, i AS series_id,
     make_timestamptz(${nowUs} - i * 600000000) AS timestamp, CAST(i AS DOUBLE) AS value,
     ${sqlText(labels)} AS labels, 'plant' AS site, CASE WHEN i = 7 THEN 'device-past' END AS quality,
@@ -32,6 +39,8 @@ export const constantRows: Readonly<Record<Signal, string>> = {
   metrics_1m: `(SELECT 'up' AS name, i AS series_id, make_timestamptz(${nowUs} - i * 60000000) AS timestamp,
     1.5::DOUBLE AS min, 3.5::DOUBLE AS max, 5::DOUBLE AS sum, 2::BIGINT AS count, 3.5::DOUBLE AS last,
     ${sqlText(labels)} AS labels, 'plant' AS site FROM range(2) t(i))`,
+  metrics_rollup_1m: rollupRows(60),
+  metrics_rollup_1h: rollupRows(3600),
   gaps: `(SELECT make_timestamptz(${nowUs} - 3600000000) AS timestamp, make_timestamptz(${nowUs}) AS end_timestamp,
     'metrics' AS signal, 'metrics' AS class, 'gap' AS kind, 'disk-full' AS reason, 120::BIGINT AS rows,
     NULL::VARCHAR AS detail, 'gw-1' AS gateway, 'plant' AS site)`,
@@ -44,7 +53,7 @@ export const constantRows: Readonly<Record<Signal, string>> = {
 export function constantTables(watch?: {
   readonly opened?: (prune: Prune) => void;
   readonly closed?: () => void;
-  readonly fromOf?: (table: Signal, prune: Prune) => string;
+  readonly fromOf?: (table: TableName, prune: Prune) => string;
 }): Tables {
   return {
     tenant: tenantId('demo'),

@@ -1,5 +1,5 @@
 import type { Node, SelectStmt } from 'libpg-query';
-import { type Signal, signals } from '../model/batch.ts';
+import { type TableName, tableNames } from '../model/table-name.ts';
 import type { Prune } from '../tables.ts';
 import { as, call, castTo, namesOf, textOf, walk } from './ast.ts';
 import { nowFunction } from './print/call.ts';
@@ -21,12 +21,12 @@ export interface Bounds {
 }
 
 /** For each table all of whose references are bounded: the bounds of each reference. */
-export type TableBounds = ReadonlyMap<Signal, readonly Bounds[]>;
+export type TableBounds = ReadonlyMap<TableName, readonly Bounds[]>;
 
 /** Expects a tree whose passes are done. */
 export function boundsOf(root: Node): TableBounds {
-  const found = new Map<Signal, Bounds[]>();
-  const references = new Map<Signal, number>();
+  const found = new Map<TableName, Bounds[]>();
+  const references = new Map<TableName, number>();
   walk(root, (node) => {
     const table = tableOf(node);
     if (table) references.set(table.name, (references.get(table.name) ?? 0) + 1);
@@ -55,7 +55,7 @@ function selectsOf(select: SelectStmt | undefined): SelectStmt[] {
 }
 
 interface TableReference {
-  readonly name: Signal;
+  readonly name: TableName;
   readonly alias: string;
   readonly renamed: boolean;
 }
@@ -63,7 +63,7 @@ interface TableReference {
 function tableOf(node: Node): TableReference | undefined {
   const table = as(node, 'RangeVar');
   const name =
-    table?.schemaname === tableSchema ? signals.find((signal) => signal === table.relname) : undefined;
+    table?.schemaname === tableSchema ? tableNames.find((signal) => signal === table.relname) : undefined;
   return (
     name && { name, alias: table?.alias?.aliasname ?? name, renamed: table?.alias?.colnames !== undefined }
   );

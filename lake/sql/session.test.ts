@@ -153,6 +153,8 @@ test('gaps and rollups are tables like the others, whatever their columns are ca
     ['logs', 14n],
     ['metrics', 12n],
     ['metrics_1m', 12n],
+    ['metrics_rollup_1h', 21n],
+    ['metrics_rollup_1m', 21n],
     ['spans', 19n],
   ]);
   expect(
@@ -163,7 +165,7 @@ test('gaps and rollups are tables like the others, whatever their columns are ca
     [true, 'How many samples the minute had'],
   ]);
   expect((await errorOf('SELECT * FROM gap')).hint).toBe(
-    'the tables are metrics, logs, metrics_1m, gaps, exemplars, spans, events',
+    'the tables are metrics, logs, metrics_1m, gaps, exemplars, spans, events, metrics_rollup_1m, metrics_rollup_1h',
   );
 });
 

@@ -1,4 +1,4 @@
-import type { Signal } from '../model/batch.ts';
+import type { TableName } from '../model/table-name.ts';
 import { emptyRows } from '../schema/duckdb-types.ts';
 import { tableSchemas } from '../schema/tables.ts';
 
@@ -6,7 +6,7 @@ import { tableSchemas } from '../schema/tables.ts';
 // use (`timeend` is Grafana's, of annotations). `SELECT *` gives each column once, under its own name.
 
 /** Second names of columns, by table. */
-export const columnAliases: Readonly<Record<Signal, Readonly<Record<string, string>>>> = {
+export const columnAliases: Readonly<Record<TableName, Readonly<Record<string, string>>>> = {
   metrics: { __name__: 'name', time: 'timestamp' },
   logs: { time: 'timestamp', message: 'line' },
   spans: { time: 'timestamp' },
@@ -14,6 +14,8 @@ export const columnAliases: Readonly<Record<Signal, Readonly<Record<string, stri
   metrics_1m: { __name__: 'name', time: 'timestamp' },
   gaps: { time: 'timestamp', timeend: 'end_timestamp' },
   exemplars: { __name__: 'name', time: 'timestamp' },
+  metrics_rollup_1m: { __name__: 'name', time: 'timestamp' },
+  metrics_rollup_1h: { __name__: 'name', time: 'timestamp' },
 };
 
 /** Text columns that hold JSON, and are JSON in SQL. */
@@ -29,7 +31,7 @@ export const jsonColumns: ReadonlySet<string> = new Set([
 ]);
 
 /** What stands in a FROM clause for a table whose rows `from` yields. */
-export function tableSql(table: Signal, from: string): string {
+export function tableSql(table: TableName, from: string): string {
   const columns = tableSchemas[table].columns.map(({ name }) =>
     jsonColumns.has(name) ? `CAST("${name}" AS JSON) AS "${name}"` : `"${name}"`,
   );
@@ -38,6 +40,6 @@ export function tableSql(table: Signal, from: string): string {
 }
 
 /** The same without a row, for describing a statement: with the second names and types that it has when it runs. */
-export function emptyTableSql(table: Signal): string {
+export function emptyTableSql(table: TableName): string {
   return tableSql(table, `(${emptyRows(tableSchemas[table])})`);
 }

@@ -10,7 +10,8 @@ import { openCloudTables } from '../../cloud/tables/cloud-tables.ts';
 import { type Clock, systemClock } from '../../lake/base/clock.ts';
 import { FirnError } from '../../lake/base/errors.ts';
 import { createLogger } from '../../lake/base/log.ts';
-import { type Signal, signals } from '../../lake/model/batch.ts';
+import type { Signal } from '../../lake/model/batch.ts';
+import { tableNames } from '../../lake/model/table-name.ts';
 import { directoryStore } from '../../lake/object-store/directory/directory-store.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { openDuckdbWriter } from '../../lake/parquet/duckdb-writer.ts';
@@ -161,7 +162,7 @@ test('a store that is elsewhere: so many requests for a compaction', async () =>
   // Each reads its table once; what it then writes itself, it reads back entry by entry only where it is asked for.
   expect(count(/^get .*snap-.*avro$/)).toBe(2);
   // Also of the tables that are not there.
-  expect(count(/^get version-hint|^get metadata\/version-hint/)).toBe(signals.length);
+  expect(count(/^get version-hint|^get metadata\/version-hint/)).toBe(tableNames.length);
   expect(count(/^delete /)).toBe(0);
   await compaction.runNow();
   expect(take()).toEqual(Array(2).fill(expect.stringMatching(/^get metadata\/v\d+\.metadata\.json$/)));

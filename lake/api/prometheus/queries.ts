@@ -119,7 +119,9 @@ async function answer(
     ...(incomplete === undefined ? [] : [incomplete]),
   ];
   const stats = parameters.text('stats') === '' ? '' : statsText(result);
-  return succeedWith(braced(resultPieces(data), stats), { warnings, infos: result.infos });
+  const response = succeedWith(braced(resultPieces(data), stats), { warnings, infos: result.infos });
+  if (result.rollups.length > 0) response.headers.set('x-firn-rollups', result.rollups.join(', '));
+  return response;
 }
 
 function limited(data: ResultData, limit: number): { data: ResultData; cut: boolean } {
@@ -131,8 +133,9 @@ function limited(data: ResultData, limit: number): { data: ResultData; cut: bool
   return { data, cut: false };
 }
 
-function statsText({ samplesRead }: QueryResult): string {
-  return `,"stats":${JSON.stringify({ samples: { totalQueryableSamples: samplesRead } })}`;
+function statsText({ samplesRead, rollups }: QueryResult): string {
+  const stats = { samples: { totalQueryableSamples: samplesRead }, ...(rollups.length > 0 && { rollups }) };
+  return `,"stats":${JSON.stringify(stats)}`;
 }
 
 function* braced(pieces: Iterable<string>, last: string): Generator<string> {

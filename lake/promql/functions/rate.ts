@@ -54,10 +54,27 @@ export function extrapolation(
   perSecond: boolean,
 ): number {
   const { timestampsMs, from, to, startMs, endMs } = window;
-  const firstMs = at(timestampsMs, from);
-  const lastMs = at(timestampsMs, to - 1);
+  const [firstMs, lastMs] = [at(timestampsMs, from), at(timestampsMs, to - 1)];
+  return stretched({ firstMs, lastMs, samples: to - from, startMs, endMs }, toZero, countsSinceMs, perSecond);
+}
+
+/** Where in its range a series has samples. */
+interface Sampled extends Pick<Window, 'startMs' | 'endMs'> {
+  readonly firstMs: number;
+  readonly lastMs: number;
+  readonly samples: number;
+}
+
+/** The same, of what is known about the samples. */
+export function stretched(
+  sampled: Sampled,
+  toZero: number | undefined,
+  countsSinceMs: number | undefined,
+  perSecond: boolean,
+): number {
+  const { firstMs, lastMs, samples, startMs, endMs } = sampled;
   let sampledSeconds = (lastMs - firstMs) / 1000;
-  const meanSeconds = to - from > 1 ? sampledSeconds / (to - from - 1) : 0;
+  const meanSeconds = samples > 1 ? sampledSeconds / (samples - 1) : 0;
   const thresholdSeconds = meanSeconds * 1.1;
   let toStart = (firstMs - startMs) / 1000;
   let toEnd = (endMs - lastMs) / 1000;
@@ -70,7 +87,7 @@ export function extrapolation(
   }
   if (toEnd >= thresholdSeconds) toEnd = meanSeconds / 2;
   const factor = sampledSeconds === 0 ? 1 : (sampledSeconds + toStart + toEnd) / sampledSeconds;
-  return perSecond ? factor / rangeSeconds(window) : factor;
+  return perSecond ? factor / rangeSeconds(sampled) : factor;
 }
 
 /** rate, increase and delta over `anchored` and `smoothed` windows: borders are taken from samples, not guessed. */

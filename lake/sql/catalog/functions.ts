@@ -56,14 +56,17 @@ const setting = `coalesce(CAST(getvariable('firn_parameters') AS MAP(VARCHAR, VA
 const lookUp = (map: ReadonlyMap<string, number>, by: string, what: string): string =>
   `CASE WHEN ${by} IS NULL THEN NULL ELSE coalesce(CAST(${mapSql([...map])}[${by}] AS UINTEGER),
     TRY_CAST(${by} AS UINTEGER), error('${what} "' || ${by} || '" does not exist')) END`;
-const unqualified = `replace(CAST(name AS VARCHAR), 'pg_catalog.', '')`;
+/** A name in three parts begins with the database; typeorm writes it so. */
+const inDatabase = String.raw`regexp_replace(CAST(name AS VARCHAR),
+  '^("[^"]+"|[^".]+)\.(("[^"]+"|[^".]+)\.("[^"]+"|[^".]+))$', '\2')`;
+const unqualified = String.raw`regexp_replace(CAST(name AS VARCHAR), '^("pg_catalog"|pg_catalog)\."?([^"]*)"?$', '\2')`;
 
 const named = (map: string): string => `CASE WHEN CAST(oid AS BIGINT) = 0 THEN '-'
   ELSE coalesce(${map}[CAST(oid AS BIGINT)], CAST(oid AS VARCHAR)) END`;
 
 /** The reg* types: text to object id, and object id to text. passes/casts.ts calls them. */
 const objectNames: Readonly<Record<string, Macro>> = {
-  regclass_oid: [['name', lookUp(relationOids, 'CAST(name AS VARCHAR)', 'relation')]],
+  regclass_oid: [['name', lookUp(relationOids, inDatabase, 'relation')]],
   regtype_oid: [['name', lookUp(typeOids, unqualified, 'type')]],
   regproc_oid: [['name', lookUp(procOids, unqualified, 'function')]],
   regnamespace_oid: [
@@ -80,7 +83,7 @@ const objectNames: Readonly<Record<string, Macro>> = {
   regproc_name: [['oid', named(mapSql([...procOids].map(([name, oid]) => [oid, name])))]],
   regnamespace_name: [['oid', named(schemaNames)]],
   regrole_name: [['oid', `CASE WHEN oid = ${userOid} THEN ${userVariable} ELSE CAST(oid AS VARCHAR) END`]],
-  to_regclass: [['name', `CAST(${mapSql([...relationOids])}[CAST(name AS VARCHAR)] AS UINTEGER)`]],
+  to_regclass: [['name', `CAST(${mapSql([...relationOids])}[${inDatabase}] AS UINTEGER)`]],
   to_regtype: [['name', `CAST(${mapSql([...typeOids])}[${unqualified}] AS UINTEGER)`]],
   to_regnamespace: [['name', `CAST(${schemaOids}[CAST(name AS VARCHAR)] AS UINTEGER)`]],
 };

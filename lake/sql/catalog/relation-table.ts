@@ -1,4 +1,4 @@
-import { type Signal, signals } from '../../model/batch.ts';
+import { type TableName, tableNames } from '../../model/table-name.ts';
 import { type ColumnType, tableSchemas } from '../../schema/tables.ts';
 import { columnAliases, jsonColumns } from '../tables.ts';
 import { type PgType, pgType } from './type-table.ts';
@@ -10,7 +10,7 @@ export interface Relation {
   /** Of the relation's row type, and of arrays of it. */
   readonly rowTypeOid: number;
   readonly rowArrayOid: number;
-  readonly name: Signal;
+  readonly name: TableName;
   readonly comment: string;
   readonly columns: readonly RelationColumn[];
 }
@@ -36,7 +36,7 @@ export const userOid = 10;
 export const databaseOid = 16_383;
 const firstOid = 16_384;
 
-export const relations: readonly Relation[] = signals.map((name, index) => ({
+export const relations: readonly Relation[] = tableNames.map((name, index) => ({
   oid: firstOid + index * 3,
   rowArrayOid: firstOid + index * 3 + 1,
   rowTypeOid: firstOid + index * 3 + 2,
@@ -46,7 +46,7 @@ export const relations: readonly Relation[] = signals.map((name, index) => ({
 }));
 
 /** The schema's columns, then their second names. */
-function columnsOf(table: Signal): RelationColumn[] {
+function columnsOf(table: TableName): RelationColumn[] {
   const own = tableSchemas[table].columns.map((column, index) => ({
     number: index + 1,
     name: column.name,

@@ -1,5 +1,5 @@
 import type { Node, SelectStmt } from 'libpg-query';
-import { type Signal, signals } from '../../model/batch.ts';
+import { type TableName, tableNames } from '../../model/table-name.ts';
 import { as, namesOf, type Rule, string } from '../ast.ts';
 import { tableSchema } from '../print/select.ts';
 import { columnAliases } from '../tables.ts';
@@ -19,7 +19,7 @@ export const aliasRules: readonly Rule[] = [
 ];
 
 interface NamedTable {
-  readonly table: Signal;
+  readonly table: TableName;
   readonly alias: string;
 }
 
@@ -31,7 +31,7 @@ function tablesOf(from: readonly Node[]): NamedTable[] {
     const join = as(node, 'JoinExpr');
     if (join) return tablesOf([join.larg, join.rarg].filter((side) => side !== undefined));
     const table = as(node, 'RangeVar');
-    const signal = signals.find((name) => name === table?.relname);
+    const signal = tableNames.find((name) => name === table?.relname);
     if (table?.schemaname !== tableSchema || !signal) return [];
     return [{ table: signal, alias: table.alias?.aliasname ?? signal }];
   });

@@ -1,5 +1,5 @@
 import type { Node, RangeVar, WithClause } from 'libpg-query';
-import { signals } from '../../model/batch.ts';
+import { tableNames } from '../../model/table-name.ts';
 import { as, isNode, type Rule, walk } from '../ast.ts';
 import { catalogRelationOf } from '../catalog/catalog.ts';
 import { notSupported, SqlError } from '../errors.ts';
@@ -31,7 +31,7 @@ export function relationRules(
       }
       if (table.location !== undefined && common.has(table.location)) return undefined;
       if (schema === languageSchema && /^\d+$/.test(name) && Number(name) < calls) return undefined;
-      if ((schema === undefined || schema === 'public') && (signals as readonly string[]).includes(name)) {
+      if ((schema === undefined || schema === 'public') && (tableNames as readonly string[]).includes(name)) {
         return renamed(table, tableSchema, name);
       }
       if ((schema === undefined || schema === 'public') && userTables.includes(name))
@@ -44,7 +44,7 @@ export function relationRules(
       const full = schema === undefined ? name : `${schema}.${name}`;
       throw new SqlError('42P01', `relation "${full}" does not exist`, {
         position: positionOf(table.location),
-        hint: `the tables are ${[...signals, ...userTables].join(', ')}`,
+        hint: `the tables are ${[...tableNames, ...userTables].join(', ')}`,
       });
     },
   ];
@@ -57,7 +57,7 @@ export function namesOthers(root: Node): boolean {
     const { schemaname, relname } = as(node, 'RangeVar') ?? {};
     if (relname === undefined || schemaname === languageSchema || catalogRelationOf(schemaname, relname))
       return;
-    found ||= !(signals as readonly string[]).includes(relname);
+    found ||= !(tableNames as readonly string[]).includes(relname);
   });
   return found;
 }

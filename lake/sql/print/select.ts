@@ -1,5 +1,5 @@
 import type { Alias, Node, SelectStmt } from 'libpg-query';
-import type { Signal } from '../../model/batch.ts';
+import type { TableName } from '../../model/table-name.ts';
 import { as, type Fields, namesOf, tagOf } from '../ast.ts';
 import { notSupported } from '../errors.ts';
 import { languageSchema } from '../passes/language-calls.ts';
@@ -129,7 +129,7 @@ function fromItem(p: Printer, node: Node | undefined): void {
   if (table) {
     p.mark(table.location);
     if (table.schemaname === tableSchema)
-      p.hole({ kind: 'table', table: table.relname as Signal, location: table.location });
+      p.hole({ kind: 'table', table: table.relname as TableName, location: table.location });
     else if (table.schemaname === userTableSchema) p.hole({ kind: 'user-table', name: table.relname ?? '' });
     else if (table.schemaname === languageSchema) p.hole({ kind: 'language', index: Number(table.relname) });
     else

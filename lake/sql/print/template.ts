@@ -1,4 +1,4 @@
-import type { Signal } from '../../model/batch.ts';
+import type { TableName } from '../../model/table-name.ts';
 
 /**
  * DuckDB SQL with holes that are filled when a statement is described or run: tables (whose files are known only then)
@@ -11,7 +11,7 @@ export interface Template {
 
 export type Hole =
   /** One reference to a table, and its location in the syntax tree. */
-  | { readonly kind: 'table'; readonly table: Signal; readonly location?: number | undefined }
+  | { readonly kind: 'table'; readonly table: TableName; readonly location?: number | undefined }
   /** A table that the tenant loaded itself. */
   | { readonly kind: 'user-table'; readonly name: string }
   /** What a call of another language gives, by its place in the statement's list of them. */

@@ -1,7 +1,7 @@
 import type { DuckDBConnection, DuckDBResult } from '@duckdb/node-api';
 import type { Node } from 'libpg-query';
 import { hasCode } from '../../base/errors.ts';
-import type { Signal } from '../../model/batch.ts';
+import type { TableName } from '../../model/table-name.ts';
 import type { AsOf, Prune, TableView } from '../../tables.ts';
 import { as, rewrite, walk } from '../ast.ts';
 import { showUserTables } from '../catalog/user-relations.ts';
@@ -155,7 +155,7 @@ const viewName = ({ table, location = 0 }: TableHole, { travels }: RewrittenSele
 
 async function openView(
   { tables }: SelectContext,
-  table: Signal,
+  table: TableName,
   prune: Prune,
   signal: AbortSignal,
 ): Promise<TableView> {

@@ -7,6 +7,8 @@ import knex from 'knex';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { Client, Pool } from 'pg';
 import postgres from 'postgres';
+import { QueryTypes, Sequelize } from 'sequelize';
+import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { postgresPrograms, startPostgres } from '../../harness/postgres.ts';
 import { findProgram, pythonModule, sharedFolder } from '../../harness/programs.ts';
@@ -164,7 +166,7 @@ with e.connect() as c:
         ),
       ),
     ).toEqual([
-      "['events', 'exemplars', 'gaps', 'logs', 'metrics', 'metrics_1m', 'spans']",
+      "['events', 'exemplars', 'gaps', 'logs', 'metrics', 'metrics_1m', 'metrics_rollup_1h', 'metrics_rollup_1m', 'spans']",
       'True JSON True False Metric name (the label __name__)',
       "['information_schema', 'public'] [] [] []",
       '[(7, 18.0)]',
@@ -328,6 +330,37 @@ describe('JavaScript', () => {
       'series_id',
     );
     await db.destroy();
+  });
+
+  test('sequelize: what it asks first, queries, tables and columns', async () => {
+    const { host, port, user, password, database } = server.connection;
+    const db = new Sequelize(database, user, password, { dialect: 'postgres', host, port, logging: false });
+    await db.authenticate();
+    const found = await db.query(
+      'SELECT name, count(*)::int AS n FROM metrics WHERE name = :name GROUP BY name',
+      {
+        replacements: { name: 'up' },
+        type: QueryTypes.SELECT,
+      },
+    );
+    expect(found).toEqual([{ name: 'up', n: 7 }]);
+    expect(await db.getQueryInterface().showAllTables()).toContain('metrics');
+    expect(await db.getQueryInterface().describeTable('metrics')).toHaveProperty('series_id.type', 'BIGINT');
+    await db.close();
+  });
+
+  test('typeorm: what it asks first, queries, and a table with its columns', async () => {
+    const { host, port, user: username, password, database } = server.connection;
+    const source = new DataSource({ type: 'postgres', host, port, username, password, database });
+    await source.initialize();
+    expect(await source.query('SELECT max(value) AS m FROM metrics WHERE name = $1', ['up'])).toEqual([
+      { m: 18 },
+    ]);
+    const runner = source.createQueryRunner();
+    const table = await runner.getTable('metrics');
+    expect(table?.columns.find(({ name }) => name === 'timestamp')?.type).toBe('timestamp with time zone');
+    await runner.release();
+    await source.destroy();
   });
 });
 
