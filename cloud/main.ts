@@ -31,7 +31,7 @@ import { startPgServer } from '../lake/pgwire/server.ts';
 import type { Evaluator } from '../lake/promql/evaluator.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
-import { createEvaluationPool } from '../lake/scan/evaluation-pool.ts';
+import { createEvaluationPool, type EvaluationPool } from '../lake/scan/evaluation-pool.ts';
 import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
 import { createLogPool, type LogPool } from '../lake/scan/log-threads/log-pool.ts';
 import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
@@ -112,11 +112,13 @@ async function startCloud(config: CloudConfig): Promise<Service> {
     }),
   );
   const userTablesOf = userTableStores({ store, locationOf, headOf, clock });
-  const parts = { store, locationOf, headOf, ingest, userTablesOf };
+  const { threads, cacheBytesMax } = config.query;
+  const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
+  const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator };
   const deployments = openDeployments(config, parts, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
   const fleet = stack.use(await openGateways(config, tenants, logger, stack));
-  const served = { store, deployments, iceberg, fleet, userTablesOf };
+  const served = { store, deployments, evaluator, iceberg, fleet, userTablesOf };
   const { ports, endpoints } = await openDoors(config, logger, tenants, served, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
@@ -142,6 +144,7 @@ interface DeploymentBase {
   readonly sql: SqlProcess;
   readonly tables: CloudTables;
   readonly pool: LogPool;
+  readonly evaluator: EvaluationPool;
   readonly gateways: CompletenessSource['gateways'];
   /** Calls the listener after each commit of log lines, until what it returns is called. */
   readonly onLogs: (listener: () => void) => () => void;
@@ -175,12 +178,13 @@ function openDeployments(
     readonly locationOf: (key: string) => string;
     readonly headOf: HeadOf | undefined;
     readonly ingest: Pick<Ingest, 'shipping' | 'onCommit'>;
+    readonly evaluator: EvaluationPool;
     readonly userTablesOf: (tenant: TenantId) => UserTableStore;
   },
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Deployments {
-  const { store, locationOf, headOf, ingest, userTablesOf } = lake;
+  const { store, locationOf, headOf, ingest, userTablesOf, evaluator } = lake;
   const engines = stack.use(new AsyncDisposableStack());
   const pool = stack.use(createLogPool(config.logql));
   const open = async (tenant: TenantId): Promise<Deployment> => {
@@ -204,7 +208,8 @@ function openDeployments(
     });
     const rollups = config.rollups === 'off' ? undefined : openRollups(tables);
     return deploymentOver({
-      ...{ engine, sql, tables: { ...tables, rollups }, pool, gateways: () => ingest.shipping(tenant) },
+      ...{ engine, sql, tables: { ...tables, rollups }, pool, evaluator },
+      gateways: () => ingest.shipping(tenant),
       onLogs: (listener) =>
         ingest.onCommit((commit) => {
           if (commit.tenant === tenant && commit.table === 'logs') listener();
@@ -229,14 +234,14 @@ function openDeployments(
 
 /** All that is answered from some tables. */
 function deploymentOver(base: DeploymentBase): Deployment {
-  const { engine, tables, pool, gateways, onLogs, onTailError } = base;
+  const { engine, tables, pool, evaluator, gateways, onLogs, onTailError } = base;
   const logs = logScan({ tables, engine, pool });
   const live = committedLogs({
     ...{ source: logs, nowNs: () => nowNs(clock), bytesMax: tailBytesMax },
     ...{ onCommit: onLogs, onError: onTailError },
   });
   const completeness = { gateways, gaps: gapRows(tables, engine, clock) };
-  return { ...base, scan: seriesScan({ tables, engine }), logs, live, completeness };
+  return { ...base, scan: seriesScan({ tables, engine, pool: evaluator }), logs, live, completeness };
 }
 
 /** What a key that sees some rows only is answered from. */
@@ -289,13 +294,13 @@ function asAsked(deployment: Deployment, c: Context): Deployment {
   const asOf = asOfOf(c);
   const samplesOnly = c.req.query('rollups') === 'off';
   if (!asOf && !samplesOnly) return deployment;
-  const { engine, pool } = deployment;
+  const { engine, pool, evaluator } = deployment;
   const asked = asOf ? tablesAsOf(deployment.tables, asOf) : { rollups: undefined };
   const tables = { ...deployment.tables, ...asked };
   return {
     ...deployment,
     tables,
-    scan: seriesScan({ tables, engine }),
+    scan: seriesScan({ tables, engine, pool: evaluator }),
     logs: logScan({ tables, engine, pool }),
   };
 }
@@ -308,6 +313,7 @@ const wholeTenantPaths = [
 
 /** What the doors open to. */
 interface Served {
+  readonly evaluator: EvaluationPool;
   readonly store: ObjectStore;
   readonly deployments: Deployments;
   readonly iceberg: ReturnType<typeof icebergRestRoutes>;
@@ -324,7 +330,7 @@ async function openDoors(
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
-  const { store, deployments, userTablesOf } = parts;
+  const { store, deployments, evaluator, userTablesOf } = parts;
   const app = new Hono<GateEnv>();
   app.get('/ready', (c) => c.text('ready\n'));
   // They have their own ways to authenticate.
@@ -339,14 +345,13 @@ async function openDoors(
   const changing = ['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables/:name'];
   app.on(['POST', 'PUT', 'DELETE'], changing, scopeGate('admin'));
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
-  const { timeoutMs, samplesMax, threads, cacheBytesMax } = config.query;
+  const { timeoutMs, samplesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
   const completeness = async (c: Context, { fromMs, toMs, ...asked }: ReadRange) => {
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, (await context(c)).completeness, rules, clock);
   };
-  const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
   app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness, evaluator }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));

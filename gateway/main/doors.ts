@@ -180,14 +180,14 @@ async function openQueries(
   stack: AsyncDisposableStack,
 ): Promise<PgServer> {
   const { timeoutMs, samplesMax, rowsMax, cacheBytesMax } = config.query;
-  const deployment = { tables, scan: seriesScan({ tables, engine }) };
+  const evaluator = stack.use(createEvaluationPool({ clock, threads: 1, cacheBytesMax }));
+  const deployment = { tables, scan: seriesScan({ tables, engine, pool: evaluator }) };
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const source = stack.use(localCompleteness({ ...ids, walPath: wal.path, tables, engine, clock }));
   const completeness = (_: unknown, { fromMs, toMs, ...asked }: ReadRange) => {
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, source, localRules, clock);
   };
-  const evaluator = stack.use(createEvaluationPool({ clock, threads: 1, cacheBytesMax }));
   app.route(
     '/',
     prometheusRoutes({

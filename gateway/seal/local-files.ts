@@ -44,8 +44,9 @@ const stateSql = `CASE WHEN committed = 1 THEN 'committed'
 
 export function openLocalFiles(walPath: string): LocalFiles {
   const db = new Database(walPath, { readonly: true, fileMustExist: true, timeout: 5000 });
-  // A file of more than half the limits stays as it is, so that any two of the others fit together.
-  const mergeable = `(${stateSql}) <> 'busy' AND rows * 2 <= @mergeRowsMax AND bytes * 2 <= @mergeBytesMax`;
+  // A file of more than a quarter of the limits stays as it is, so that any four of the others fit together: to write rows
+  // again costs as much as to seal them.
+  const mergeable = `(${stateSql}) <> 'busy' AND rows * 4 <= @mergeRowsMax AND bytes * 4 <= @mergeBytesMax`;
   const groups = db.prepare<[MergeLimits], Group>(
     `SELECT signal, class, day, tier, epoch, clock, committed FROM segment WHERE ${mergeable}
      GROUP BY signal, class, day, tier, epoch, clock, committed
@@ -95,7 +96,7 @@ function firstRun(
   let run: LocalFile[] = [];
   let [rows, bytes] = [0, 0];
   for (const file of files) {
-    const small = file.rows * 2 <= mergeRowsMax && file.bytes * 2 <= mergeBytesMax;
+    const small = file.rows * 4 <= mergeRowsMax && file.bytes * 4 <= mergeBytesMax;
     const free = file.state !== 'busy' && !isHeld.file(file.path);
     const fits = file.tier === tier && file.clock === clock && free && small;
     if (!fits) {

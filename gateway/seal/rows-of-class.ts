@@ -1,3 +1,4 @@
+import type { IdSet } from '../../lake/base/id-set.ts';
 import type { Batch } from '../../lake/model/batch.ts';
 import { classOfSignal } from '../../lake/model/stream-class.ts';
 import { isTextColumn, type TextColumn, textOffsets } from '../../lake/model/text-column.ts';
@@ -7,11 +8,14 @@ import { seriesIdsOf } from '../../lake/schema/batch-columns.ts';
  * The rows of a batch whose stream is an alarm, or those whose stream is not; undefined when there is none. The batch
  * itself when it has no others.
  */
-export function rowsOfClass(batch: Batch, alarmIds: ReadonlySet<bigint>, alarms: boolean): Batch | undefined {
+export function rowsOfClass(batch: Batch, alarmIds: IdSet, alarms: boolean): Batch | undefined {
   const ids = seriesIdsOf(batch);
   if (ids === undefined) return alarms === (classOfSignal(batch.signal) === 'alarms') ? batch : undefined;
+  if (alarmIds.size === 0) return alarms ? undefined : batch;
+  const halves = new Int32Array(ids.buffer, ids.byteOffset, ids.length * 2);
   const rows: number[] = [];
-  for (let row = 0; row < batch.rows; row++) if (alarmIds.has(ids[row] ?? 0n) === alarms) rows.push(row);
+  for (let row = 0; row < batch.rows; row++)
+    if (alarmIds.has(halves[2 * row] ?? 0, halves[2 * row + 1] ?? 0) === alarms) rows.push(row);
   if (rows.length === batch.rows) return batch;
   return rows.length === 0 ? undefined : pick(batch, rows);
 }

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { hasCode } from '../../lake/base/errors.ts';
 import { noFaults, type ReachFaultPoint } from '../../lake/base/fault-points.ts';
+import type { IdSet } from '../../lake/base/id-set.ts';
 import type { Batch, Signal } from '../../lake/model/batch.ts';
 import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
 import { segmentKey, segmentName } from '../../lake/model/keys.ts';
@@ -12,7 +13,6 @@ import { correctBatch } from '../clock/correct-batch.ts';
 import { intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
 import { openWalReader, type StoredBoot, type WalReader } from '../wal/reader.ts';
 import type { SealRecord, SegmentRecord } from '../wal/wal.ts';
-import { createLabelsCache } from './labels-cache.ts';
 import { rowsOfClass } from './rows-of-class.ts';
 import { openSealPlanner, type SealRange } from './seal-planner.ts';
 import { segmentRecord } from './segment-record.ts';
@@ -63,14 +63,13 @@ export function openRangeSealer(
 ): RangeSealer {
   const reader = openWalReader(walPath);
   const planner = openSealPlanner(walPath);
-  const labelsOf = createLabelsCache(reader.labelsOf);
   return {
     seal: async (request) => {
       const range = planner.plan(request);
       if (range === undefined || (request.onlyWhenFull && !range.full))
         return { seal: undefined, rows: 0, more: false, skipped: [] };
       const job: Job = {
-        ...{ reader, labelsOf, dataDir, identity, writer, range, epoch: request.epoch, nowUs: request.nowUs },
+        ...{ reader, dataDir, identity, writer, range, epoch: request.epoch, nowUs: request.nowUs },
         boot: reader.boots().get(range.boot) ?? { clock: 'untrusted', offsetUs: 0 },
         alarmIds: reader.alarmIds(),
         skipped: new Map(),
@@ -94,7 +93,6 @@ export function openRangeSealer(
 
 interface Job {
   readonly reader: WalReader;
-  readonly labelsOf: WalReader['labelsOf'];
   readonly dataDir: string;
   readonly identity: SealIdentity;
   readonly writer: SegmentWriter;
@@ -102,7 +100,7 @@ interface Job {
   readonly epoch: number;
   readonly nowUs: number;
   readonly boot: StoredBoot;
-  readonly alarmIds: ReadonlySet<bigint>;
+  readonly alarmIds: IdSet;
   readonly skipped: Map<number, SkippedBatch>;
 }
 
@@ -120,7 +118,7 @@ function classesOf(signal: Signal, { alarmIds }: Job): StreamClass[] {
 }
 
 async function writeSegments(job: Job, signal: Signal, streamClass: StreamClass): Promise<SegmentRecord[]> {
-  const { labelsOf, dataDir, identity, writer, range, epoch } = job;
+  const { reader, dataDir, identity, writer, range, epoch } = job;
   const folder = join(dataDir, 'segments', signal);
   await mkdir(folder, { recursive: true });
   const { fromSeq, toSeq } = range;
@@ -130,7 +128,7 @@ async function writeSegments(job: Job, signal: Signal, streamClass: StreamClass)
   const received = { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY };
   const write = (checkLabels: boolean): Promise<readonly SegmentFile[]> => {
     const batches = batchesOf(job, signal, streamClass, checkLabels, received);
-    return writer.write({ signal, site: identity.site, batches, labelsOf, pathOf });
+    return writer.write({ signal, site: identity.site, batches, labelsOf: reader.labelsOf, pathOf });
   };
   const files = await write(false).catch((error: unknown) => {
     // Labels are looked up once for all batches; to find the ones to skip they are looked up for each.

@@ -41,7 +41,10 @@ try {
 async function openWriter(): Promise<SegmentWriter> {
   if (options.writer === 'duckdb')
     return (await import('../../lake/parquet/duckdb-writer.ts')).openDuckdbWriter(options);
-  return (await import('../../lake/parquet/parquetjs-writer.ts')).openParquetjsWriter(options);
+  return (await import('../../lake/parquet/parquetjs-writer.ts')).openParquetjsWriter({
+    ...options,
+    bloomFilters: false,
+  });
 }
 
 function failureOf(error: unknown): SealFailure {

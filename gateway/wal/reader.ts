@@ -1,5 +1,6 @@
 import Database from 'better-sqlite3';
 import { FirnError } from '../../lake/base/errors.ts';
+import { createIdSet, type IdSet } from '../../lake/base/id-set.ts';
 import type { DaySpent } from '../../lake/base/token-bucket.ts';
 import type { MetricMetadata, Signal } from '../../lake/model/batch.ts';
 import type { ClockQuality, ManifestSegment } from '../../lake/model/manifest.ts';
@@ -26,7 +27,7 @@ export interface WalReader extends Disposable {
   /** Canonical labels JSON by id; ids that are not known are left out. */
   labelsOf(ids: Iterable<bigint>): Map<bigint, string>;
   /** Streams that are alarms. */
-  alarmIds(): ReadonlySet<bigint>;
+  alarmIds(): IdSet;
   /** What was known of the clock, by the `boot` of a batch. */
   boots(): ReadonlyMap<number, StoredBoot>;
   /** Descriptions of all metrics, by name. */
@@ -116,6 +117,7 @@ const dayUs = 86_400_000_000;
 /** Opens an existing log; `path` is `Wal.path`. */
 export function openWalReader(path: string): WalReader {
   const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 5000 });
+  db.pragma('cache_size = -1024'); // KiB: payloads are read once
   const number = (sql: string): (() => number) => {
     const statement = db.prepare<[], { value: number }>(sql);
     return () => statement.get()?.value ?? 0;
@@ -159,7 +161,7 @@ export function openWalReader(path: string): WalReader {
       return found;
     },
     metadata: () => metadata.all(),
-    alarmIds: () => new Set(alarms.all()),
+    alarmIds: () => idSetOf(alarms.all()),
     boots: () => new Map(boots.all().map(({ id, ...boot }) => [id, boot])),
     shipments: (state) => shipments.all({ state: state ?? null }),
     segments: (signal, { fromUs = null, toUs = null, name = null } = {}) =>
@@ -184,6 +186,12 @@ export function openWalReader(path: string): WalReader {
     snapshot: (read) => db.transaction(read)(),
     [Symbol.dispose]: () => void db.close(),
   };
+}
+
+function idSetOf(ids: readonly bigint[]): IdSet {
+  const set = createIdSet();
+  for (const id of ids) set.add(Number(BigInt.asIntN(32, id)), Number(id >> 32n));
+  return set;
 }
 
 function prepareTail(db: Database.Database, path: string): WalReader['tail'] {

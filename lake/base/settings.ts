@@ -59,9 +59,9 @@ export const logqlSettings = (pagesMebibytes: number, threads: number) =>
   z
     .strictObject({
       threads: count(threads, 'Threads that answer LogQL'),
-      pageBytesMax: count(
+      cacheBytesMax: count(
         pagesMebibytes * MEBIBYTE,
-        'Memory for unpacked lines that are kept, of all tenants',
+        'Memory for unpacked lines and what else LogQL remembers of files, of all tenants',
       ),
       entriesMax: count(5000, 'Lines of one LogQL answer'),
       seriesMax: count(500_000, 'Series that one LogQL query may have, or streams'),

@@ -132,7 +132,8 @@ export function bytesText(bytes: number): string {
     const text = `${Math.floor((bytes / size) * 10 + 0.5) / 10}${unit}`;
     return parseBytes(text) === bytes ? text : `${bytes}B`;
   }
-  return `${bytes}B`;
+  // `0B` would be the beginning of a binary number.
+  return bytes === 0 ? '0KB' : `${bytes}B`;
 }
 
 const float = /^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$/;

@@ -24,8 +24,10 @@ export function encodeDelta(values: BigInt64Array): Buffer | undefined {
   for (let start = 1; start < numbers.length; start += blockValues) {
     const end = Math.min(start + blockValues, numbers.length);
     let least = Number.POSITIVE_INFINITY;
-    for (let row = start; row < end; row++)
-      least = Math.min(least, (numbers[row] ?? 0) - (numbers[row - 1] ?? 0));
+    for (let row = start; row < end; row++) {
+      const difference = (numbers[row] ?? 0) - (numbers[row - 1] ?? 0);
+      if (difference < least) least = difference;
+    }
     if (!isExact(2 * least)) return undefined;
     varint(output, zigzag(least));
     const widthsAt = output.at;
@@ -67,23 +69,36 @@ function packMiniblock(
 ): number {
   if (from >= end) return 0;
   const last = Math.min(from + miniblockValues, end);
-  const above = (row: number): number => (numbers[row] ?? 0) - (numbers[row - 1] ?? 0) - least;
   let most = 0;
-  for (let row = from; row < last; row++) most = Math.max(most, above(row));
+  for (let row = from; row < last; row++) {
+    const above = (numbers[row] ?? 0) - (numbers[row - 1] ?? 0) - least;
+    if (above > most) most = above;
+  }
   let width = 0;
   while (256 ** width <= most) width++;
   if (width === 0) return 0;
-  output.bytes.fill(0, output.at, output.at + miniblockValues * width);
+  const { bytes, at } = output;
+  bytes.fill(0, at, at + miniblockValues * width);
   for (let row = from; row < last; row++) {
-    let rest = above(row);
-    const at = output.at + (row - from) * width;
-    for (let byte = 0; byte < width; byte++) {
-      output.bytes[at + byte] = rest % 256;
-      rest = Math.floor(rest / 256);
-    }
+    const above = (numbers[row] ?? 0) - (numbers[row - 1] ?? 0) - least;
+    putLittle(bytes, at + (row - from) * width, width, above);
   }
   output.at += miniblockValues * width;
   return width;
+}
+
+function putLittle(bytes: Buffer, at: number, width: number, value: number): void {
+  let low = value >>> 0;
+  const lowEnd = at + Math.min(width, 4);
+  for (let place = at; place < lowEnd; place++) {
+    bytes[place] = low;
+    low >>>= 8;
+  }
+  let high = width > 4 ? Math.floor(value / 0x1_0000_0000) : 0;
+  for (let place = lowEnd; place < at + width; place++) {
+    bytes[place] = high;
+    high >>>= 8;
+  }
 }
 
 function varint(output: Output, value: number): void {

@@ -9,41 +9,52 @@ export interface Dictionary<T> {
   readonly codes: Uint32Array;
 }
 
-/** Of 64-bit values, told apart by their bits; undefined when there would be more entries than `entriesMax`. */
-export function dictionaryOf64(values: BigInt64Array): Dictionary<BigInt64Array>;
-export function dictionaryOf64(
-  values: BigInt64Array,
-  entriesMax: number,
-): Dictionary<BigInt64Array> | undefined;
+/** 64-bit values, told apart by their bits, by the number that each got when it came first. */
+export interface Numbered64 {
+  /** Halves of the values. */
+  entries: Uint32Array<ArrayBuffer>;
+  count: number;
+  slots: Int32Array<ArrayBuffer>;
+}
+
+export const createNumbered64 = (): Numbered64 => ({
+  ...{ entries: new Uint32Array(1024), count: 0, slots: new Int32Array(1024).fill(-1) },
+});
+
+/** The number of a value, which it gets now if it is new. */
+export function numberOf64(known: Numbered64, low: number, high: number): number {
+  const slot = slotOf(known.slots, known.entries, low, high);
+  const found = known.slots[slot] ?? -1;
+  if (found >= 0) return found;
+  const number = known.count++;
+  if (2 * number === known.entries.length) known.entries = doubled(known.entries);
+  known.slots[slot] = number;
+  known.entries[2 * number] = low;
+  known.entries[2 * number + 1] = high;
+  if (known.count * 2 > known.slots.length)
+    known.slots = moreSlots(known.slots.length * 2, known.entries, known.count);
+  return number;
+}
+
+/** Undefined when there would be more entries than `entriesMax`. */
 export function dictionaryOf64(
   values: BigInt64Array,
   entriesMax = Number.POSITIVE_INFINITY,
 ): Dictionary<BigInt64Array> | undefined {
   const halves = halvesOf(values);
   const codes = new Uint32Array(values.length);
-  let slots = new Int32Array(1024).fill(-1);
-  let entries = new Uint32Array(1024);
-  let count = 0;
+  const known = createNumbered64();
   let code = -1;
   for (let row = 0; row < values.length; row++) {
     const low = halves[2 * row] ?? 0;
     const high = halves[2 * row + 1] ?? 0;
-    if (code < 0 || entries[2 * code] !== low || entries[2 * code + 1] !== high) {
-      const slot = slotOf(slots, entries, low, high);
-      code = slots[slot] ?? -1;
-      if (code < 0) {
-        if (count >= entriesMax) return undefined;
-        if (2 * count === entries.length) entries = doubled(entries);
-        code = count++;
-        slots[slot] = code;
-        entries[2 * code] = low;
-        entries[2 * code + 1] = high;
-        if (count * 2 > slots.length) slots = moreSlots(slots.length * 2, entries, count);
-      }
+    if (code < 0 || known.entries[2 * code] !== low || known.entries[2 * code + 1] !== high) {
+      code = numberOf64(known, low, high);
+      if (known.count > entriesMax) return undefined;
     }
     codes[row] = code;
   }
-  return { entries: new BigInt64Array(entries.slice(0, 2 * count).buffer), codes };
+  return { entries: new BigInt64Array(known.entries.slice(0, 2 * known.count).buffer), codes };
 }
 
 /** Low and high 32 bits of each value: no BigInt is made per row. */

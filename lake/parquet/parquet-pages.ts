@@ -6,6 +6,7 @@ import { printBloomFilter } from './bloom-filter.ts';
 import { encodeDelta } from './delta-packed.ts';
 import { dictionaryOf64, dictionaryOfAny, dictionaryOfTexts, halvesOf } from './dictionary.ts';
 import { bitWidthOf, encodeHybrid } from './hybrid-runs.ts';
+import { compareUtf8 } from './series-order.ts';
 import type { PlacedTexts } from './sorted-rows.ts';
 import { addTrigrams, newTrigrams } from './trigrams.ts';
 
@@ -309,7 +310,9 @@ function boundsOf({ type }: Column, { entries, codes }: Present): Readonly<Recor
     return { min_value: plain(BigInt64Array.of(min)), max_value: plain(BigInt64Array.of(max)) };
   }
   if (type !== 'string' || codes === undefined) return {};
-  const [min, max] = extremes(bytesOfTexts(entries as readonly string[] | PickedTexts), Buffer.compare);
+  const [min, max] = isPicked(entries)
+    ? extremes(Array.from(entries.rows), byTexts(entries.texts)).map((row) => textBytes(entries.texts, row))
+    : extremes(entries as readonly string[], compareUtf8).map((text) => Buffer.from(text));
   if (min === undefined || max === undefined || Math.max(min.length, max.length) > boundBytesMax) return {};
   return { min_value: min, max_value: max };
 }
@@ -318,6 +321,13 @@ const bytesOfTexts = (entries: readonly string[] | PickedTexts): readonly Buffer
   isPicked(entries)
     ? Array.from(entries.rows, (row) => textBytes(entries.texts, row))
     : entries.map((text) => Buffer.from(text));
+
+/** Rows by their texts, of which no copy is made. */
+function byTexts({ bytes, offsets }: PlacedTexts): (a: number, b: number) => number {
+  const texts = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const at = (index: number): number => offsets[index] ?? 0;
+  return (a, b) => texts.compare(texts, at(b), at(b + 1), at(a), at(a + 1));
+}
 
 function textBytes({ bytes, offsets }: PlacedTexts, row: number): Buffer {
   const [start = 0, end = 0] = offsets.subarray(row, row + 2);
@@ -329,6 +339,19 @@ export function extremes64(values: BigInt64Array): [min: bigint, max: bigint] {
   const halves = halvesOf(values);
   let [min, max] = [0, 0];
   for (let row = 1; row < values.length; row++) {
+    if (isLess(halves, row, min)) min = row;
+    else if (isLess(halves, max, row)) max = row;
+  }
+  return [values[min] ?? 0n, values[max] ?? 0n];
+}
+
+/** Of these rows of a column, one or more. */
+export function extremesOfRows(values: BigInt64Array, rows: Uint32Array): [min: bigint, max: bigint] {
+  const halves = halvesOf(values);
+  let min = rows[0] ?? 0;
+  let max = min;
+  for (let at = 1; at < rows.length; at++) {
+    const row = rows[at] ?? 0;
     if (isLess(halves, row, min)) min = row;
     else if (isLess(halves, max, row)) max = row;
   }

@@ -30,7 +30,7 @@ export interface SegmentRows {
   readonly site: string;
   /** Batches of this signal, in order of arrival; each passes `whyNotStorable`. Read once. */
   readonly batches: Iterable<Batch>;
-  /** Labels JSON by id; unknown ids are left out. */
+  /** Labels JSON by id; unknown ids are left out. They never change, so a writer may remember them between calls. */
   readonly labelsOf: (ids: Iterable<bigint>) => ReadonlyMap<bigint, string>;
   /** Where the file of a day (YYYY-MM-DD) goes; its folder exists. */
   readonly pathOf: (day: string) => string;

@@ -13,23 +13,29 @@ export interface RankedSeries {
  * The series in the order that files are sorted by: metrics by name and id, log streams by id. Throws FirnError
  * `corrupt` when an id has no labels.
  */
-export function rankSeries(
+export const rankSeries = (
   signal: TableName,
-  ids: readonly bigint[],
+  ids: Iterable<bigint>,
+  labelsOf: ReadonlyMap<bigint, string>,
+): RankedSeries[] => seriesOf(signal, ids, labelsOf).sort(compareSeries);
+
+/** Names and labels of the series, in the order of the ids; throws as `rankSeries`. */
+export function seriesOf(
+  signal: TableName,
+  ids: Iterable<bigint>,
   labelsOf: ReadonlyMap<bigint, string>,
 ): RankedSeries[] {
   const hasName = hasSeriesName(signal);
-  const byName = new Map<string, RankedSeries[]>();
-  for (const id of BigInt64Array.from(ids).sort()) {
+  return Array.from(ids, (id) => {
     const labels = labelsOf.get(id);
     if (labels === undefined) throw withoutLabels(signal, id);
-    const name = hasName ? nameOf(labels) : '';
-    const series = byName.get(name);
-    if (series) series.push({ id, labels, name });
-    else byName.set(name, [{ id, labels, name }]);
-  }
-  return [...byName].sort(([a], [b]) => compareUtf8(a, b)).flatMap(([, series]) => series);
+    return { id, labels, name: hasName ? nameOf(labels) : '' };
+  });
 }
+
+/** Of different series. */
+export const compareSeries = (a: RankedSeries, b: RankedSeries): number =>
+  a.name === b.name ? (a.id < b.id ? -1 : 1) : compareUtf8(a.name, b.name);
 
 const nameFirst = '{"__name__":"';
 

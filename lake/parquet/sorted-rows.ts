@@ -3,26 +3,23 @@ import type { Batch, BatchColumn } from '../model/batch.ts';
 import { isTextColumn, type TextColumn, textOffsets, textsOf } from '../model/text-column.ts';
 import { batchColumnsOf, columnOf } from '../schema/batch-columns.ts';
 import { type Column, dayOfUs, type TableSchema, tableSchemas } from '../schema/tables.ts';
-import { dictionaryOf64, halvesOf } from './dictionary.ts';
+import { halvesOf } from './dictionary.ts';
 import { extremes64, isLess } from './parquet-pages.ts';
 import { sortWithinSeries } from './row-table.ts';
 import type { SegmentRows } from './segment-writer.ts';
-import { compareUtf8, type RankedSeries, rankSeries } from './series-order.ts';
+import type { RankedRows, SeriesCatalogue } from './series-catalogue.ts';
+import { compareUtf8 } from './series-order.ts';
 
 // The rows of many batches as one table in memory, and their order. What is done for each row works on halves of 64-bit
 // numbers, without a BigInt.
 
-/** All rows of one call in order of arrival, and the series they belong to. */
-export interface RowsInMemory {
+/** All rows of one call in order of arrival. Where they belong to no series: one that stands for none. */
+export interface RowsInMemory extends RankedRows {
   readonly schema: TableSchema;
   readonly rows: number;
   /** What batches bring, by column name; one that is absent is null in every row. */
   readonly columns: ReadonlyMap<string, Values>;
   readonly timestampUs: BigInt64Array;
-  /** In the sort order. Where rows belong to no series: one that stands for none. */
-  readonly series: readonly RankedSeries[];
-  /** Index into `series` of each row. */
-  readonly rank: Uint32Array;
 }
 
 /** 64-bit integers, doubles by their bits, texts as bytes, or where there may be nulls plain arrays. */
@@ -36,7 +33,11 @@ export interface PlacedTexts extends TextColumn {
 export const isPlacedTexts = (values: Values): values is PlacedTexts => isTextColumn(values);
 
 /** Throws FirnError `limit` when there are more rows, `corrupt` when an id has no labels. */
-export function readRows({ signal, batches, labelsOf }: SegmentRows, rowsMax: number): RowsInMemory {
+export function readRows(
+  { signal, batches, labelsOf }: SegmentRows,
+  catalogue: SeriesCatalogue,
+  rowsMax: number,
+): RowsInMemory {
   const all: Batch[] = [];
   let rows = 0;
   for (const batch of batches) {
@@ -53,7 +54,9 @@ export function readRows({ signal, batches, labelsOf }: SegmentRows, rowsMax: nu
   return {
     ...{ schema, rows, columns },
     timestampUs: timestampsOf(schema, columns),
-    ...ranked(schema, columns, rows, labelsOf),
+    ...(schema.seriesColumn === undefined
+      ? { series: [{ id: 0n, name: '', labels: '' }], rank: new Uint32Array(rows) }
+      : catalogue.rank(signal, int64Of(columns, schema.seriesColumn), labelsOf)),
   };
 }
 
@@ -105,23 +108,6 @@ function concat64(rows: number, parts: readonly (BigInt64Array | Float64Array)[]
     offset += part.byteLength;
   }
   return new BigInt64Array(bytes.buffer);
-}
-
-function ranked(
-  { table, seriesColumn }: TableSchema,
-  columns: RowsInMemory['columns'],
-  rows: number,
-  labelsOf: SegmentRows['labelsOf'],
-): Pick<RowsInMemory, 'series' | 'rank'> {
-  const rank = new Uint32Array(rows);
-  if (seriesColumn === undefined) return { series: [{ id: 0n, name: '', labels: '' }], rank };
-  const { entries, codes } = dictionaryOf64(int64Of(columns, seriesColumn));
-  const ids = [...entries];
-  const series = rankSeries(table, ids, labelsOf(ids));
-  const rankOf = new Map(series.map(({ id }, index) => [id, index]));
-  const ofCode = Uint32Array.from(ids, (id) => rankOf.get(id) ?? 0);
-  for (let row = 0; row < rows; row++) rank[row] = ofCode[codes[row] ?? 0] ?? 0;
-  return { series, rank };
 }
 
 function timestampsOf(
@@ -186,17 +172,33 @@ function sortedRows({ schema, rows, rank, series, columns }: RowsInMemory): Uint
     order[at] = row;
     next[of] = at + 1;
   }
-  const compare = comparison(sortWithinSeries(schema).map((name) => columns.get(name) ?? []));
+  const keys = sortWithinSeries(schema).map((name) => columns.get(name) ?? []);
+  const compare = comparison(keys);
+  const ascends =
+    keys.length === 1 && keys[0] instanceof BigInt64Array ? ascending(keys[0]) : notAfter(compare);
   for (let of = 0; of < series.length; of++) {
-    const bucket = order.subarray(ends[of], ends[of + 1]);
-    for (let at = 1; at < bucket.length; at++) {
-      if (compare(bucket[at - 1] ?? 0, bucket[at] ?? 0) <= 0) continue;
-      bucket.sort(compare);
+    const end = ends[of + 1] ?? 0;
+    for (let at = (ends[of] ?? 0) + 1; at < end; at++) {
+      if (ascends(order[at - 1] ?? 0, order[at] ?? 0)) continue;
+      order.subarray(ends[of], end).sort(compare);
       break;
     }
   }
   return order;
 }
+
+/** Whether a row, which came earlier, stays before another. */
+type Ascends = (before: number, after: number) => boolean;
+
+function ascending(key: BigInt64Array): Ascends {
+  const halves = halvesOf(key);
+  return (before, after) => !isLess(halves, after, before);
+}
+
+const notAfter =
+  (compare: (a: number, b: number) => number): Ascends =>
+  (before, after) =>
+    compare(before, after) <= 0;
 
 const textsOfValues = (values: Exclude<Values, BigInt64Array>) =>
   isPlacedTexts(values) ? textsOf(values) : values;

@@ -29,10 +29,29 @@ export interface MetricsBuilder {
 const staleHigh = 0x7ff00000;
 const nanHigh = 0x7ff80000;
 
-/** `rowsFirst`: for how many rows it has room before it grows. */
+const columnsOfBatch = new WeakMap<MetricsBatch, Columns>();
+/** Memory of batches that are done, for the next ones: see logs-builder.ts. */
+const spare: Columns[] = [];
+const spareMax = 4;
+const spareRowsMax = 65_536;
+
+/** Gives the memory of a batch back, which must not be read any more. */
+export function recycleMetrics(batch: MetricsBatch): void {
+  const columns = columnsOfBatch.get(batch);
+  if (columns === undefined || spare.length >= spareMax || columns.value.length > spareRowsMax) return;
+  columnsOfBatch.delete(batch);
+  spare.push(columns);
+}
+
+function takeColumns(rows: number): Columns {
+  const columns = spare.pop();
+  return columns !== undefined && columns.value.length >= rows ? columns : createColumns(rows);
+}
+
+/** `rowsFirst`: for how many rows it has room before it grows, one or more. */
 export function createMetricsBuilder(rowsFirst = 1024): MetricsBuilder {
   let rows = 0;
-  let columns = createColumns(0);
+  let columns = noColumns;
   let entries = new Map<bigint, SeriesEntry>();
   let metadata: MetricMetadata[] = [];
   const doubts = createDoubtColumns();
@@ -40,7 +59,8 @@ export function createMetricsBuilder(rowsFirst = 1024): MetricsBuilder {
   const starts = createSparseColumn<bigint>();
 
   const appendKey = (series: CachedSeries, timestampUs: number): void => {
-    if (rows === columns.seriesId.length) columns = larger(columns, Math.max(rowsFirst, 2 * rows));
+    if (rows === columns.seriesId.length)
+      columns = rows === 0 ? takeColumns(rowsFirst) : larger(columns, 2 * rows);
     if (series.pending !== undefined) entries.set(series.pending.id, series.pending);
     columns.seriesHalves[2 * rows] = series.idLow;
     columns.seriesHalves[2 * rows + 1] = series.idHigh;
@@ -85,8 +105,9 @@ export function createMetricsBuilder(rowsFirst = 1024): MetricsBuilder {
         ...(histogram && { histogram }),
         ...(startTimestampUs && { startTimestampUs }),
       };
+      columnsOfBatch.set(batch, columns);
       rows = 0;
-      columns = createColumns(0);
+      columns = noColumns;
       entries = new Map();
       metadata = [];
       return batch;
@@ -95,6 +116,8 @@ export function createMetricsBuilder(rowsFirst = 1024): MetricsBuilder {
 }
 
 type Columns = ReturnType<typeof createColumns>;
+
+const noColumns = createColumns(0);
 
 function createColumns(capacity: number) {
   const seriesId = new BigInt64Array(capacity);

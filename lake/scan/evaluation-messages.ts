@@ -1,3 +1,4 @@
+import type { Matcher } from '../promql/ast.ts';
 import type { PromqlErrorType } from '../promql/errors.ts';
 import type { Evaluated, EvaluationTask } from '../promql/evaluator.ts';
 import type { SeriesData } from '../promql/source.ts';
@@ -25,7 +26,28 @@ export interface NotInFiles {
   readonly unsupported: readonly string[];
 }
 
+/** Series of files: by any of these sets of matchers, with samples in this time (absent: at any). */
+export interface SeriesRequest {
+  readonly files: readonly ImmutableFile[];
+  readonly matcherSets: readonly (readonly Matcher[])[];
+  readonly fromMs?: number | undefined;
+  readonly toMs?: number | undefined;
+  readonly wanted: WantedOfSeries;
+}
+
+export type WantedOfSeries =
+  | { readonly kind: 'names' }
+  | { readonly kind: 'values'; readonly label: string }
+  | { readonly kind: 'labels' };
+
+/** Texts in no order, each once; labels as JSON. */
+export interface FoundSeries {
+  readonly texts: readonly string[];
+  readonly unsupported: readonly string[];
+}
+
 export type JobRequest =
+  | { readonly kind: 'find'; readonly request: SeriesRequest }
   /** Scans whose samples are in files, others undefined. */
   | { readonly kind: 'locate'; readonly scans: readonly (FilesToRead | undefined)[] }
   /** Of located scans `data` holds what is in no file. */
@@ -41,6 +63,7 @@ export type ToWorker =
 
 export type JobAnswer =
   | { readonly kind: 'located'; readonly scans: readonly (NotInFiles | undefined)[] }
+  | { readonly kind: 'found'; readonly found: FoundSeries }
   | { readonly kind: 'done'; readonly evaluated: Evaluated }
   /** Without a type it is a fault of the program, and the message its stack. */
   | { readonly kind: 'failed'; readonly errorType: PromqlErrorType | undefined; readonly message: string };

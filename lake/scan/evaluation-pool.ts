@@ -6,14 +6,19 @@ import { type Evaluated, type EvaluationTask, type Evaluator, inlineEvaluator } 
 import type { SeriesData, StoredScan } from '../promql/source.ts';
 import {
   buffersOf,
+  type FoundSeries,
   type FromWorker,
   type JobAnswer,
   type JobRequest,
+  type SeriesRequest,
   type ToWorker,
   type WorkerSettings,
 } from './evaluation-messages.ts';
 
-export interface EvaluationPool extends Evaluator, AsyncDisposable {}
+export interface EvaluationPool extends Evaluator, AsyncDisposable {
+  /** Which series an owner's files have. */
+  find(owner: string, request: SeriesRequest, signal: AbortSignal): Promise<FoundSeries>;
+}
 
 export interface EvaluationPoolOptions {
   readonly clock: Clock;
@@ -70,6 +75,11 @@ export function createEvaluationPool({
       weightOf(task) <= inlineSamplesMax
         ? inline.evaluate(task, signal)
         : runJob(threadFor(ownerOf(task)), ++lastJob, task, signal),
+    find: (owner, request, signal) =>
+      withJob(threadFor(owner), ++lastJob, signal, async (ask) => {
+        const answer = await ask({ kind: 'find', request });
+        return expectKind(answer, 'found').found;
+      }),
     [Symbol.asyncDispose]: async () => {
       await Promise.all(threads.map((thread) => thread?.worker.terminate()));
     },
@@ -91,21 +101,19 @@ function openThread(limits: WorkerSettings['limits'], onEnd: () => void): Thread
   return thread;
 }
 
-async function runJob(
+type Ask = (request: JobRequest, transfer?: ArrayBuffer[]) => Promise<JobAnswer>;
+
+/** Runs `body`, whose requests are those of one job, which ends with it or when the signal is aborted. */
+async function withJob<T>(
   { worker, jobs }: Thread,
   job: number,
-  task: EvaluationTask,
   signal: AbortSignal,
-): Promise<Evaluated> {
+  body: (ask: Ask) => Promise<T>,
+): Promise<T> {
   throwIfStopped(signal);
-  const ask = (request: JobRequest, transfer: ArrayBuffer[] = []): Promise<JobAnswer> => {
-    const answer = Promise.withResolvers<JobAnswer>();
-    jobs.set(job, answer);
-    worker.postMessage({ kind: 'job', job, request } satisfies ToWorker, transfer);
-    return answer.promise;
-  };
+  const end = (): void => worker.postMessage({ kind: 'cancel', job } satisfies ToWorker);
   const cancel = (): void => {
-    worker.postMessage({ kind: 'cancel', job } satisfies ToWorker);
+    end();
     try {
       throwIfStopped(signal);
     } catch (error) {
@@ -113,8 +121,23 @@ async function runJob(
     }
   };
   signal.addEventListener('abort', cancel, { once: true });
-  let done = false;
   try {
+    return await body((request, transfer = []) => {
+      const answer = Promise.withResolvers<JobAnswer>();
+      jobs.set(job, answer);
+      worker.postMessage({ kind: 'job', job, request } satisfies ToWorker, transfer);
+      return answer.promise;
+    });
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    jobs.delete(job);
+    // What was located is not needed any more, whatever became of it.
+    end();
+  }
+}
+
+const runJob = (thread: Thread, job: number, task: EvaluationTask, signal: AbortSignal): Promise<Evaluated> =>
+  withJob(thread, job, signal, async (ask) => {
     const { data: scans, ...rest } = task;
     const stored = scans.map((one) => ('files' in one ? one : undefined));
     const missing = stored.some((one) => one !== undefined)
@@ -125,15 +148,8 @@ async function runJob(
       data.push('files' in one ? await one.readOthers(missing?.scans[index] ?? nothing, signal) : one);
     throwIfStopped(signal);
     const answer = await ask({ kind: 'evaluate', task: rest, data }, buffersOf(data.flat()));
-    done = true;
     return expectKind(answer, 'done').evaluated;
-  } finally {
-    signal.removeEventListener('abort', cancel);
-    jobs.delete(job);
-    // What was located is not needed any more.
-    if (!done) worker.postMessage({ kind: 'cancel', job } satisfies ToWorker);
-  }
-}
+  });
 
 const nothing = { special: [], unsupported: [] };
 

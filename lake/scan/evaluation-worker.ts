@@ -16,6 +16,7 @@ import {
   type WorkerSettings,
 } from './evaluation-messages.ts';
 import { tooMuch } from './read-series.ts';
+import { findSeries } from './samples/find-series.ts';
 import { type Located, locate, type Pause } from './samples/locate.ts';
 import { createSeriesFiles } from './samples/series-files.ts';
 import { type OtherSeries, storedSeries } from './samples/stored-series.ts';
@@ -74,6 +75,26 @@ async function locateAll(job: Job, { scans }: JobRequest & { kind: 'locate' }): 
   return { kind: 'located', scans: missing };
 }
 
+async function find(job: Job, { request }: JobRequest & { kind: 'find' }): Promise<JobAnswer> {
+  locating++;
+  try {
+    return { kind: 'found', found: await findSeries(store, request, pauseOf(job)) };
+  } finally {
+    locating--;
+  }
+}
+
+function answerTo(job: Job, request: JobRequest): Promise<JobAnswer> {
+  switch (request.kind) {
+    case 'find':
+      return find(job, request);
+    case 'locate':
+      return locateAll(job, request);
+    case 'evaluate':
+      return evaluate(job, request);
+  }
+}
+
 async function evaluate(job: Job, request: JobRequest & { kind: 'evaluate' }): Promise<JobAnswer> {
   let { samplesRead } = request.task;
   const data = request.data.map((given, scan): SeriesSet => {
@@ -97,7 +118,7 @@ async function run(id: number, request: JobRequest): Promise<void> {
   job.running = true;
   let answer: JobAnswer;
   try {
-    answer = await (request.kind === 'locate' ? locateAll(job, request) : evaluate(job, request));
+    answer = await answerTo(job, request);
   } catch (error) {
     answer = failure(error);
   }

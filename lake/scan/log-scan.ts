@@ -19,12 +19,12 @@ export interface LogScanOptions extends LogViewsOptions {
   readonly pool?: LogPool;
 }
 
-/** Of unpacked pages, for what is read on the thread that asks. */
-const ownPageBytesMax = 16 * 1024 * 1024;
+/** For what is read on the thread that asks. */
+const ownBytesMax = 16 * 1024 * 1024;
 
 export function logScan(options: LogScanOptions): LogScan {
   const views = logViews(options);
-  const files = createLogFiles({ pageBytesMax: ownPageBytesMax });
+  const files = createLogFiles({ bytesMax: ownBytesMax });
   return {
     ...viewLogs(views, files),
     ...logIndex(options),

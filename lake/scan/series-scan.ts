@@ -1,6 +1,7 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { type Labels, parseLabelsJson } from '../model/labels.ts';
 import { filesSql } from '../parquet/files-sql.ts';
+import { compareUtf8 } from '../parquet/series-order.ts';
 import type { Matcher } from '../promql/ast.ts';
 import { histogramHistoryMs, type Selection, type SeriesSource, type StoredScan } from '../promql/source.ts';
 import { tableSchemas } from '../schema/tables.ts';
@@ -16,6 +17,8 @@ import {
   seriesCondition,
   storedLabelSql,
 } from './conditions.ts';
+import type { WantedOfSeries } from './evaluation-messages.ts';
+import type { EvaluationPool } from './evaluation-pool.ts';
 import { type ExemplarSeries, readExemplars } from './exemplars.ts';
 import { readSeries, tooMuch } from './read-series.ts';
 import type { OtherSeries } from './samples/stored-series.ts';
@@ -53,6 +56,8 @@ export interface SeriesScanOptions {
   readonly tables: Tables;
   readonly engine: Engine;
   readonly limits?: SeriesScanLimits;
+  /** Looks into files without SQL; absent: SQL looks into all. */
+  readonly pool?: Pick<EvaluationPool, 'find'> | undefined;
 }
 
 /** Reads series with DuckDB: one statement a selection. */
@@ -60,6 +65,7 @@ export function seriesScan({
   tables,
   engine,
   limits = defaultSeriesScanLimits,
+  pool,
 }: SeriesScanOptions): SeriesScan {
   async function query<T>(
     filters: readonly RowFilter[],
@@ -75,13 +81,30 @@ export function seriesScan({
     );
   }
 
-  const texts = async (request: LabelsRequest, signal: AbortSignal, sql: (rows: string) => string) => {
+  const texts = async (
+    request: LabelsRequest,
+    signal: AbortSignal,
+    wanted: WantedOfSeries,
+  ): Promise<readonly string[]> => {
+    signal.throwIfAborted();
     const { labelEntriesMax } = limits;
-    const wanted = Math.min(request.limit > 0 ? request.limit : labelEntriesMax, labelEntriesMax) + 1;
+    const limit = Math.min(request.limit > 0 ? request.limit : labelEntriesMax, labelEntriesMax) + 1;
     const filters = filtersOf(request);
-    const found = await query(filters, signal, (connection, _, from) =>
-      readTexts(connection, `${sql(seriesRows(from, filters))} LIMIT ${wanted}`),
-    );
+    await using view = await openView(tables, 'metrics', filters, signal);
+    const { fromMs, toMs, matcherSets } = request;
+    const files = view.parts?.files;
+    const ofFiles =
+      files && (await pool?.find(tables.tenant, { files, matcherSets, fromMs, toMs, wanted }, signal));
+    const from = ofFiles ? restOf(view.parts?.rest, ofFiles.unsupported) : view.from;
+    const more =
+      from === undefined
+        ? []
+        : await useConnection(engine, signal, (connection) =>
+            readTexts(connection, `${wantedSql(wanted, seriesRows(from, filters))} LIMIT ${limit}`),
+          );
+    const found = ofFiles
+      ? [...new Set([...ofFiles.texts, ...more])].sort(compareUtf8).slice(0, limit)
+      : more;
     if (found.length > labelEntriesMax) throw tooMuch('labelEntriesMax', labelEntriesMax, 'entries');
     return found;
   };
@@ -101,31 +124,36 @@ export function seriesScan({
       selectBuckets: (selection, signal) => scanBuckets({ rollups, engine, select }, selection, signal),
     }),
     exemplars: (request, signal) => query(filtersOf(request), signal, readExemplars, 'exemplars'),
-    labelNames: (request, signal) =>
-      texts(
-        request,
-        signal,
-        (rows) =>
-          `SELECT DISTINCT unnest(json_keys(labels)) AS entry FROM (SELECT labels FROM ${rows}) ORDER BY entry`,
-      ),
-    labelValues: (label, request, signal) => {
-      const value = label === '__name__' ? labelSql(label) : storedLabelSql(label);
-      return texts(
-        request,
-        signal,
-        (rows) =>
-          `SELECT DISTINCT entry FROM (SELECT ${value} AS entry FROM ${rows}) WHERE entry <> '' ORDER BY entry`,
-      );
-    },
-    series: async (request, signal) => {
-      const found = await texts(
-        request,
-        signal,
-        (rows) => `SELECT DISTINCT labels AS entry FROM ${rows} ORDER BY entry`,
-      );
-      return found.map(parseLabelsJson);
-    },
+    labelNames: (request, signal) => texts(request, signal, { kind: 'names' }),
+    labelValues: (label, request, signal) => texts(request, signal, { kind: 'values', label }),
+    series: async (request, signal) =>
+      (await texts(request, signal, { kind: 'labels' })).map(parseLabelsJson),
   };
+}
+
+/** What is wanted of series, each once and in order. */
+function wantedSql(wanted: WantedOfSeries, rows: string): string {
+  switch (wanted.kind) {
+    case 'names':
+      return `SELECT DISTINCT unnest(json_keys(labels)) AS entry FROM (SELECT labels FROM ${rows}) ORDER BY entry`;
+    case 'values': {
+      const value = wanted.label === '__name__' ? labelSql(wanted.label) : storedLabelSql(wanted.label);
+      return `SELECT DISTINCT entry FROM (SELECT ${value} AS entry FROM ${rows}) WHERE entry <> '' ORDER BY entry`;
+    }
+    case 'labels':
+      return `SELECT DISTINCT labels AS entry FROM ${rows} ORDER BY entry`;
+  }
+}
+
+/** What only SQL reads: FROM text, undefined for nothing. */
+function restOf(rest: string | undefined, unsupported: readonly string[]): string | undefined {
+  const parts = [
+    ...(unsupported.length > 0 ? [filesSql(tableSchemas.metrics, unsupported)] : []),
+    ...(rest === undefined ? [] : [rest]),
+  ];
+  return parts.length === 0
+    ? undefined
+    : `(${parts.map((one) => `SELECT * FROM ${one}`).join(' UNION ALL ')})`;
 }
 
 async function openStored(
@@ -160,15 +188,9 @@ async function readOthers(
   { special, unsupported }: Parameters<StoredScan['readOthers']>[0],
   read: (from: string) => Promise<readonly OtherSeries[]>,
 ): Promise<readonly OtherSeries[]> {
-  const parts = [
-    ...(unsupported.length > 0 ? [filesSql(tableSchemas.metrics, unsupported)] : []),
-    ...(rest === undefined ? [] : [rest]),
-  ];
   const known = new Set(special);
-  const others =
-    parts.length === 0
-      ? []
-      : await read(`(${parts.map((one) => `SELECT * FROM ${one}`).join(' UNION ALL ')})`);
+  const outside = restOf(rest, unsupported);
+  const others = outside === undefined ? [] : await read(outside);
   const wanted =
     special.length === 0 ? [] : await read(`(SELECT * FROM ${from} WHERE series_id IN (${special.join()}))`);
   return [...others.filter(({ id }) => !known.has(id)), ...wanted];

@@ -104,7 +104,7 @@ async function small(folder: string, seed: number, stack: AsyncDisposableStack):
 async function serve(
   folder: string,
   paths: readonly string[],
-  pageBytesMax: number,
+  cacheBytesMax: number,
   stack: AsyncDisposableStack,
 ): Promise<HttpServer> {
   const engine = stack.use(await openEngine({ directories: [folder], memoryBytesMax: 1e9, threads: 2 }));
@@ -117,7 +117,7 @@ async function serve(
     }),
     metricMetadata: async () => [],
   };
-  const pool = stack.use(createLogPool({ threads: 1, pageBytesMax }));
+  const pool = stack.use(createLogPool({ threads: 1, cacheBytesMax }));
   const logs = logScan({ tables, engine, pool });
   const app = new Hono();
   const logger = createLogger('warn');

@@ -7,13 +7,16 @@ import { compress } from 'snappyjs';
 import { encodePush } from '../../lake/receive/loki-push/encode.fixture.ts';
 import { protobufOfJson } from '../../lake/receive/otlp/json.ts';
 import { startPart } from '../harness/firn.ts';
-import { cpuSeconds } from '../harness/process.ts';
+import { cpuSeconds, threadCpuSeconds } from '../harness/process.ts';
 import { runRemoteWriteLoad } from './remote-write-load.ts';
+import { threadShares } from './thread-shares.ts';
 
 // What log lines cost until they are durable, in megabytes of the lines themselves: Loki push and OTLP, in the formats in
 // which they are sent, with and without what becomes of them later.
 
 const linesPerRequest = 5000;
+/** Megabytes of raw lines. */
+const perCpuSecondAsked = 50;
 const startNs = 1_770_000_000_000_000_000n;
 
 export async function main(argv: readonly string[]): Promise<void> {
@@ -100,11 +103,14 @@ async function measure(
     );
     await runRemoteWriteLoad(url, sent.slice(0, 40), connections, headers);
     const before = cpuSeconds(part.pid);
+    const threadsBefore = threadCpuSeconds(part.pid);
     const seconds = await runRemoteWriteLoad(url, sent, connections, headers);
     const cpu = cpuSeconds(part.pid) - before;
     const megabytes = (sent.length * lineBytes) / 1e6;
     const figures = `${(megabytes / seconds).toFixed(0).padStart(5)} MB/s ${(megabytes / cpu).toFixed(0).padStart(5)} MB per CPU second`;
-    console.log(`  ${name.padEnd(34)} ${figures}`);
+    const ratio = `${(megabytes / cpu / perCpuSecondAsked).toFixed(2)} of what is asked`;
+    console.log(`  ${name.padEnd(34)} ${figures}, ${ratio}`);
+    console.log(`    ${threadShares(threadsBefore, threadCpuSeconds(part.pid))}`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -112,7 +118,7 @@ async function measure(
 
 const levels = ['info', 'warn', 'error'];
 
-function linesFrom(request: number): string[] {
+export function linesFrom(request: number): string[] {
   return Array.from({ length: linesPerRequest }, (_, index) => {
     const n = request * linesPerRequest + index;
     return (

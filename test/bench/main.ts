@@ -13,6 +13,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly st
     receive: () => import('./receive.ts'),
     'receive-logs': () => import('./logs.ts'),
     rollups: () => import('./rollups.ts'),
+    'receive-parts': () => import('./receive-parts.ts'),
     sql: () => import('./sql.ts'),
     start: () => import('./start.ts'),
   };

@@ -181,32 +181,36 @@ async function measure(
       return { key, what, path: `/api/v1/query_range?query=${text}&${range}&step=60` };
     }),
     { key: 'f', what: 'values of a label', path: `/api/v1/label/sensor/values?${range}` },
-    { key: 'f', what: 'series of a host', path: `/api/v1/series?match[]=m{host="3"}&${range}` },
+    {
+      key: 'f',
+      what: 'series of a host',
+      path: `/api/v1/series?match[]=${encodeURIComponent('m{host="3"}')}&${range}`,
+    },
   ];
-  const head = subjects.map(({ name }) => name.padStart(38)).join('');
+  const head = subjects.map(({ name }) => name.padStart(46)).join('');
   console.log(
-    `\n${''.padEnd(24)}${head}\n${''.padEnd(24)}${subjects.map(() => 'first ms  median ms  CPU s  peak MiB'.padStart(38)).join('')}`,
+    `\n${''.padEnd(24)}${head}\n${''.padEnd(24)}${subjects.map(() => 'cold ms  CPU s, warm ms  CPU s, peak MiB'.padStart(46)).join('')}`,
   );
   for (const { key, what, path } of paths) {
     const cells: string[] = [];
     for (const { base, pid } of subjects) {
       const times: number[] = [];
-      const before = cpuSeconds(pid);
+      const spent: number[] = [];
       for (let round = 0; round <= rounds; round++) {
+        const before = cpuSeconds(pid);
         const start = performance.now();
         const response = await fetch(base + path);
         const text = await response.text();
         if (!response.ok || !text.includes('"success"')) throw new Error(`${path}: ${text.slice(0, 300)}`);
         times.push(performance.now() - start);
+        spent.push(cpuSeconds(pid) - before);
       }
       const [first = 0, ...others] = times;
-      const cpu = (cpuSeconds(pid) - before) / times.length;
+      const [firstSpent = 0, ...othersSpent] = spent;
+      const cpu = othersSpent.reduce((sum, one) => sum + one, 0) / othersSpent.length;
       const peak = peakMemoryBytes(pid) / 1024 / 1024;
-      cells.push(
-        `${first.toFixed(0)}  ${median(others).toFixed(1)}  ${cpu.toFixed(2)}  ${peak.toFixed(0)}`.padStart(
-          38,
-        ),
-      );
+      const cell = `${first.toFixed(0)} ${firstSpent.toFixed(2)}, ${median(others).toFixed(1)} ${cpu.toFixed(3)}, ${peak.toFixed(0)}`;
+      cells.push(cell.padStart(46));
     }
     console.log(`(${key}) ${what}`.padEnd(24) + cells.join(''));
   }

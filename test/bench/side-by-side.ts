@@ -6,12 +6,14 @@ import {
   freePort,
   peakMemoryBytes,
   startProgram,
+  threadCpuSeconds,
   waitFor,
   waitForPort,
 } from '../harness/process.ts';
 import { findProgram } from '../harness/programs.ts';
 import { runMqttLoad } from './mqtt-load.ts';
 import { remoteWriteBodies, runRemoteWriteLoad } from './remote-write-load.ts';
+import { threadShares } from './thread-shares.ts';
 
 // The same load on several programs in turn: how fast, and what it costs. Whole processes, figures from /proc.
 
@@ -161,7 +163,10 @@ async function measure(
   for (let round = 0; round <= rounds; round++) {
     for (const [index, subject] of subjects.entries()) {
       const before = cpuSeconds(subject.pid);
+      const threadsBefore = threadCpuSeconds(subject.pid);
       const { seconds, ...others } = await load(subject, index === 0);
+      if (round === rounds && subject.name.startsWith('Firn'))
+        console.log(`${subject.name}: ${threadShares(threadsBefore, threadCpuSeconds(subject.pid))}`);
       if (round > 0)
         taken[index]?.push({
           perSecond: units / seconds,

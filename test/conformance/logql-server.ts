@@ -34,7 +34,7 @@ export async function startLogqlServer(): Promise<LogqlServer> {
   const folder = mkdtempSync(join(tmpdir(), 'firn-logql-'));
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
   const engine = stack.use(await openEngine({ directories: [folder], memoryBytesMax: 1e9, threads: 2 }));
-  const pool = stack.use(createLogPool({ threads: 1, pageBytesMax: 64e6 }));
+  const pool = stack.use(createLogPool({ threads: 1, cacheBytesMax: 64e6 }));
   const writer = stack.use(openParquetjsWriter());
   const filesOf = new Map<string, ImmutableFile[]>();
   const labels = new Map<bigint, string>();

@@ -404,7 +404,7 @@ test('the engine forgets the tail that is sealed', async () => {
   }
 });
 
-test('the default limits fit together: a tail is several seals, and what one seal writes can be merged', () => {
+test('the default limits fit together: a tail is several seals, and a merged file holds more than one', () => {
   expect(gatewayTablesDefaults.tailRowsMax).toBeGreaterThanOrEqual(4 * sealerDefaults.sealRowsMax);
   expect(gatewayTablesDefaults.tailBytesMax).toBeGreaterThanOrEqual(4 * sealerDefaults.sealBytesMax);
   expect(mergerDefaults.mergeRowsMax).toBeGreaterThanOrEqual(2 * sealerDefaults.sealRowsMax);

@@ -249,7 +249,7 @@ export function segmentWriterContract(
     const write = writer.write({
       signal: 'metrics',
       site: 'plant',
-      batches: [metricsBatch([[1n, noon, one]])],
+      batches: [metricsBatch([[404n, noon, one]])],
       labelsOf: () => new Map(),
       pathOf: (text) => join(folder, `${text}.parquet`),
     });

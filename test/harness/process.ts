@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -64,11 +64,24 @@ export async function waitFor<T>(
 const clockTicksPerSecond = 100;
 
 /** CPU seconds (user and system, all threads) that a process has used. */
-export function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+export const cpuSeconds = (pid: number): number => cpuSecondsOf(`/proc/${pid}/stat`);
+
+function cpuSecondsOf(stat: string): number {
+  const fields = readFileSync(stat, 'utf8')
     .replace(/^.*\) /, '')
     .split(' ');
   return (Number(fields[11]) + Number(fields[12])) / clockTicksPerSecond;
+}
+
+/** The same of each of its threads, by number and name. */
+export function threadCpuSeconds(pid: number): ReadonlyMap<string, number> {
+  const tasks = `/proc/${pid}/task`;
+  return new Map(
+    readdirSync(tasks).map((task) => {
+      const name = readFileSync(`${tasks}/${task}/comm`, 'utf8').trim();
+      return [`${name} ${task}`, cpuSecondsOf(`${tasks}/${task}/stat`)];
+    }),
+  );
 }
 
 /** Peak resident memory of a process, bytes. */

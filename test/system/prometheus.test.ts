@@ -38,12 +38,33 @@ describe.skipIf(!prometheus)('a real Prometheus (skipped where it is not install
     const answer = (await (await call(`${ours}/api/v1/query_range?${range}`, key)).json()) as PromAnswer;
     expect(expected.data.result.length).toBeGreaterThan(3);
     expect(comparable(answer)).toEqual(comparable(expected));
+    await using reader = await startReader(gateway.port('gatewayHttp'));
+    const read = (await (await call(`${reader.base}/api/v1/query_range?${range}`)).json()) as PromAnswer;
+    expect(comparable(read)).toEqual(comparable(expected));
     const metadata = (await (
       await call(`${ours}/api/v1/metadata?metric=prometheus_http_requests_total`, key)
     ).json()) as { data: Record<string, { type: string }[]> };
     expect(metadata.data.prometheus_http_requests_total?.[0]?.type).toBe('counter');
   });
 });
+
+/** A Prometheus that has no samples of its own and reads them from the gateway. */
+async function startReader(gatewayPort: number): Promise<AsyncDisposable & { readonly base: string }> {
+  const port = await freePort();
+  const file = join(folder.path, 'reader.yml');
+  const url = `http://127.0.0.1:${gatewayPort}/api/v1/read`;
+  writeFileSync(file, `remote_read: [{ url: '${url}', read_recent: true }]\n`);
+  const started = startProgram(prometheus ?? '', [
+    ...[`--config.file=${file}`, `--storage.tsdb.path=${join(folder.path, 'reader')}`],
+    `--web.listen-address=127.0.0.1:${port}`,
+  ]);
+  const base = `http://127.0.0.1:${port}`;
+  await waitFor('the reader', 30_000, async () => {
+    const response = await fetch(`${base}/-/ready`).catch(() => undefined);
+    return response?.ok ? true : undefined;
+  });
+  return { base, [Symbol.asyncDispose]: () => started[Symbol.asyncDispose]() };
+}
 
 /** Series by their own labels (without the gateway's), with values to 12 digits. */
 function comparable(answer: PromAnswer): Record<string, [number, string][]> {

@@ -16,6 +16,7 @@ import { answerExemplars } from './exemplars.ts';
 import { answerLabels, answerLabelValues, answerMetadata, answerSeries } from './labels.ts';
 import { type Parameters, readParameters } from './parameters.ts';
 import { answerQuery, answerRangeQuery, queryParameter } from './queries.ts';
+import { answerRemoteRead } from './remote-read.ts';
 import { failWith, succeed } from './respond.ts';
 import { syntaxTree } from './syntax-tree.ts';
 
@@ -110,6 +111,14 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
   getOrPost('/api/v1/query_exemplars', (parameters, { scan }, c) =>
     answerExemplars(parameters, scan, c.req.raw.signal),
   );
+  app.post('/api/v1/read', async (c) => {
+    const body = new Uint8Array(await c.req.arrayBuffer());
+    const { scan: source, tables } = await options.context(c);
+    const { signal } = c.req.raw;
+    return queue.run(tables.tenant, signal, () =>
+      answerRemoteRead(body, { source, limits, signal }, bodyBytesMax),
+    );
+  });
   for (const [path, data] of Object.entries(fixedAnswers(buildInfo)))
     app.get(
       path,

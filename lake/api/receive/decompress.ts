@@ -35,14 +35,29 @@ export async function decompress(
   const maxOutputLength = Math.min(limits.decodedBytesMax, ratioBytes);
   const format = compression === 'deflate' ? (hasZlibHeader(body) ? 'zlib' : 'raw') : compression;
   const [here, elsewhere] = decoders[format];
+  const options = { maxOutputLength, chunkSize: Math.min(maxOutputLength, chunkBytes(body, format)) };
   try {
-    return body.byteLength <= bytesHereMax
-      ? here(body, { maxOutputLength })
-      : await elsewhere(body, { maxOutputLength });
+    return body.byteLength <= bytesHereMax ? here(body, options) : await elsewhere(body, options);
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'ERR_BUFFER_TOO_LARGE') throw damaged(compression, error);
     throw tooLarge(ratioBytes < limits.decodedBytesMax, maxOutputLength);
   }
+}
+
+const chunkBytesMin = 16 * 1024;
+const chunkBytesMax = 4 * 1024 * 1024;
+
+/**
+ * How much is taken from the decoder at once: each time costs a trip to its thread, and what comes in one piece is not
+ * copied together. RFC 1952: gzip ends with the size of what it holds, which is only believed where it makes sense.
+ */
+function chunkBytes(body: Uint8Array, format: keyof typeof decoders): number {
+  const usual = 8 * body.byteLength;
+  const end = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  const said =
+    format === 'gzip' && body.byteLength > 4 ? end.getUint32(body.byteLength - 4, true) + 1 : usual;
+  const bytes = said > body.byteLength && said <= 8 * usual ? said : usual;
+  return Math.min(chunkBytesMax, Math.max(chunkBytesMin, bytes));
 }
 
 /** RFC 1950: the method is 8, and the two bytes are a multiple of 31. */

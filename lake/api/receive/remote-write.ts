@@ -2,6 +2,7 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import { FirnError } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
 import { createMetadataCache, type MetadataCache } from '../../receive/metadata-cache.ts';
+import { recycleMetrics } from '../../receive/metrics-builder.ts';
 import type { RemoteWriteLimits } from '../../receive/remote-write/limits.ts';
 import {
   bodyTooLarge,
@@ -14,7 +15,7 @@ import type { DirectHandler } from '../http-server.ts';
 import { readMessage } from './read-message.ts';
 
 export interface RemoteWriteOptions {
-  /** Resolves when the batches are on disk, all of them or none. */
+  /** Resolves when the batches are on disk, all of them or none. It does not read them after that. */
   readonly append: (...batches: readonly Batch[]) => Promise<void>;
   readonly cache: SeriesCache;
   readonly limits: RemoteWriteLimits;
@@ -87,6 +88,7 @@ async function receive(
   if (exemplars.rows > 0) batches.push(exemplars);
   try {
     if (batches.length > 0) await append(...batches);
+    recycleMetrics(result.metrics);
   } catch (error) {
     if (!(error instanceof FirnError)) throw error;
     // Also when the queue is full: 503 and not 429, which Prometheus by default answers by dropping the samples.

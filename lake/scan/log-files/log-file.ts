@@ -70,17 +70,14 @@ export interface LogFiles {
   open(path: string): LogFile;
 }
 
-/** Footers and runs of files. */
-const indexBytesMax = 64 * 1024 * 1024;
-const footerChunkBytes = 400;
+/** What a row group's place in the footer and its runs take in memory, about. */
+const groupBytes = 5000;
 
-export function createLogFiles({ pageBytesMax }: { readonly pageBytesMax: number }): LogFiles {
-  const files = createByteCache<LogFile>(
-    indexBytesMax,
-    ({ groups }) => groups.length * 12 * footerChunkBytes,
-  );
-  const pages = createByteCache<TextPage>(pageBytesMax, textPageBytes);
-  const times = createByteCache<Times>(indexBytesMax, ({ offsetsNs }) => offsetsNs.byteLength);
+/** Of `bytesMax` two thirds are for pages, a sixth each for times of rows and for which rows there are. */
+export function createLogFiles({ bytesMax }: { readonly bytesMax: number }): LogFiles {
+  const files = createByteCache<LogFile>(bytesMax / 6, ({ groups }) => groups.length * groupBytes);
+  const pages = createByteCache<TextPage>((bytesMax * 2) / 3, textPageBytes);
+  const times = createByteCache<Times>(bytesMax / 6, ({ offsetsNs }) => offsetsNs.byteLength);
   return { open: (path) => files.get(path, () => logFile(readColumnsFile(path), pages, times)) };
 }
 

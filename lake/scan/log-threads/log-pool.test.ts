@@ -51,7 +51,7 @@ const ask = (
 
 test('answers, limits, errors and ends of a thread are those of the thread that asks', async () => {
   await using engine = await openEngine({ directories: [], memoryBytesMax: 1e9, threads: 1 });
-  await using pool = createLogPool({ threads: 1, pageBytesMax: 1_000_000 });
+  await using pool = createLogPool({ threads: 1, cacheBytesMax: 1_000_000 });
   const tables = tablesOf(20_000);
   const here = logScan({ tables, engine });
   const there = logScan({ tables, engine, pool });
@@ -83,7 +83,7 @@ test('answers, limits, errors and ends of a thread are those of the thread that 
 
 test('a query that nobody waits for any more ends and lets its view go; the next is answered', async () => {
   await using engine = await openEngine({ directories: [], memoryBytesMax: 1e9, threads: 1 });
-  await using pool = createLogPool({ threads: 1, pageBytesMax: 1_000_000 });
+  await using pool = createLogPool({ threads: 1, cacheBytesMax: 1_000_000 });
   const tables = tablesOf(50_000_000);
   const logs = logScan({ tables, engine, pool });
   const gone = new AbortController();

@@ -26,14 +26,14 @@ export interface LogPool extends AsyncDisposable {
 
 export interface LogPoolOptions {
   readonly threads: number;
-  /** Memory for unpacked pages of lines, of all threads. */
-  readonly pageBytesMax: number;
+  /** Memory for unpacked pages and what else is remembered of files, of all threads. */
+  readonly cacheBytesMax: number;
 }
 
-export function createLogPool({ threads, pageBytesMax }: LogPoolOptions): LogPool {
+export function createLogPool({ threads, cacheBytesMax }: LogPoolOptions): LogPool {
   const pool = createWorkerPool({
     module: new URL('./log-worker.ts', import.meta.url),
-    workerData: { pageBytesMax: Math.floor(pageBytesMax / threads) } satisfies LogWorkerData,
+    workerData: { bytesMax: Math.floor(cacheBytesMax / threads) } satisfies LogWorkerData,
     threads,
   });
   return {

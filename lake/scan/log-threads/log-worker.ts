@@ -16,8 +16,7 @@ import { remoteViews } from './remote-views.ts';
 
 // Answers LogQL off the thread that receives: reads files, filters and evaluates. Queries of one thread take turns.
 
-const { pageBytesMax } = workerData as LogWorkerData;
-const files = createLogFiles({ pageBytesMax });
+const files = createLogFiles(workerData as LogWorkerData);
 
 async function answer(port: MessagePort, { task, limits }: StartQuery): Promise<void> {
   const stopped = new AbortController();

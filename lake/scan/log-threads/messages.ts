@@ -11,7 +11,7 @@ import type { ImmutableFile } from '../../tables.ts';
 
 /** What a thread is started with. */
 export interface LogWorkerData {
-  readonly pageBytesMax: number;
+  readonly bytesMax: number;
 }
 
 /** The first message of a job. */

@@ -10,14 +10,16 @@ import { labelsJson } from '../../model/labels.ts';
 import { seriesId } from '../../model/series-id.ts';
 import { filesSql } from '../../parquet/files-sql.ts';
 import { openParquetjsWriter } from '../../parquet/parquetjs-writer.ts';
+import { selectorMatchers } from '../../promql/ast.ts';
 import { defaultLookbackMs, defaultQueryLimits } from '../../promql/limits.ts';
+import { parseSelector } from '../../promql/parse-selector.ts';
 import { parseQuery, rangeQuery } from '../../promql/query.ts';
 import { bitsOf, setStaleAt } from '../../promql/source.ts';
 import { tableSchemas } from '../../schema/tables.ts';
 import { type Engine, openEngine, sqlText } from '../../sql/duckdb/engine.ts';
 import type { Tables } from '../../tables.ts';
 import { createEvaluationPool } from '../evaluation-pool.ts';
-import { seriesScan } from '../series-scan.ts';
+import { type SeriesScan, seriesScan } from '../series-scan.ts';
 
 // What threads read from files themselves is what SQL reads from the same files.
 
@@ -131,6 +133,7 @@ test('every query over files gives what it gives over SQL', async () => {
           }),
         };
         const source = seriesScan({ tables, engine });
+        const threaded = seriesScan({ tables, engine, pool });
         const options = {
           ...{ source, clock: systemClock, limits: defaultQueryLimits, lookbackMs: defaultLookbackMs },
           signal: new AbortController().signal,
@@ -140,6 +143,15 @@ test('every query over files gives what it gives over SQL', async () => {
         const here = await rangeQuery(parseQuery(text), times, options);
         const there = await rangeQuery(parseQuery(text), times, { ...options, evaluator: pool });
         expect({ ...there, samplesRead: 0 }).toEqual({ ...here, samplesRead: 0 });
+        const matcherSets =
+          run % 2 === 0 ? [] : [selectorMatchers(parseSelector('{n=~"1|2|3", parity!=""}'))];
+        const request = { matcherSets, fromMs: times.startMs, toMs: times.endMs, limit: 0 };
+        const asked = async (scan: SeriesScan) => [
+          await scan.labelNames(request, options.signal),
+          await scan.labelValues('n', request, options.signal),
+          await scan.series(request, options.signal),
+        ];
+        expect(await asked(threaded)).toEqual(await asked(source));
       },
     ),
     { numRuns: 30, seed: 6 },
