@@ -75,10 +75,7 @@ export function createSourceDesk(
     },
     receive: (message) => {
       const { call } = message;
-      if (message.kind === 'abort') {
-        calls.get(call)?.abort();
-        return;
-      }
+      if (message.kind === 'abort') return calls.get(call)?.abort();
       const controller = new AbortController();
       calls.set(call, controller);
       answer(message.source, message.request, controller.signal)
@@ -90,9 +87,8 @@ export function createSourceDesk(
     },
     close: () => {
       for (const controller of calls.values()) controller.abort();
-      const sessions = [...admitted.values()];
+      for (const session of admitted.values()) closeViews(session).catch(onError);
       admitted.clear();
-      for (const session of sessions) closeViews(session).catch(onError);
     },
   };
 }
