@@ -45,7 +45,7 @@ export function deviceRoutes(options: DeviceRoutesOptions): Hono<DeviceEnv> {
   ): void => {
     app.post(path, async (c) => {
       try {
-        return await run(c, await readJson(c, schema));
+        return await run(c, await readJson(c, schema, bodyBytesMax));
       } catch (error) {
         return refused(c, error);
       }
@@ -83,6 +83,8 @@ export function deviceRoutes(options: DeviceRoutesOptions): Hono<DeviceEnv> {
   return app;
 }
 
+/** Of a request; what a command has put out is in a heartbeat. */
+const bodyBytesMax = 256 * 1024;
 /** Requests of gateways that are answered at once; the others are told to come again. */
 const requestsMax = 500;
 /** When, in seconds: spread, so that they do not come together. */

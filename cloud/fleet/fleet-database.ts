@@ -76,6 +76,17 @@ export type GatewayRow = FleetSchema['gateway'];
 export type RolloutRow = FleetSchema['rollout'];
 export type ClaimRow = FleetSchema['claim'];
 
+/** Gateways of a tenant, with what each has said last. */
+export const gatewaysWithReports = (db: FleetDatabase, tenant: string) =>
+  db
+    .selectFrom('gateway')
+    .leftJoin('gateway_report as said', (join) =>
+      join.onRef('said.tenant', '=', 'gateway.tenant').onRef('said.gateway', '=', 'gateway.id'),
+    )
+    .selectAll('gateway')
+    .select(['said.seen_ms', 'said.address', 'said.report'])
+    .where('gateway.tenant', '=', tenant);
+
 /** Makes the tables where there are none. */
 export async function openFleetDatabase(db: TenantDatabase): Promise<FleetDatabase> {
   await makeTables(db, makeFleetTables);

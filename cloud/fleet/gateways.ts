@@ -1,7 +1,7 @@
 import { FirnError } from '../../lake/base/errors.ts';
 import { type GatewayReport, gatewayReport } from '../../provisioning/contract.ts';
 import { type Actor, type ChangeContext, optionalMs } from '../tenants/changes.ts';
-import { type FleetDatabase, fleetTables, type GatewayRow } from './fleet-database.ts';
+import { type FleetDatabase, fleetTables, type GatewayRow, gatewaysWithReports } from './fleet-database.ts';
 
 export interface GatewayInfo {
   readonly tenant: string;
@@ -32,15 +32,7 @@ export interface Gateways {
 }
 
 export function openGateways(db: FleetDatabase, { clock, change }: ChangeContext): Gateways {
-  const all = (tenant: string) =>
-    db
-      .selectFrom('gateway')
-      .leftJoin('gateway_report as said', (join) =>
-        join.onRef('said.tenant', '=', 'gateway.tenant').onRef('said.gateway', '=', 'gateway.id'),
-      )
-      .selectAll('gateway')
-      .select(['said.seen_ms', 'said.address', 'said.report'])
-      .where('gateway.tenant', '=', tenant);
+  const all = (tenant: string) => gatewaysWithReports(db, tenant);
   return {
     listGateways: async (tenant) => (await all(tenant).orderBy('gateway.id').execute()).map(info),
     gatewayOf: async (tenant, id) => {

@@ -3,7 +3,7 @@ import { messageOf } from '../../lake/base/errors.ts';
 import { type JwsSigner, signJws } from '../../lake/base/jws.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { commandType, configType, type GatewayReport } from '../../provisioning/contract.ts';
-import type { FleetDatabase } from './fleet-database.ts';
+import { type FleetDatabase, gatewaysWithReports } from './fleet-database.ts';
 import { rolloutOf } from './rollout-administration.ts';
 import { desiredRollout, type Member, nextOf, type Rollout } from './rollouts.ts';
 import type { DeviceAccess } from './sessions.ts';
@@ -117,15 +117,7 @@ async function moveOn(db: FleetDatabase, rollout: Rollout, nowMs: number, logger
 }
 
 async function membersOf(db: FleetDatabase, tenant: string): Promise<Member[]> {
-  const rows = await db
-    .selectFrom('gateway')
-    .leftJoin('gateway_report as said', (join) =>
-      join.onRef('said.tenant', '=', 'gateway.tenant').onRef('said.gateway', '=', 'gateway.id'),
-    )
-    .select(['gateway.id', 'gateway.site', 'gateway.group_name', 'said.seen_ms', 'said.report'])
-    .where('gateway.tenant', '=', tenant)
-    .where('gateway.revoked_ms', 'is', null)
-    .execute();
+  const rows = await gatewaysWithReports(db, tenant).where('gateway.revoked_ms', 'is', null).execute();
   return rows.map(({ id, site, group_name: group, seen_ms, report }) => ({
     ...{ id, site, group, seenMs: seen_ms === null ? undefined : Number(seen_ms) },
     config: report === null ? undefined : (JSON.parse(report) as GatewayReport).config,

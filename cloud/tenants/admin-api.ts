@@ -44,11 +44,16 @@ export const timeText = (ms: number | undefined): string | null =>
   ms === undefined ? null : new Date(ms).toISOString();
 
 const notAllowed =
-  'this key may not do that; an operator, or a key of the tenant with the scope "admin", may';
+  'this key may not do that; an operator, or a key of the tenant with the scope "admin" and no restriction, may';
 
-function mayAsk({ scopes, tenant }: Access, by: RouteDescription['by'], of: string | undefined): boolean {
+/** A key that sees some rows only manages nothing: what it would make could see more. */
+function mayAsk(
+  { scopes, tenant, restriction }: Access,
+  by: RouteDescription['by'],
+  of: string | undefined,
+): boolean {
   if (scopes.has('operator')) return true;
-  return by === 'admin' && scopes.has('admin') && tenant === of;
+  return by === 'admin' && scopes.has('admin') && restriction === undefined && tenant === of;
 }
 
 const statuses = {

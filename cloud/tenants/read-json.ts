@@ -2,12 +2,13 @@ import type { Context } from 'hono';
 import type { z } from 'zod';
 import { FirnError } from '../../lake/base/errors.ts';
 
-const bodyBytesMax = 64 * 1024;
+const bodyBytesDefault = 64 * 1024;
 
 /** The body of a request by a schema; no body is an empty object. Throws FirnError `invalid` that names the field. */
 export async function readJson<Schema extends z.ZodType>(
   c: Context,
   schema: Schema,
+  bodyBytesMax = bodyBytesDefault,
 ): Promise<z.infer<Schema>> {
   if (Number(c.req.header('content-length') ?? 0) > bodyBytesMax)
     throw refused('body', `more than ${bodyBytesMax} bytes (bodyBytesMax)`);

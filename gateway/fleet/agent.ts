@@ -1,5 +1,5 @@
 import type { Clock } from '../../lake/base/clock.ts';
-import { FirnError, messageOf } from '../../lake/base/errors.ts';
+import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { backoffMs } from '../../lake/base/retry.ts';
 import {
@@ -68,7 +68,8 @@ export function startAgent(options: AgentOptions): Agent {
   };
   const beat = async (): Promise<HeartbeatAnswer> => {
     const { said } = state;
-    const sent = results;
+    // One at a time, so that a heartbeat stays small.
+    const sent = results.slice(0, 1);
     const body = { report: { ...report(), ...(said && { config: said }) }, results: sent };
     const answer = heartbeatAnswer.parse(await session.ask(fleetPaths.heartbeat, { body, signal }));
     results = results.slice(sent.length);
@@ -95,6 +96,8 @@ export function startAgent(options: AgentOptions): Agent {
         status.lastError = undefined;
       } catch (error) {
         if (signal.aborted) return;
+        // What the cloud does not take now it never will, and the next heartbeat is worth more.
+        if (hasCode(error, 'invalid')) results = results.slice(1);
         failures++;
         status.lastError = messageOf(error);
         if (failures === 1)

@@ -11,7 +11,7 @@ export interface SourceDesk {
   dismiss(id: number): void;
   receive(message: Extract<FromEngine, { kind: 'call' | 'abort' }>): void;
   /** The engine has ended. */
-  close(): Promise<void>;
+  close(): void;
 }
 
 interface Admitted {
@@ -19,7 +19,11 @@ interface Admitted {
   readonly views: Map<number, TableView>;
 }
 
-export function createSourceDesk(send: (message: ToEngine) => void): SourceDesk {
+export function createSourceDesk(
+  send: (message: ToEngine) => void,
+  /** A view could not be closed. */
+  onError: (error: unknown) => void,
+): SourceDesk {
   const admitted = new Map<number, Admitted>();
   const calls = new Map<number, AbortController>();
   let lastId = 0;
@@ -67,14 +71,11 @@ export function createSourceDesk(send: (message: ToEngine) => void): SourceDesk 
     dismiss: (id) => {
       const session = admitted.get(id);
       admitted.delete(id);
-      if (session) void closeViews(session);
+      if (session) closeViews(session).catch(onError);
     },
     receive: (message) => {
       const { call } = message;
-      if (message.kind === 'abort') {
-        calls.get(call)?.abort();
-        return;
-      }
+      if (message.kind === 'abort') return calls.get(call)?.abort();
       const controller = new AbortController();
       calls.set(call, controller);
       answer(message.source, message.request, controller.signal)
@@ -84,11 +85,10 @@ export function createSourceDesk(send: (message: ToEngine) => void): SourceDesk 
         )
         .finally(() => calls.delete(call));
     },
-    close: async () => {
+    close: () => {
       for (const controller of calls.values()) controller.abort();
-      const sessions = [...admitted.values()];
+      for (const session of admitted.values()) closeViews(session).catch(onError);
       admitted.clear();
-      await Promise.all(sessions.map(closeViews));
     },
   };
 }

@@ -121,8 +121,10 @@ test('over HTTP: answers, errors, a limit of rows, and an engine that dies', asy
   });
   const dying = ask(endless).catch((error: unknown) => error);
   await expect.poll(() => openViews, poll).toBe(1);
-  process.kill(sql.pid ?? 0, 'SIGKILL');
+  const { pid } = sql;
+  process.kill(pid ?? 0, 'SIGKILL');
   expect(await dying).toMatchObject({ sqlstate: '57P02' });
+  await expect.poll(() => sql.pid, poll).not.toBe(pid);
   expect((await ask('SELECT 1')).status).toBe(200);
   await expect.poll(() => openViews, poll).toBe(0);
 });

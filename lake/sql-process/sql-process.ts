@@ -50,7 +50,7 @@ interface Running {
   readonly child: ChildProcess;
   readonly sockets: Sockets;
   readonly desk: SourceDesk;
-  readonly ended: Promise<unknown>;
+  readonly ended: Promise<void>;
 }
 
 /** Starts the process when it is first needed, and again when it has ended. */
@@ -188,18 +188,24 @@ async function startEngine(options: SqlProcessOptions, onEnd: (pid?: number) => 
     ...{ env: environment(), execArgv: [], serialization: 'advanced' },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
-  const desk = createSourceDesk((message) => sendTo(child, message));
+  const desk = createSourceDesk(
+    (message) => sendTo(child, message),
+    (error) => logger.error('a view of a SQL session could not be closed', { error }),
+  );
   const stopWatching = watch(child, options);
-  const ended = once(child, 'exit');
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   child.once('exit', (code, signal) => {
+    end();
     stopWatching();
     rmSync(folder, { recursive: true, force: true });
-    void desk.close();
+    if (engine.spill) rmSync(engine.spill.directory, { recursive: true, force: true });
+    desk.close();
     onEnd(child.pid);
     logger.info('a SQL engine has ended', { pid: child.pid, code, signal });
   });
   const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
-  child.once('error', reject);
+  // Also a message that finds its reader dead; `exit` follows then.
+  child.on('error', reject);
   child.once('exit', () => reject(new Error('the SQL engine ended at its start')));
   child.on('message', (message: FromEngine) => {
     if (message.kind === 'ready') resolve();

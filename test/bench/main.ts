@@ -12,6 +12,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly st
     promql: () => import('./promql.ts'),
     receive: () => import('./receive.ts'),
     'receive-logs': () => import('./logs.ts'),
+    rollups: () => import('./rollups.ts'),
     'receive-parts': () => import('./receive-parts.ts'),
     sql: () => import('./sql.ts'),
     start: () => import('./start.ts'),

@@ -96,6 +96,7 @@ export const doors: ReadonlyMap<string, Door> = new Map([
     GET,POST /api/v1/labels
     GET /api/v1/label/:name/values
     GET /api/v1/metadata
+    POST /api/v1/read
     GET /api/v1/status/buildinfo
     GET /api/v1/status/flags
     GET,POST /loki/api/v1/detected_field/:name/values

@@ -162,6 +162,7 @@ describe('every endpoint, by kind of key', () => {
     ['ingest', '', ['key']],
     ['admin', '', ['key', 'manages']],
     ['read,admin', '', ['key', 'manages', 'reads', 'whole', 'changes']],
+    ['read,admin', 'north', ['key', 'reads']],
   ])('one with the scope %s and the site "%s"', async (scopes, site, kinds) => {
     const key = await newKey('--scopes', scopes, ...(site === '' ? [] : ['--sites', site]));
     expect((await open(key, 'demo', false)).toSorted()).toEqual(through(...kinds).toSorted());
