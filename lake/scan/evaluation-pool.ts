@@ -158,8 +158,8 @@ const ownerOf = ({ data }: EvaluationTask): string => {
   return '';
 };
 
-const filesOf = ({ files, selection: { matchers, fromMs, toMs, seriesMax } }: StoredScan) => ({
-  ...{ files, matchers, fromMs, toMs, seriesMax },
+const filesOf = ({ files, selection: { matchers, fromMs, toMs, samplesMax, seriesMax } }: StoredScan) => ({
+  ...{ files, matchers, fromMs, toMs, samplesMax, seriesMax },
 });
 
 function expectKind<Kind extends JobAnswer['kind']>(

@@ -33,6 +33,7 @@ export async function findSeries(
       if (found[number] === 1 || !matching(number)) continue;
       if (whole || hasSamples(store, index, group, run, fromMs, toMs)) found[number] = 1;
     }
+    store.trimSamples();
     await pause();
   }
   const texts = new Set<string>();

@@ -1,5 +1,6 @@
 import { type Codes, readPackedTimes, readWideCells } from '../../parquet/column-cells.ts';
 import { type ColumnChunk, unsupported, withFile } from '../../parquet/columns-file.ts';
+import { bitsOf } from '../../promql/source.ts';
 import type { GroupIndex } from './file-index.ts';
 
 /** The samples of a row group. */
@@ -67,4 +68,26 @@ function shareTimes(
     end += length;
   }
   return { times: end * 2 < times.length ? times.slice(0, end) : times, timesOf };
+}
+
+/** Values of the rows [start, end), bit for bit. */
+export function copyValues(
+  { values, codes, hasNaN }: GroupSamples,
+  start: number,
+  end: number,
+  into: Float64Array,
+  at: number,
+): void {
+  if (codes === undefined) into.set(values.subarray(start, end), at);
+  else if (!hasNaN)
+    for (let row = start; row < end; row++) into[at + row - start] = values[codes[row] ?? 0] ?? 0;
+  else {
+    const [from, to] = [bitsOf(values), bitsOf(into)];
+    for (let row = start; row < end; row++) {
+      const code = 2 * (codes[row] ?? 0);
+      const target = 2 * (at + row - start);
+      to[target] = from[code] ?? 0;
+      to[target + 1] = from[code + 1] ?? 0;
+    }
+  }
 }

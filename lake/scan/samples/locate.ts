@@ -1,8 +1,9 @@
 import type { Matcher } from '../../promql/ast.ts';
+import { tooManySamples } from '../../promql/budget.ts';
 import { histogramHistoryMs } from '../../promql/source.ts';
 import type { ImmutableFile } from '../../tables.ts';
 import type { FileIndex, GroupIndex } from './file-index.ts';
-import type { GroupSamples } from './group-samples.ts';
+import { copyValues, type GroupSamples } from './group-samples.ts';
 import type { SeriesFiles } from './series-files.ts';
 import { yes } from './series-table.ts';
 
@@ -11,6 +12,7 @@ export interface FileSelection {
   readonly matchers: readonly Matcher[];
   readonly fromMs: number;
   readonly toMs: number;
+  readonly samplesMax: number;
 }
 
 /** Where the samples of a selection are. Series go by their numbers in the table. */
@@ -40,9 +42,20 @@ export interface Pieces {
 /** Series to find by searching each group for them, rather than by looking at all that it has. */
 const searchedMax = 64;
 
+/** Of a row group that is wanted less than one in so many rows, a query keeps only those. */
+const sparseShare = 4;
+
 /** Lets others run, and throws when nobody waits any more. */
 export type Pause = () => Promise<void>;
 
+/** Runs of rows, and their samples. */
+interface Chosen {
+  readonly group: Pick<GroupIndex, 'series' | 'starts' | 'firstMs' | 'lastMs'>;
+  readonly samples: GroupSamples;
+  readonly runs: Uint32Array;
+}
+
+/** Throws PromqlError when more samples than allowed are wanted, before all of them are read; FirnError as readGroupSamples. */
 export async function locate(
   store: SeriesFiles,
   files: readonly ImmutableFile[],
@@ -66,16 +79,55 @@ export async function locate(
   for (const [, group] of found)
     if (group.special)
       for (const run of wanted(group)) if (group.special[run] === 1) special.add(group.series[run] ?? 0);
-  const chosen: [GroupIndex, GroupSamples, Uint32Array][] = [];
+  const chosen: Chosen[] = [];
+  let certain = 0;
   for (const [index, group] of found) {
     if (group.lastMs < fromMs) continue;
     const all = wanted(group);
     const runs = special.size === 0 ? all : all.filter((run) => !special.has(group.series[run] ?? 0));
     if (runs.length === 0) continue;
-    chosen.push([group, store.samples(index, group), runs]);
+    const rows = rowsOf(group, runs);
+    if (group.firstMs >= fromMs && group.lastMs <= toMs) certain += rows;
+    if (certain > selection.samplesMax) throw tooManySamples();
+    const samples = store.samples(index, group);
+    chosen.push(
+      rows * sparseShare < group.rows ? pick(group, samples, runs, rows) : { group, samples, runs },
+    );
+    store.trimSamples();
     await pause();
   }
   return { unsupported, special, ...arrange(chosen, table.end, selection) };
+}
+
+function rowsOf({ starts }: GroupIndex, runs: Uint32Array): number {
+  let rows = 0;
+  for (const run of runs) rows += (starts[run + 1] ?? 0) - (starts[run] ?? 0);
+  return rows;
+}
+
+/** Copies of some runs, so that a query for a few series does not hold all samples of every file. */
+function pick(group: GroupIndex, held: GroupSamples, runs: Uint32Array, rows: number): Chosen {
+  const series = Uint32Array.from(runs, (run) => group.series[run] ?? 0);
+  const starts = new Uint32Array(runs.length + 1);
+  const times = new Int32Array(rows);
+  const values = new Float64Array(rows);
+  let at = 0;
+  for (let place = 0; place < runs.length; place++) {
+    const run = runs[place] ?? 0;
+    const [start, end] = [group.starts[run] ?? 0, group.starts[run + 1] ?? 0];
+    const time = held.timesOf[run] ?? 0;
+    times.set(held.times.subarray(time, time + end - start), at);
+    copyValues(held, start, end, values, at);
+    at += end - start;
+    starts[place + 1] = at;
+  }
+  const { baseMs, hasNaN } = held;
+  const bytes = times.byteLength + values.byteLength;
+  return {
+    group: { series, starts, firstMs: group.firstMs, lastMs: group.lastMs },
+    samples: { times, timesOf: starts, baseMs, values, codes: undefined, hasNaN, bytes },
+    runs: Uint32Array.from(runs.keys()),
+  };
 }
 
 /** The runs of a group whose series are wanted, in order. */
@@ -110,14 +162,14 @@ function searchRuns({ series, bySeries }: GroupIndex, number: number): number[] 
 
 /** Brings the runs into the order of their series, cut to the time that is asked for. */
 function arrange(
-  chosen: readonly [GroupIndex, GroupSamples, Uint32Array][],
+  chosen: readonly Chosen[],
   end: number,
   selection: FileSelection,
 ): Pick<Located, 'series' | 'pieces' | 'samples'> {
   const counts = new Uint32Array(end);
-  for (const [{ series }, , runs] of chosen)
+  for (const { group, runs } of chosen)
     for (let at = 0; at < runs.length; at++) {
-      const number = series[runs[at] ?? 0] ?? 0;
+      const number = group.series[runs[at] ?? 0] ?? 0;
       counts[number] = (counts[number] ?? 0) + 1;
     }
   const numbers = Uint32Array.from(counts.keys()).filter((number) => (counts[number] ?? 0) > 0);
@@ -131,7 +183,7 @@ function arrange(
   }
   const total = ofSeries[numbers.length] ?? 0;
   const pieces = {
-    groups: chosen.map(([, samples]) => samples),
+    groups: chosen.map(({ samples }) => samples),
     ofSeries,
     group: new Uint32Array(total),
     from: new Uint32Array(total),
@@ -139,7 +191,7 @@ function arrange(
     time: new Uint32Array(total),
   };
   let samples = 0;
-  for (const [place, [group, held, runs]] of chosen.entries()) {
+  for (const [place, { group, samples: held, runs }] of chosen.entries()) {
     const whole = group.firstMs >= selection.fromMs && group.lastMs <= selection.toMs;
     const { series, starts } = group;
     for (let at = 0; at < runs.length; at++) {

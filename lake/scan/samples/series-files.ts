@@ -11,7 +11,9 @@ export interface SeriesFiles {
   index(file: ImmutableFile): FileIndex | undefined;
   /** Throws FirnError `unsupported` and `corrupt`. */
   samples(file: FileIndex, group: GroupIndex): GroupSamples;
-  /** Forgets what was not used for longest until what is left is within the bounds. */
+  /** Forgets samples that were not used for longest until those that are left are within their bound. */
+  trimSamples(): void;
+  /** The same with the indexes. Not while a query looks at them. */
   trim(): void;
 }
 
@@ -53,8 +55,15 @@ export function createSeriesFiles({ indexBytesMax, samplesBytesMax }: SeriesFile
       throw error;
     }
   };
+  const trimSamples = (): void => {
+    for (const group of held.keys()) {
+      if (samplesBytes <= samplesBytesMax) break;
+      forgetSamples(group);
+    }
+  };
   return {
     table,
+    trimSamples,
     index: ({ path }) => {
       const index = indexes.get(path) ?? read(path);
       indexes.delete(path);
@@ -70,10 +79,7 @@ export function createSeriesFiles({ indexBytesMax, samplesBytesMax }: SeriesFile
       return samples;
     },
     trim: () => {
-      for (const group of held.keys()) {
-        if (samplesBytes <= samplesBytesMax) break;
-        forgetSamples(group);
-      }
+      trimSamples();
       for (const [path, index] of indexes) {
         if (indexBytes + table.bytes <= indexBytesMax) break;
         forget(path, index);

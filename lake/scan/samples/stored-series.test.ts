@@ -82,6 +82,9 @@ const queries = [
   'count_over_time({n=~".+"}[1m])',
   'topk(2, m_total)',
   'm_total @ 300',
+  '{n="1"}',
+  'rate(m_total{n="2"}[1m])',
+  'last_over_time(other_total{n=~"3|9"}[2m])',
 ];
 
 test('every query over files gives what it gives over SQL', async () => {
@@ -143,6 +146,11 @@ test('every query over files gives what it gives over SQL', async () => {
         const here = await rangeQuery(parseQuery(text), times, options);
         const there = await rangeQuery(parseQuery(text), times, { ...options, evaluator: pool });
         expect({ ...there, samplesRead: 0 }).toEqual({ ...here, samplesRead: 0 });
+        const few = { ...defaultQueryLimits, samplesMax: there.samplesRead - 1 };
+        if (there.samplesRead > 0)
+          await expect(
+            rangeQuery(parseQuery(text), times, { ...options, limits: few, evaluator: pool }),
+          ).rejects.toThrow('too many samples');
         const matcherSets =
           run % 2 === 0 ? [] : [selectorMatchers(parseSelector('{n=~"1|2|3", parity!=""}'))];
         const request = { matcherSets, fromMs: times.startMs, toMs: times.endMs, limit: 0 };
@@ -154,6 +162,6 @@ test('every query over files gives what it gives over SQL', async () => {
         expect(await asked(threaded)).toEqual(await asked(source));
       },
     ),
-    { numRuns: 30, seed: 6 },
+    { numRuns: 30, seed: 6, endOnFailure: true },
   );
 });

@@ -1,6 +1,6 @@
-import { bitsOf, type SeriesData, type SeriesSet } from '../../promql/source.ts';
+import type { SeriesData, SeriesSet } from '../../promql/source.ts';
 import { inOrder, mergeSamples, type Samples } from '../samples.ts';
-import type { GroupSamples } from './group-samples.ts';
+import { copyValues } from './group-samples.ts';
 import type { Located, Pieces } from './locate.ts';
 import type { SeriesTable } from './series-table.ts';
 
@@ -181,25 +181,4 @@ function readTimes(
     }
   }
   return sorted;
-}
-
-function copyValues(
-  { values, codes, hasNaN }: GroupSamples,
-  start: number,
-  end: number,
-  into: Float64Array,
-  at: number,
-): void {
-  if (codes === undefined) into.set(values.subarray(start, end), at);
-  else if (!hasNaN)
-    for (let row = start; row < end; row++) into[at + row - start] = values[codes[row] ?? 0] ?? 0;
-  else {
-    const [from, to] = [bitsOf(values), bitsOf(into)];
-    for (let row = start; row < end; row++) {
-      const code = 2 * (codes[row] ?? 0);
-      const target = 2 * (at + row - start);
-      to[target] = from[code] ?? 0;
-      to[target + 1] = from[code + 1] ?? 0;
-    }
-  }
 }
