@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { openTables } from '../../cloud/catalog/table.ts';
+import { evolvingTo, openTables } from '../../cloud/catalog/table.ts';
 import { commitShipments } from '../../cloud/ingest/commit-shipments.ts';
 import { startIngest } from '../../cloud/ingest/ingest.ts';
 import { ingestLimits, openTenantIngest } from '../../cloud/ingest/tenant-ingest.ts';
@@ -112,7 +112,8 @@ async function oldLake(): Promise<void> {
   const tables = openTables({ store, tenant, locationOf, clock: systemClock });
   const entries = signals.map((signal) => {
     const table = tables[signal];
-    return [signal, { ...table, schema: oldSchema(table.schema) }] as const;
+    const schema = oldSchema(table.schema);
+    return [signal, { ...table, schema, evolve: evolvingTo(schema) }] as const;
   });
   const ingest = openTenantIngest({
     tenant,
