@@ -233,7 +233,7 @@ public class Jdbc {
       source,
       url,
     ]);
-    expect(out.trim().split('\n')).toEqual(['PostgreSQL', '7 12', '20', '42703', '1']);
+    expect(out.trim().split('\n')).toEqual(['PostgreSQL', '9 12', '20', '42703', '1']);
   },
 );
 
