@@ -1,3 +1,5 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { FirnError, messageOf } from '../../base/errors.ts';
 
@@ -21,6 +23,8 @@ export interface EngineOptions {
 }
 
 export async function openEngine(options: EngineOptions): Promise<Engine> {
+  // DuckDB makes the folder when it first needs it, but none above it.
+  if (options.spill) mkdirSync(dirname(options.spill.directory), { recursive: true });
   const instance = await openDuckdb({
     memory_limit: `${Math.floor(options.memoryBytesMax / 1e6)}MB`,
     threads: String(options.threads),
