@@ -18,13 +18,14 @@ function damage(path: string): void {
 test('a log that is damaged in use is put aside; the gateway goes on and names what is missing', async () => {
   using folder = temporaryFolder();
   const dataDir = join(folder.path, 'gateway');
-  await using gateway = await startPart('gateway', ['--data-dir', dataDir, '--seal-interval-ms', '8000']);
+  const sealLater = ['--seal-interval-ms', '8000', '--seal-bytes-max', '100000000'];
+  await using gateway = await startPart('gateway', ['--data-dir', dataDir, ...sealLater]);
   const base = `http://127.0.0.1:${gateway.port('gatewayHttp')}`;
   const client = await connectAsync(`mqtt://127.0.0.1:${gateway.port('mqtt')}`, { reconnectPeriod: 100 });
   const publish = (value: number): Promise<unknown> =>
     client.publishAsync('plant/line1/level', String(value), { qos: 1 });
   // So much that the database itself has pages of batches, and not only its -wal file.
-  for (let line = 0; line < 80; line++)
+  for (let line = 0; line < 240; line++)
     await client.publishAsync('plant/line1/log', `${line} ${'x'.repeat(100_000)}`, { qos: 1 });
   const status = async () =>
     (await (await call(`${base}/api/v1/firn/status`)).json()) as {
