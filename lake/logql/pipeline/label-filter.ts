@@ -73,7 +73,7 @@ function compared(
   };
 }
 
-function comparison(op: ComparisonOp, wanted: number): (value: number) => boolean {
+export function comparison(op: ComparisonOp, wanted: number): (value: number) => boolean {
   switch (op) {
     case '==':
       return (value) => value === wanted;

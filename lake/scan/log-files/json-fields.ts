@@ -1,4 +1,4 @@
-import type { ComparisonOp } from '../../logql/ast.ts';
+import { comparison } from '../../logql/pipeline/label-filter.ts';
 import type { FieldCondition } from '../../logql/source.ts';
 
 // What `| json | field >= 1` asks of a line, looked up in its bytes, so that lines of which the answer is surely no need
@@ -32,23 +32,6 @@ function equals(bytes: Uint8Array, { from, to }: Found, wanted: Uint8Array): boo
   if (to - from !== wanted.length) return false;
   for (let at = from; at < to; at++) if (bytes[at] !== wanted[at - from]) return false;
   return true;
-}
-
-function comparison(op: ComparisonOp, wanted: number): (value: number) => boolean {
-  switch (op) {
-    case '==':
-      return (value) => value === wanted;
-    case '!=':
-      return (value) => value !== wanted;
-    case '>':
-      return (value) => value > wanted;
-    case '>=':
-      return (value) => value >= wanted;
-    case '<':
-      return (value) => value < wanted;
-    case '<=':
-      return (value) => value <= wanted;
-  }
 }
 
 const uncertain = -1;
