@@ -89,7 +89,7 @@ async function runAll(
     ...['--http-port', `${config.cloudHttpPort}`, '--pgwire-port', `${config.cloudPgPort}`],
   ]);
   const gatewayDir = join(dataDir, 'gateway');
-  // The gateway becomes one of the cloud's by a claim, as any would; later starts do not wait for the cloud.
+  // The gateway becomes one of the cloud's by a claim, as every one does; later starts do not wait for the cloud.
   const enrolling = isEnrolled(gatewayDir)
     ? ['--cloud-url', `http://${host}:${config.cloudHttpPort}`]
     : await Promise.race([claimFlags(cloud), ...children.map(endOf), stop]);

@@ -2,7 +2,7 @@
 // new one whom it is for.
 
 /**
- * anybody: its own way to tell who asks, or none. gateway: a gateway's token. key: any key. reads: keys that read. whole:
+ * anybody: its own way to tell who asks, or none. gateway: a gateway's token. key: every key. reads: keys that read. whole:
  * those that see all rows of their tenant. changes: those with the scope admin, too. manages: an operator's, and those of
  * the tenant with the scope admin. operator: an operator's alone.
  */

@@ -128,7 +128,7 @@ function notePair({ resetSums, resets, changes }: Buckets, at: number, before: n
 export const isChange = (before: number, value: number): boolean =>
   value !== before && !(Number.isNaN(value) && Number.isNaN(before));
 
-/** As min_over_time and max_over_time: any number counts more than NaN, and of equals the first stays. */
+/** As min_over_time and max_over_time: a number counts more than NaN, and of equals the first stays. */
 export const lesser = (one: number, other: number): number =>
   other < one || Number.isNaN(one) ? other : one;
 export const greater = (one: number, other: number): number =>

@@ -136,7 +136,7 @@ function regexpPart(pattern: string): Part {
 
 const sampleBytes = 262_144;
 
-/** Chooses the literal that lines have least often, by the first page that has any of them. */
+/** Chooses the literal that lines have least often, by the first page that has one of them. */
 function literalChooser(literals: readonly Buffer[]): (body: Buffer) => Buffer {
   const longest = literals.reduce((best, one) => (one.length > best.length ? one : best), Buffer.alloc(0));
   let chosen = literals.length === 1 ? longest : undefined;
