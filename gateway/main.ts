@@ -4,6 +4,8 @@ import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { recentLines } from '../lake/base/recent-lines.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
+import { placesUnder } from './appliance/places.ts';
+import { firmwareUpdates } from './appliance/requested-update.ts';
 import {
   type GatewayConfig,
   gatewaySettings,
@@ -101,6 +103,7 @@ async function openEnrolled(
     startAgent({
       ...{ session, state, report: gateway.report, clock: systemClock, logger },
       trialMsMax: given.cloud.trialSeconds * 1000,
+      firmware: firmwareUpdates(placesUnder('/')),
       settings: {
         check: (settings) => void withCloudSettings(config, settings),
         run: reopen,
