@@ -12,7 +12,7 @@ import { readRelease, readUpdateRecord } from './update-record.ts';
 // on: what counts is the signature of the bundle. What came of it stands where the gateway may read and not write.
 
 const requestSchema = firmware.extend({ rollout: z.number().int().positive() });
-export type UpdateRequest = z.infer<typeof requestSchema>;
+type UpdateRequest = z.infer<typeof requestSchema>;
 
 type Told = NonNullable<NonNullable<GatewayReport['firmware']>['told']>;
 /** What came of a request; `rollout` says of which. */
