@@ -14,6 +14,7 @@ import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
 import type { Labels } from '../../lake/model/labels.ts';
 import { pgTls } from '../../lake/pgwire/encryption.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
+import { createResultCache, type ResultCache } from '../../lake/promql/cache/result-cache.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
 import type { ReadRange } from '../../lake/promql/read-range.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
@@ -61,13 +62,15 @@ export async function openDoors(
   const app = new Hono();
   const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
   const logs = openLogs(config, clock, logger, storage, app, stack);
-  const pg = await openQueries(config, clock, logger, { ...storage, logs: logs.logs }, app, stack);
+  const results = createResultCache(config.query.resultCacheBytesMax);
+  const queried = { ...storage, logs: logs.logs, results };
+  const pg = await openQueries(config, clock, logger, queried, app, stack);
   const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
   const bridges = openBridges(config, gatewayClock, logger, broker, stack);
   const scraping = await openScraping(config, gatewayClock, logger, storage, cache, app, stack);
   const syslog = await openSyslog(config, gatewayClock, logger, storage, cache, stack);
   const counters = () => ({
-    ...countersOf(storage, receivers, guard),
+    ...countersOf(storage, receivers, guard, results),
     ...brokerCounters(broker, bridges),
     ...scraping.counters(),
     ...syslog.counters(),
@@ -175,7 +178,14 @@ async function openQueries(
   config: GatewayConfig,
   clock: Clock,
   logger: Logger,
-  { ids, wal, engine, tables, logs }: Storage & { readonly logs: LogScan },
+  {
+    ids,
+    wal,
+    engine,
+    tables,
+    logs,
+    results,
+  }: Storage & { readonly logs: LogScan; readonly results: ResultCache },
   app: Hono,
   stack: AsyncDisposableStack,
 ): Promise<PgServer> {
@@ -192,6 +202,7 @@ async function openQueries(
     '/',
     prometheusRoutes({
       ...{ context: () => deployment, limits, clock, logger, buildInfo, completeness, evaluator },
+      cache: results,
     }),
   );
   app.route('/', completenessRoutes({ context: () => source, rules: localRules, clock, logger }));
@@ -225,8 +236,10 @@ function countersOf(
   { sealer, shipper, disk }: Storage,
   receivers: HttpReceivers,
   guard: SeriesGuard,
+  results: ResultCache,
 ): Record<string, number> {
   const series = guard.counts();
+  const cached = results.counters();
   return {
     ...receivers.counters(),
     series_active: series.active,
@@ -240,6 +253,10 @@ function countersOf(
     disk_refused_batches_total: disk.guard.status.refusals,
     disk_rolled_up_rows_total: disk.status.rolledUpRows,
     disk_dropped_rows_total: disk.status.droppedRows,
+    query_cache_reused_steps_total: cached.reusedSteps,
+    query_cache_evaluated_steps_total: cached.evaluatedSteps,
+    query_cache_outdated_blocks_total: cached.outdatedBlocks,
+    query_cache_bytes: cached.bytes,
     ...(shipper && {
       ship_connected: shipper.status.connected ? 1 : 0,
       ship_backlog_segments: shipper.status.backlog.segments,
