@@ -23,7 +23,7 @@ export interface CacheEntry {
   put(number: number, version: string, block: Block): void;
 }
 
-export interface CacheCounters {
+interface CacheCounters {
   /** Steps of queries that could be cached: answered from memory, and evaluated. */
   readonly reusedSteps: number;
   readonly evaluatedSteps: number;
