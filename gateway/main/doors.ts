@@ -24,6 +24,7 @@ import { type LogScan, logScan } from '../../lake/scan/log-scan.ts';
 import { createLogPool } from '../../lake/scan/log-threads/log-pool.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
 import type { GatewayReport } from '../../provisioning/contract.ts';
+import type { Bridge } from '../bridge/bridge.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import { cardProbe } from '../health/card.ts';
@@ -31,6 +32,7 @@ import { type Health, type HealthOptions, startHealth } from '../health/health.t
 import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
+import { type LocalState, localPage } from './local-page.ts';
 import { brokerCounters, openBridges, openBroker } from './mqtt.ts';
 import { listenForOtlp } from './otlp.ts';
 import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
@@ -38,13 +40,19 @@ import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
 import { openSyslog } from './syslog.ts';
 
+/** What becomes of this gateway in its cloud. */
+export interface CloudStatus extends NonNullable<LocalState['cloud']> {
+  readonly config: GatewayReport['config'];
+  readonly firmware: GatewayReport['firmware'];
+}
+
 /** Everything that listens, and what it counts. Returns the ports, and what the gateway says of itself. */
 export async function openDoors(
   config: GatewayConfig,
   gatewayClock: GatewayClock,
   logger: Logger,
   storage: Storage,
-  cloudStatus: () => object | undefined,
+  cloudStatus: () => CloudStatus | undefined,
   stack: AsyncDisposableStack,
 ) {
   const { ids, disk } = storage;
@@ -76,13 +84,6 @@ export async function openDoors(
     ...syslog.counters(),
     clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
   });
-  app.get('/api/v1/firn/status', (c) =>
-    c.json({
-      ...{ ...ids, counters: counters(), ...statusOf(storage, gatewayClock) },
-      bridges: bridges.map(({ status }) => status),
-      cloud: cloudStatus() ?? null,
-    }),
-  );
   app.route('/', await openExport(config, gatewayClock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
   const receivedBytes = (): number =>
@@ -93,6 +94,7 @@ export async function openDoors(
   const measured = stack.use(
     measureHealth(config, { append, cache, clock, logger, counters }, receivedBytes),
   );
+  sayStatus(app, storage, gatewayClock, { counters, bridges, cloudStatus, measured, mqttPort: broker.port });
   const { direct } = receivers;
   const upgrades = { [tailPath]: logs.tail.upgrade };
   const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, direct, upgrades));
@@ -137,6 +139,53 @@ function reportOf(
     ...{ version: firnVersion, uptimeSeconds: process.uptime(), clock: gatewayClock.quality, readings },
     ...(lastShippedUs !== undefined && { shippedUs: lastShippedUs }),
     ...(receipt !== undefined && { committedUs: receipt.committedUs }),
+  };
+}
+
+/** What the gateway says of itself: as a page for a person on site, and whole. */
+function sayStatus(
+  app: Hono,
+  storage: Storage,
+  gatewayClock: GatewayClock,
+  about: {
+    readonly counters: () => Readonly<Record<string, number>>;
+    readonly bridges: readonly Bridge[];
+    readonly cloudStatus: () => CloudStatus | undefined;
+    readonly measured: Health;
+    readonly mqttPort: number;
+  },
+): void {
+  const { counters, bridges, cloudStatus, measured, mqttPort } = about;
+  app.get('/', (c) => {
+    const readings = { ...measured.latest, ...counters() };
+    const { hostname } = new URL(c.req.url);
+    const state = localState(storage, gatewayClock, cloudStatus());
+    const page = localPage(
+      { ...state, readings, isStoring: measured.isStoring, mqttPort },
+      hostname,
+      gatewayClock.clock.nowMs(),
+    );
+    return c.html(page);
+  });
+  app.get('/api/v1/firn/status', (c) =>
+    c.json({
+      ...{ ...storage.ids, counters: counters(), ...statusOf(storage, gatewayClock) },
+      bridges: bridges.map(({ status }) => status),
+      cloud: cloudStatus() ?? null,
+    }),
+  );
+}
+
+/** For the page that a person on site opens. */
+function localState(
+  { ids, shipper }: Storage,
+  gatewayClock: GatewayClock,
+  cloud: CloudStatus | undefined,
+): Omit<LocalState, 'isStoring' | 'readings' | 'mqttPort'> {
+  return {
+    ...{ ...ids, version: firnVersion, uptimeSeconds: process.uptime(), clock: gatewayClock.quality },
+    shipping: shipper && { ...shipper.status, backlogRows: shipper.status.backlog.rows },
+    ...{ cloud, image: cloud?.firmware },
   };
 }
 
