@@ -128,7 +128,7 @@ function createSignalTable(
   const { dataDir, pins, logger } = options;
   /** Batches up to here are in the engine, or sealed, or damaged. */
   let loadedSeq = 0;
-  let last: Promise<unknown> = Promise.resolve();
+  const turns = createTurns();
 
   const skip = ({ seq, reason }: SkippedBatch): void =>
     logger.error('a damaged batch is left out of answers', { signal, seq, reason });
@@ -173,23 +173,31 @@ function createSignalTable(
       },
     };
   };
-  const versionsIn = async (fromMs: number, toMs: number): Promise<VersionOf> => {
-    const moment = await loaded({ fromUs: fromMs * 1000, toUs: toMs * 1000 + 999 });
-    moment.unpin();
-    return versionOfFiles(moment.segments, tail.touches(moment.sealedSeq, moment.lastSeq));
-  };
-  // One at a time: each batch must be loaded exactly once.
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const turn = last.then(work);
-    last = turn.catch(() => undefined); // whoever asked for it gets the error
-    return turn;
-  };
   return {
-    open: (prune) => inTurn(() => open(prune)),
-    versionsIn: (fromMs, toMs) => inTurn(() => versionsIn(fromMs, toMs)),
+    // One at a time: each batch must be loaded exactly once.
+    open: (prune) => turns.run(() => open(prune)),
+    versionsIn: (fromMs, toMs) =>
+      turns.run(async () => {
+        const moment = await loaded({ fromUs: fromMs * 1000, toUs: toMs * 1000 + 999 });
+        moment.unpin();
+        return versionOfFiles(moment.segments, tail.touches(moment.sealedSeq, moment.lastSeq));
+      }),
     [Symbol.asyncDispose]: async () => {
-      await last;
+      await turns.last();
       await tail[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Runs work one after the other. */
+function createTurns() {
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    last: () => last,
+    run: <T>(work: () => Promise<T>): Promise<T> => {
+      const turn = last.then(work);
+      last = turn.catch(() => undefined); // whoever asked for it gets the error
+      return turn;
     },
   };
 }

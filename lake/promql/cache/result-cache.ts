@@ -37,14 +37,74 @@ interface Stored {
   readonly version: string;
   readonly block: Block;
   readonly bytes: number;
+  /** Takes it out of its entry. */
   forget(): void;
 }
 
 const bytesPerEntry = 500;
 
 export function createResultCache(bytesMax: number): ResultCache {
-  const entries = new Map<string, { readonly entry: CacheEntry; forget(): void }>();
-  /** Blocks in the order of their last use. */
+  /** In the order of their last use, as the blocks. */
+  const entries = new Map<string, CacheEntry>();
+  const held = createHeld();
+  const { count, counters } = held;
+  const bytesOfEntry = (key: string): number => bytesPerEntry + 2 * key.length;
+  /** First blocks go, then what is known of queries that have none. */
+  const trim = (): void => {
+    held.trim(bytesMax);
+    for (const key of entries.keys()) {
+      if (counters().bytes <= bytesMax) return;
+      entries.delete(key);
+      count({ bytes: -bytesOfEntry(key) });
+    }
+  };
+  return {
+    ...{ bytesMax, count, counters },
+    entry: (key) => {
+      const known = entries.get(key);
+      const entry = known ?? createEntry(held, trim);
+      entries.delete(key);
+      entries.set(key, entry);
+      if (known) return known;
+      count({ bytes: bytesOfEntry(key) });
+      trim();
+      return entry;
+    },
+  };
+}
+
+function createEntry(held: Held, trim: () => void): CacheEntry {
+  const blocks = new Map<number, Stored>();
+  return {
+    ...{ noted: false, refused: false },
+    get: (number, isCurrent) => {
+      const stored = blocks.get(number);
+      if (stored === undefined) return undefined;
+      held.drop(stored);
+      if (isCurrent(stored.block, stored.version)) {
+        blocks.set(number, stored);
+        held.add(stored);
+        return stored.block;
+      }
+      held.count({ outdatedBlocks: 1 });
+      return undefined;
+    },
+    put: (number, version, block) => {
+      const before = blocks.get(number);
+      if (before) held.drop(before);
+      const bytes = bytesOfBlock(block);
+      const stored: Stored = { version, block, bytes, forget: () => void blocks.delete(number) };
+      blocks.set(number, stored);
+      held.add(stored);
+      trim();
+    },
+  };
+}
+
+type Held = ReturnType<typeof createHeld>;
+
+/** The blocks of all entries, in the order of their last use. */
+function createHeld() {
   const held = new Set<Stored>();
   let counters: CacheCounters = { reusedSteps: 0, evaluatedSteps: 0, outdatedBlocks: 0, bytes: 0 };
   const count: ResultCache['count'] = (change) => {
@@ -57,72 +117,21 @@ export function createResultCache(bytesMax: number): ResultCache {
     };
   };
   const drop = (stored: Stored): void => {
-    held.delete(stored);
+    if (!held.delete(stored)) return;
     stored.forget();
     count({ bytes: -stored.bytes });
   };
-  const trim = (): void => {
-    for (const oldest of held) {
-      if (counters.bytes <= bytesMax) return;
-      drop(oldest);
-    }
-    // Entries without blocks, which say that theirs are not to be kept.
-    for (const { forget } of entries.values()) {
-      if (counters.bytes <= bytesMax) return;
-      forget();
-    }
-  };
-  const newEntry = (key: string): CacheEntry => {
-    const blocks = new Map<number, Stored>();
-    const bytes = bytesPerEntry + 2 * key.length;
-    const forget = (): void => {
-      if (!entries.delete(key)) return;
-      for (const stored of blocks.values()) drop(stored);
-      count({ bytes: -bytes });
-    };
-    const entry: CacheEntry = {
-      ...{ noted: false, refused: false },
-      get: (number, isCurrent) => {
-        const stored = blocks.get(number);
-        if (stored === undefined) return undefined;
-        held.delete(stored);
-        if (isCurrent(stored.block, stored.version)) {
-          held.add(stored);
-          return stored.block;
-        }
-        drop(stored);
-        count({ outdatedBlocks: 1 });
-        return undefined;
-      },
-      put: (number, version, block) => {
-        const before = blocks.get(number);
-        if (before) drop(before);
-        const size = bytesOfBlock(block);
-        const stored: Stored = { version, block, bytes: size, forget: () => void blocks.delete(number) };
-        blocks.set(number, stored);
-        held.add(stored);
-        count({ bytes: size });
-        trim();
-      },
-    };
-    entries.set(key, { entry, forget });
-    count({ bytes });
-    return entry;
-  };
   return {
-    bytesMax,
-    entry: (key) => {
-      const known = entries.get(key);
-      if (known === undefined) {
-        const entry = newEntry(key);
-        trim();
-        return entry;
-      }
-      entries.delete(key);
-      entries.set(key, known);
-      return known.entry;
+    ...{ count, drop, counters: () => counters },
+    add: (stored: Stored): void => {
+      held.add(stored);
+      count({ bytes: stored.bytes });
     },
-    counters: () => counters,
-    count,
+    trim: (bytesMax: number): void => {
+      for (const oldest of held) {
+        if (counters.bytes <= bytesMax) return;
+        drop(oldest);
+      }
+    },
   };
 }
