@@ -319,6 +319,19 @@ interface Recorder {
 /** Times of files come from a clock that ticks more slowly than the one that stamps rows. */
 const fileTimeSlackUs = 1_000_000;
 
+/** Without a mark, the log itself may know a later one. */
+function epochAfter(
+  { path, newEpoch }: Pick<StartOptions, 'path' | 'newEpoch'>,
+  dataDir: string,
+  { found, note }: Pick<WalMarkFile, 'found' | 'note'>,
+  { segmentEpoch }: LogFiles,
+): number {
+  const used = recoveryJobs(dataDir).map(({ epoch }) => epoch);
+  const marked = found ?? note;
+  const inFiles = marked?.epoch ?? epochInFiles({ databasePath: path, walPath: `${path}-wal` });
+  return Math.max(newEpoch, Math.max(inFiles, note?.epoch ?? 0, segmentEpoch, ...used) + 1);
+}
+
 function createRecorder(
   { path, newEpoch, nowUs }: StartOptions,
   dataDir: string,
@@ -328,13 +341,7 @@ function createRecorder(
   let job: RecoveryJob | undefined;
   let migrated: WalProgress | undefined;
   const reasons: string[] = [];
-  const inFiles = (): number => epochInFiles({ databasePath: path, walPath: `${path}-wal` });
-  const nextEpoch = (): number => {
-    const used = recoveryJobs(dataDir).map(({ epoch }) => epoch);
-    const marked = found ?? note;
-    const known = Math.max(marked?.epoch ?? inFiles(), note?.epoch ?? 0, files.segmentEpoch, ...used);
-    return Math.max(newEpoch, known + 1, 1);
-  };
+  const nextEpoch = (): number => epochAfter({ path, newEpoch }, dataDir, { found, note }, files);
   const recordOf = (state: 'moving' | 'pending') => {
     const fromUs = found?.unsealedSinceUs ?? files.segmentUs ?? files.writtenUs ?? nowUs;
     const writtenUs = (files.writtenUs ?? nowUs) + fileTimeSlackUs;
