@@ -45,6 +45,7 @@ const commands: Readonly<Record<string, Command>> = {
     summary: 'Make this device a gateway of a cloud',
     load: () => import('../gateway/commands/enroll.ts'),
   },
+  usage: { summary: 'What a tenant has used', load: () => import('../cloud/commands/usage.ts') },
   audit: { summary: 'Who changed tenants and keys', load: () => import('../cloud/commands/audit.ts') },
   tables: { summary: 'Load CSV files as tables, to join with', load: () => import('./tables.ts') },
   provision: { summary: 'Prepare devices before they are sent', load: () => import('./provision.ts') },

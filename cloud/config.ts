@@ -16,6 +16,7 @@ import {
 } from '../lake/base/settings.ts';
 import { tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
+import { limitSettings } from './metering/limits.ts';
 
 // The cloud's one config schema. Every field is a flag, a FIRN_CLOUD_ variable and a field of the config file.
 
@@ -151,6 +152,7 @@ const schema = z.strictObject({
       certificateDays: count(90, 'How long the certificate of a gateway counts; it is renewed after a third'),
     })
     .prefault({}),
+  limits: limitSettings,
   query: querySettings(1024, 512),
   logql: logqlSettings(256, 2),
 });

@@ -37,11 +37,14 @@ export const doors: ReadonlyMap<string, Door> = new Map([
     `GET,POST /api/v1/firn/admin/tenants
     POST /api/v1/firn/admin/tenants/:tenant/resume
     POST /api/v1/firn/admin/tenants/:tenant/suspend
+    POST /api/v1/firn/admin/tenants/:tenant/limits
     GET /api/v1/firn/admin/audit`,
   ),
   ...of(
     'manages',
-    `GET,POST /api/v1/firn/admin/tenants/:tenant/keys
+    `GET /api/v1/firn/admin/tenants/:tenant/limits
+    GET /api/v1/firn/admin/tenants/:tenant/usage
+    GET,POST /api/v1/firn/admin/tenants/:tenant/keys
     DELETE /api/v1/firn/admin/tenants/:tenant/keys/:key
     POST /api/v1/firn/admin/tenants/:tenant/keys/:key/rotate
     GET,POST /api/v1/firn/admin/tenants/:tenant/claims
