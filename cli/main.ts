@@ -22,7 +22,7 @@ interface Command {
 const commands: Readonly<Record<string, Command>> = {
   start: { summary: 'Run the cloud and one gateway here, on a folder', load: () => import('./start.ts') },
   gateway: { summary: 'Run a gateway alone', load: () => import('../gateway/main.ts') },
-  cloud: { summary: 'Run the cloud alone', load: () => import('../cloud/main.ts') },
+  cloud: { summary: 'Run the cloud alone', load: () => import('./cloud.ts') },
   sql: { summary: 'Run a SQL statement', load: () => import('./ask/sql.ts') },
   promql: { summary: 'Run a PromQL query', load: () => import('./ask/promql.ts') },
   logql: { summary: 'Run a LogQL query', load: () => import('./ask/logql.ts') },

@@ -26,9 +26,12 @@ import type { ReadRange } from '../lake/promql/read-range.ts';
 import { createEvaluationPool, type EvaluationPool } from '../lake/scan/evaluation-pool.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import type { SqlSource } from '../lake/sql/session.ts';
+import type { OpenVirtualGateway } from '../lake/virtual-gateway.ts';
 import { headsOf } from './catalog/rest/heads.ts';
 import { storedBytes } from './catalog/stored-bytes.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
+import { directRoutes } from './direct/routes.ts';
+import { openVirtualGateways } from './direct/virtual-gateways.ts';
 import { fleetRoutes } from './fleet/admin-routes.ts';
 import { type Fleet, openFleet } from './fleet/open-fleet.ts';
 import { openUploads } from './fleet/uploads.ts';
@@ -65,15 +68,17 @@ import { type UserTableStore, userTableStores } from './user-tables/user-table-s
 
 const clock = systemClock;
 
-export function main(argv: readonly string[]): Promise<number> {
-  const start = async (flags: readonly string[]): Promise<Service> => startCloud(loadCloudConfig(flags));
+/** `openVirtualGateway`: receives in the cloud itself. */
+export function main(argv: readonly string[], openVirtualGateway: OpenVirtualGateway): Promise<number> {
+  const start = async (flags: readonly string[]): Promise<Service> =>
+    startCloud(loadCloudConfig(flags), openVirtualGateway);
   return serviceCommand(
     { name: 'firn cloud', about: 'Runs the cloud.', settings: cloudSettings, start },
     argv,
   );
 }
 
-async function startCloud(config: CloudConfig): Promise<Service> {
+async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGateway): Promise<Service> {
   checkFolder(config.dataDir, '--data-dir');
   await checkPorts(config.listen.host, {
     '--http-port': config.http.port,
@@ -106,12 +111,22 @@ async function startCloud(config: CloudConfig): Promise<Service> {
   const { threads, cacheBytesMax } = config.query;
   const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
   const { meterOf } = metering;
-  const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator, meterOf };
+  const { enabled, site, bodyBytesMax, ...settings } = config.direct;
+  const virtual = enabled
+    ? stack.use(
+        openVirtualGateways({
+          ...{ open: openVirtualGateway, directory: join(dataDir, 'direct'), store: config.store },
+          ...{ bodyBytesMax, settings, meterOf, clock, logger },
+        }),
+      )
+    : undefined;
+  const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator, meterOf, virtual };
   const deployments = openDeployments(config, parts, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
   const fleet = stack.use(await openGateways(config, tenants, logger, stack));
   const served = { store, deployments, evaluator, iceberg, fleet, userTablesOf, metering };
-  const { ports, endpoints } = await openDoors(config, logger, tenants, served, stack);
+  const direct = virtual && directRoutes({ gateways: virtual, site });
+  const { ports, endpoints } = await openDoors(config, logger, tenants, { ...served, direct }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile, endpoints }, [Symbol.asyncDispose]: () => open.disposeAsync() };
@@ -177,6 +192,7 @@ interface Served {
   readonly iceberg: ReturnType<typeof icebergRestRoutes>;
   readonly fleet: Fleet;
   readonly metering: Metering;
+  readonly direct: ReturnType<typeof directRoutes> | undefined;
   readonly userTablesOf: (tenant: TenantId) => UserTableStore;
 }
 
@@ -200,6 +216,7 @@ async function openDoors(
   app.route('/', meteringAdminRoutes({ metering, clock, accessOf, addressOf }));
   const documented = { ...fleetRoutes, ...meteringRoutes };
   app.route('/', adminRoutes({ store: tenants, accessOf, addressOf, documented }));
+  if (parts.direct) app.route('/', parts.direct);
   app.use('*', scopeGate('read'));
   app.use('*', queryGate(metering.meterOf));
   for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);

@@ -6,7 +6,10 @@ import { z } from 'zod';
 /** Defaults and what they are about. 0: no limit. */
 const described = {
   ingestRowsPerSecondMax: [100_000, 'Rows a second that a tenant may send to the cloud itself'],
-  ingestBytesPerSecondMax: [32 * 1024 * 1024, 'Bytes a second that it may send so, as they are sent'],
+  ingestBytesPerSecondMax: [
+    32 * 1024 * 1024,
+    'Bytes a second of bodies that it may send so, of OTLP decompressed',
+  ],
   activeSeriesMax: [200_000, 'Series and log streams that it sends so in 30 to 60 minutes'],
   queriesMax: [100, 'Queries of a tenant at once, with those that wait'],
   scannedBytesPerHourMax: [0, 'Bytes of files that its queries may look into in one hour of the clock'],
@@ -16,7 +19,7 @@ const described = {
 export type LimitName = keyof typeof described;
 export type TenantLimits = Readonly<Record<LimitName, number>>;
 
-export const limitNames = Object.keys(described) as readonly LimitName[];
+const limitNames = Object.keys(described) as readonly LimitName[];
 
 const eachLimit = <Schema extends z.ZodType>(schemaOf: (name: LimitName) => Schema) =>
   Object.fromEntries(limitNames.map((name) => [name, schemaOf(name)])) as Record<LimitName, Schema>;

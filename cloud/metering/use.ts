@@ -8,7 +8,7 @@ export const countNames = [
   'scanned_bytes',
   'refused_requests',
 ] as const;
-export type CountName = (typeof countNames)[number];
+type CountName = (typeof countNames)[number];
 
 /** Of what the highest is kept. */
 export const peakNames = ['stored_bytes', 'active_series'] as const;
