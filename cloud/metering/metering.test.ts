@@ -1,12 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Hono } from 'hono';
-import { Pool } from 'pg';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createLogger } from '../../lake/base/log.ts';
 import { tenantId } from '../../lake/model/ids.ts';
-import { type Postgres, postgresPrograms, startPostgres } from '../../test/harness/postgres.ts';
+import { heldClock, type TenantPlace, tenantPlaces } from '../../test/harness/tenant-places.ts';
 import { openTenantStore } from '../tenants/tenant-store.ts';
 import { limitSettings } from './limits.ts';
 import { meteredSession } from './metered-source.ts';
@@ -14,41 +10,17 @@ import { openMetering } from './open-metering.ts';
 import { queryGate } from './query-gate.ts';
 import { createRate } from './rate.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'firn-metering-'));
-let server: Postgres | undefined;
-afterAll(async () => {
-  await server?.[Symbol.asyncDispose]();
-  rmSync(folder, { recursive: true });
-});
-
 const me = { name: 'test', address: '127.0.0.1' };
 const [a, b] = [tenantId('a'), tenantId('b')];
 const defaults = limitSettings.parse({});
 const startMs = Date.UTC(2027, 0, 31, 23, 59);
 
-function testClock() {
-  let nowMs = startMs;
-  return {
-    nowMs: () => nowMs,
-    monotonicMs: () => nowMs,
-    // Nothing happens by itself.
-    sleep: (_: number, signal?: AbortSignal) =>
-      new Promise<void>((_resolve, reject) => {
-        if (signal?.aborted) reject(signal.reason);
-        signal?.addEventListener('abort', () => reject(signal.reason));
-      }),
-    pass: (ms: number) => {
-      nowMs += ms;
-    },
-  };
-}
+const places = tenantPlaces();
+const [onSqlite] = places;
+if (!onSqlite) throw new Error('there is a place without a server');
+const makePlace = onSqlite.make;
 
-interface Place {
-  readonly directory: string;
-  readonly database?: string;
-}
-
-async function openCloud(place: Place, clock = testClock(), storedBytes = 0) {
+async function openCloud(place: TenantPlace, clock = heldClock(startMs), storedBytes = 0) {
   const stack = new AsyncDisposableStack();
   const store = stack.use(await openTenantStore({ ...place, clock }));
   for (const tenant of [a, b]) if (!store.tenants().includes(tenant)) await store.createTenant(tenant, me);
@@ -61,28 +33,12 @@ async function openCloud(place: Place, clock = testClock(), storedBytes = 0) {
   return { metering, store, clock, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
-const places: readonly (readonly [string, () => Promise<Place>])[] = [
-  ['SQLite', async () => ({ directory: mkdtempSync(join(folder, 'sqlite-')) })],
-  [
-    'PostgreSQL',
-    async () => {
-      server ??= await startPostgres();
-      const database = `postgres://postgres@127.0.0.1:${server.port}/postgres`;
-      const pool = new Pool({ connectionString: database });
-      await pool.query('DROP TABLE IF EXISTS usage_hour, tenant_limits, api_key, tenant, audit, change');
-      await pool.end();
-      return { directory: mkdtempSync(join(folder, 'postgres-')), database };
-    },
-  ],
-];
-
-describe.each(places)('%s', (name, makePlace) => {
-  // test/setup installs it.
-  const testIt = test.skipIf(name === 'PostgreSQL' && !postgresPrograms);
+describe.each(places)('$name', ({ make, canRun }) => {
+  const testIt = test.skipIf(!canRun);
 
   testIt('use is counted by hour and tenant, over restarts, by several clouds together', async () => {
-    const place = await makePlace();
-    const clock = testClock();
+    const place = await make();
+    const clock = heldClock(startMs);
     {
       await using first = await openCloud(place, clock);
       await using second = await openCloud(place, clock);
@@ -113,7 +69,7 @@ describe.each(places)('%s', (name, makePlace) => {
   });
 
   testIt('limits are set for one tenant, are the defaults again, and are in the audit log', async () => {
-    const place = await makePlace();
+    const place = await make();
     {
       await using cloud = await openCloud(place);
       await cloud.metering.setLimits('a', { queriesMax: 2, storedBytesMax: 5 }, me);
@@ -129,7 +85,7 @@ describe.each(places)('%s', (name, makePlace) => {
 });
 
 test('what is sent too fast is told when to come again, and nobody else is', async () => {
-  await using cloud = await openCloud({ directory: mkdtempSync(join(folder, 'rates-')) });
+  await using cloud = await openCloud(await makePlace());
   await cloud.metering.setLimits('a', { ingestRowsPerSecondMax: 100 }, me);
   const meter = cloud.metering.meterOf('a');
   meter.admit(10);
@@ -147,8 +103,7 @@ test('what is sent too fast is told when to come again, and nobody else is', asy
 });
 
 test('a tenant that stores too much may send no more', async () => {
-  const directory = mkdtempSync(join(folder, 'stored-'));
-  await using cloud = await openCloud({ directory }, testClock(), 1001);
+  await using cloud = await openCloud(await makePlace(), heldClock(startMs), 1001);
   await new Promise((resolve) => setTimeout(resolve, 50));
   await cloud.metering.setLimits('a', { storedBytesMax: 1000 }, me);
   expect(() => cloud.metering.meterOf('a').admit(1)).toThrow('storedBytesMax = 1000');
@@ -160,7 +115,7 @@ test.each([
   ['/loki/api/v1/query', 'queriesMax'],
   ['/api/v1/firn/sql', { error: { code: '53400' } }],
 ])('%s: a query too many is refused in the words of its API', async (path, said) => {
-  await using cloud = await openCloud({ directory: mkdtempSync(join(folder, 'queries-')) });
+  await using cloud = await openCloud(await makePlace());
   await cloud.metering.setLimits('a', { queriesMax: 1 }, me);
   const app = new Hono<{ Variables: { access: unknown } }>();
   app.use('*', async (c, next) => {
@@ -180,8 +135,8 @@ test.each([
 });
 
 test('queries may look into so many bytes an hour, also after a restart', async () => {
-  const place = { directory: mkdtempSync(join(folder, 'scanned-')) };
-  const clock = testClock();
+  const place = await makePlace();
+  const clock = heldClock(startMs);
   {
     await using cloud = await openCloud(place, clock);
     await cloud.metering.setLimits('a', { scannedBytesPerHourMax: 1000 }, me);
@@ -222,7 +177,7 @@ test('a SQL statement is one query, from its first table to its last', async () 
 });
 
 test('a rate lets in on average what it says, whatever its pieces', () => {
-  const clock = testClock();
+  const clock = heldClock(startMs);
   const rate = createRate(() => 50, clock.monotonicMs);
   let taken = 0;
   for (let ms = 0; ms < 60_000; ms += 10) {
