@@ -176,7 +176,7 @@ const schema = z.strictObject({
     })
     .prefault({}),
   limits: limitSettings,
-  query: querySettings(1024, 512),
+  query: querySettings(1024, 512, 128),
   logql: logqlSettings(256, 2),
 });
 
