@@ -11,12 +11,11 @@ import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
 import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
-import type { Labels } from '../../lake/model/labels.ts';
 import { pgTls } from '../../lake/pgwire/encryption.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
+import { createResultCache, type ResultCache } from '../../lake/promql/cache/result-cache.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
 import type { ReadRange } from '../../lake/promql/read-range.ts';
-import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
 import { createEvaluationPool } from '../../lake/scan/evaluation-pool.ts';
 import { type LogScan, logScan } from '../../lake/scan/log-scan.ts';
@@ -34,7 +33,7 @@ import { openExport } from './export.ts';
 import { type LocalState, localPage } from './local-page.ts';
 import { brokerCounters, openBridges, openBroker } from './mqtt.ts';
 import { listenForOtlp } from './otlp.ts';
-import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
+import { type HttpReceivers, openReceiving } from './receivers.ts';
 import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
 import { openSyslog } from './syslog.ts';
@@ -55,27 +54,22 @@ export async function openDoors(
   stack: AsyncDisposableStack,
 ) {
   const { ids, disk } = storage;
-  const { clock, ownTime } = gatewayClock;
+  const { clock } = gatewayClock;
   const { host } = config.listen;
   const { append } = disk;
-  const identity: Labels = [
-    ['gateway', ids.gateway],
-    ['site', ids.site],
-  ];
   const guard = createSeriesGuard(config.limits, clock.monotonicMs);
-  const cache = createSeriesCache({
-    ...{ identity: config.identityLabels ? identity : [], guard, limits: config.limits },
-  });
   const app = new Hono();
-  const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
+  const { cache, receivers } = openReceiving(config, gatewayClock, { ids, append, guard }, app);
   const logs = openLogs(config, clock, logger, storage, app, stack);
-  const pg = await openQueries(config, clock, logger, { ...storage, logs: logs.logs }, app, stack);
+  const results = createResultCache(config.query.resultCacheBytesMax);
+  const queried = { ...storage, logs: logs.logs, results };
+  const pg = await openQueries(config, clock, logger, queried, app, stack);
   const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
   const bridges = openBridges(config, gatewayClock, logger, broker, stack);
   const scraping = await openScraping(config, gatewayClock, logger, storage, cache, app, stack);
   const syslog = await openSyslog(config, gatewayClock, logger, storage, cache, stack);
   const counters = () => ({
-    ...countersOf(storage, receivers, guard),
+    ...countersOf(storage, receivers, guard, results),
     ...brokerCounters(broker, bridges),
     ...scraping.counters(),
     ...syslog.counters(),
@@ -224,7 +218,14 @@ async function openQueries(
   config: GatewayConfig,
   clock: Clock,
   logger: Logger,
-  { ids, wal, engine, tables, logs }: Storage & { readonly logs: LogScan },
+  {
+    ids,
+    wal,
+    engine,
+    tables,
+    logs,
+    results,
+  }: Storage & { readonly logs: LogScan; readonly results: ResultCache },
   app: Hono,
   stack: AsyncDisposableStack,
 ): Promise<PgServer> {
@@ -241,6 +242,7 @@ async function openQueries(
     '/',
     prometheusRoutes({
       ...{ context: () => deployment, limits, clock, logger, buildInfo, completeness, evaluator },
+      cache: results,
     }),
   );
   app.route('/', completenessRoutes({ context: () => source, rules: localRules, clock, logger }));
@@ -274,8 +276,10 @@ function countersOf(
   { sealer, shipper, disk }: Storage,
   receivers: HttpReceivers,
   guard: SeriesGuard,
+  results: ResultCache,
 ): Record<string, number> {
   const series = guard.counts();
+  const cached = results.counters();
   return {
     ...receivers.counters(),
     series_active: series.active,
@@ -289,6 +293,10 @@ function countersOf(
     disk_refused_batches_total: disk.guard.status.refusals,
     disk_rolled_up_rows_total: disk.status.rolledUpRows,
     disk_dropped_rows_total: disk.status.droppedRows,
+    query_cache_reused_steps_total: cached.reusedSteps,
+    query_cache_evaluated_steps_total: cached.evaluatedSteps,
+    query_cache_outdated_blocks_total: cached.outdatedBlocks,
+    query_cache_bytes: cached.bytes,
     ...(shipper && {
       ship_connected: shipper.status.connected ? 1 : 0,
       ship_backlog_segments: shipper.status.backlog.segments,
