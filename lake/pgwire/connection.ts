@@ -139,7 +139,10 @@ async function serve<Key extends ScramKey>(
     await using session =
       'stream' in sql
         ? relaySession(sql, wire)
-        : createPgSession({ sql, output: wire, logger, limits: context.limits });
+        : createPgSession({
+            ...{ sql, output: wire, logger, limits: context.limits },
+            input: { next: () => wire.inbox.next('session') },
+          });
     wire.session = session;
     await session.start(() => writeBackendKeyData(wire.writer, processId, secret));
     for (;;) {

@@ -14,6 +14,8 @@ export type Hole =
   | { readonly kind: 'table'; readonly table: TableName; readonly location?: number | undefined }
   /** A table that the tenant loaded itself. */
   | { readonly kind: 'user-table'; readonly name: string }
+  /** A temporary table of the session. */
+  | { readonly kind: 'temp-table'; readonly name: string }
   /** What a call of another language gives, by its place in the statement's list of them. */
   | { readonly kind: 'language'; readonly index: number }
   /** now(): the same instant everywhere in a statement, and in its pruning. */
