@@ -6,7 +6,6 @@ import { as } from './ast.ts';
 import { installCatalog } from './catalog/catalog.ts';
 import { mapSql } from './catalog/view.ts';
 import { type Engine, sqlText } from './duckdb/engine.ts';
-import { notSupported } from './errors.ts';
 import type { Languages } from './languages.ts';
 import { createParameters, millisecondsOf } from './parameters.ts';
 import { type ParsedStatement, parseStatements } from './parse.ts';
@@ -19,6 +18,7 @@ import { tempTableStatement } from './statements/create-temp.ts';
 import { createCursors } from './statements/cursors.ts';
 import type { SelectContext, SelectInput } from './statements/describe-select.ts';
 import { modifyStatement } from './statements/modify.ts';
+import { nativeStatement } from './statements/native-select.ts';
 import { createPreparedStatements } from './statements/prepared.ts';
 import { isSelect, selectStatement } from './statements/select.ts';
 import { applying, takeSettings } from './statements/set-config.ts';
@@ -128,10 +128,10 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   return {
     parse: async (text) =>
       parseStatements(text, limits.statementBytesMax).map((parsed) => ({
-        analyze: async (declaredTypes) => {
-          if (!parsed.node) throw parsed.refusal ?? notSupported('this statement');
-          return statementOf(parsed.node, parsed, declaredTypes);
-        },
+        analyze: async (declaredTypes = []) =>
+          parsed.node
+            ? statementOf(parsed.node, parsed, declaredTypes)
+            : nativeStatement(parsed, context, declaredTypes),
       })),
     get parameters() {
       return parameters.reported;

@@ -10,8 +10,13 @@ export interface Template {
 }
 
 export type Hole =
-  /** One reference to a table, and its location in the syntax tree. */
-  | { readonly kind: 'table'; readonly table: TableName; readonly location?: number | undefined }
+  /** One reference to a table, and its location in the syntax tree; `plain`: without second names of columns. */
+  | {
+      readonly kind: 'table';
+      readonly table: TableName;
+      readonly location?: number | undefined;
+      readonly plain?: boolean;
+    }
   /** A table that the tenant loaded itself. */
   | { readonly kind: 'user-table'; readonly name: string }
   /** A temporary table of the session. */

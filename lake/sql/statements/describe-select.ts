@@ -111,7 +111,7 @@ async function describeAs(
           ? tempTableSql(context, hole.name)
           : hole.kind === 'language'
             ? emptyLanguageTable(select.calls[hole.index]?.language ?? 'promql')
-            : emptyTableSql(hole.table),
+            : emptyTableSql(hole.table, hole.plain),
   );
   using lease = await context.lease();
   try {

@@ -63,7 +63,7 @@ export async function analyzeQuery(input: SelectInput, context: SelectContext): 
   return describedQuery(rewritten({ ...input, node }, { calls, userTables }, context), context);
 }
 
-const userTablesOf = async ({ tables }: SelectContext): Promise<readonly UserTableInfo[]> =>
+export const userTablesOf = async ({ tables }: SelectContext): Promise<readonly UserTableInfo[]> =>
   (await tables.userTables?.list()) ?? [];
 
 export async function describedQuery(select: RewrittenSelect, context: SelectContext): Promise<Query> {
@@ -143,7 +143,7 @@ async function open(
           ? tempTableSql(context, hole.name)
           : hole.kind === 'language'
             ? (answers[hole.index]?.from ?? '')
-            : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? ''),
+            : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? '', hole.plain),
   );
   const failed = (error: unknown): SqlError =>
     limit.reason() ?? failureOf({ ...select, prefix: lead }, filled, error);
