@@ -64,6 +64,35 @@ describe.skipIf(!findProgram('psql'))('psql', () => {
     expect(await psql(`\\copy (SELECT E'a\\tb\\\\c', NULL) TO STDOUT`)).toBe('a\\tb\\\\c\t\\N\n');
   });
 
+  test('\\copy into a temporary table, from CSV and text; and why not into a table of the lake', async () => {
+    const file = join(folder, 'in.csv');
+    writeFileSync(file, 'a,b,c\n1,"x, ""y""\nz",2026-01-02 03:04:05Z\n2,,\n');
+    const out = await psql(
+      'CREATE TEMP TABLE t (a int, b text, c timestamptz)',
+      `\\copy t FROM '${file}' CSV HEADER`,
+      'COPY (SELECT a, b, c FROM t ORDER BY 1) TO STDOUT',
+      '\\d t',
+      '\\dt',
+    );
+    expect(out).toContain('COPY 2\n1\tx, "y"\\nz\t2026-01-02 03:04:05+00\n2\t\\N\t\\N\n');
+    expect(out).toMatch(/Table "pg_temp_1\.t"/);
+    expect(out).toMatch(/pg_temp_1 \| t +\| table \| ann/);
+    await expect(psql(`\\copy metrics FROM '${file}' CSV HEADER`)).rejects.toThrow(
+      /cannot execute COPY in a read-only transaction[\s\S]*HINT: .*CREATE TEMP TABLE/,
+    );
+    await expect(psql('CREATE TEMP TABLE u (a int)', `\\copy u FROM '${file}' CSV HEADER`)).rejects.toThrow(
+      /extra data after last expected column/,
+    );
+  });
+
+  test('DuckDB’s own SQL, and PREPARE and EXECUTE', async () => {
+    expect(await psql('FROM metrics SELECT name, count(*) GROUP BY ALL ORDER BY ALL')).toMatch(/up +\| +7/);
+    expect(await psql('SUMMARIZE metrics')).toContain('approx_unique');
+    expect(
+      await psql('PREPARE p (text) AS SELECT count(*) FROM metrics WHERE name = $1', `EXECUTE p('up')`),
+    ).toMatch(/^ +7$/m);
+  });
+
   test('a large result in parts (FETCH_COUNT), and an error with its place', async () => {
     expect(await psql('\\set FETCH_COUNT 7', 'SELECT count(*) OVER () FROM metrics')).toMatch(/\(20 rows\)/);
     await expect(psql('SELECT value,\n nope FROM metrics')).rejects.toThrow(
@@ -144,6 +173,51 @@ with c.cursor().copy("COPY (SELECT series_id, value, timestamp FROM metrics ORDE
     ]);
   });
 
+  test('temporary tables: COPY in from both, in binary from psycopg 3, and a transaction that is rolled back', async () => {
+    const script = `
+import psycopg, psycopg2, io, datetime
+c = psycopg.connect("")
+k = c.cursor()
+k.execute("CREATE TEMP TABLE t (a int, b text, c timestamptz, d float8, e bytea, f int[])")
+row = (7, "ä\\t\\n", datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc), 1.5, b"\\x00\\xff", [1, 2])
+with k.copy("COPY t FROM STDIN (FORMAT binary)") as copy:
+    copy.set_types(["int4", "text", "timestamptz", "float8", "bytea", "int4[]"])
+    copy.write_row(row)
+with k.copy("COPY t (a, b) FROM STDIN") as copy:
+    for i in range(1000): copy.write_row((i, None))
+print(k.execute("SELECT * FROM t WHERE c IS NOT NULL").fetchone() == row, k.execute("SELECT count(*) FROM t").fetchone())
+k.executemany("INSERT INTO t (a, b) VALUES (%s, %s)", [(5000, "x"), (5001, None)])
+print(k.execute("UPDATE t SET b = 'z' WHERE a >= %s RETURNING a, b", (5000,)).fetchall(), k.rowcount)
+c.commit()
+k.execute("DELETE FROM t")
+c.rollback()
+print(k.execute("SELECT count(*) FROM t").fetchone())
+try:
+    with k.copy("COPY t (a) FROM STDIN") as copy:
+        copy.write("1\\n")
+        raise RuntimeError("no more")
+except psycopg.errors.QueryCanceled as e: print(type(e).__name__, c.info.transaction_status.name)
+c.rollback()
+d = psycopg2.connect("")
+k = d.cursor()
+k.execute("CREATE TEMP TABLE t (a int, b text) ON COMMIT DELETE ROWS")
+k.copy_expert("COPY t FROM STDIN WITH CSV", io.StringIO('1,"a,b"\\n2,\\n'))
+k.execute("SELECT * FROM t ORDER BY 1")
+print(k.fetchall())
+d.commit()
+k.execute("SELECT count(*) FROM t")
+print(k.fetchall())
+`;
+    expect(await python(script)).toEqual([
+      'True (1001,)',
+      "[(5000, 'z'), (5001, 'z')] 2",
+      '(1003,)',
+      'QueryCanceled INERROR',
+      "[(1, 'a,b'), (2, None)]",
+      '[(0,)]',
+    ]);
+  });
+
   test.skipIf(!pythonModule('sqlalchemy'))('SQLAlchemy reflects the tables and asks them', async () => {
     const script = `
 import sqlalchemy as sa
@@ -213,10 +287,18 @@ public class Jdbc {
         int rows = 0;
         try (ResultSet r = s.executeQuery("SELECT * FROM metrics")) { while (r.next()) rows++; }
         System.out.println(rows);
+        s.execute("CREATE TEMP TABLE t (a int, b text)");
+        try (PreparedStatement p = c.prepareStatement("INSERT INTO t VALUES (?, ?)")) {
+          for (int i = 0; i < 20; i++) { p.setInt(1, i); p.setString(2, "b" + i); p.addBatch(); }
+          int written = 0;
+          for (int n : p.executeBatch()) written += n;
+          System.out.println(written);
+        }
         Savepoint point = c.setSavepoint();
+        s.executeUpdate("DELETE FROM t");
         try { s.executeQuery("SELECT nope"); } catch (SQLException e) { System.out.println(e.getSQLState()); }
         c.rollback(point);
-        try (ResultSet r = s.executeQuery("SELECT 1")) { r.next(); System.out.println(r.getInt(1)); }
+        try (ResultSet r = s.executeQuery("SELECT count(*) FROM t")) { r.next(); System.out.println(r.getInt(1)); }
       }
       c.commit();
     }
@@ -233,7 +315,7 @@ public class Jdbc {
       source,
       url,
     ]);
-    expect(out.trim().split('\n')).toEqual(['PostgreSQL', '9 12', '20', '42703', '1']);
+    expect(out.trim().split('\n')).toEqual(['PostgreSQL', '9 12', '20', '20', '42703', '20']);
   },
 );
 
@@ -276,6 +358,14 @@ describe('JavaScript', () => {
       };
       expect((await asked.query(named)).rows).toEqual([{ value: 15 }, { value: 18 }]);
     }
+    await asked.query('CREATE TEMP TABLE t (a int PRIMARY KEY, b text)');
+    const insert = { text: 'INSERT INTO t VALUES ($1, $2), ($3, DEFAULT) RETURNING a', values: [1, 'x', 2] };
+    expect(await asked.query(insert)).toMatchObject({
+      command: 'INSERT',
+      rowCount: 2,
+      rows: [{ a: 1 }, { a: 2 }],
+    });
+    await expect(asked.query(insert)).rejects.toMatchObject({ code: '23505' });
     await asked.end();
   });
 
