@@ -21,6 +21,7 @@ import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
+import { createResultCache } from '../lake/promql/cache/result-cache.ts';
 import type { Evaluator } from '../lake/promql/evaluator.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
@@ -194,14 +195,16 @@ async function openDoors(
   const changing = ['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables/:name'];
   app.on(['POST', 'PUT', 'DELETE'], changing, scopeGate('admin'));
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
-  const { timeoutMs, samplesMax } = config.query;
+  const { timeoutMs, samplesMax, resultCacheBytesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
   const completeness = async (c: Context, { fromMs, toMs, ...asked }: ReadRange) => {
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, (await context(c)).completeness, rules, clock);
   };
-  app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness, evaluator }));
+  const cache = createResultCache(resultCacheBytesMax);
+  const asked = { context, limits, clock, logger, buildInfo };
+  app.route('/', prometheusRoutes({ ...asked, completeness, evaluator, cache }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
   const tenantOf = (c: Context): TenantId => tenantAccessOf(c).tenant;

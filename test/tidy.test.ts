@@ -87,6 +87,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
   'gateway/appliance': [
     'lake',
+    'provisioning/contract.ts',
     'gateway/broker/access',
     'gateway/ship/export',
     'gateway/config.ts',
