@@ -188,7 +188,12 @@ async function start<Key extends ScramKey>(
       ...wire,
       next: async (): Promise<Frame> => (await wire.inbox.next('authentication')) ?? gone(),
     };
-    const facts = { serverSecret: context.serverSecret, channelBinding: wire.tls?.channelBinding };
+    const { serverSecret } = context;
+    const facts = {
+      serverSecret,
+      encrypted: wire.tls !== undefined,
+      channelBinding: wire.tls?.channelBinding,
+    };
     const key = await authenticate(options.authenticate, request.user, io, facts);
     proved.key = key;
     writeAuthentication(wire.writer, 'ok');

@@ -7,7 +7,7 @@ import { installCatalog } from './catalog/catalog.ts';
 import { mapSql } from './catalog/view.ts';
 import { type Engine, sqlText } from './duckdb/engine.ts';
 import type { Languages } from './languages.ts';
-import { createParameters, millisecondsOf } from './parameters.ts';
+import { createParameters, millisecondsOf, type Parameters } from './parameters.ts';
 import { type ParsedStatement, parseStatements } from './parse.ts';
 import type { SqlSession, SqlStatement } from './sql-session.ts';
 import { commandStatement, refusal } from './statements/commands.ts';
@@ -69,7 +69,7 @@ const catalogs = new WeakMap<Engine, Promise<void>>();
  * parsed with PostgreSQL's parser, rewritten and printed for DuckDB, and run in the tenant's locked engine.
  */
 export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSession> {
-  const { engine, tables, clock, user, database } = options;
+  const { engine, user, database } = options;
   const limits = { ...sqlLimits, ...options.limits };
   await catalogOf(engine, database);
   const parameters = createParameters(user);
@@ -79,20 +79,7 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
     nameSession(connection, user, database, parameters.changed());
   const connections = createConnections(engine, name, parameters.version);
   const temp = createTempTables(engine);
-  const context: SelectContext = {
-    tables,
-    temp,
-    languages: options.languages,
-    database,
-    lease: connections.lease,
-    // A client can ask for less time than the limit, not for more; 0 is the limit.
-    statementTimeoutMs: () => {
-      const { name, value } = parameters.show('statement_timeout');
-      return Math.min(millisecondsOf(name, value) || limits.statementTimeoutMs, limits.statementTimeoutMs);
-    },
-    rowsMax: limits.rowsMax || Number.POSITIVE_INFINITY,
-    nowUs: () => Math.floor(clock.nowMs() * 1000),
-  };
+  const context = contextOf(options, limits, { lease: connections.lease, temp, parameters });
   const prepared = createPreparedStatements(limits.preparedMax);
   const commands = { parameters, closeCursor: cursors.close, prepared, temp };
   const inputOf = (node: Node, parsed: ParsedStatement, declaredTypes: DeclaredTypes = []): SelectInput => ({
@@ -147,6 +134,25 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
       await temp[Symbol.asyncDispose]();
       connections[Symbol.dispose]();
     },
+  };
+}
+
+/** What the session's statements share. */
+function contextOf(
+  { tables, languages, database, clock }: SqlSessionOptions,
+  limits: SqlLimits,
+  own: Pick<SelectContext, 'lease' | 'temp'> & { readonly parameters: Parameters },
+): SelectContext {
+  const { lease, temp, parameters } = own;
+  return {
+    ...{ tables, languages, database, lease, temp },
+    // A client can ask for less time than the limit, not for more; 0 is the limit.
+    statementTimeoutMs: () => {
+      const { name, value } = parameters.show('statement_timeout');
+      return Math.min(millisecondsOf(name, value) || limits.statementTimeoutMs, limits.statementTimeoutMs);
+    },
+    rowsMax: limits.rowsMax || Number.POSITIVE_INFINITY,
+    nowUs: () => Math.floor(clock.nowMs() * 1000),
   };
 }
 

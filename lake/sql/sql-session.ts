@@ -1,5 +1,5 @@
 import type { RowChunk } from './row-chunk.ts';
-import type { TransactionEvent } from './temp-tables.ts';
+import type { TransactionEvent } from './temp-levels.ts';
 
 /**
  * What the PostgreSQL protocol and the HTTP API need of a SQL session; session.ts makes one over DuckDB. One session belongs to one connection; calls are made one at a time, but the results of suspended portals stay
@@ -21,7 +21,7 @@ export interface SqlSession extends AsyncDisposable {
 }
 
 /** A statement of which nothing is known but that it can be parsed. */
-export interface ParsedText {
+interface ParsedText {
   /**
    * What it means now: after the statements before it, which may make the table that it names. `declaredTypes` are the
    * types that the client gave $1, $2, ... as DuckDB's names, null where it gave none: a help for inference that may be

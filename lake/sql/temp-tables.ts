@@ -3,12 +3,13 @@ import type { Engine } from './duckdb/engine.ts';
 import { SqlError } from './errors.ts';
 import { identifier } from './print/expression.ts';
 import type { SqlColumn } from './sql-session.ts';
+import { createLevels, type TransactionEvent } from './temp-levels.ts';
 
 // The temporary tables of one session. They are tables of the tenant's engine, in a schema that no statement can name: so
 // they take of its memory and its disk, and each statement may read them on a connection of its own. DuckDB's own
 // transactions would tie all statements of a transaction to one connection, and it has no savepoints. Instead a table is
 // changed in place where nothing can take the change back, and else as a copy: what a transaction or a savepoint may
-// have to go back to stays as it was.
+// have to go back to stays as it was (temp-levels.ts).
 
 /** Tables of one session; one more is refused (53400). */
 export const tempTablesMax = 100;
@@ -28,11 +29,6 @@ export interface TempTableDefinition {
   readonly onCommit: 'preserve' | 'delete' | 'drop';
 }
 
-/** What the protocol tells of transactions. `depth` of a savepoint is how many there are before it. */
-export type TransactionEvent =
-  | { readonly kind: 'begin' | 'commit' | 'rollback' | 'savepoint' }
-  | { readonly kind: 'release' | 'rollback-to'; readonly depth: number };
-
 export interface TempTables extends AsyncDisposable {
   list(): readonly TempTable[];
   find(name: string): TempTable | undefined;
@@ -48,123 +44,62 @@ export interface TempTables extends AsyncDisposable {
   transaction(event: TransactionEvent): Promise<void>;
 }
 
-/** A state of a table. What another level knows, too, is not written. */
+/** A state of a table. */
 interface Version extends TempTable {
   readonly definition: TempTableDefinition;
 }
-
-type Level = Map<string, Version>;
 
 const versionName = (name: string, version: number): string => `${name} firn~${version}`;
 /** A message of DuckDB's with the names that tables have for the user. */
 export const withoutVersions = (message: string): string => message.replaceAll(/ firn~\d+/g, '');
 
-let lastSession = 0;
-
 /** `engine` is used when there is a first table. */
 export function createTempTables(engine: Engine): TempTables {
-  const schema = `firn_temp_${++lastSession}`;
-  /** Outside of a transaction one; then one for it, and one for each of its savepoints. The last is what statements see. */
-  let levels: Level[] = [new Map()];
-  const versions = new Set<Version>();
-  let lastVersion = 0;
-  let home: Promise<DuckDBConnection> | undefined;
+  const levels = createLevels<Version>();
+  const store = createVersionStore(engine);
 
-  const open = async (): Promise<DuckDBConnection> => {
-    const connection = await engine.connect();
-    await connection.run(`CREATE SCHEMA ${schema}`);
-    return connection;
-  };
-  const run = async (sql: string): Promise<void> => {
-    home ??= open();
-    await (await home).run(sql);
-  };
-  const top = (): Level => levels.at(-1) ?? new Map();
   const known = (name: string): Version => {
-    const version = top().get(name);
+    const version = levels.top().get(name);
     if (version) return version;
     throw new SqlError('42P01', `table "${name}" does not exist`, {
       hint: 'only temporary tables of this session can be written or dropped',
     });
   };
-  const make = async (definition: TempTableDefinition): Promise<Version> => {
-    const from = `${schema}.${identifier(versionName(definition.name, ++lastVersion))}`;
-    await run(`CREATE TABLE ${from} (${definition.ddl})`);
-    const columns = await columnsOf(await (home as Promise<DuckDBConnection>), from);
-    const version = { name: definition.name, definition, from, columns };
-    versions.add(version);
-    return version;
-  };
-  const remove = async (version: Version): Promise<void> => {
-    versions.delete(version);
-    await run(`DROP TABLE ${version.from}`);
-  };
-  /** Versions that no level knows are of no use to anybody. */
-  const sweep = async (): Promise<void> => {
-    for (const version of versions) {
-      if (!levels.some((level) => level.get(version.name) === version)) await remove(version);
-    }
-  };
-  const isOfOthers = (version: Version): boolean =>
-    levels.slice(0, -1).some((level) => level.get(version.name) === version);
   const writable = async (name: string): Promise<Version> => {
     const version = known(name);
-    if (!isOfOthers(version)) return version;
-    const copy = await make(version.definition);
-    await run(`INSERT INTO ${copy.from} SELECT * FROM ${version.from}`);
-    top().set(name, copy);
+    if (!levels.isKept(version)) return version;
+    const copy = await store.make(version.definition, version);
+    levels.top().set(name, copy);
     return copy;
   };
   const afterCommit = async (): Promise<void> => {
-    for (const [name, { definition }] of [...top()]) {
-      if (definition.onCommit === 'drop') top().delete(name);
-      if (definition.onCommit === 'delete') top().set(name, await make(definition));
+    for (const [name, { definition }] of [...levels.top()]) {
+      if (definition.onCommit === 'drop') levels.top().delete(name);
+      if (definition.onCommit === 'delete') levels.top().set(name, await store.make(definition));
     }
   };
+  const sweep = (): Promise<void> => store.sweep(levels.isKnown);
   /** Outside of a transaction each statement is one. */
   const statementEnded = async (): Promise<void> => {
-    if (levels.length === 1) await afterCommit();
+    if (!levels.inTransaction()) await afterCommit();
     await sweep();
-  };
-  const move = (event: TransactionEvent): void => {
-    switch (event.kind) {
-      case 'begin':
-      case 'savepoint':
-        levels.push(new Map(top()));
-        return;
-      case 'commit':
-        levels = [top()];
-        return;
-      case 'rollback':
-        levels = levels.slice(0, 1);
-        return;
-      case 'release':
-        levels = [...levels.slice(0, event.depth + 1), top()];
-        return;
-      case 'rollback-to': {
-        levels = levels.slice(0, event.depth + 2);
-        levels.push(new Map(top()));
-      }
-    }
   };
 
   return {
-    list: () => [...top().values()],
-    find: (name) => top().get(name),
+    list: () => [...levels.top().values()],
+    find: (name) => levels.top().get(name),
     create: async (definition, load) => {
       const { name } = definition;
-      if (top().has(name)) throw new SqlError('42P07', `relation "${name}" already exists`);
-      if (top().size >= tempTablesMax)
+      if (levels.top().has(name)) throw new SqlError('42P07', `relation "${name}" already exists`);
+      if (levels.top().size >= tempTablesMax)
         throw new SqlError('53400', `a session may have ${tempTablesMax} temporary tables (tempTablesMax)`);
-      const version = await make(definition);
       try {
+        const version = await store.make(definition);
         await load?.(version);
-      } catch (error) {
-        await remove(version);
-        throw error;
+        levels.top().set(name, version);
+      } finally {
+        await statementEnded();
       }
-      top().set(name, version);
-      await statementEnded();
     },
     change: async (name, write) => {
       const result = await write(await writable(name));
@@ -173,27 +108,69 @@ export function createTempTables(engine: Engine): TempTables {
     },
     drop: async (name) => {
       known(name);
-      top().delete(name);
+      levels.top().delete(name);
       await statementEnded();
     },
     empty: async (name) => {
-      top().set(name, await make(known(name).definition));
+      levels.top().set(name, await store.make(known(name).definition));
       await statementEnded();
     },
     dropAll: async () => {
-      top().clear();
+      levels.top().clear();
       await sweep();
     },
     transaction: async (event) => {
-      move(event);
+      levels.move(event);
       if (event.kind === 'commit') await afterCommit();
       await sweep();
     },
-    [Symbol.asyncDispose]: async () => {
-      if (!home) return;
+    [Symbol.asyncDispose]: store[Symbol.asyncDispose],
+  };
+}
+
+interface VersionStore extends AsyncDisposable {
+  /** A new table, empty or with the rows of another version. */
+  make(definition: TempTableDefinition, rowsOf?: Version): Promise<Version>;
+  /** Drops those that are of no use to anybody. */
+  sweep(isKnown: (version: Version) => boolean): Promise<void>;
+}
+
+let lastSession = 0;
+
+/** The versions of tables in the engine, in a schema of the session's own, which goes with it. */
+function createVersionStore(engine: Engine): VersionStore {
+  const schema = `firn_temp_${++lastSession}`;
+  const versions = new Set<Version>();
+  let lastVersion = 0;
+  let home: Promise<DuckDBConnection> | undefined;
+  const open = async (): Promise<DuckDBConnection> => {
+    const connection = await engine.connect();
+    await connection.run(`CREATE SCHEMA ${schema}`);
+    return connection;
+  };
+  return {
+    make: async (definition, rowsOf) => {
+      home ??= open();
       const connection = await home;
-      await connection.run(`DROP SCHEMA ${schema} CASCADE`).catch(() => undefined); // The engine may be closed already.
-      connection.closeSync();
+      const from = `${schema}.${identifier(versionName(definition.name, ++lastVersion))}`;
+      await connection.run(`CREATE TABLE ${from} (${definition.ddl})`);
+      const version = { name: definition.name, definition, from, columns: await columnsOf(connection, from) };
+      versions.add(version);
+      if (rowsOf) await connection.run(`INSERT INTO ${from} SELECT * FROM ${rowsOf.from}`);
+      return version;
+    },
+    sweep: async (isKnown) => {
+      for (const version of versions) {
+        if (isKnown(version)) continue;
+        versions.delete(version);
+        await (await home)?.run(`DROP TABLE ${version.from}`);
+      }
+    },
+    [Symbol.asyncDispose]: async () => {
+      const connection = await home?.catch(() => undefined);
+      // The engine may be closed already, and everything with it.
+      await connection?.run(`DROP SCHEMA ${schema} CASCADE`).catch(() => undefined);
+      connection?.closeSync();
     },
   };
 }

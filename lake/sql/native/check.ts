@@ -35,120 +35,130 @@ export interface CheckedNative {
 /** Names of WITH that a query may use, in lower case. */
 type Scope = ReadonlySet<string>;
 
+/** What the parts of one check share. */
+interface Check {
+  readonly names: NativeNames;
+  /** Every text of the statement, in lower case. */
+  readonly words: ReadonlySet<string>;
+  readonly prefix: string;
+  readonly holes: Hole[];
+  asksCatalog: boolean;
+}
+
 /** Throws SqlError 42P01, 42883, 42501, 0A000. */
 export function checkNative(statement: JsonNode, names: NativeNames): CheckedNative {
-  const mark = `firn_${randomBytes(12).toString('hex')}_`;
-  const holes: Hole[] = [];
-  let asksCatalog = false;
-  const words = wordsOf(statement);
-  const markOf = (hole: Hole): string => `${mark}${holes.push(hole) - 1}`;
+  const prefix = `firn_${randomBytes(12).toString('hex')}_`;
+  const check: Check = { names, words: wordsOf(statement), prefix, holes: [], asksCatalog: false };
+  const tree = visit(check, statement, new Set()) as JsonNode;
+  const { holes, asksCatalog } = check;
+  return { tree, mark: new RegExp(`"?${prefix}(\\d+)"?`), holes, asksCatalog };
+}
 
-  function visit(value: unknown, scope: Scope): unknown {
-    if (Array.isArray(value)) return value.map((item) => visit(item, scope));
-    if (typeof value !== 'object' || value === null || JSON.isRawJSON(value)) return value;
-    const node = value as JsonNode;
-    const kind = kindOf(node);
-    if (kind === 'BASE_TABLE') return table(node, scope);
-    if (kind === 'FUNCTION' || kind === 'WINDOW') return fieldsOf(checkedFunction(node), scope);
-    if (kind === 'TABLE_FUNCTION')
-      return { ...node, function: tableFunction(node.function as JsonNode, scope) };
-    if (kind === 'COLUMN_REF') return sessionFact(node) ?? node;
-    if (kind === 'SHOW_REF' && !node.query) throw refused('SHOW');
-    if (kind === 'PARAMETER' && !/^\d+$/.test(String(node.identifier)))
-      throw notSupported('a parameter with a name', undefined, 'number them: $1, $2');
-    if (kind !== undefined && !allowedKinds.has(kind)) throw refused(kind.toLowerCase().replaceAll('_', ' '));
-    return fieldsOf(node, scope);
+const markOf = ({ prefix, holes }: Check, hole: Hole): string => `${prefix}${holes.push(hole) - 1}`;
+
+function visit(check: Check, value: unknown, scope: Scope): unknown {
+  if (Array.isArray(value)) return value.map((item) => visit(check, item, scope));
+  if (typeof value !== 'object' || value === null || JSON.isRawJSON(value)) return value;
+  const node = value as JsonNode;
+  const kind = kindOf(node);
+  if (kind === 'BASE_TABLE') return table(check, node, scope);
+  if (kind === 'FUNCTION' || kind === 'WINDOW') return fieldsOf(check, checkedFunction(check, node), scope);
+  if (kind === 'TABLE_FUNCTION') {
+    const { function: called, ...rest } = node;
+    return { ...fieldsOf(check, rest, scope), function: tableFunction(check, called as JsonNode, scope) };
   }
+  if (kind === 'COLUMN_REF') return sessionFact(node) ?? node;
+  if (kind === 'SHOW_REF' && !node.query) throw refused('SHOW');
+  if (kind === 'PARAMETER' && !/^\d+$/.test(String(node.identifier)))
+    throw notSupported('a parameter with a name', undefined, 'number them: $1, $2');
+  if (kind !== undefined && !allowedKinds.has(kind)) throw refused(kind.toLowerCase().replaceAll('_', ' '));
+  return fieldsOf(check, node, scope);
+}
 
-  /** WITH: each name is known to the queries after it and to the main one, and to its own only when it is recursive. */
-  function fieldsOf(node: JsonNode, outer: Scope): JsonNode {
-    let scope = outer;
-    const copy: JsonNode = {};
-    const map = (node.cte_map as { map?: readonly JsonNode[] } | undefined)?.map;
-    if (map) {
-      const made = map.map((entry) => {
-        const checked = { ...entry, value: visit(entry.value, scope) };
-        scope = new Set([...scope, commonName(entry.key)]);
-        return checked;
-      });
-      copy.cte_map = { map: made };
-    }
-    if (node.type === 'RECURSIVE_CTE_NODE' || node.type === 'CTE_NODE')
-      scope = new Set([...scope, commonName(node.cte_name)]);
-    for (const [field, child] of Object.entries(node))
-      if (field !== 'cte_map') copy[field] = visit(child, scope);
-    return copy;
+/** WITH: each name is known to the queries after it and to the main one, and to its own only when it is recursive. */
+function fieldsOf(check: Check, node: JsonNode, outer: Scope): JsonNode {
+  let scope = outer;
+  const copy: JsonNode = {};
+  const map = (node.cte_map as { map?: readonly JsonNode[] } | undefined)?.map;
+  if (map) {
+    const made = map.map((entry) => {
+      const checked = { ...entry, value: visit(check, entry.value, scope) };
+      scope = new Set([...scope, commonName(entry.key)]);
+      return checked;
+    });
+    copy.cte_map = { map: made };
   }
+  if (node.type === 'RECURSIVE_CTE_NODE' || node.type === 'CTE_NODE')
+    scope = new Set([...scope, commonName(node.cte_name)]);
+  for (const [field, child] of Object.entries(node))
+    if (field !== 'cte_map') copy[field] = visit(check, child, scope);
+  return copy;
+}
 
-  function table(node: JsonNode, scope: Scope): JsonNode {
-    const name = String(node.table_name);
-    const schema = textOf(node.schema_name);
-    const catalog = textOf(node.catalog_name);
-    if (node.at_clause)
-      throw notSupported('AT', undefined, 'FOR SYSTEM_TIME AS OF, in a statement of PostgreSQL');
-    if (catalog === undefined && schema === undefined && scope.has(name.toLowerCase())) return node;
-    const named = { ...node, catalog_name: '', schema_name: '', alias: textOf(node.alias) ?? name };
-    const hole = catalog === undefined || catalog === names.database ? holeOf(schema, name) : undefined;
-    if (hole) return { ...named, table_name: markOf(hole) };
-    const view = catalog === undefined ? catalogRelationOf(schema, name) : undefined;
-    if (!view)
-      throw new SqlError(
-        '42P01',
-        `relation "${[catalog, schema, name].filter((each) => each !== undefined).join('.')}" does not exist`,
-        {
-          hint: `the tables are ${[...tableNames, ...names.userTables, ...names.tempTables].join(', ')}`,
-        },
-      );
-    asksCatalog = true;
-    const [viewSchema, viewName] = view.replaceAll('"', '').split('.');
-    return { ...named, schema_name: viewSchema, table_name: viewName };
+function table(check: Check, node: JsonNode, scope: Scope): JsonNode {
+  const name = String(node.table_name);
+  const schema = textOf(node.schema_name);
+  const catalog = textOf(node.catalog_name);
+  if (node.at_clause)
+    throw notSupported('AT', undefined, 'FOR SYSTEM_TIME AS OF, in a statement of PostgreSQL');
+  if (catalog === undefined && schema === undefined && scope.has(name.toLowerCase())) return node;
+  const named = { ...node, catalog_name: '', schema_name: '', alias: textOf(node.alias) ?? name };
+  const full = [catalog, schema, name].filter((each) => each !== undefined).join('.');
+  if (catalog !== undefined && catalog !== check.names.database)
+    throw notSupported(`a reference to another database, "${full}",`);
+  const hole = holeOf(check, schema, name);
+  if (hole) return { ...named, table_name: markOf(check, hole) };
+  const view = catalogRelationOf(schema, name);
+  if (!view)
+    throw new SqlError('42P01', `relation "${full}" does not exist`, {
+      hint: `the tables are ${[...tableNames, ...check.names.userTables, ...check.names.tempTables].join(', ')}`,
+    });
+  check.asksCatalog = true;
+  const [viewSchema, viewName] = view.replaceAll('"', '').split('.');
+  return { ...named, schema_name: viewSchema, table_name: viewName };
+}
+
+function holeOf(check: Check, schema: string | undefined, name: string): Hole | undefined {
+  const isIn = (own: string): boolean => schema === undefined || schema === own;
+  if (isIn(tempSchema) && check.names.tempTables.includes(name)) return { kind: 'temp-table', name };
+  const found = (tableNames as readonly string[]).includes(name) ? (name as TableName) : undefined;
+  if (isIn('public') && found) {
+    // `*` gives each column once; second names are there for who writes one.
+    const plain = !Object.keys(columnAliases[found]).some((second) => check.words.has(second));
+    return { kind: 'table', table: found, plain };
   }
+  return isIn('public') && check.names.userTables.includes(name) ? { kind: 'user-table', name } : undefined;
+}
 
-  function holeOf(schema: string | undefined, name: string): Hole | undefined {
-    const isIn = (own: string): boolean => schema === undefined || schema === own;
-    if (isIn(tempSchema) && names.tempTables.includes(name)) return { kind: 'temp-table', name };
-    const found = (tableNames as readonly string[]).includes(name) ? (name as TableName) : undefined;
-    if (isIn('public') && found) {
-      // `*` gives each column once; second names are there for who writes one.
-      const plain = !Object.keys(columnAliases[found]).some((second) => words.has(second));
-      return { kind: 'table', table: found, plain };
-    }
-    return isIn('public') && names.userTables.includes(name) ? { kind: 'user-table', name } : undefined;
+function checkedFunction(check: Check, node: JsonNode): JsonNode {
+  const name = String(node.function_name);
+  const known = isOfMain(node);
+  if (deniedFunctions.test(name))
+    throw new SqlError('42501', `permission denied for function ${name}`, {
+      hint: 'statements read the tables of the lake, and nothing else',
+    });
+  if (known && clockFunctions.has(name))
+    return { ...columnRef, alias: node.alias, column_names: [markOf(check, { kind: 'now' })] };
+  if (known && catalogFunctions.has(name)) {
+    check.asksCatalog = true;
+    return { ...node, schema: catalogSchema };
   }
+  const isSymbol = node.is_operator === true && !/\w/.test(name);
+  if (known && (isSymbol || nativeFunctions.has(name))) return node;
+  throw noFunction(node);
+}
 
-  function checkedFunction(node: JsonNode): JsonNode {
-    const name = String(node.function_name);
-    const known = isOfMain(node);
-    if (deniedFunctions.test(name))
-      throw new SqlError('42501', `permission denied for function ${name}`, {
-        hint: 'statements read the tables of the lake, and nothing else',
-      });
-    if (known && clockFunctions.has(name))
-      return { ...columnRef, alias: node.alias, column_names: [markOf({ kind: 'now' })] };
-    if (known && catalogFunctions.has(name)) {
-      asksCatalog = true;
-      return { ...node, schema: catalogSchema };
-    }
-    const isSymbol = node.is_operator === true && !/\w/.test(name);
-    if (known && (isSymbol || nativeFunctions.has(name))) return node;
-    throw noFunction(node);
-  }
-
-  function tableFunction(node: JsonNode, scope: Scope): JsonNode {
-    const name = String(node.function_name);
-    if (name === 'promql' || name === 'logql')
-      throw notSupported(
-        `${name}() in a statement of DuckDB`,
-        undefined,
-        'write it as PostgreSQL has it: SELECT … FROM …',
-      );
-    if (deniedFunctions.test(name)) checkedFunction(node);
-    if (!isOfMain(node) || !nativeTableFunctions.has(name)) throw noFunction(node);
-    return fieldsOf(node, scope);
-  }
-
-  const tree = visit(statement, new Set()) as JsonNode;
-  return { tree, mark: new RegExp(`"?${mark}(\\d+)"?`), holes, asksCatalog };
+function tableFunction(check: Check, node: JsonNode, scope: Scope): JsonNode {
+  const name = String(node.function_name);
+  if (name === 'promql' || name === 'logql')
+    throw notSupported(
+      `${name}() in a statement of DuckDB`,
+      undefined,
+      'write it as PostgreSQL has it: SELECT … FROM …',
+    );
+  if (deniedFunctions.test(name)) checkedFunction(check, node);
+  if (!isOfMain(node) || !nativeTableFunctions.has(name)) throw noFunction(node);
+  return fieldsOf(check, node, scope);
 }
 
 const textOf = (value: unknown): string | undefined =>

@@ -17,6 +17,8 @@ export async function nativeStatement(
   context: SelectContext,
   declaredTypes: readonly (string | null)[],
 ): Promise<SqlStatement> {
+  // A text that PostgreSQL's parser could not hold is not DuckDB's either.
+  if (refusal.sqlstate !== '42601') throw refusal;
   const userTables = await userTablesOf(context);
   const names = {
     database: context.database,
