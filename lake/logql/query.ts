@@ -71,20 +71,15 @@ export type ResultData =
   | { readonly type: 'matrix'; readonly times: Times; readonly series: readonly Series[] }
   | { readonly type: 'streams'; readonly streams: readonly LogStream[] };
 
-/** Lines that share all their labels. */
-interface LogStream {
-  /** Labels of the stream itself, without metadata and parsed ones where the entries have them. */
+/** Lines that share all their labels, as columns. */
+export interface LogStream {
+  /** Labels of the stream itself, ... */
   readonly labels: SeriesLabels;
-  /** Those of each entry, too. */
+  /** ... and what each of its lines has besides. */
   readonly metadata: SeriesLabels;
   readonly parsed: SeriesLabels;
-  readonly entries: readonly Entry[];
-}
-export interface Entry {
-  readonly timestampNs: bigint;
-  readonly line: string;
-  readonly metadata: SeriesLabels;
-  readonly parsed: SeriesLabels;
+  readonly timesNs: BigInt64Array;
+  readonly lines: readonly string[];
 }
 
 export interface LogOptions {
@@ -220,8 +215,9 @@ async function readLines(
   }
 }
 
-interface Collected extends LogStream {
-  readonly entries: Entry[];
+interface Collected extends Omit<LogStream, 'timesNs'> {
+  readonly timesNs: bigint[];
+  readonly lines: string[];
 }
 
 function createCollector({ limit, intervalNs }: LogOptions): Collector {
@@ -232,7 +228,7 @@ function createCollector({ limit, intervalNs }: LogOptions): Collector {
     const parts = categories(labels);
     const key = `${labelsKey(parts.stream)}\u0002${labelsKey(parts.metadata)}\u0002${labelsKey(parts.parsed)}`;
     const { metadata, parsed } = parts;
-    const found = streams.get(key) ?? { labels: parts.stream, metadata, parsed, entries: [] };
+    const found = streams.get(key) ?? { labels: parts.stream, metadata, parsed, timesNs: [], lines: [] };
     streams.set(key, found);
     return found;
   };
@@ -248,15 +244,19 @@ function createCollector({ limit, intervalNs }: LogOptions): Collector {
     add: ({ line, timestampNs, labels }) => {
       const isAsStored = labels.parsed.size === 0 && labels.dropped.size === 0 && !hasError(labels);
       const stream = isAsStored ? storedOf(labels) : collectedOf(labels);
-      const last = stream.entries.at(-1);
+      const last = stream.timesNs.at(-1);
       if (last !== undefined && intervalNs > 0) {
-        const distance = last.timestampNs - timestampNs;
+        const distance = last - timestampNs;
         if ((distance < 0n ? -distance : distance) < BigInt(intervalNs)) return true;
       }
-      stream.entries.push({ timestampNs, line, metadata: stream.metadata, parsed: stream.parsed });
+      stream.timesNs.push(timestampNs);
+      stream.lines.push(line);
       return ++count < limit;
     },
-    streams: () => [...streams.values()].sort((a, b) => compareLabels(a.labels, b.labels)),
+    streams: () =>
+      [...streams.values()]
+        .sort((a, b) => compareLabels(a.labels, b.labels))
+        .map(({ timesNs, ...stream }) => ({ ...stream, timesNs: new BigInt64Array(timesNs) })),
   };
 }
 

@@ -1,7 +1,7 @@
 import type { FieldCondition, LinesRequest } from '../../logql/source.ts';
 import { trigramsNote } from '../../parquet/trigrams.ts';
 import { chargeBytes } from '../charge-bytes.ts';
-import type { AttributesReader } from './attributes.ts';
+import type { AttributesReader, GroupAttributes } from './attributes.ts';
 import { type FieldTest, surelyFails } from './json-fields.ts';
 import type { LogGroup } from './log-file.ts';
 import { compileSearch, type LineSearch } from './search.ts';
@@ -36,9 +36,9 @@ export function rowMatcher(
       const rows = search.rows(page, from, to);
       // A stream's own label comes before a field of that name.
       const asked = fields.filter(({ field }) => !piece.stream.labels.has(field));
-      return asked.length === 0
-        ? rows
-        : rows.filter((row) => !fieldsFail(asked, piece.group, page, row, attributes));
+      if (asked.length === 0) return rows;
+      const ofGroup = attributes.of(piece.group);
+      return rows.filter((row) => !fieldsFail(asked, page, row, ofGroup));
     },
   };
 }
@@ -51,10 +51,9 @@ function mayMatch(search: LineSearch, group: LogGroup): boolean {
 
 function fieldsFail(
   fields: readonly (FieldCondition & { readonly fails: FieldTest })[],
-  group: LogGroup,
   page: TextPage,
   row: number,
-  attributes: AttributesReader,
+  attributes: GroupAttributes,
 ): boolean {
   const { entries } = page;
   const entry = entryOf(page, row);
@@ -62,7 +61,6 @@ function fieldsFail(
   const starts = entries.starts();
   const [start, end] = [(starts[entry] ?? 0) + 4, starts[entry + 1] ?? 0];
   return fields.some(
-    ({ field, fails }) =>
-      fails(entries.body, start, end) && !attributes.of(group, row)?.includes(`${field}"`),
+    ({ field, fails }) => fails(entries.body, start, end) && !attributes.text(row)?.includes(`${field}"`),
   );
 }
