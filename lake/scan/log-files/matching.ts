@@ -4,7 +4,7 @@ import { chargeBytes } from '../charge-bytes.ts';
 import type { AttributesReader, GroupAttributes } from './attributes.ts';
 import { type FieldTest, surelyFails } from './json-fields.ts';
 import type { LogGroup } from './log-file.ts';
-import { compileSearch, type LineSearch } from './search.ts';
+import { allRows, compileSearch, type LineSearch } from './search.ts';
 import type { Piece } from './select.ts';
 import { entryOf, noEntry, type TextPage } from './text-page.ts';
 
@@ -31,14 +31,12 @@ export function rowMatcher(
     mayMatch: (group) => mayMatch(search, group),
     rows: (piece, page, from, to) => {
       stats.lines += to - from;
-      if (page === undefined) return Uint32Array.from({ length: to - from }, (_, index) => from + index);
+      if (page === undefined) return allRows(from, to);
       chargeBytes(request, (page.entries.body.byteLength * (to - from)) / Math.max(1, page.rows));
       const rows = search.rows(page, from, to);
       // A stream's own label comes before a field of that name.
       const asked = fields.filter(({ field }) => !piece.stream.labels.has(field));
-      if (asked.length === 0) return rows;
-      const ofGroup = attributes.of(piece.group);
-      return rows.filter((row) => !fieldsFail(asked, page, row, ofGroup));
+      return asked.length === 0 ? rows : keptRows(rows, asked, page, attributes.of(piece.group));
     },
   };
 }
@@ -49,18 +47,44 @@ function mayMatch(search: LineSearch, group: LogGroup): boolean {
   return trigrams === undefined || search.mayPass(trigrams);
 }
 
-function fieldsFail(
-  fields: readonly (FieldCondition & { readonly fails: FieldTest })[],
+interface AskedField extends FieldCondition {
+  readonly fails: FieldTest;
+}
+
+/** The rows whose fields do not surely fail. What their metadata has of such a name comes before a field. */
+function keptRows(
+  rows: Uint32Array,
+  fields: readonly AskedField[],
   page: TextPage,
-  row: number,
   attributes: GroupAttributes,
-): boolean {
+): Uint32Array {
   const { entries } = page;
-  const entry = entryOf(page, row);
-  if (entry === noEntry) return false;
   const starts = entries.starts();
-  const [start, end] = [(starts[entry] ?? 0) + 4, starts[entry + 1] ?? 0];
-  return fields.some(
-    ({ field, fails }) => fails(entries.body, start, end) && !attributes.text(row)?.includes(`${field}"`),
-  );
+  let kept = rows;
+  for (const { field, fails } of fields) {
+    const left = new Uint32Array(kept.length);
+    const inMetadata = metadataTest(attributes, `${field}"`);
+    let count = 0;
+    for (let index = 0; index < kept.length; index++) {
+      const row = kept[index] ?? 0;
+      const entry = entryOf(page, row);
+      const failed =
+        entry !== noEntry &&
+        fails(entries.body, (starts[entry] ?? 0) + 4, starts[entry + 1] ?? 0) &&
+        !inMetadata(row);
+      if (!failed) left[count++] = row;
+    }
+    kept = left.subarray(0, count);
+  }
+  return kept;
+}
+
+/** Whether the metadata of a row has the text; neighbours mostly have the same metadata. */
+function metadataTest(attributes: GroupAttributes, text: string): (row: number) => boolean {
+  let [last, has]: [string | null, boolean] = [null, false];
+  return (row) => {
+    const metadata = attributes.text(row);
+    if (metadata !== last) [last, has] = [metadata, metadata?.includes(text) === true];
+    return has;
+  };
 }

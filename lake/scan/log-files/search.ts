@@ -41,7 +41,7 @@ export function compileSearch(filters: readonly LineFilter[]): LineSearch {
     passesAll: markers.length === 0,
     mayPass: (trigrams) => markers.every(({ negated, mayMatch }) => negated || mayMatch(trigrams)),
     rows: ({ entries, codes, firstRow }, from, to) => {
-      if (markers.length === 0) return Uint32Array.from({ length: to - from }, (_, index) => from + index);
+      if (markers.length === 0) return allRows(from, to);
       if (codes === undefined)
         return rowsOf(passing(markers, entries, from - firstRow, to - firstRow), from, () => true);
       const marks = ofDictionary(entries);
@@ -49,6 +49,12 @@ export function compileSearch(filters: readonly LineFilter[]): LineSearch {
       return rowsOf(ofRows, from, (code) => code !== noEntry && marks[code] === 1);
     },
   };
+}
+
+export function allRows(from: number, to: number): Uint32Array {
+  const rows = new Uint32Array(to - from);
+  for (let index = 0; index < rows.length; index++) rows[index] = from + index;
+  return rows;
 }
 
 function rowsOf(
