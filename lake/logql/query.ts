@@ -172,6 +172,13 @@ export function logQuery(expr: LogExpr, log: LogOptions, options: QueryOptions):
 interface Collector {
   /** False when there are enough. */
   add(row: Row): boolean;
+  /** The same for a line that is as it was stored. */
+  addStored(
+    stream: LabelSet['stream'],
+    metadata: LabelSet['metadata'],
+    timestampNs: bigint,
+    line: string,
+  ): boolean;
   streams(): readonly LogStream[];
 }
 
@@ -203,13 +210,15 @@ async function readLines(
   for await (const batch of source.lines(request, budget.signal)) {
     for (let index = 0; index < batch.rows; index++) {
       const { labels: stream } = batch.stream(index);
-      resetLabels(labels, stream, read(stream, batch.metadata[index] ?? null));
-      const row: Row = {
-        line: batch.lines[index] ?? '',
-        timestampNs: batch.timestampNs[index] ?? 0n,
-        labels,
-      };
-      if ((pipeline === undefined || pipeline(row)) && !collector.add(row)) return;
+      const metadata = read(stream, batch.metadata[index] ?? null);
+      const [line, timestampNs] = [batch.lines[index] ?? '', batch.timestampNs[index] ?? 0n];
+      if (pipeline === undefined) {
+        if (!collector.addStored(stream, metadata, timestampNs, line)) return;
+        continue;
+      }
+      resetLabels(labels, stream, metadata);
+      const row: Row = { line, timestampNs, labels };
+      if (pipeline(row) && !collector.add(row)) return;
     }
     await budget.breathe();
   }
@@ -232,27 +241,31 @@ function createCollector({ limit, intervalNs }: LogOptions): Collector {
     streams.set(key, found);
     return found;
   };
-  const storedOf = (labels: LabelSet): Collected => {
-    const ofStream = asStored.get(labels.stream) ?? new Map<LabelSet['metadata'], Collected>();
-    asStored.set(labels.stream, ofStream);
-    const found = ofStream.get(labels.metadata) ?? collectedOf(labels);
-    ofStream.set(labels.metadata, found);
+  const storedOf = (stream: LabelSet['stream'], metadata: LabelSet['metadata']): Collected => {
+    const ofStream = asStored.get(stream) ?? new Map<LabelSet['metadata'], Collected>();
+    asStored.set(stream, ofStream);
+    const found = ofStream.get(metadata) ?? collectedOf({ ...emptyLabels(), stream, metadata });
+    ofStream.set(metadata, found);
     return found;
   };
   let count = 0;
+  const addTo = ({ timesNs, lines }: Collected, timestampNs: bigint, line: string): boolean => {
+    const last = timesNs.at(-1);
+    if (last !== undefined && intervalNs > 0) {
+      const distance = last - timestampNs;
+      if ((distance < 0n ? -distance : distance) < BigInt(intervalNs)) return true;
+    }
+    timesNs.push(timestampNs);
+    lines.push(line);
+    return ++count < limit;
+  };
   return {
     add: ({ line, timestampNs, labels }) => {
       const isAsStored = labels.parsed.size === 0 && labels.dropped.size === 0 && !hasError(labels);
-      const stream = isAsStored ? storedOf(labels) : collectedOf(labels);
-      const last = stream.timesNs.at(-1);
-      if (last !== undefined && intervalNs > 0) {
-        const distance = last - timestampNs;
-        if ((distance < 0n ? -distance : distance) < BigInt(intervalNs)) return true;
-      }
-      stream.timesNs.push(timestampNs);
-      stream.lines.push(line);
-      return ++count < limit;
+      const found = isAsStored ? storedOf(labels.stream, labels.metadata) : collectedOf(labels);
+      return addTo(found, timestampNs, line);
     },
+    addStored: (stream, metadata, timestampNs, line) => addTo(storedOf(stream, metadata), timestampNs, line),
     streams: () =>
       [...streams.values()]
         .sort((a, b) => compareLabels(a.labels, b.labels))
