@@ -151,7 +151,7 @@ const schema = z.strictObject({
       certificateDays: count(90, 'How long the certificate of a gateway counts; it is renewed after a third'),
     })
     .prefault({}),
-  query: querySettings(1024, 512),
+  query: querySettings(1024, 512, 128),
   logql: logqlSettings(256, 2),
 });
 

@@ -87,6 +87,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
   'gateway/appliance': [
     'lake',
+    'provisioning/contract.ts',
     'gateway/broker/access',
     'gateway/ship/export',
     'gateway/config.ts',
@@ -107,6 +108,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'cloud/iceberg-rest': ['lake', 'cloud/catalog', 'cloud/tenants', 'cloud/sts'],
   'cloud/config.ts': ['lake'],
   'cloud/commands': ['lake', 'cloud', 'provisioning/contract.ts'],
+  'cloud/main': ['lake', 'cloud'],
   'cloud/main.ts': ['lake', 'cloud'],
   cli: [
     ...['lake/base', 'lake/model', 'gateway/main.ts', 'gateway/commands', 'cloud/main.ts', 'cloud/commands'],

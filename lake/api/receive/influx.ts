@@ -9,6 +9,7 @@ import {
   precisions,
   readInfluxLines,
 } from '../../receive/influx/receive.ts';
+import { deviceStreams, type LogStreams } from '../../receive/logs/streams.ts';
 import type { OwnTime } from '../../receive/mqtt/device-time.ts';
 import {
   type AppendOptions,
@@ -53,8 +54,9 @@ const codes: Readonly<Record<Status, string>> = {
  */
 export function influxRoutes(options: InfluxOptions): Hono {
   const app = new Hono();
+  const streams = deviceStreams(options.cache);
   const write = (v2: boolean) => async (context: Context) => {
-    const answer = await receive(context, v2, options);
+    const answer = await receive(context, v2, options, streams);
     options.onAnswer?.(answer);
     const { status, message = '' } = answer;
     context.header('X-Influxdb-Version', version);
@@ -91,7 +93,12 @@ function answerStatement(statement: string): object | undefined {
   return undefined;
 }
 
-async function receive(context: Context, v2: boolean, options: InfluxOptions): Promise<InfluxAnswer> {
+async function receive(
+  context: Context,
+  v2: boolean,
+  options: InfluxOptions,
+  streams: LogStreams,
+): Promise<InfluxAnswer> {
   const request = context.req.raw;
   const { cache, limits, clock } = options;
   const query = new URL(request.url).searchParams;
@@ -120,7 +127,7 @@ async function receive(context: Context, v2: boolean, options: InfluxOptions): P
     result = readInfluxLines(
       text,
       { unitNs, database, receivedUs },
-      { cache, limits, ownTime: options.ownTime },
+      { cache, streams, limits, ownTime: options.ownTime },
     );
   } catch (error) {
     if (error instanceof LineError)

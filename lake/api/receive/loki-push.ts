@@ -1,8 +1,8 @@
 import { type Context, Hono } from 'hono';
 import { FirnError } from '../../base/errors.ts';
+import { type LogStreams, logStreams, serviceNameLabels } from '../../receive/logs/streams.ts';
 import type { LokiPushLimits } from '../../receive/loki-push/limits.ts';
 import { lokiPushFormat, receiveLokiPush } from '../../receive/loki-push/receive.ts';
-import { type StreamSource, serviceNameLabels, streamSource } from '../../receive/loki-push/streams.ts';
 import {
   type AppendOptions,
   appendBatches,
@@ -29,7 +29,7 @@ interface Answer extends ReceiverAnswer {
 /** POST /loki/api/v1/push, as Loki answers it. 204 means on disk. */
 export function lokiPushRoutes(options: LokiPushOptions): Hono {
   const { cache, serviceNameFrom = serviceNameLabels } = options;
-  const streams = streamSource({ cache, serviceNameFrom });
+  const streams = logStreams({ cache, serviceNameFrom });
   const app = new Hono();
   app.post('/loki/api/v1/push', async (context) => {
     const answer = await receive(context, options, streams);
@@ -42,7 +42,7 @@ export function lokiPushRoutes(options: LokiPushOptions): Hono {
   return app;
 }
 
-async function receive(context: Context, options: LokiPushOptions, streams: StreamSource): Promise<Answer> {
+async function receive(context: Context, options: LokiPushOptions, streams: LogStreams): Promise<Answer> {
   const { limits } = options;
   const request = context.req.raw;
   const body = await readBody(context, limits.bodyBytesMax);

@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { FirnError } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
-import { serviceNameLabels } from '../../receive/loki-push/streams.ts';
+import { logStreams, serviceNameLabels } from '../../receive/logs/streams.ts';
 import { createMetadataCache } from '../../receive/metadata-cache.ts';
 import { setSeconds } from '../../receive/nanoseconds.ts';
 import type { OtlpLimits } from '../../receive/otlp/limits.ts';
@@ -46,7 +46,8 @@ export type OtlpReceiver = (signal: OtlpSignal, format: OtlpFormat, body: Uint8A
 
 export function otlpReceiver(options: OtlpOptions): OtlpReceiver {
   const { cache, limits, clock, serviceNameFrom = serviceNameLabels } = options;
-  const context = { cache, limits, serviceNameFrom, metricState: createMetricState(limits) };
+  const streams = logStreams({ cache, serviceNameFrom });
+  const context = { cache, streams, limits, metricState: createMetricState(limits) };
   const described = createMetadataCache();
   const nowNs = { low: 0, high: 0 };
 
