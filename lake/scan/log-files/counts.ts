@@ -68,7 +68,8 @@ function* countGroup(
     return;
   }
   let next = 0;
-  for (const ref of group.pages('line')) {
+  for (const [number, ref] of group.pages('line').entries()) {
+    if (!matcher.pageMayMatch(group, number)) continue;
     const [first, end] = [ref.firstRow, ref.firstRow + ref.values];
     while ((pieces[next]?.to ?? end) <= first) next++;
     let page: TextPage | undefined;

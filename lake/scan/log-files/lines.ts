@@ -82,7 +82,8 @@ function* matchesOfGroup(reading: Reading, group: LogGroup, pieces: readonly Pie
     return;
   }
   let next = 0;
-  for (const ref of group.pages('line')) {
+  for (const [number, ref] of group.pages('line').entries()) {
+    if (!reading.matcher.pageMayMatch(group, number)) continue;
     const [first, end] = [ref.firstRow, ref.firstRow + ref.values];
     while (next < pieces.length && (pieces[next]?.to ?? 0) <= first) next++;
     let page: TextPage | undefined;

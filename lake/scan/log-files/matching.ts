@@ -1,5 +1,5 @@
 import type { FieldCondition, LinesRequest } from '../../logql/source.ts';
-import { trigramsNote } from '../../parquet/trigrams.ts';
+import { trigramsBytes, trigramsNote } from '../../parquet/trigrams.ts';
 import { chargeBytes } from '../charge-bytes.ts';
 import type { AttributesReader, GroupAttributes } from './attributes.ts';
 import { type FieldTest, surelyFails } from './json-fields.ts';
@@ -13,6 +13,8 @@ import { entryOf, noEntry, type TextPage } from './text-page.ts';
 export interface RowMatcher {
   /** Whether the row group may have any. */
   mayMatch(group: LogGroup): boolean;
+  /** Whether a page of its lines may, by its place among them. */
+  pageMayMatch(group: LogGroup, page: number): boolean;
   /** Rows of [from, to) of the piece that match; `page` is undefined where lines are not looked at. */
   rows(piece: Piece, page: TextPage | undefined, from: number, to: number): Uint32Array;
   /** Lines have to be read to know. */
@@ -25,10 +27,12 @@ export function rowMatcher(
 ): RowMatcher {
   const { lineFilters, fieldConditions = [], stats } = request;
   const search = compileSearch(lineFilters);
+  const ofPages = pageVerdicts(search);
   const fields = fieldConditions.map((condition) => ({ ...condition, fails: surelyFails(condition) }));
   return {
     readsLines: !search.passesAll || fields.length > 0,
-    mayMatch: (group) => mayMatch(search, group),
+    mayMatch: (group) => ofPages(group)?.includes(1) ?? true,
+    pageMayMatch: (group, page) => ofPages(group)?.[page] !== 0,
     rows: (piece, page, from, to) => {
       stats.lines += to - from;
       if (page === undefined) return allRows(from, to);
@@ -41,10 +45,21 @@ export function rowMatcher(
   };
 }
 
-function mayMatch(search: LineSearch, group: LogGroup): boolean {
-  if (search.passesAll) return true;
-  const trigrams = group.note('line', trigramsNote);
-  return trigrams === undefined || search.mayPass(trigrams);
+/** For each page of a group's lines whether it may have one that passes; undefined where that is not known. */
+function pageVerdicts(search: LineSearch): (group: LogGroup) => Uint8Array | undefined {
+  const known = new WeakMap<LogGroup, { readonly pages: Uint8Array | undefined }>();
+  const read = (group: LogGroup): Uint8Array | undefined => {
+    const sets = search.passesAll ? undefined : group.note('line', trigramsNote);
+    if (sets === undefined) return undefined;
+    return Uint8Array.from({ length: sets.byteLength / trigramsBytes }, (_, page) =>
+      Number(search.mayPass(sets.subarray(page * trigramsBytes, (page + 1) * trigramsBytes))),
+    );
+  };
+  return (group) => {
+    const verdicts = known.get(group) ?? { pages: read(group) };
+    known.set(group, verdicts);
+    return verdicts.pages;
+  };
 }
 
 interface AskedField extends FieldCondition {

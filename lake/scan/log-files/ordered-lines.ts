@@ -120,12 +120,14 @@ function openGroup(queue: TimeQueue, group: LogGroup, reading: Reading, forward:
   const pages = reading.readsLines ? group.pages('line') : [];
   const times = group.times();
   for (const piece of pieces) {
-    for (const { page, from, to } of partsOf(piece, pages))
+    for (const { page, from, to } of partsOf(piece, pages)) {
+      if (page !== undefined && !reading.matcher.pageMayMatch(group, page)) continue;
       queue.add({
         kind: 'part',
         firstNs: timeOf(times, forward ? from : to - 1),
         part: { piece, page, from, to },
       });
+    }
   }
 }
 

@@ -12,7 +12,7 @@ import { type Entries, entryText, noEntry, type TextPage } from './text-page.ts'
 export interface LineSearch {
   /** Rows of [from, to) whose lines pass, of a page of lines; rows are those of the row group. */
   rows(page: TextPage, from: number, to: number): Uint32Array;
-  /** Whether a row group with such trigrams may have a line that passes. */
+  /** Whether a page with such trigrams may have a line that passes. */
   mayPass(trigrams: Buffer): boolean;
   /** Every line passes. */
   readonly passesAll: boolean;
