@@ -117,12 +117,15 @@ function isAt(bytes: Uint8Array, start: number, name: Uint8Array): boolean {
   return true;
 }
 
-/** A name whose label is not its own text may become any label: only letters, digits and some signs are certain. */
+/**
+ * A name whose label is not its own text may become any label: only letters, digits and some signs are certain. What
+ * stands under an empty name has labels as if it stood at the top.
+ */
 function nameEnd(bytes: Uint8Array, start: number, end: number): number {
   for (let at = start; at < end; at++) {
     const byte = bytes[at] ?? 0;
     if (byte > quote && byte <= 126 && byte !== backslash) continue;
-    if (byte === quote) return at;
+    if (byte === quote) return at > start ? at : uncertain;
     if (byte !== 33) return uncertain;
   }
   return uncertain;
