@@ -97,7 +97,7 @@ async function build(line: CommandLine): Promise<number> {
       ...(architecture.piFirmware ? { extra: path('pi-firmware') } : {}),
     },
     path('efi.vfat'),
-    path('efi'),
+    { work: path('efi'), epoch },
   );
   await makeData(path('data.ext4'), epoch);
   const name = `firn-${version}-${architecture.name}`;

@@ -1,4 +1,4 @@
-import { mkdir, open, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Architecture } from './architectures.ts';
 import { run } from './run.ts';
@@ -40,8 +40,13 @@ export interface EfiFiles {
   readonly extra?: string;
 }
 
-/** The EFI partition: boot program, menu, and which slot is tried next. `work` is a folder for what lies between. */
-export async function makeEfi(files: EfiFiles, image: string, work: string): Promise<void> {
+/** The EFI partition: boot program, menu, and which slot is tried next. `work` is a folder for what lies between; files are dated `epoch`. */
+export async function makeEfi(
+  files: EfiFiles,
+  image: string,
+  { work, epoch }: { readonly work: string; readonly epoch: number },
+): Promise<void> {
+  const dated = { env: { SOURCE_DATE_EPOCH: String(epoch) } };
   await rm(image, { force: true });
   await mkdir(work, { recursive: true });
   await writeFile(join(work, 'boot.efi'), files.bootProgram);
@@ -50,26 +55,17 @@ export async function makeEfi(files: EfiFiles, image: string, work: string): Pro
     join(work, 'grubenv'),
     grubEnvironment({ ORDER: 'A B', A_OK: '1', A_TRY: '0', B_OK: '0', B_TRY: '0' }),
   );
-  await run('mkfs.vfat', [
-    '-F',
-    '32',
-    '-n',
-    'FIRN',
-    '-i',
-    ids.efi,
-    '--invariant',
-    '-C',
-    image,
-    String(partitions.efi * 1024),
-  ]);
-  await run('mmd', ['-i', image, '::/EFI', '::/EFI/BOOT', '::/EFI/firn']);
+  const format = ['--invariant', '-F', '32', '-n', 'FIRN', '-i', ids.efi];
+  await run('mkfs.vfat', [...format, '-C', image, String(partitions.efi * 1024)]);
+  await run('mmd', ['-i', image, '::/EFI', '::/EFI/BOOT', '::/EFI/firn'], dated);
   const copy = (from: string, to: string): Promise<string> =>
-    run('mcopy', ['-i', image, join(work, from), `::${to}`]);
+    run('mcopy', ['-i', image, join(work, from), `::${to}`], dated);
   await copy('boot.efi', `/EFI/BOOT/${files.architecture.grub.efiFile}`);
   await copy('grub.cfg', '/EFI/firn/grub.cfg');
   await copy('grubenv', '/EFI/firn/grubenv');
   if (files.extra !== undefined)
-    await run('sh', ['-c', `mcopy -s -i "$1" "$2"/* ::/`, 'sh', image, files.extra]);
+    for (const name of (await readdir(files.extra)).sort())
+      await run('mcopy', ['-i', image, join(files.extra, name), '::/'], dated);
 }
 
 /** A file of GRUB's variables: a block of 1024 bytes that it writes in place. Source: GRUB's manual, "Environment block". */

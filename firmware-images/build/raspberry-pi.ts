@@ -1,5 +1,6 @@
 import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { newest } from './newest.ts';
 
 // A Raspberry Pi 4 (also 400 and Compute Module 4) starts firmware of its own from the first FAT partition. It loads
 // U-Boot in place of a kernel, which offers UEFI, so that from GRUB on a Pi starts like every other machine.
@@ -28,16 +29,11 @@ export async function collectPiFirmware(root: string, folder: string): Promise<v
   for (const name of ['start4.elf', 'fixup4.dat'])
     await cp(join(root, from.firmware, name), join(folder, name));
   await cp(join(root, from.uBoot), join(folder, 'u-boot.bin'));
-  const trees = join(root, 'usr/lib', await kernelTrees(root), 'broadcom');
+  const kernels = (await readdir(join(root, 'usr/lib'))).filter((name) => name.startsWith('linux-image-'));
+  const trees = join(root, 'usr/lib', newest(kernels) ?? 'linux-image', 'broadcom');
   for (const name of await readdir(trees))
     if (name.startsWith('bcm2711-')) await cp(join(trees, name), join(folder, name));
   await writeFile(join(folder, 'config.txt'), configuration);
   for (const path of [from.firmware, 'usr/lib/u-boot', 'boot/firmware'])
     await rm(join(root, path), { recursive: true, force: true });
-}
-
-/** Name of the folder with the newest kernel's device trees. */
-async function kernelTrees(root: string): Promise<string> {
-  const names = (await readdir(join(root, 'usr/lib'))).filter((name) => name.startsWith('linux-image-'));
-  return names.sort().at(-1) ?? 'linux-image';
 }

@@ -2,6 +2,7 @@ import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/pr
 import { dirname, join } from 'node:path';
 import { type Architecture, grubModules, packages } from './architectures.ts';
 import { suite } from './mirror.ts';
+import { newest } from './newest.ts';
 import { collectPiFirmware } from './raspberry-pi.ts';
 import { run } from './run.ts';
 
@@ -171,12 +172,9 @@ async function tidyUp(root: string, { grub }: Architecture): Promise<void> {
     ['vmlinuz-', 'vmlinuz'],
     ['initrd.img-', 'initrd.img'],
   ] as const) {
-    const newest = (await readdir(boot))
-      .filter((name) => name.startsWith(kind))
-      .sort()
-      .at(-1);
+    const name = newest((await readdir(boot)).filter((each) => each.startsWith(kind)));
     await rm(join(boot, link), { force: true });
-    if (newest !== undefined) await symlink(newest, join(boot, link));
+    if (name !== undefined) await symlink(name, join(boot, link));
   }
   await rm(join(root, 'usr/lib/grub', grub.format), { recursive: true, force: true }); // its modules are in the boot program
 }

@@ -1,11 +1,12 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { architectures, packages } from '../../firmware-images/build/architectures.ts';
 import { grubEnvironment } from '../../firmware-images/build/disk.ts';
 import { differencesOf, lockPath } from '../../firmware-images/build/lock.ts';
+import { collectPiFirmware } from '../../firmware-images/build/raspberry-pi.ts';
 import { raucConfiguration } from '../../firmware-images/build/root.ts';
 import { bootPartitionOffset, personaliseImage } from '../../provisioning/image.ts';
 import { parseSiteFile, printSiteFile } from '../../provisioning/site-file.ts';
@@ -50,13 +51,21 @@ test.skipIf(!has('systemd-analyze'))('the gateway runs with few rights', () => {
   expect(Number(/exposure level for firn-gateway.service: ([0-9.]+)/.exec(printed)?.[1])).toBeLessThan(2);
 });
 
-test('the lock names every package of the recipe, and a difference is said by name', () => {
-  const locked = readFileSync(lockPath(architectures.amd64), 'utf8').trim().split('\n');
-  const names = new Set(locked.map((line) => line.split('=')[0]));
-  const { grub, packages: own } = architectures.amd64;
-  expect([...packages, ...own, grub.package].filter((name) => !names.has(name))).toEqual([]);
-  expect(names).not.toContain('openssh-server');
-  expect([...names].filter((name) => /^(gcc|g\+\+|make|binutils)/.test(name ?? ''))).toEqual(['gcc-14-base']);
+test.each(Object.values(architectures))(
+  'the lock of $name names every package of the recipe',
+  (architecture) => {
+    const locked = readFileSync(lockPath(architecture), 'utf8').trim().split('\n');
+    const names = new Set(locked.map((line) => line.split('=')[0]));
+    const { grub, packages: own } = architecture;
+    expect([...packages, ...own, grub.package].filter((name) => !names.has(name))).toEqual([]);
+    expect(names).not.toContain('openssh-server');
+    expect([...names].filter((name) => /^(gcc|g\+\+|make|binutils)/.test(name ?? ''))).toEqual([
+      'gcc-14-base',
+    ]);
+  },
+);
+
+test('a package that is not as the lock says is named', () => {
   expect(differencesOf(['a=1', 'b=1', 'c=1'], ['a=1', 'b=2', 'd=1'])).toEqual([
     'b 1 -> 2',
     'c 1 -> absent',
@@ -107,4 +116,27 @@ describe.skipIf(!has('mcopy') || !has('mkfs.vfat'))('personalising an image', ()
     });
     expect(readdirSync(work)).toEqual(['firn.img.zst']);
   });
+});
+
+test('a Raspberry Pi starts U-Boot from files of the packages, and the root keeps none of them', async () => {
+  const root = join(work, 'root');
+  const file = (path: string): void => {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), path);
+  };
+  for (const name of ['start4.elf', 'fixup4.dat', 'start.elf']) file(`usr/lib/raspi-firmware/${name}`);
+  file('usr/lib/u-boot/rpi_arm64/u-boot.bin');
+  for (const kernel of ['6.12.9', '6.12.118'])
+    for (const board of ['bcm2711-rpi-4-b', 'bcm2837-rpi-3-b'])
+      file(`usr/lib/linux-image-${kernel}-arm64/broadcom/${board}.dtb`);
+  const folder = join(work, 'pi');
+  await collectPiFirmware(root, folder);
+  const names = ['bcm2711-rpi-4-b.dtb', 'config.txt', 'fixup4.dat', 'start4.elf', 'u-boot.bin'];
+  expect(readdirSync(folder).sort()).toEqual(names);
+  expect(readFileSync(join(folder, 'bcm2711-rpi-4-b.dtb'), 'utf8')).toContain('6.12.118');
+  expect(readFileSync(join(folder, 'config.txt'), 'utf8')).toMatch(/^kernel=u-boot\.bin$/m);
+  expect(readdirSync(join(root, 'usr/lib')).sort()).toEqual([
+    'linux-image-6.12.118-arm64',
+    'linux-image-6.12.9-arm64',
+  ]);
 });
