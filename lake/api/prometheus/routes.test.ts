@@ -5,13 +5,13 @@ import { expect, test } from 'vitest';
 import { systemClock } from '../../base/clock.ts';
 import { FirnError } from '../../base/errors.ts';
 import { createLogger } from '../../base/log.ts';
+import { sampleText, timestampText } from '../../base/number-text.ts';
 import { tenantId } from '../../model/ids.ts';
 import { canonicalLabels, type Labels } from '../../model/labels.ts';
 import { defaultQueryLimits } from '../../promql/limits.ts';
 import type { SeriesData } from '../../promql/source.ts';
 import type { LabelsRequest, SeriesScan } from '../../scan/series-scan.ts';
 import { startHttpServer } from '../http-server.ts';
-import { sampleText, timestampText } from './encode.ts';
 import { type PrometheusOptions, prometheusRoutes } from './routes.ts';
 
 const labels = (pairs: Record<string, string>): Labels => canonicalLabels(Object.entries(pairs));

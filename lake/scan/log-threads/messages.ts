@@ -1,9 +1,17 @@
 import type { ErrorCode } from '../../base/errors.ts';
 import { FirnError, messageOf } from '../../base/errors.ts';
+import type { AnswerTask } from '../../logql/answer/answer.ts';
 import { LogqlError, type LogqlErrorType } from '../../logql/errors.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
 import type { LogqlTask, QueryResult, ResultData } from '../../logql/query.ts';
-import type { CountRow, CountsRequest, LinesRequest } from '../../logql/source.ts';
+import type {
+  CountRow,
+  CountsRequest,
+  IndexRequest,
+  LinesRequest,
+  StreamVolume,
+  VolumeRequest,
+} from '../../logql/source.ts';
 import type { ImmutableFile } from '../../tables.ts';
 
 // What a thread that answers LogQL and the one that asks say to each other. The thread reads files itself; it asks back
@@ -15,12 +23,13 @@ export interface LogWorkerData {
 }
 
 /** The first message of a job. */
-export interface StartQuery {
-  readonly task: LogqlTask;
-  readonly limits: LogqlLimits;
-}
+export type StartQuery =
+  /** For a result, as values. */
+  | { readonly kind: 'evaluate'; readonly task: LogqlTask; readonly limits: LogqlLimits }
+  /** For the JSON of an answer, in pieces. */
+  | { readonly kind: 'answer'; readonly task: AnswerTask; readonly limits: LogqlLimits };
 
-/** Names a view, or an iteration of lines, within a job. */
+/** Names a view, or an iteration, within a job. */
 type Handle = number;
 
 export type Ask =
@@ -29,7 +38,9 @@ export type Ask =
   /** The same with the lines of these files. */
   | { readonly kind: 'rest'; readonly view: Handle; readonly paths: readonly string[] }
   | { readonly kind: 'lines'; readonly rest: Handle; readonly request: LinesRequest }
-  | { readonly kind: 'next'; readonly lines: Handle }
+  | { readonly kind: 'streams'; readonly request: IndexRequest }
+  | { readonly kind: 'volumes'; readonly request: VolumeRequest }
+  | { readonly kind: 'next'; readonly of: Handle }
   | { readonly kind: 'counts'; readonly rest: Handle; readonly request: CountsRequest };
 
 export interface Reply {
@@ -51,6 +62,8 @@ export type Answer =
     }
   | { readonly kind: 'handle'; readonly handle: Handle }
   | { readonly kind: 'batch'; readonly batch: SentBatch | undefined; readonly read: Read }
+  | { readonly kind: 'streams'; readonly labels: readonly string[] | undefined }
+  | { readonly kind: 'volumes'; readonly volumes: readonly StreamVolume[] | undefined }
   | { readonly kind: 'rows'; readonly rows: readonly CountRow[]; readonly read: Read };
 
 /** What has been read for an answer. */
@@ -70,11 +83,18 @@ export interface SentBatch {
   readonly streamOf: Uint32Array;
 }
 
-export type ToThread = Reply | { readonly kind: 'cancel' };
+export type ToThread =
+  | Reply
+  /** The next piece of the answer is wanted. */
+  | { readonly kind: 'more' }
+  | { readonly kind: 'cancel' };
 
-export type FromThread =
-  | { readonly kind: 'ask'; readonly id: number; readonly ask: Ask }
-  | { readonly kind: 'answered'; readonly result: SentResult }
+export type FromThread = { readonly kind: 'ask'; readonly id: number; readonly ask: Ask } | Told;
+
+/** What comes of it. */
+export type Told =
+  | { readonly kind: 'evaluated'; readonly result: SentResult }
+  | { readonly kind: 'piece'; readonly bytes: Uint8Array<ArrayBuffer>; readonly last: boolean }
   | { readonly kind: 'failed'; readonly error: SentError };
 
 /** Lines go over as columns: an object for each would cost more than to find it. */
