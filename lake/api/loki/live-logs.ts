@@ -7,8 +7,11 @@ import { textsOf } from '../../model/text-column.ts';
 
 /** The port: lines while they come in, for tail. */
 export interface LiveLogs {
-  /** Lines of these streams or of more, from now on, until the returned function is called. */
-  subscribe(matchers: readonly Matcher[], onLines: (batch: LineBatch) => void): () => void;
+  /**
+   * Lines of these streams or of more, until the function that it resolves to is called. None is missed that was not
+   * stored yet when it resolves; some before may be told, too.
+   */
+  subscribe(matchers: readonly Matcher[], onLines: (batch: LineBatch) => void): Promise<() => void>;
 }
 
 /** What a process stores itself, told when it is on disk. */
@@ -30,7 +33,7 @@ export function publishedLogs(
         for (const listener of listeners) listener(lines);
       }
     },
-    subscribe: (_matchers, onLines) => {
+    subscribe: async (_matchers, onLines) => {
       listeners.add(onLines);
       return () => void listeners.delete(onLines);
     },
@@ -77,7 +80,7 @@ export function committedLogs(options: {
 }): LiveLogs {
   const { source, onCommit, nowNs, bytesMax, onError } = options;
   return {
-    subscribe: (matchers, onLines) => {
+    subscribe: async (matchers, onLines) => {
       const ended = new AbortController();
       let seen: Set<string> | undefined;
       const read = async (): Promise<void> => {
@@ -98,10 +101,12 @@ export function committedLogs(options: {
         }
         seen = now;
       };
-      let last = read().catch(onError);
+      const first = read();
+      let last = first.catch(() => undefined);
       const end = onCommit(() => {
         last = last.then(() => (ended.signal.aborted ? undefined : read())).catch(onError);
       });
+      await first;
       return () => {
         end();
         ended.abort();

@@ -9,6 +9,8 @@ import { LogqlError } from '../../logql/errors.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
 import { parseExpr } from '../../logql/parse.ts';
 import { formatExpr } from '../../logql/pretty.ts';
+import { levelNames } from '../../receive/logs/level.ts';
+import { serviceNameLabels } from '../../receive/logs/streams.ts';
 import type { LogScan } from '../../scan/log-scan.ts';
 import { type Parameters, readParameters } from '../prometheus/parameters.ts';
 import type { BuildInfo } from '../prometheus/routes.ts';
@@ -92,7 +94,9 @@ export function lokiRoutes(options: LokiOptions): Hono {
   route('/format_query', async (parameters) => succeed(formatExpr(parseExpr(parameters.text('query')))));
   route('/drilldown-limits', async () => bare(drilldownLimits(limits, buildInfo)));
   app.get(`${root}/status/buildinfo`, () => bare(buildInfo));
-  app.get('/loki/api/v1/rules', (c) => c.text('404 page not found\n', 404));
+  // No ruler: Grafana looks for these words.
+  for (const path of ['/loki/api/v1/rules', '/api/prom/rules'])
+    app.get(path, (c) => c.text('404 page not found\n', 404));
   app.get('/prometheus/api/v1/rules', () => succeed({ groups: [] }));
   app.get('/prometheus/api/v1/alerts', () => succeed({ alerts: [] }));
   return app;
@@ -112,8 +116,8 @@ const queueErrors: FairQueueErrors = {
 function drilldownLimits({ entriesMax, seriesMax, timeoutMs }: LogqlLimits, { version }: BuildInfo) {
   return {
     limits: {
-      ...{ discover_log_levels: true, discover_service_name: ['service_name'] },
-      log_level_fields: ['level', 'LEVEL', 'Level', 'severity', 'lvl'],
+      ...{ discover_log_levels: true, discover_service_name: serviceNameLabels },
+      log_level_fields: levelNames,
       max_entries_limit_per_query: entriesMax,
       max_query_series: seriesMax,
       query_timeout: `${timeoutMs / 1000}s`,

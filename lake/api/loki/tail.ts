@@ -145,11 +145,6 @@ async function follow(
     if (waiting.length < waitingMax) waiting.push(entry);
     else if (dropped.length < 100) dropped.push(entry);
   };
-  // Before the past is read, so that nothing falls between; what is in both is known by its text.
-  const past = new Set<string>();
-  const end = live.subscribe(expr.matchers, (batch) => {
-    for (const entry of select(batch)) if (!past.has(textOf(entry))) add(entry);
-  });
   const flush = (): void => {
     if (client.bufferedAmount > bufferedBytesMax) return;
     const entries = waiting.splice(0, 1000);
@@ -161,11 +156,17 @@ async function follow(
   const pings = setInterval(() => client.ping(), pingMs);
   client.on('error', () => client.terminate());
   client.on('close', () => {
-    end();
     closed.abort();
     clearInterval(timer);
     clearInterval(pings);
   });
+  // Before the past is read, so that nothing falls between; what is in both is known by its text.
+  const past = new Set<string>();
+  const end = await live.subscribe(expr.matchers, (batch) => {
+    for (const entry of select(batch)) if (!past.has(textOf(entry))) add(entry);
+  });
+  if (closed.signal.aborted) return end();
+  closed.signal.addEventListener('abort', end, { once: true });
   const log = {
     fromNs: startNs,
     toNs: nowNs(clock) + 1n,
