@@ -96,7 +96,7 @@ async function sendByLineProtocol(): Promise<void> {
 /** Names, and what the lines of the newest have for labels of where they come from. */
 const senders = [
   ['winston-loki', '{app="winston"}', sendByWinston, 'winston', ['error', 'info']],
-  ['pino-loki', '{app="pino"}', sendByPino, 'pino', ['fatal', 'info']],
+  ['pino-loki', '{app="pino"}', sendByPino, 'pino', ['critical', 'info']],
   ['OpenTelemetry', '{service_name="press"}', sendByOpenTelemetry, 'press', ['fatal', 'warn']],
   ['syslog', '{source="syslog"}', sendBySyslog, 'scada', ['error', 'info']],
   ['MQTT', '{topic="hall/press/state"}', sendByMqtt, 'mqtt', ['info', 'warn']],
