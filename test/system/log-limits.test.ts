@@ -31,8 +31,6 @@ afterAll(async () => {
 test('what there is', { timeout: 120_000 }, async () => {
   await bothAnswer(site, '{app="short"}', lines, { limit: '500' });
 });
-  await bothAnswer(site, '{stream="s24"}', 1);
-});
 
 const api = '/loki/api/v1';
 const queryRange = `${api}/query_range`;
