@@ -10,8 +10,7 @@ import { tableSchemas } from '../../lake/schema/tables.ts';
 import type { Engine } from '../../lake/sql/duckdb/engine.ts';
 import type { ImmutableFile, Prune, Tables, TableView } from '../../lake/tables.ts';
 import { type IntactBatch, intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
-import { openWalReader, type WalReader } from '../wal/reader.ts';
-import type { SegmentRecord } from '../wal/wal.ts';
+import { openWalReader, type SegmentFile, type WalReader } from '../wal/reader.ts';
 import type { FilePins } from './file-pins.ts';
 import { openTail, type Tail, type TailLimits, tailTooLong } from './tail.ts';
 
@@ -100,7 +99,7 @@ interface SignalTable extends AsyncDisposable {
 interface Moment {
   readonly sealedSeq: number;
   readonly lastSeq: number;
-  readonly segments: readonly SegmentRecord[];
+  readonly segments: readonly SegmentFile[];
   readonly segmentCount: number;
   /** Batches that are not in the engine yet. */
   readonly batches: readonly IntactBatch[];
@@ -129,7 +128,7 @@ function createSignalTable(
       const lastSeq = reader.lastSeq();
       sizes.check(signal, sealedSeq, limits);
       const batches = [...intactBatches(reader, signal, Math.max(loadedSeq, sealedSeq), lastSeq, skip)];
-      const segments = reader.segments(signal, prune);
+      const segments = reader.segmentFiles(signal, prune);
       const unpin = pins.pin(segments.map(({ path }) => path));
       return { sealedSeq, lastSeq, segments, segmentCount: reader.segmentCount(signal), batches, unpin };
     });
@@ -147,8 +146,13 @@ function createSignalTable(
     const pinnedTail = tail.pin(sealedSeq, lastSeq);
     const files = segments.map(({ path, bytes }) => ({ path: join(dataDir, path), bytes }));
     let released = false;
+    const { from, parts } = rowsOf(signal, files, pinnedTail.selects);
     return {
-      ...rowsOf(signal, files, pinnedTail.selects),
+      // Made when it is asked for: who reads files without SQL does not.
+      get from() {
+        return from();
+      },
+      parts,
       filesConsidered: segmentCount,
       filesPruned: segmentCount - segments.length,
       [Symbol.asyncDispose]: async () => {
@@ -177,15 +181,16 @@ function rowsOf(
   signal: Signal,
   files: readonly ImmutableFile[],
   tailSelects: readonly string[],
-): Pick<TableView, 'from' | 'parts'> {
-  const ofFiles = filesSql(
-    tableSchemas[signal],
-    files.map(({ path }) => path),
-  );
+): { readonly from: () => string; readonly parts: TableView['parts'] } {
+  const ofFiles = (): string =>
+    filesSql(
+      tableSchemas[signal],
+      files.map(({ path }) => path),
+    );
   if (tailSelects.length === 0) return { from: ofFiles, parts: { files, rest: undefined } };
   const rest = `(${tailSelects.join(' UNION ALL ')})`;
-  const from = files.length > 0 ? `(SELECT * FROM ${ofFiles} UNION ALL SELECT * FROM ${rest})` : rest;
-  return { from, parts: { files, rest } };
+  const all = (): string => `(SELECT * FROM ${ofFiles()} UNION ALL SELECT * FROM ${rest})`;
+  return { from: files.length > 0 ? all : () => rest, parts: { files, rest } };
 }
 
 interface TailSizes extends Disposable {

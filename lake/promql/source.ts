@@ -47,6 +47,8 @@ export interface StoredScan extends AsyncDisposable {
   readonly selection: Selection;
   /** Absolute paths; each names the same bytes for ever. */
   readonly files: readonly { readonly path: string; readonly bytes: number }[];
+  /** Whether there are rows in no file. */
+  readonly hasRest: boolean;
   /**
    * Series with samples that are in no file, or in one that the evaluator cannot read (`unsupported`); and series by
    * their ids (`special`), with all their samples.
