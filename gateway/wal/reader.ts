@@ -136,10 +136,6 @@ export function openWalReader(path: string): WalReader {
     'SELECT name, type, help, unit FROM metadata ORDER BY name',
   );
   const shipments = db.prepare<[{ state: ShipmentState | null }], StoredShipment>(shipmentSql);
-  const segments = db.prepare<[Signal], SegmentRow>(
-    `SELECT ${segmentColumns} FROM segment WHERE signal = ? ${segmentOrder}`,
-  );
-  const segmentFiles = db.prepare<[SegmentFilter], SegmentFile>(segmentFileSql);
   const segmentCount = db.prepare<[Signal], { value: number }>(
     'SELECT count(*) AS value FROM segment WHERE signal = ?',
   );
@@ -172,9 +168,7 @@ export function openWalReader(path: string): WalReader {
     alarmIds: () => idSetOf(alarms.all()),
     boots: () => new Map(boots.all().map(({ id, ...boot }) => [id, boot])),
     shipments: (state) => shipments.all({ state: state ?? null }),
-    segments: (signal) => segments.all(signal).map(recordOf),
-    segmentFiles: (signal, { fromUs = null, toUs = null, name = null }) =>
-      segmentFiles.all({ signal, fromUs, toUs, name }),
+    ...prepareSegments(db),
     segmentCount: (signal) => segmentCount.get(signal)?.value ?? 0,
     localFloorUs: (signal) => {
       const text = meta.get(floorKey(signal));
@@ -194,6 +188,18 @@ export function openWalReader(path: string): WalReader {
     rowsBetween: (afterSeq, uptoSeq) => rowsBetween.get(afterSeq, uptoSeq)?.value ?? 0,
     snapshot: (read) => db.transaction(read)(),
     [Symbol.dispose]: () => void db.close(),
+  };
+}
+
+function prepareSegments(db: Database.Database): Pick<WalReader, 'segments' | 'segmentFiles'> {
+  const segments = db.prepare<[Signal], SegmentRow>(
+    `SELECT ${segmentColumns} FROM segment WHERE signal = ? ${segmentOrder}`,
+  );
+  const files = db.prepare<[SegmentFilter], SegmentFile>(segmentFileSql);
+  return {
+    segments: (signal) => segments.all(signal).map(recordOf),
+    segmentFiles: (signal, { fromUs = null, toUs = null, name = null }) =>
+      files.all({ signal, fromUs, toUs, name }),
   };
 }
 

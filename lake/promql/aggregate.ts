@@ -1,6 +1,6 @@
 import type { Labels } from '../model/labels.ts';
 import { withHistograms } from './aggregate-histograms.ts';
-import { aggregateK } from './aggregate-k.ts';
+import { aggregateK, foldBest } from './aggregate-k.ts';
 import { executionError } from './errors.ts';
 import { type Evaluation, evaluateScalar, evaluateVector } from './evaluation.ts';
 import { foldGroups, foldMembers } from './fold-groups.ts';
@@ -22,6 +22,8 @@ export async function aggregate(evaluation: Evaluation, node: AggregationNode, t
   const folded = await foldGroups(evaluation, node, grouper(node), times);
   if (folded) return { kind: 'vector', series: folded };
   const parameters = parameter ? await evaluateScalar(evaluation, parameter, times) : new Float64Array(0);
+  const best = await foldBest(evaluation, node, parameters, times);
+  if (best) return { kind: 'vector', series: best };
   const input = await evaluateVector(evaluation, node.input, times);
   const groups = await groupSeries(evaluation, node, input);
   switch (node.op) {

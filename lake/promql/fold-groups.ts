@@ -83,8 +83,8 @@ function compensate({ values, compensations }: Folded): void {
     values[step] = (values[step] ?? 0) + (compensations[step] ?? 0);
 }
 
-/** Series of a range function lie all in the same memory, one after the other. */
-async function eachSeries(
+/** The series of an instant vector until `take` says false; those of a range function one after the other in the same memory. */
+export async function eachSeries(
   evaluation: Evaluation,
   node: PlanNode,
   times: Times,

@@ -86,6 +86,8 @@ export interface SeriesData {
   readonly histograms?: readonly (Histogram | undefined)[] | undefined;
   /** Since when a sample counts (milliseconds since the Unix epoch), 0 where that is not known. Absent: nowhere. */
   readonly startsMs?: Float64Array | undefined;
+  /** True when it is known that no value is NaN: nobody need look for staleness markers. */
+  readonly isPlain?: boolean;
 }
 
 /** Series by their place, in the order of their labels. What `at` gives is valid until it is called again. */
@@ -162,6 +164,7 @@ export function setStaleAt(bits: Uint32Array, index: number): void {
 /** The series without its staleness markers (the same object when it has none). */
 export function withoutStale<T extends SeriesData>(series: T): T {
   const { values } = series;
+  if (series.isPlain) return series;
   let index = 0;
   // Markers are NaNs, and mostly there are none.
   while (index < values.length && !Number.isNaN(values[index])) index++;

@@ -30,6 +30,7 @@ export function storedSeries(
   const order = table.sort(all);
   const places = Int32Array.from(order, (number) => placeOf.get(number) ?? -1);
   const tiles = createTiles(pieces, places);
+  const isPlain = pieces.groups.every(({ hasNaN }) => !hasNaN);
   return {
     length: order.length,
     at: (index) => {
@@ -42,7 +43,7 @@ export function storedSeries(
       const { timestampsMs, values } = tiles.read(index);
       return other
         ? { ...together({ timestampsMs, values }, other), labels }
-        : { labels, timestampsMs, values };
+        : { labels, timestampsMs, values, isPlain };
     },
   };
 }
