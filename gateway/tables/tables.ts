@@ -10,7 +10,7 @@ import { isRollupTable, type RollupTable } from '../../lake/model/table-name.ts'
 import { filesSql } from '../../lake/parquet/files-sql.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import type { Engine } from '../../lake/sql/duckdb/engine.ts';
-import type { ImmutableFile, Prune, Tables, TableView } from '../../lake/tables.ts';
+import type { Prune, Tables, TableView } from '../../lake/tables.ts';
 import { type IntactBatch, intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
 import { openWalReader, type SegmentFile, type WalReader } from '../wal/reader.ts';
 import type { FilePins } from './file-pins.ts';
@@ -156,26 +156,7 @@ function createSignalTable(
   };
   const open = async (prune: Prune): Promise<TableView> => {
     const moment = await loaded(prune);
-    const { sealedSeq, lastSeq, segments, segmentCount } = moment;
-    const pinnedTail = tail.pin(sealedSeq, lastSeq);
-    const files = segments.map(({ path, bytes }) => ({ path: join(dataDir, path), bytes }));
-    let released = false;
-    const { from, parts } = rowsOf(signal, files, pinnedTail.selects);
-    return {
-      // Made when it is asked for: who reads files without SQL does not.
-      get from() {
-        return from();
-      },
-      parts,
-      filesConsidered: segmentCount,
-      filesPruned: segmentCount - segments.length,
-      [Symbol.asyncDispose]: async () => {
-        if (released) return;
-        released = true;
-        moment.unpin();
-        pinnedTail.release();
-      },
-    };
+    return viewOf(signal, dataDir, moment, tail.pin(moment.sealedSeq, moment.lastSeq));
   };
   return {
     // One at a time: each batch must be loaded exactly once.
@@ -208,7 +189,7 @@ function createTurns() {
 
 /** A path names the same bytes for ever. */
 const versionOfFiles =
-  (segments: readonly SegmentRecord[], touches: TouchedMinutes['touch']): VersionOf =>
+  (segments: readonly SegmentFile[], touches: TouchedMinutes['touch']): VersionOf =>
   (fromMs, toMs) => {
     if (touches(fromMs, toMs)) return undefined;
     const hash = createHash('sha256');
@@ -217,20 +198,34 @@ const versionOfFiles =
     return hash.digest('base64url');
   };
 
-function rowsOf(
+function viewOf(
   signal: Signal,
-  files: readonly ImmutableFile[],
-  tailSelects: readonly string[],
-): { readonly from: () => string; readonly parts: TableView['parts'] } {
-  const ofFiles = (): string =>
-    filesSql(
-      tableSchemas[signal],
-      files.map(({ path }) => path),
-    );
-  if (tailSelects.length === 0) return { from: ofFiles, parts: { files, rest: undefined } };
-  const rest = `(${tailSelects.join(' UNION ALL ')})`;
-  const all = (): string => `(SELECT * FROM ${ofFiles()} UNION ALL SELECT * FROM ${rest})`;
-  return { from: files.length > 0 ? all : () => rest, parts: { files, rest } };
+  dataDir: string,
+  { segments, segmentCount, unpin }: Moment,
+  pinnedTail: ReturnType<Tail['pin']>,
+): TableView {
+  const files = segments.map(({ path, bytes }) => ({ path: join(dataDir, path), bytes }));
+  const { selects } = pinnedTail;
+  const rest = selects.length === 0 ? undefined : `(${selects.join(' UNION ALL ')})`;
+  let released = false;
+  return {
+    // Made when it is asked for: who reads files without SQL does not.
+    get from() {
+      if (rest !== undefined && files.length === 0) return rest;
+      const paths = files.map(({ path }) => path);
+      const ofFiles = filesSql(tableSchemas[signal], paths);
+      return rest === undefined ? ofFiles : `(SELECT * FROM ${ofFiles} UNION ALL SELECT * FROM ${rest})`;
+    },
+    parts: { files, rest },
+    filesConsidered: segmentCount,
+    filesPruned: segmentCount - segments.length,
+    [Symbol.asyncDispose]: async () => {
+      if (released) return;
+      released = true;
+      unpin();
+      pinnedTail.release();
+    },
+  };
 }
 
 interface TailSizes extends Disposable {

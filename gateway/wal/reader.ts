@@ -54,7 +54,7 @@ export interface WalReader extends Disposable {
   snapshot<T>(read: () => T): T;
 }
 
-export type SegmentFile = Pick<SegmentRecord, 'path' | 'bytes'>;
+export type SegmentFile = Pick<SegmentRecord, 'path' | 'bytes' | 'minTimestampUs' | 'maxTimestampUs'>;
 
 interface StoredBatch {
   readonly seq: number;
@@ -103,7 +103,8 @@ export const recordOf = ({ manifest, committed, ...row }: SegmentRow): SegmentRe
 /** Newest sealed seq. */
 const sealedSql = `SELECT CAST(value AS INTEGER) AS value FROM meta WHERE key = 'sealed_seq'`;
 const segmentOrder = 'ORDER BY min_timestamp_us, path';
-const segmentFileSql = `SELECT path, bytes FROM segment
+const segmentFileSql = `SELECT path, bytes, min_timestamp_us AS minTimestampUs, max_timestamp_us AS maxTimestampUs
+  FROM segment
   WHERE signal = @signal
     AND (@fromUs IS NULL OR max_timestamp_us >= @fromUs) AND (@toUs IS NULL OR min_timestamp_us <= @toUs)
     AND (@name IS NULL OR min_name IS NULL OR (min_name <= @name AND max_name >= @name))
