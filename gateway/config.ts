@@ -5,6 +5,7 @@ import { crashAt } from '../lake/base/fault-points.ts';
 import {
   absolutePath,
   checkedBy,
+  checkPgwire,
   count,
   isLoopback,
   limit,
@@ -254,7 +255,7 @@ const settings = z.strictObject({
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
     })
     .prefault({}),
-  pgwire: pgwireSettings(5434, 32),
+  pgwire: z.strictObject(pgwireSettings(5434, 32)).superRefine(checkPgwire).prefault({}),
   otlp: otlp.prefault({}),
   limits: limits.prefault({}),
   scrape: scrape.prefault({}),
@@ -291,7 +292,7 @@ const settings = z.strictObject({
     .union([z.literal(''), z.url({ protocol: /^https?$/ })])
     .default('')
     .describe('HTTP proxy on the way to the cloud and to an S3 store, for example http://10.0.0.1:3128'),
-  query: querySettings(256, 128),
+  query: querySettings(256, 128, 32),
   logql: logqlSettings(24, 1),
   test: z
     .strictObject({

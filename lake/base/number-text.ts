@@ -5,8 +5,9 @@ export function sampleText(value: number): string {
   if (value === Infinity) return '+Inf';
   if (value === -Infinity) return '-Inf';
   if (Object.is(value, -0)) return '-0';
+  const text = String(value);
   // Go writes at least two digits of exponent.
-  return String(value).replace(/e([+-])(\d)$/, 'e$10$2');
+  return text.includes('e') ? text.replace(/e([+-])(\d)$/, 'e$10$2') : text;
 }
 
 /** Seconds with three decimals, or with none when they are whole. */

@@ -115,11 +115,12 @@ export function seriesScan({
       readSeries(connection, from, selection, wide, signal),
     );
   };
-  const { rollups } = tables;
+  const { rollups, versions } = tables;
 
   return {
     select,
     open: (selection, signal) => openStored(tables, engine, selection, signal),
+    ...(versions && { versions }),
     ...(rollups && {
       selectBuckets: (selection, signal) => scanBuckets({ rollups, engine, select }, selection, signal),
     }),
@@ -170,7 +171,7 @@ async function openStored(
   }
   const { files, rest } = view.parts;
   return {
-    ...{ owner: tables.tenant, selection, files },
+    ...{ owner: tables.tenant, selection, files, hasRest: rest !== undefined },
     readOthers: (missing, aborted) =>
       readOthers(view.from, rest, missing, (from) =>
         useConnection(engine, aborted, (connection) =>

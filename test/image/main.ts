@@ -1,8 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootScenario } from './boot.ts';
+import { pictureScenario } from './pictures.ts';
 import { powerCutScenario } from './power-cut.ts';
-import { updateScenario } from './update.ts';
+import { rolloutScenario } from './rollout.ts';
+import { panicScenario, refusalScenario, unhealthyScenario, updateScenario } from './update.ts';
 
 // `npm run test:image -- [amd64|arm64] [SCENARIO…]`: boots an image that `npm run image` has built, in QEMU, and tries on
 // it what a person does with a device. Takes minutes; not a part of continuous integration.
@@ -23,7 +25,15 @@ const scenarios: Readonly<Record<string, (context: Context) => Promise<void>>> =
   boot: bootScenario,
   'power-cut': powerCutScenario,
   update: updateScenario,
+  unhealthy: unhealthyScenario,
+  panic: panicScenario,
+  refusal: refusalScenario,
+  rollout: rolloutScenario,
+  pictures: pictureScenario,
 };
+
+/** Pictures are taken when they are asked for: they change files of the repository. */
+const byDefault = Object.keys(scenarios).filter((name) => name !== 'pictures');
 
 const repository = join(import.meta.dirname, '../..');
 
@@ -51,7 +61,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return 1;
   }
   let failed = 0;
-  for (const name of named.length > 0 ? named : Object.keys(scenarios)) {
+  for (const name of named.length > 0 ? named : byDefault) {
     const work = join(repository, '.cache/image-test', architecture, name);
     rmSync(work, { recursive: true, force: true });
     mkdirSync(work, { recursive: true });

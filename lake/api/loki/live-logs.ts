@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { labelsText } from '../../logql/answer/encode.ts';
 import type { Matcher } from '../../logql/ast.ts';
 import { defaultLogqlLimits, type LogqlLimits } from '../../logql/limits.ts';
-import { type Entry, runQuery } from '../../logql/query.ts';
+import { runQuery } from '../../logql/query.ts';
 import type { LineBatch } from '../../logql/source.ts';
 import { labelsKey } from '../../logql/value.ts';
 import type { Batch, LogsBatch } from '../../model/batch.ts';
@@ -122,7 +122,10 @@ export function committedLogs(options: CommittedLogsOptions): LiveLogs {
 
 interface FoundLine {
   readonly key: string;
-  readonly entry: Entry;
+  readonly timeNs: bigint;
+  readonly line: string;
+  /** JSON text. */
+  readonly metadata: string;
   readonly stream: { readonly labels: ReadonlyMap<string, string> };
 }
 
@@ -140,18 +143,21 @@ async function newest(
     { source: logs, evaluator: logs.evaluator, limits, clock, signal },
   );
   if (data.type !== 'streams') return [];
-  const found = data.streams.flatMap(({ labels, entries }) => {
-    const stream = { labels: new Map(labels) };
+  const found = data.streams.flatMap(({ labels, metadata, timesNs, lines }) => {
+    const own = { stream: { labels: new Map(labels) }, metadata: labelsText(metadata) };
     const key = labelsKey(labels);
-    return entries.map((entry) => ({ key: `${entry.timestampNs} ${key} ${entry.line}`, entry, stream }));
+    return lines.map((line, index) => {
+      const timeNs = timesNs[index] ?? 0n;
+      return { ...own, key: `${timeNs} ${key} ${line}`, timeNs, line };
+    });
   });
-  return found.sort((a, b) => (a.entry.timestampNs < b.entry.timestampNs ? -1 : 1));
+  return found.sort((a, b) => (a.timeNs < b.timeNs ? -1 : 1));
 }
 
 const batchOf = (lines: readonly FoundLine[]): LineBatch => ({
   rows: lines.length,
-  timestampNs: BigInt64Array.from(lines, ({ entry }) => entry.timestampNs),
-  lines: lines.map(({ entry }) => entry.line),
-  metadata: lines.map(({ entry }) => labelsText(entry.metadata)),
+  timestampNs: BigInt64Array.from(lines, ({ timeNs }) => timeNs),
+  lines: lines.map(({ line }) => line),
+  metadata: lines.map(({ metadata }) => metadata),
   stream: (row) => lines[row]?.stream ?? { labels: new Map() },
 });

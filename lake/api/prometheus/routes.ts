@@ -1,10 +1,10 @@
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import { compress } from 'hono/compress';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { createFairQueue, type FairQueueErrors, type FairQueueLimits } from '../../base/fair-queue.ts';
 import type { Logger } from '../../base/log.ts';
+import type { ResultCache } from '../../promql/cache/result-cache.ts';
 import { PromqlError } from '../../promql/errors.ts';
 import type { Evaluator } from '../../promql/evaluator.ts';
 import type { QueryLimits } from '../../promql/limits.ts';
@@ -12,6 +12,7 @@ import { formatExpr } from '../../promql/print.ts';
 import type { ReadRange } from '../../promql/read-range.ts';
 import type { SeriesScan } from '../../scan/series-scan.ts';
 import type { Tables } from '../../tables.ts';
+import { gzipAnswers } from '../text-response.ts';
 import { answerExemplars } from './exemplars.ts';
 import { answerLabels, answerLabelValues, answerMetadata, answerSeries } from './labels.ts';
 import { type Parameters, readParameters } from './parameters.ts';
@@ -48,6 +49,8 @@ export interface PrometheusOptions {
   /** Where large queries are evaluated; absent: on the thread that answers. */
   readonly evaluator?: Evaluator;
   readonly queue?: FairQueueLimits;
+  /** Shared by all tenants, whose answers are apart. */
+  readonly cache?: ResultCache;
 }
 
 /** Bytes of a POST form, as in Go's ParseForm. */
@@ -59,7 +62,7 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
   const app = new Hono();
   app.onError((error, c) => failWith(error, c, logger));
   // Clients of data sources understand gzip and nothing newer (Grafana refuses zstd).
-  app.use('/api/v1/*', compress({ encoding: 'gzip' }));
+  app.use('/api/v1/*', gzipAnswers());
   app.use(
     '/api/v1/*',
     bodyLimit({
@@ -79,6 +82,7 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
 
   const evaluation = (deployment: PromqlDeployment, c: Context) => ({
     ...{ source: deployment.scan, limits, clock, signal: c.req.raw.signal, evaluator: options.evaluator },
+    cache: options.cache,
     warningOf: (read: ReadRange) => warningOf(options, c, read),
   });
   const queue = createFairQueue(queueErrors, options.queue);

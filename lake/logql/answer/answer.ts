@@ -41,7 +41,8 @@ export async function answerTexts(task: AnswerTask, options: AnswerOptions): Pro
     const startMs = options.clock.monotonicMs();
     const result = await runQuery(task.task, options);
     const execMs = options.clock.monotonicMs() - startMs;
-    return resultPieces(result, { categorize: task.categorize, execMs });
+    const forward = task.task.kind === 'log' && task.task.log.direction === 'forward';
+    return resultPieces(result, { categorize: task.categorize, forward, execMs });
   }
   return limited(options, async (reading) => [await answerText(task, reading, options.index)]);
 }

@@ -3,7 +3,7 @@ import type { Reading } from '../collect.ts';
 import { eachField, JsonError, stringText, valueEnd } from '../pipeline/json.ts';
 import { readLogfmt } from '../pipeline/logfmt.ts';
 import { labelNameOf } from '../pipeline/row.ts';
-import { type Entry, type LogOptions, streamsOf } from '../query.ts';
+import { type LogOptions, type LogStream, streamsOf } from '../query.ts';
 import { parseBytes, parseGoDuration } from '../units.ts';
 import { compareText } from '../value.ts';
 
@@ -53,36 +53,34 @@ export async function fieldsText(task: FieldsTask, reading: Reading): Promise<st
 async function fieldsOf({ expr, log }: FieldsTask, reading: Reading): Promise<ReadonlyMap<string, Field>> {
   const fields = new Map<string, Field>();
   const parsers = expr.stages.flatMap(({ kind }) => (kind === 'json' || kind === 'logfmt' ? [kind] : []));
-  for (const { labels, entries } of await streamsOf(expr, log, reading)) {
-    const own = new Set(labels.map(([name]) => name));
-    for (const entry of entries) {
-      addEntry(fields, entry, own, parsers);
-      await reading.budget.breathe();
-    }
+  for (const stream of await streamsOf(expr, log, reading)) {
+    addStream(fields, stream, parsers);
+    await reading.budget.breathe();
   }
   return fields;
 }
 
-function addEntry(
+function addStream(
   fields: Map<string, Field>,
-  { line, metadata, parsed }: Entry,
-  streamLabels: ReadonlySet<string>,
+  { labels, metadata, parsed, lines }: LogStream,
   parsers: readonly string[],
 ): void {
   for (const [name, value] of metadata) addValue(fields, name, value, undefined);
   for (const [name, value] of parsed)
     if (!name.startsWith('__error')) for (const parser of parsers) addValue(fields, name, value, parser);
   if (parsers.length > 0) return;
-  const taken = new Set([...streamLabels, ...metadata.map(([name]) => name)]);
+  const taken = new Set([...labels, ...metadata].map(([name]) => name));
   const add = (name: string, value: string, parser: string, path?: readonly string[]): void =>
     addValue(fields, taken.has(name) ? `${name}_extracted` : name, value, parser, path);
-  if (line.trimStart().startsWith('{')) addJson(line, add);
-  else if (line.includes('='))
-    readLogfmt(line, false, (key, value) => {
-      // A word by itself is no field.
-      if (value !== '' && /^[a-zA-Z_][\w.-]*$/.test(key)) add(labelNameOf(key, true), value, 'logfmt');
-      return true;
-    });
+  for (const line of lines) {
+    if (line.trimStart().startsWith('{')) addJson(line, add);
+    else if (line.includes('='))
+      readLogfmt(line, false, (key, value) => {
+        // A word by itself is no field.
+        if (value !== '' && /^[a-zA-Z_][\w.-]*$/.test(key)) add(labelNameOf(key, true), value, 'logfmt');
+        return true;
+      });
+  }
 }
 
 type AddField = (name: string, value: string, parser: string, path?: readonly string[]) => void;

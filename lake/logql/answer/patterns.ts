@@ -18,18 +18,20 @@ const patternsMax = 300;
 export async function patternsText({ expr, log, stepNs }: PatternsTask, reading: Reading): Promise<string> {
   const byLevel = new Map<string, Drain>();
   const samples = new Map<object, Map<bigint, number>>();
-  for (const { labels, entries } of await streamsOf(expr, log, reading))
-    for (const { line, timestampNs, metadata } of entries) {
+  for (const { labels, metadata, lines, timesNs } of await streamsOf(expr, log, reading)) {
+    const level = labelValue(metadata, 'detected_level') ?? labelValue(labels, 'level') ?? 'unknown';
+    const drain = byLevel.get(level) ?? createDrain();
+    byLevel.set(level, drain);
+    for (const [index, line] of lines.entries()) {
       await reading.budget.breathe();
-      const level = labelValue(metadata, 'detected_level') ?? labelValue(labels, 'level') ?? 'unknown';
-      const drain = byLevel.get(level) ?? createDrain();
-      byLevel.set(level, drain);
       const cluster = drain.add(line);
       if (cluster === undefined) continue;
       const counts = samples.get(cluster) ?? new Map<bigint, number>();
-      const at = timestampNs - (timestampNs % stepNs);
+      const timeNs = timesNs[index] ?? 0n;
+      const at = timeNs - (timeNs % stepNs);
       samples.set(cluster, counts.set(at, (counts.get(at) ?? 0) + 1));
     }
+  }
   const found = [...byLevel].flatMap(([level, drain]) =>
     drain
       .clusters()

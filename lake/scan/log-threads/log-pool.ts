@@ -1,7 +1,8 @@
 import type { MessagePort } from 'node:worker_threads';
 import { createWorkerPool, type WorkerPool } from '../../base/worker-pool.ts';
 import { throwIfStopped } from '../../logql/budget.ts';
-import type { LogqlEvaluator, QueryResult } from '../../logql/query.ts';
+import type { LogqlLimits } from '../../logql/limits.ts';
+import type { LogOptions, LogqlEvaluator, QueryResult } from '../../logql/query.ts';
 import { type LineBatch, type LogIndex, type LogSource, newStats } from '../../logql/source.ts';
 import type { LogView, LogViews } from '../log-view.ts';
 import {
@@ -9,14 +10,16 @@ import {
   type Ask,
   type FromThread,
   type LogWorkerData,
+  type OpenView,
+  type QueryWork,
   type Read,
   receivedError,
-  receivedResult,
   type SentBatch,
   type StartQuery,
   sentError,
   type Told,
   type ToThread,
+  type ViewAnswer,
 } from './messages.ts';
 
 /** Threads that answer LogQL. */
@@ -46,11 +49,13 @@ export function createLogPool({ threads, cacheBytesMax }: LogPoolOptions): LogPo
   return {
     evaluatorOf: (logs, owner) => ({
       evaluate: async (task, limits, signal): Promise<QueryResult> => {
-        await using query = startQuery(pool, logs, owner, { kind: 'evaluate', task, limits }, signal);
-        return receivedResult(expectTold(await query.told(), 'evaluated').result);
+        const asked = { logs, owner, work: { kind: 'evaluate', task } as const, limits, signal };
+        await using query = await startQuery(pool, asked);
+        return expectTold(await query.told(), 'evaluated').result;
       },
       answer: async (task, limits, signal) => {
-        const query = startQuery(pool, logs, owner, { kind: 'answer', task, limits }, signal);
+        const asked = { logs, owner, work: { kind: 'answer', task } as const, limits, signal };
+        const query = await startQuery(pool, asked);
         try {
           return restOf(query, expectTold(await query.told(), 'piece'));
         } catch (error) {
@@ -77,16 +82,25 @@ function awaited(): PromiseWithResolvers<Told> {
   return resolvers;
 }
 
-function startQuery(
+interface Asked {
+  readonly logs: OwnLogs;
+  readonly owner: string;
+  readonly work: QueryWork;
+  readonly limits: LogqlLimits;
+  readonly signal: AbortSignal;
+}
+
+async function startQuery(
   pool: WorkerPool,
-  logs: OwnLogs,
-  owner: string,
-  start: StartQuery,
-  signal: AbortSignal,
-): RunningQuery {
-  throwIfStopped(signal, start.limits);
-  const helper = openHelper(logs, signal);
-  const job = pool.start(owner, start);
+  { logs, owner, work, limits, signal }: Asked,
+): Promise<RunningQuery> {
+  throwIfStopped(signal, limits);
+  await using stack = new AsyncDisposableStack();
+  const helper = stack.use(openHelper(logs, signal));
+  const first = await helper.first(work);
+  throwIfStopped(signal, limits);
+  const job = pool.start(owner, { work, limits, first } satisfies StartQuery);
+  stack.move();
   const { port } = job;
   const send = (message: ToThread): void => port.postMessage(message);
   let next = awaited();
@@ -108,7 +122,7 @@ function startQuery(
   const onAbort = (): void => {
     send({ kind: 'cancel' });
     try {
-      throwIfStopped(signal, start.limits);
+      throwIfStopped(signal, limits);
     } catch (error) {
       next.reject(error);
     }
@@ -156,6 +170,8 @@ async function reply(port: MessagePort, id: number, asked: Promise<Answer>): Pro
 /** Does for one query what its thread cannot: views and DuckDB are here. */
 interface Helper extends AsyncDisposable {
   answer(ask: Ask): Promise<Answer>;
+  /** The view of a query for lines. */
+  first(work: QueryWork): Promise<StartQuery['first']>;
 }
 
 function openHelper({ views, index }: OwnLogs, clientSignal: AbortSignal): Helper {
@@ -174,7 +190,7 @@ function openHelper({ views, index }: OwnLogs, clientSignal: AbortSignal): Helpe
     iterations.set(++last, iteration);
     return { kind: 'handle', handle: last };
   };
-  const openView = async (fromNs: bigint, toNs: bigint): Promise<Answer> => {
+  const openView = async ({ fromNs, toNs }: OpenView): Promise<ViewAnswer> => {
     const view = await views.open(fromNs, toNs, signal);
     const number = ++last;
     opened.set(number, view);
@@ -183,10 +199,16 @@ function openHelper({ views, index }: OwnLogs, clientSignal: AbortSignal): Helpe
     return { kind: 'view', view: number, files, rest, filesConsidered, filesPruned };
   };
   return {
+    first: async (work) => {
+      const log = logOf(work);
+      if (log === undefined || log.toNs <= log.fromNs) return undefined;
+      const ask: OpenView = { kind: 'open', fromNs: log.fromNs, toNs: log.toNs };
+      return { ask, answer: await openView(ask) };
+    },
     answer: async (ask) => {
       switch (ask.kind) {
         case 'open':
-          return openView(ask.fromNs, ask.toNs);
+          return openView(ask);
         case 'close':
           await opened.get(ask.view)?.[Symbol.asyncDispose]();
           opened.delete(ask.view);
@@ -223,6 +245,12 @@ function openHelper({ views, index }: OwnLogs, clientSignal: AbortSignal): Helpe
       for (const view of opened.values()) await view[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Which lines it wants, if it wants lines as they are. */
+function logOf({ kind, task }: QueryWork): LogOptions | undefined {
+  const asked = kind === 'answer' && task.kind === 'query' ? task.task : task;
+  return 'log' in asked ? asked.log : undefined;
 }
 
 function known<T>(map: ReadonlyMap<number, T>, handle: number): T {

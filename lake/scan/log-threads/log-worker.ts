@@ -2,18 +2,11 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { bytePieces } from '../../base/byte-pieces.ts';
 import { systemClock } from '../../base/clock.ts';
 import type { JobStart } from '../../base/worker-pool.ts';
-import { type AnswerOptions, answerTexts } from '../../logql/answer/answer.ts';
+import { type AnswerOptions, type AnswerTask, answerTexts } from '../../logql/answer/answer.ts';
 import { runQuery } from '../../logql/query.ts';
 import { createLogFiles } from '../log-files/log-file.ts';
 import { viewLogs } from '../view-logs.ts';
-import {
-  type LogWorkerData,
-  type StartQuery,
-  sentError,
-  sentResult,
-  type Told,
-  type ToThread,
-} from './messages.ts';
+import { type LogWorkerData, type StartQuery, sentError, type Told, type ToThread } from './messages.ts';
 import { remoteLogs } from './remote-views.ts';
 
 // Answers LogQL off the thread that receives: reads files, filters, evaluates and writes JSON. Queries of one thread take
@@ -21,10 +14,10 @@ import { remoteLogs } from './remote-views.ts';
 
 const files = createLogFiles(workerData as LogWorkerData);
 
-async function serve(port: MessagePort, start: StartQuery): Promise<void> {
+async function serve(port: MessagePort, { work, limits, first }: StartQuery): Promise<void> {
   const stopped = new AbortController();
   const { signal } = stopped;
-  const remote = remoteLogs(port);
+  const remote = remoteLogs(port, first);
   let wanted = Promise.withResolvers<void>();
   const stop = (): void => {
     stopped.abort();
@@ -44,9 +37,9 @@ async function serve(port: MessagePort, start: StartQuery): Promise<void> {
   };
   try {
     const source = viewLogs(remote.views, files);
-    const options = { source, index: remote.index, limits: start.limits, clock: systemClock, signal };
-    if (start.kind === 'answer') await tellAnswer(start.task, options, tell, isWanted);
-    else tell({ kind: 'evaluated', result: sentResult(await runQuery(start.task, options)) });
+    const options = { source, index: remote.index, limits, clock: systemClock, signal };
+    if (work.kind === 'answer') await tellAnswer(work.task, options, tell, isWanted);
+    else tell({ kind: 'evaluated', result: await runQuery(work.task, options) });
   } catch (error) {
     tell({ kind: 'failed', error: sentError(error) });
   }
@@ -55,7 +48,7 @@ async function serve(port: MessagePort, start: StartQuery): Promise<void> {
 
 /** Piece by piece, each when the one before it has been taken. */
 async function tellAnswer(
-  task: (StartQuery & { readonly kind: 'answer' })['task'],
+  task: AnswerTask,
   options: AnswerOptions,
   tell: (told: Told) => void,
   isWanted: () => Promise<boolean>,

@@ -3,7 +3,7 @@ import { FirnError, messageOf } from '../../base/errors.ts';
 import type { AnswerTask } from '../../logql/answer/answer.ts';
 import { LogqlError, type LogqlErrorType } from '../../logql/errors.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
-import type { LogqlTask, QueryResult, ResultData } from '../../logql/query.ts';
+import type { LogqlTask, QueryResult } from '../../logql/query.ts';
 import type {
   CountRow,
   CountsRequest,
@@ -23,17 +23,30 @@ export interface LogWorkerData {
 }
 
 /** The first message of a job. */
-export type StartQuery =
+export interface StartQuery {
+  readonly work: QueryWork;
+  readonly limits: LogqlLimits;
+  /** What surely is asked for first, so that it need not be. */
+  readonly first: { readonly ask: OpenView; readonly answer: ViewAnswer } | undefined;
+}
+
+export type QueryWork =
   /** For a result, as values. */
-  | { readonly kind: 'evaluate'; readonly task: LogqlTask; readonly limits: LogqlLimits }
+  | { readonly kind: 'evaluate'; readonly task: LogqlTask }
   /** For the JSON of an answer, in pieces. */
-  | { readonly kind: 'answer'; readonly task: AnswerTask; readonly limits: LogqlLimits };
+  | { readonly kind: 'answer'; readonly task: AnswerTask };
 
 /** Names a view, or an iteration, within a job. */
 type Handle = number;
 
+export interface OpenView {
+  readonly kind: 'open';
+  readonly fromNs: bigint;
+  readonly toNs: bigint;
+}
+
 export type Ask =
-  | { readonly kind: 'open'; readonly fromNs: bigint; readonly toNs: bigint }
+  | OpenView
   | { readonly kind: 'close'; readonly view: Handle }
   /** The same with the lines of these files. */
   | { readonly kind: 'rest'; readonly view: Handle; readonly paths: readonly string[] }
@@ -51,20 +64,22 @@ export interface Reply {
 
 export type Answer =
   | { readonly kind: 'done' }
-  | {
-      readonly kind: 'view';
-      readonly view: Handle;
-      readonly files: readonly ImmutableFile[];
-      /** Lines that are in no file, where there are any. */
-      readonly rest: Handle | undefined;
-      readonly filesConsidered: number;
-      readonly filesPruned: number;
-    }
+  | ViewAnswer
   | { readonly kind: 'handle'; readonly handle: Handle }
   | { readonly kind: 'batch'; readonly batch: SentBatch | undefined; readonly read: Read }
   | { readonly kind: 'streams'; readonly labels: readonly string[] | undefined }
   | { readonly kind: 'volumes'; readonly volumes: readonly StreamVolume[] | undefined }
   | { readonly kind: 'rows'; readonly rows: readonly CountRow[]; readonly read: Read };
+
+export interface ViewAnswer {
+  readonly kind: 'view';
+  readonly view: Handle;
+  readonly files: readonly ImmutableFile[];
+  /** Lines that are in no file, where there are any. */
+  readonly rest: Handle | undefined;
+  readonly filesConsidered: number;
+  readonly filesPruned: number;
+}
 
 /** What has been read for an answer. */
 export interface Read {
@@ -93,45 +108,9 @@ export type FromThread = { readonly kind: 'ask'; readonly id: number; readonly a
 
 /** What comes of it. */
 export type Told =
-  | { readonly kind: 'evaluated'; readonly result: SentResult }
+  | { readonly kind: 'evaluated'; readonly result: QueryResult }
   | { readonly kind: 'piece'; readonly bytes: Uint8Array<ArrayBuffer>; readonly last: boolean }
   | { readonly kind: 'failed'; readonly error: SentError };
-
-/** Lines go over as columns: an object for each would cost more than to find it. */
-export interface SentResult {
-  readonly stats: QueryResult['stats'];
-  readonly data:
-    | Exclude<ResultData, { type: 'streams' }>
-    | { readonly type: 'sent'; readonly streams: SentStream[] };
-}
-
-type LogStream = (ResultData & { readonly type: 'streams' })['streams'][number];
-
-interface SentStream extends Omit<LogStream, 'entries'> {
-  readonly timestampNs: BigInt64Array;
-  readonly lines: readonly string[];
-}
-
-export function sentResult({ data, stats }: QueryResult): SentResult {
-  if (data.type !== 'streams') return { data, stats };
-  const streams = data.streams.map(({ entries, ...labels }) => ({
-    ...labels,
-    timestampNs: BigInt64Array.from(entries, ({ timestampNs }) => timestampNs),
-    lines: entries.map(({ line }) => line),
-  }));
-  return { data: { type: 'sent', streams }, stats };
-}
-
-export function receivedResult({ data, stats }: SentResult): QueryResult {
-  if (data.type !== 'sent') return { data, stats };
-  const streams = data.streams.map(({ timestampNs, lines, ...labels }) => ({
-    ...labels,
-    entries: lines.map((line, index) => ({
-      ...{ timestampNs: timestampNs[index] ?? 0n, line, metadata: labels.metadata, parsed: labels.parsed },
-    })),
-  }));
-  return { data: { type: 'streams', streams }, stats };
-}
 
 /** An error's fields: between threads it loses its class. */
 export interface SentError {

@@ -1,7 +1,16 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { CountRow, LineBatch, LogIndex, LogSource, ReadStats, Stream } from '../../logql/source.ts';
 import type { LogView, LogViews } from '../log-view.ts';
-import { type Answer, type Ask, type FromThread, type Read, type Reply, receivedError } from './messages.ts';
+import {
+  type Answer,
+  type Ask,
+  type FromThread,
+  type Read,
+  type Reply,
+  receivedError,
+  type StartQuery,
+  type ViewAnswer,
+} from './messages.ts';
 
 /** Views and an index that are with the thread which asks for a query. */
 export interface RemoteLogs {
@@ -11,7 +20,9 @@ export interface RemoteLogs {
   receive(reply: Reply): void;
 }
 
-export function remoteLogs(port: MessagePort): RemoteLogs {
+/** `first` is a view that is there already, for whoever asks for its time. */
+export function remoteLogs(port: MessagePort, first: StartQuery['first']): RemoteLogs {
+  let ready = first;
   const waiting = new Map<number, PromiseWithResolvers<Answer>>();
   let last = 0;
   const ask: AskFor = async (what, signal) => {
@@ -38,7 +49,14 @@ export function remoteLogs(port: MessagePort): RemoteLogs {
       if (answer.kind === 'failed') waiting.get(id)?.reject(receivedError(answer.error));
       else waiting.get(id)?.resolve(answer);
     },
-    views: { open: (fromNs, toNs, signal) => openView(ask, signal, fromNs, toNs) },
+    views: {
+      open: async (fromNs, toNs, signal) => {
+        const isReady = ready?.ask.fromNs === fromNs && ready.ask.toNs === toNs;
+        const answer = isReady ? ready?.answer : await ask({ kind: 'open', fromNs, toNs }, signal);
+        ready = undefined;
+        return viewOf(expectKind(answer, 'view'), ask, signal);
+      },
+    },
     index: remoteIndex(ask),
   };
 }
@@ -46,11 +64,11 @@ export function remoteLogs(port: MessagePort): RemoteLogs {
 /** Rejects when the signal is aborted: what is asked for may take long, and is ended when the query has. */
 type AskFor = (what: Ask, signal: AbortSignal) => Promise<Answer>;
 
-async function openView(ask: AskFor, signal: AbortSignal, fromNs: bigint, toNs: bigint): Promise<LogView> {
-  const { view, files, rest, filesConsidered, filesPruned } = expectKind(
-    await ask({ kind: 'open', fromNs, toNs }, signal),
-    'view',
-  );
+function viewOf(
+  { view, files, rest, filesConsidered, filesPruned }: ViewAnswer,
+  ask: AskFor,
+  signal: AbortSignal,
+): LogView {
   return {
     ...{ files, filesConsidered, filesPruned },
     rest: async (paths) => {
@@ -83,11 +101,11 @@ const remoteIndex = (ask: AskFor): LogIndex => ({
 });
 
 function expectKind<Kind extends Answer['kind']>(
-  answer: Answer,
+  answer: Answer | undefined,
   kind: Kind,
 ): Answer & { readonly kind: Kind } {
-  if (answer.kind === kind) return answer as Answer & { readonly kind: Kind };
-  throw new Error(`${answer.kind} where ${kind} was asked for`);
+  if (answer?.kind === kind) return answer as Answer & { readonly kind: Kind };
+  throw new Error(`${answer?.kind} where ${kind} was asked for`);
 }
 
 /** What has been read there counts here; `bytesMax` is what is left of it. */
