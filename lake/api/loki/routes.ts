@@ -1,6 +1,5 @@
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import { compress } from 'hono/compress';
 import type { Clock } from '../../base/clock.ts';
 import { createFairQueue, type FairQueueErrors, type FairQueueLimits } from '../../base/fair-queue.ts';
 import type { Logger } from '../../base/log.ts';
@@ -14,6 +13,7 @@ import { serviceNameLabels } from '../../receive/logs/streams.ts';
 import type { LogScan } from '../../scan/log-scan.ts';
 import { type Parameters, readParameters } from '../prometheus/parameters.ts';
 import type { BuildInfo } from '../prometheus/routes.ts';
+import { gzipAnswers } from '../text-response.ts';
 import { fieldsTask, patternsTask } from './lines.ts';
 import { type Asking, nowNs, queryTask, rangeQueryTask } from './queries.ts';
 import { answered, bare, failWith, succeed } from './respond.ts';
@@ -56,11 +56,7 @@ export function lokiRoutes(options: LokiOptions): Hono {
   };
   const route = (path: string, handler: Handler): void => {
     // Clients of data sources understand gzip and nothing newer (Grafana refuses zstd).
-    app.use(
-      root + path,
-      compress({ encoding: 'gzip' }),
-      bodyLimit({ maxSize: bodyBytesMax, onError: tooLarge }),
-    );
+    app.use(root + path, gzipAnswers(), bodyLimit({ maxSize: bodyBytesMax, onError: tooLarge }));
     app.on(['GET', 'POST'], root + path, async (c) => handler(await readParameters(c), c));
   };
 
