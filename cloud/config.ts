@@ -6,6 +6,7 @@ import {
   checkedBy,
   count,
   listenSettings,
+  loginSettings,
   logLevelSetting,
   logqlSettings,
   MEBIBYTE,
@@ -175,6 +176,7 @@ const schema = z.strictObject({
       ),
     })
     .prefault({}),
+  login: loginSettings,
   limits: limitSettings,
   query: querySettings(1024, 512, 128),
   logql: logqlSettings(256, 2),

@@ -10,7 +10,9 @@ import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { createLanguages } from '../lake/api/sql/languages.ts';
 import { type HttpStatement, sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
+import { hasCode } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
+import { createLoginAttempts, type LoginAttempts } from '../lake/base/login-attempts.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
@@ -59,7 +61,7 @@ import {
   tenantAccessOf,
   wholeTenantGate,
 } from './tenants/gate.ts';
-import { accessOfHeader } from './tenants/http-credentials.ts';
+import { type Logins, openLogins } from './tenants/logins.ts';
 import { makeTenants } from './tenants/make-tenants.ts';
 import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
 import { userTableRoutes } from './user-tables/routes.ts';
@@ -123,9 +125,13 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
     : undefined;
   const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator, meterOf, virtual };
   const deployments = openDeployments(config, parts, logger, stack);
-  const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
+  const attempts = createLoginAttempts(config.login, clock, (address, name) =>
+    logger.warn('too many failed logins; more are refused for a while', { address, name }),
+  );
+  const logins = openLogins(tenants, attempts);
+  const iceberg = await openIcebergRest(config, tenants, logins, { store, locationOf, headOf }, stack);
   const fleet = stack.use(await openGateways(config, tenants, logger, stack));
-  const served = { store, deployments, evaluator, iceberg, fleet, userTablesOf, metering };
+  const served = { store, deployments, evaluator, iceberg, fleet, userTablesOf, metering, logins, attempts };
   const direct = virtual && directRoutes({ gateways: virtual, site });
   const { ports, endpoints } = await openDoors(config, logger, tenants, { ...served, direct }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
@@ -148,6 +154,7 @@ const maintainLimits = (settings: CloudConfig['maintain']) => ({
 async function openIcebergRest(
   config: CloudConfig,
   keys: TenantStore,
+  logins: Logins,
   lake: Omit<ServedTablesOptions, 'clock'>,
   stack: AsyncDisposableStack,
 ) {
@@ -163,7 +170,15 @@ async function openIcebergRest(
           }),
         );
   const tables = servedTables({ ...lake, clock });
-  return icebergRestRoutes({ tables, keys, clock, fileConfig: fileConfigOf(config.store), vendor });
+  return icebergRestRoutes({
+    tables,
+    keys,
+    logins,
+    addressOf,
+    clock,
+    fileConfig: fileConfigOf(config.store),
+    vendor,
+  });
 }
 
 /** Everything about gateways. */
@@ -193,6 +208,8 @@ interface Served {
   readonly iceberg: ReturnType<typeof icebergRestRoutes>;
   readonly fleet: Fleet;
   readonly metering: Metering;
+  readonly logins: Logins;
+  readonly attempts: LoginAttempts;
   readonly direct: ReturnType<typeof directRoutes> | undefined;
   readonly userTablesOf: (tenant: TenantId) => UserTableStore;
 }
@@ -212,7 +229,7 @@ async function openDoors(
   // They have their own ways to authenticate.
   app.route('/iceberg', parts.iceberg);
   app.route('/', parts.fleet.devices);
-  app.use('*', keyGate(tenants));
+  app.use('*', keyGate(parts.logins, addressOf));
   app.route('/', parts.fleet.admin);
   app.route('/', meteringAdminRoutes({ metering, clock, accessOf, addressOf }));
   const documented = { ...fleetRoutes, ...meteringRoutes };
@@ -248,7 +265,7 @@ async function openDoors(
   );
   app.route('/', maintainRoutes({ store, clock, tenantOf }));
   const pg = await openSqlDoors(config, logger, tenants, { ...parts, context }, app, stack);
-  const tail = openLogDoors(config, logger, tenants, deployments, app, stack);
+  const tail = openLogDoors(config, logger, parts, app, stack);
   tenants.onLook(() => {
     pg.endSessions(({ access }) => !tenants.counts(access.keyId));
     void tail.endRefused();
@@ -301,7 +318,7 @@ async function openSqlDoors(
   return stack.use(
     await startPgServer({
       ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
-      authenticate: { kind: 'scram', keyOf: tenants.keyOf },
+      authenticate: { kind: 'scram', keyOf: tenants.keyOf, attempts: parts.attempts },
       openSession: async ({ user, database, key, parameters, processId, secret }) => {
         const deployment = await deployments(sqlAccess(key?.access, database));
         const settings = { parameters: [...parameters], secret: secret.toString('hex') };
@@ -330,8 +347,7 @@ const addressOf = (c: Context): string => getConnInfo(c).remote.address ?? '';
 function openLogDoors(
   { query: { timeoutMs, samplesMax }, logql }: CloudConfig,
   logger: Logger,
-  tenants: TenantStore,
-  deployments: Deployments,
+  { logins, deployments }: Served,
   app: Hono<GateEnv>,
   stack: AsyncDisposableStack,
 ) {
@@ -341,9 +357,14 @@ function openLogDoors(
   return stack.use(
     openTail({
       ...shared,
-      context: async ({ headers }) => {
-        const access = accessOfHeader(headers.authorization, tenants);
-        return readsTenant(access) ? deployments(access) : undefined;
+      context: async ({ headers, socket }) => {
+        try {
+          const access = logins.ofHeader(headers.authorization, socket.remoteAddress ?? '');
+          return readsTenant(access) ? await deployments(access) : undefined;
+        } catch (error) {
+          if (hasCode(error, 'limit')) return undefined;
+          throw error;
+        }
       },
     }),
   );

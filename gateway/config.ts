@@ -9,6 +9,7 @@ import {
   isLoopback,
   limit,
   listenSettings,
+  loginSettings,
   logLevelSetting,
   logqlSettings,
   MEBIBYTE,
@@ -254,6 +255,7 @@ const settings = z.strictObject({
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
     })
     .prefault({}),
+  login: loginSettings,
   pgwire: pgwireSettings(5434, 32),
   otlp: otlp.prefault({}),
   limits: limits.prefault({}),

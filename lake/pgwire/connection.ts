@@ -185,7 +185,10 @@ async function start<Key extends ScramKey>(
       ...wire,
       next: async (): Promise<Frame> => (await wire.inbox.next('authentication')) ?? gone(),
     };
-    const facts = { serverSecret: context.serverSecret, channelBinding: wire.tls?.channelBinding };
+    const facts = {
+      ...{ serverSecret: context.serverSecret, channelBinding: wire.tls?.channelBinding },
+      address: wire.socket.remoteAddress ?? '',
+    };
     const key = await authenticate(options.authenticate, request.user, io, facts);
     proved.key = key;
     writeAuthentication(wire.writer, 'ok');
