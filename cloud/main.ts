@@ -53,6 +53,7 @@ import { meteringAdminRoutes, meteringRoutes } from './metering/routes.ts';
 import { tableRoutes } from './tables/routes.ts';
 import type { Access, TenantAccess } from './tenants/access.ts';
 import { adminRoutes } from './tenants/admin-routes.ts';
+import { withAuditTable } from './tenants/audit-table.ts';
 import {
   accessOf,
   type GateEnv,
@@ -63,6 +64,7 @@ import {
 } from './tenants/gate.ts';
 import { type Logins, openLogins } from './tenants/logins.ts';
 import { makeTenants } from './tenants/make-tenants.ts';
+import { type NoteRefusal, noteRefusals } from './tenants/note-refusals.ts';
 import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
 import { userTableRoutes } from './user-tables/routes.ts';
 import { type UserTableStore, userTableStores } from './user-tables/user-table-store.ts';
@@ -125,13 +127,26 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
     : undefined;
   const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator, meterOf, virtual };
   const deployments = openDeployments(config, parts, logger, stack);
-  const attempts = createLoginAttempts(config.login, clock, (address, name) =>
-    logger.warn('too many failed logins; more are refused for a while', { address, name }),
-  );
+  const onRefused = noteRefusals(tenants, clock, logger);
+  const attempts = createLoginAttempts(config.login, clock, (address, name) => {
+    logger.warn('too many failed logins; more are refused for a while', { address, name });
+    onRefused({ name, address }, tenants.tenantOf(name), 'log in, failed too often');
+  });
   const logins = openLogins(tenants, attempts);
   const iceberg = await openIcebergRest(config, tenants, logins, { store, locationOf, headOf }, stack);
-  const fleet = stack.use(await openGateways(config, tenants, logger, stack));
-  const served = { store, deployments, evaluator, iceberg, fleet, userTablesOf, metering, logins, attempts };
+  const fleet = stack.use(await openGateways(config, tenants, onRefused, logger, stack));
+  const served = {
+    store,
+    deployments,
+    evaluator,
+    iceberg,
+    fleet,
+    userTablesOf,
+    metering,
+    logins,
+    attempts,
+    onRefused,
+  };
   const direct = virtual && directRoutes({ gateways: virtual, site });
   const { ports, endpoints } = await openDoors(config, logger, tenants, { ...served, direct }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
@@ -185,13 +200,14 @@ async function openIcebergRest(
 async function openGateways(
   { store, iceberg, fleet }: CloudConfig,
   tenants: TenantStore,
+  onRefused: NoteRefusal,
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Promise<Fleet> {
   const { uploadRoleArn: roleArn, uploadSeconds: durationSeconds } = fleet;
   const { stsEndpoint } = iceberg;
   const uploads = stack.use(await openUploads({ store, roleArn, stsEndpoint, durationSeconds, clock }));
-  return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, logger });
+  return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, onRefused, logger });
 }
 
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
@@ -209,6 +225,7 @@ interface Served {
   readonly fleet: Fleet;
   readonly metering: Metering;
   readonly logins: Logins;
+  readonly onRefused: NoteRefusal;
   readonly attempts: LoginAttempts;
   readonly direct: ReturnType<typeof directRoutes> | undefined;
   readonly userTablesOf: (tenant: TenantId) => UserTableStore;
@@ -231,9 +248,10 @@ async function openDoors(
   app.route('/', parts.fleet.devices);
   app.use('*', keyGate(parts.logins, addressOf));
   app.route('/', parts.fleet.admin);
-  app.route('/', meteringAdminRoutes({ metering, clock, accessOf, addressOf }));
+  const asking = { accessOf, addressOf, onRefused: parts.onRefused };
+  app.route('/', meteringAdminRoutes({ metering, clock, ...asking }));
   const documented = { ...fleetRoutes, ...meteringRoutes };
-  app.route('/', adminRoutes({ store: tenants, accessOf, addressOf, documented }));
+  app.route('/', adminRoutes({ store: tenants, documented, ...asking }));
   if (parts.direct) app.route('/', parts.direct);
   app.use('*', scopeGate('read'));
   app.use('*', queryGate(metering.meterOf));
@@ -297,8 +315,8 @@ async function openSqlDoors(
   const { timeoutMs, samplesMax } = config.query;
   const promqlLimits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const logqlLimits = { ...defaultLogqlLimits, timeoutMs, samplesMax };
-  const sourceOf = ({ tables, scan, logs }: Deployment): SqlSource => ({
-    tables,
+  const sourceOf = (access: TenantAccess, { tables, scan, logs }: Deployment): SqlSource => ({
+    tables: managesTenant(access) ? withAuditTable(tables, tenants) : tables,
     languages: createLanguages({ scan, logs, evaluator, clock, promqlLimits, logqlLimits }),
   });
   const runSql = async (c: Context, source: SqlSource, statement: HttpStatement): Promise<Response> => {
@@ -308,7 +326,9 @@ async function openSqlDoors(
   };
   app.route(
     '/',
-    sqlRoutes({ answer: async (c, statement) => runSql(c, sourceOf(await context(c)), statement) }),
+    sqlRoutes({
+      answer: async (c, statement) => runSql(c, sourceOf(tenantAccessOf(c), await context(c)), statement),
+    }),
   );
   const tablesOf = async (c: Context) => (await deployments(tenantAccessOf(c))).tables;
   app.route(
@@ -320,15 +340,20 @@ async function openSqlDoors(
       ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
       authenticate: { kind: 'scram', keyOf: tenants.keyOf, attempts: parts.attempts },
       openSession: async ({ user, database, key, parameters, processId, secret }) => {
-        const deployment = await deployments(sqlAccess(key?.access, database));
+        const access = sqlAccess(key?.access, database);
+        const deployment = await deployments(access);
         const settings = { parameters: [...parameters], secret: secret.toString('hex') };
-        const source = meteredSession(sourceOf(deployment), metering.meterOf(database));
+        const source = meteredSession(sourceOf(access, deployment), metering.meterOf(database));
         return deployment.sql.session(source, { ...settings, user, database, processId });
       },
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
   );
 }
+
+/** Whether a key may see who has done what about its tenant. */
+const managesTenant = ({ scopes, restriction }: Access): boolean =>
+  scopes.has('admin') && restriction === undefined;
 
 const readsTenant = (access: Access | undefined): access is TenantAccess =>
   access?.tenant !== undefined && access.scopes.has('read');

@@ -81,6 +81,42 @@ test('a name that is guessed at is closed, whether there is such a key or not, a
   expect(cloud.output()).toContain('too many failed logins');
 });
 
+test('what was done and refused is the table audit, for keys with the scope admin', async () => {
+  const admin = `${url}/api/v1/firn/admin/tenants/demo/keys`;
+  const bearer = { authorization: `Bearer ${owner.secret}`, 'content-type': 'application/json' };
+  const made = async (spec: object): Promise<Key> => {
+    const answer = await fetch(admin, { method: 'POST', headers: bearer, body: JSON.stringify(spec) });
+    return ((await answer.json()) as { data: Key }).data;
+  };
+  const hostile = `'); DROP TABLE x; --"`;
+  const reader = await made({ description: hostile, scopes: ['read'] });
+  const north = await made({ scopes: ['read', 'admin'], restriction: { sites: ['north'] } });
+  for (let time = 0; time < 3; time++) expect((await call(admin, reader)).status).toBe(403);
+  const asked = async (key: Pick<Key, 'secret'>, statement: string): Promise<Record<string, unknown>> => {
+    const headers = { authorization: `Bearer ${key.secret}` };
+    const answer = await fetch(`${url}/api/v1/firn/sql`, { method: 'POST', headers, body: statement });
+    return (await answer.json()) as Record<string, unknown>;
+  };
+  const answer = await asked(
+    owner,
+    "SELECT actor, action, address, result FROM audit WHERE timestamp > now() - interval '1 hour' ORDER BY id",
+  );
+  expect(answer.rows, JSON.stringify(answer)).toEqual([
+    ['cloud', 'create tenant', '', 'done'],
+    ['cloud', 'create key', '', 'done'],
+    [owner.id, 'log in, failed too often', '127.0.0.1', 'refused'],
+    [owner.id, 'create key', '127.0.0.1', 'done'],
+    [owner.id, 'create key', '127.0.0.1', 'done'],
+    [reader.id, 'get /tenants/{tenant}/keys', '127.0.0.1', 'refused'],
+  ]);
+  const details = await asked(owner, "SELECT detail->>'description' FROM audit WHERE detail LIKE '%DROP%'");
+  expect(details.rows).toEqual([[hostile]]);
+  for (const key of [reader, north])
+    expect(await asked(key, 'SELECT * FROM audit')).toMatchObject({ error: { code: '42P01' } });
+  for (const statement of ['DELETE FROM audit', "INSERT INTO audit (actor) VALUES ('x')"])
+    expect(await asked(owner, statement)).toMatchObject({ error: { code: '25006' } });
+});
+
 test('guesses over SQL count like those over HTTP', async () => {
   const guessed = { id: 'demo-11111111', secret: 'guess' };
   for (let time = 0; time < 3; time++) expect((await sqlError(guessed)).code).toBe('28P01');
