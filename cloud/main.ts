@@ -338,7 +338,10 @@ async function openSqlDoors(
   return stack.use(
     await startPgServer({
       ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
-      authenticate: { kind: 'scram', keyOf: tenants.keyOf, attempts: parts.attempts },
+      authenticate: {
+        ...{ kind: 'scram', keyOf: tenants.keyOf, attempts: parts.attempts },
+        plainInTls: config.pgwire.plainPassword,
+      },
       openSession: async ({ user, database, key, parameters, processId, secret }) => {
         const access = sqlAccess(key?.access, database);
         const deployment = await deployments(access);

@@ -4,7 +4,7 @@ import { SqlError } from '../sql/errors.ts';
 import type { ByteWriter } from './byte-writer.ts';
 import { createFieldReader, type Frame, type StartupMessage } from './codec.ts';
 import { writeAuthentication, writeNegotiateProtocolVersion } from './messages.ts';
-import { decoyVerifier, type ScramVerifier, startScram } from './scram.ts';
+import { decoyVerifier, isSecretOf, type ScramVerifier, startScram } from './scram.ts';
 
 // What comes before a session: the version, who the client says it is, and the proof.
 
@@ -30,6 +30,8 @@ export type Authentication<Key extends ScramKey> =
       keyOf(user: string): Key | undefined | Promise<Key | undefined>;
       /** Knows who has failed too often. */
       readonly attempts?: LoginAttempts;
+      /** Inside TLS the client is asked for the password itself, because it may have no SCRAM. */
+      readonly plainInTls?: boolean;
     };
 
 /**
@@ -87,6 +89,7 @@ const mechanismPlus = 'SCRAM-SHA-256-PLUS';
 interface AuthenticationFacts {
   /** Makes the decoys of users that don't exist. */
   readonly serverSecret: Buffer;
+  readonly encrypted: boolean;
   /** tls-server-end-point of the connection; undefined without TLS. */
   readonly channelBinding: Buffer | undefined;
   /** Where the client is. */
@@ -101,15 +104,24 @@ export async function authenticate<Key extends ScramKey>(
   how: Authentication<Key>,
   user: string,
   io: AuthenticationIo,
-  { serverSecret, channelBinding, address }: AuthenticationFacts,
+  { serverSecret, encrypted, channelBinding, address }: AuthenticationFacts,
 ): Promise<Key | undefined> {
   if (how.kind === 'trust') return undefined;
   const { attempts = noLoginLimits } = how;
   const waitMs = attempts.waitMs(address, user);
   if (waitMs > 0)
     throw new SqlError('28000', `too many failed logins; try again in ${Math.ceil(waitMs / 1000)} s`);
+  const failed = (cause?: unknown): SqlError => {
+    attempts.failed(address, user);
+    return wrongPassword(user, cause);
+  };
   const key = await how.keyOf(user);
   const verifier = key?.verifier ?? decoyVerifier(user, serverSecret);
+  if (how.plainInTls && encrypted) {
+    if (!(await plainPassword(verifier, io)) || !key) throw failed();
+    attempts.succeeded(address, user);
+    return key;
+  }
   try {
     writeAuthentication(io.writer, 'sasl', [...(channelBinding ? [mechanismPlus] : []), mechanism]);
     await io.flush();
@@ -120,21 +132,24 @@ export async function authenticate<Key extends ScramKey>(
     const final = (await passwordMessage(io)).toString('utf8');
     writeAuthentication(io.writer, 'saslFinal', exchange.final(final));
   } catch (error) {
-    if (hasCode(error, 'denied')) {
-      attempts.failed(address, user);
-      throw wrongPassword(user, error);
-    }
+    if (hasCode(error, 'denied')) throw failed(error);
     if (error instanceof FirnError) throw new SqlError('08P01', error.message, { cause: error });
     throw error;
   }
-  if (!key) throw wrongPassword(user);
+  if (!key) throw failed();
   attempts.succeeded(address, user);
   return key;
 }
 
+async function plainPassword(verifier: ScramVerifier, io: AuthenticationIo): Promise<boolean> {
+  writeAuthentication(io.writer, 'cleartext');
+  await io.flush();
+  return isSecretOf(verifier, createFieldReader(await passwordMessage(io)).cstring());
+}
+
 async function passwordMessage(io: AuthenticationIo): Promise<Buffer> {
   const { type, body } = await io.next();
-  if (type !== 'p') throw new SqlError('08P01', `expected SASL response, got message type ${type}`);
+  if (type !== 'p') throw new SqlError('08P01', `expected a password message, got message type ${type}`);
   return body;
 }
 
