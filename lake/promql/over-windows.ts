@@ -86,6 +86,7 @@ export async function overWindows(
       notes: { annotations: evaluation.annotations, metric: metricName(series.labels), span },
       name,
     };
+    evaluation.counts?.addWindows(series, matrix, matrix.rangeMs, times);
     const move = series.histograms ? slideMixed : slide;
     if (column && !series.histograms && !series.startsMs)
       column(series, borders(series.timestampsMs), result);
