@@ -22,14 +22,17 @@ import { openObjectStore } from '../lake/object-store/open.ts';
 import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
 import { createResultCache } from '../lake/promql/cache/result-cache.ts';
-import type { Evaluator } from '../lake/promql/evaluator.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
 import { createEvaluationPool, type EvaluationPool } from '../lake/scan/evaluation-pool.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import type { SqlSource } from '../lake/sql/session.ts';
+import type { OpenVirtualGateway } from '../lake/virtual-gateway.ts';
 import { headsOf } from './catalog/rest/heads.ts';
+import { storedBytes } from './catalog/stored-bytes.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
+import { directRoutes } from './direct/routes.ts';
+import { openVirtualGateways } from './direct/virtual-gateways.ts';
 import { fleetRoutes } from './fleet/admin-routes.ts';
 import { type Fleet, openFleet } from './fleet/open-fleet.ts';
 import { openUploads } from './fleet/uploads.ts';
@@ -41,6 +44,10 @@ import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { asAsked, type Deployment, type Deployments, openDeployments } from './main/deployments.ts';
 import { startMaintain } from './maintain/maintain.ts';
 import { maintainRoutes } from './maintain/routes.ts';
+import { meteredSession } from './metering/metered-source.ts';
+import { type Metering, openMetering } from './metering/open-metering.ts';
+import { queryGate } from './metering/query-gate.ts';
+import { meteringAdminRoutes, meteringRoutes } from './metering/routes.ts';
 import { tableRoutes } from './tables/routes.ts';
 import type { Access, TenantAccess } from './tenants/access.ts';
 import { adminRoutes } from './tenants/admin-routes.ts';
@@ -62,15 +69,17 @@ import { type UserTableStore, userTableStores } from './user-tables/user-table-s
 
 const clock = systemClock;
 
-export function main(argv: readonly string[]): Promise<number> {
-  const start = async (flags: readonly string[]): Promise<Service> => startCloud(loadCloudConfig(flags));
+/** `openVirtualGateway`: receives in the cloud itself. */
+export function main(argv: readonly string[], openVirtualGateway: OpenVirtualGateway): Promise<number> {
+  const start = async (flags: readonly string[]): Promise<Service> =>
+    startCloud(loadCloudConfig(flags), openVirtualGateway);
   return serviceCommand(
     { name: 'firn cloud', about: 'Runs the cloud.', settings: cloudSettings, start },
     argv,
   );
 }
 
-async function startCloud(config: CloudConfig): Promise<Service> {
+async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGateway): Promise<Service> {
   checkFolder(config.dataDir, '--data-dir');
   await checkPorts(config.listen.host, {
     '--http-port': config.http.port,
@@ -95,15 +104,30 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       limits: maintainLimits(config.maintain),
     }),
   );
+  const metering = stack.use(
+    await openMetering({ store: tenants, defaults: config.limits, storedBytesOf: storedBytes(lake), logger }),
+  );
+  ingest.onCommit(({ tenant, rows, bytes }) => metering.meterOf(tenant).ingested(rows, bytes));
   const userTablesOf = userTableStores({ store, locationOf, headOf, clock });
   const { threads, cacheBytesMax } = config.query;
   const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
-  const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator };
+  const { meterOf } = metering;
+  const { enabled, site, bodyBytesMax, ...settings } = config.direct;
+  const virtual = enabled
+    ? stack.use(
+        openVirtualGateways({
+          ...{ open: openVirtualGateway, directory: join(dataDir, 'direct'), store: config.store },
+          ...{ bodyBytesMax, settings, meterOf, clock, logger },
+        }),
+      )
+    : undefined;
+  const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator, meterOf, virtual };
   const deployments = openDeployments(config, parts, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
   const fleet = stack.use(await openGateways(config, tenants, logger, stack));
-  const served = { store, deployments, evaluator, iceberg, fleet, userTablesOf };
-  const { ports, endpoints } = await openDoors(config, logger, tenants, served, stack);
+  const served = { store, deployments, evaluator, iceberg, fleet, userTablesOf, metering };
+  const direct = virtual && directRoutes({ gateways: virtual, site });
+  const { ports, endpoints } = await openDoors(config, logger, tenants, { ...served, direct }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile, endpoints }, [Symbol.asyncDispose]: () => open.disposeAsync() };
@@ -168,6 +192,8 @@ interface Served {
   readonly deployments: Deployments;
   readonly iceberg: ReturnType<typeof icebergRestRoutes>;
   readonly fleet: Fleet;
+  readonly metering: Metering;
+  readonly direct: ReturnType<typeof directRoutes> | undefined;
   readonly userTablesOf: (tenant: TenantId) => UserTableStore;
 }
 
@@ -180,7 +206,7 @@ async function openDoors(
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
-  const { store, deployments, evaluator, userTablesOf } = parts;
+  const { store, deployments, evaluator, userTablesOf, metering } = parts;
   const app = new Hono<GateEnv>();
   app.get('/ready', (c) => c.text('ready\n'));
   // They have their own ways to authenticate.
@@ -188,8 +214,12 @@ async function openDoors(
   app.route('/', parts.fleet.devices);
   app.use('*', keyGate(tenants));
   app.route('/', parts.fleet.admin);
-  app.route('/', adminRoutes({ store: tenants, accessOf, addressOf, documented: fleetRoutes }));
+  app.route('/', meteringAdminRoutes({ metering, clock, accessOf, addressOf }));
+  const documented = { ...fleetRoutes, ...meteringRoutes };
+  app.route('/', adminRoutes({ store: tenants, accessOf, addressOf, documented }));
+  if (parts.direct) app.route('/', parts.direct);
   app.use('*', scopeGate('read'));
+  app.use('*', queryGate(metering.meterOf));
   for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);
   app.on(['POST', 'PUT', 'DELETE'], '/api/v1/firn/tables/:table/tags/*', scopeGate('admin'));
   const changing = ['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables/:name'];
@@ -217,7 +247,7 @@ async function openDoors(
     }),
   );
   app.route('/', maintainRoutes({ store, clock, tenantOf }));
-  const pg = await openSqlDoors(config, logger, tenants, { deployments, context, evaluator }, app, stack);
+  const pg = await openSqlDoors(config, logger, tenants, { ...parts, context }, app, stack);
   const tail = openLogDoors(config, logger, tenants, deployments, app, stack);
   tenants.onLook(() => {
     pg.endSessions(({ access }) => !tenants.counts(access.keyId));
@@ -242,15 +272,11 @@ async function openSqlDoors(
   config: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
-  parts: {
-    readonly deployments: Deployments;
-    readonly context: (c: Context) => Promise<Deployment>;
-    readonly evaluator: Evaluator;
-  },
+  parts: Served & { readonly context: (c: Context) => Promise<Deployment> },
   app: Hono<GateEnv>,
   stack: AsyncDisposableStack,
 ) {
-  const { deployments, context, evaluator } = parts;
+  const { deployments, context, evaluator, metering } = parts;
   const { timeoutMs, samplesMax } = config.query;
   const promqlLimits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const logqlLimits = { ...defaultLogqlLimits, timeoutMs, samplesMax };
@@ -279,7 +305,8 @@ async function openSqlDoors(
       openSession: async ({ user, database, key, parameters, processId, secret }) => {
         const deployment = await deployments(sqlAccess(key?.access, database));
         const settings = { parameters: [...parameters], secret: secret.toString('hex') };
-        return deployment.sql.session(sourceOf(deployment), { ...settings, user, database, processId });
+        const source = meteredSession(sourceOf(deployment), metering.meterOf(database));
+        return deployment.sql.session(source, { ...settings, user, database, processId });
       },
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),

@@ -20,7 +20,11 @@ import { createSqlProcess, type SqlProcess } from '../../lake/sql-process/sql-pr
 import { tablesAsOf } from '../../lake/tables.ts';
 import type { HeadOf } from '../catalog/table.ts';
 import type { CloudConfig } from '../config.ts';
+import { upToNow } from '../direct/shipping.ts';
+import type { VirtualGateways } from '../direct/virtual-gateways.ts';
 import type { Ingest } from '../ingest/ingest.ts';
+import { meteredTables } from '../metering/metered-source.ts';
+import type { Metering } from '../metering/open-metering.ts';
 import { openRollups } from '../rollups/open-rollups.ts';
 import { type CloudTables, openCloudTables } from '../tables/cloud-tables.ts';
 import { restrictedTables } from '../tables/restricted-tables.ts';
@@ -76,11 +80,13 @@ export function openDeployments(
     readonly ingest: Pick<Ingest, 'shipping' | 'onCommit'>;
     readonly evaluator: EvaluationPool;
     readonly userTablesOf: (tenant: TenantId) => UserTableStore;
+    readonly meterOf: Metering['meterOf'];
+    readonly virtual: Pick<VirtualGateways, 'isWaiting'> | undefined;
   },
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Deployments {
-  const { store, locationOf, headOf, ingest, userTablesOf, evaluator } = lake;
+  const { store, locationOf, headOf, ingest, userTablesOf, evaluator, meterOf, virtual } = lake;
   const engines = stack.use(new AsyncDisposableStack());
   const pool = stack.use(createLogPool(config.logql));
   const open = async (tenant: TenantId): Promise<Deployment> => {
@@ -97,15 +103,19 @@ export function openDeployments(
         ...{ logLevel: config.logLevel, logger: logger.with({ tenant }) },
       }),
     );
-    const tables = await openCloudTables({
+    const cloudTables = await openCloudTables({
       ...{ store, tenant, locationOf, headOf, clock },
       ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
       userTables: (acquire) => openUserTables({ tables: userTablesOf(tenant), store, clock, acquire }),
     });
+    const tables = meteredTables(cloudTables, meterOf(tenant));
     const rollups = config.rollups === 'off' ? undefined : openRollups(tables);
     return deploymentOver({
       ...{ engine, sql, tables: { ...tables, rollups }, pool, evaluator },
-      gateways: () => ingest.shipping(tenant),
+      gateways: () => {
+        const gateways = ingest.shipping(tenant);
+        return virtual?.isWaiting(tenant) ? gateways : upToNow(gateways, clock.nowMs() * 1000);
+      },
       onLogs: (listener) =>
         ingest.onCommit((commit) => {
           if (commit.tenant === tenant && commit.table === 'logs') listener();

@@ -11,13 +11,11 @@ import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
 import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
-import type { Labels } from '../../lake/model/labels.ts';
 import { pgTls } from '../../lake/pgwire/encryption.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
 import { createResultCache, type ResultCache } from '../../lake/promql/cache/result-cache.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
 import type { ReadRange } from '../../lake/promql/read-range.ts';
-import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
 import { createEvaluationPool } from '../../lake/scan/evaluation-pool.ts';
 import { type LogScan, logScan } from '../../lake/scan/log-scan.ts';
@@ -35,7 +33,7 @@ import { openExport } from './export.ts';
 import { type LocalState, localPage } from './local-page.ts';
 import { brokerCounters, openBridges, openBroker } from './mqtt.ts';
 import { listenForOtlp } from './otlp.ts';
-import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
+import { type HttpReceivers, openReceiving } from './receivers.ts';
 import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
 import { openSyslog } from './syslog.ts';
@@ -56,19 +54,12 @@ export async function openDoors(
   stack: AsyncDisposableStack,
 ) {
   const { ids, disk } = storage;
-  const { clock, ownTime } = gatewayClock;
+  const { clock } = gatewayClock;
   const { host } = config.listen;
   const { append } = disk;
-  const identity: Labels = [
-    ['gateway', ids.gateway],
-    ['site', ids.site],
-  ];
   const guard = createSeriesGuard(config.limits, clock.monotonicMs);
-  const cache = createSeriesCache({
-    ...{ identity: config.identityLabels ? identity : [], guard, limits: config.limits },
-  });
   const app = new Hono();
-  const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
+  const { cache, receivers } = openReceiving(config, gatewayClock, { ids, append, guard }, app);
   const logs = openLogs(config, clock, logger, storage, app, stack);
   const results = createResultCache(config.query.resultCacheBytesMax);
   const queried = { ...storage, logs: logs.logs, results };

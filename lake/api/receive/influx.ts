@@ -16,6 +16,7 @@ import {
   appendBatches,
   isForLater,
   type ReceiverAnswer,
+  refusedAdmission,
   retryAfterSeconds,
 } from './append.ts';
 import { decompress } from './decompress.ts';
@@ -30,7 +31,7 @@ export interface InfluxOptions extends AppendOptions {
 }
 
 interface InfluxAnswer extends ReceiverAnswer {
-  readonly status: 204 | 400 | 413 | 415 | 500 | 503;
+  readonly status: 204 | 400 | 413 | 415 | 429 | 500 | 503;
   readonly message?: string;
 }
 
@@ -44,6 +45,7 @@ const codes: Readonly<Record<Status, string>> = {
   400: 'invalid',
   413: 'request too large',
   415: 'unsupported media type',
+  429: 'too many requests',
   500: 'internal error',
   503: 'unavailable',
 };
@@ -61,7 +63,8 @@ export function influxRoutes(options: InfluxOptions): Hono {
     const { status, message = '' } = answer;
     context.header('X-Influxdb-Version', version);
     if (status === 204) return context.body(null, 204);
-    if (status === 503) context.header('Retry-After', String(retryAfterSeconds));
+    if (status === 429 || status === 503)
+      context.header('Retry-After', String(answer.retryAfterSeconds ?? retryAfterSeconds));
     context.header('X-Influxdb-Error', message.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 1000));
     return context.json(v2 ? { code: codes[status], message } : { error: message }, status);
   };
@@ -110,6 +113,8 @@ async function receive(
   if (body === 'too-large')
     return refused(413, `the body is larger than ${limits.bodyBytesMax} bytes (bodyBytesMax)`);
   if (body === 'cut-off') return refused(400, 'the body ends too early');
+  const later = refusedAdmission(options, bodyBytes);
+  if (later) return { ...refused(429, later.message), ...later };
   const precision = query.get('precision') || 'ns';
   const unitNs = Object.hasOwn(precisions, precision) ? precisions[precision] : undefined;
   if (unitNs === undefined)

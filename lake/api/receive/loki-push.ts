@@ -8,6 +8,7 @@ import {
   appendBatches,
   isForLater,
   type ReceiverAnswer,
+  refusedAdmission,
   retryAfterSeconds,
 } from './append.ts';
 import { decompress } from './decompress.ts';
@@ -36,7 +37,7 @@ export function lokiPushRoutes(options: LokiPushOptions): Hono {
     options.onAnswer?.(answer);
     if (answer.status === 204) return context.body(null, 204);
     if (answer.status === 429 || answer.status === 503)
-      context.header('Retry-After', String(retryAfterSeconds));
+      context.header('Retry-After', String(answer.retryAfterSeconds ?? retryAfterSeconds));
     return context.text(`${answer.message}\n`, answer.status);
   });
   return app;
@@ -53,6 +54,8 @@ async function receive(context: Context, options: LokiPushOptions, streams: LogS
   if (body === 'too-large')
     return refused(413, `the body is larger than ${limits.bodyBytesMax} bytes (bodyBytesMax)`);
   if (body === 'cut-off') return refused(400, 'the body ends too early');
+  const later = refusedAdmission(options, bodyBytes);
+  if (later) return { ...refused(429, later.message), ...later };
   try {
     const format = lokiPushFormat(request.headers.get('content-type') ?? undefined);
     const encoding = request.headers.get('content-encoding') ?? '';
