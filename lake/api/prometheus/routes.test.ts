@@ -7,6 +7,7 @@ import { FirnError } from '../../base/errors.ts';
 import { createLogger } from '../../base/log.ts';
 import { tenantId } from '../../model/ids.ts';
 import { canonicalLabels, type Labels } from '../../model/labels.ts';
+import { createResultCache } from '../../promql/cache/result-cache.ts';
 import { defaultQueryLimits, type QueryLimits } from '../../promql/limits.ts';
 import type { SeriesData } from '../../promql/source.ts';
 import type { LabelsRequest, SeriesScan } from '../../scan/series-scan.ts';
@@ -278,6 +279,30 @@ test('errors of the store have the status of their kind, and unforeseen ones are
     'query processing would load too many samples into memory in query execution',
   );
   expect((await ask(path, {}, failing(new Error('boom')))).status).toBe(500);
+});
+
+test('an answer tells how many steps were remembered; cache=off has all of them evaluated', async () => {
+  let version = 'a';
+  const versions = { scope: 'demo', look: async () => () => version };
+  const app = appOf(fakeScan({ versions }), { cache: createResultCache(1e6) });
+  const range = '/api/v1/query_range?query=sum(up)&start=0&end=100&step=1';
+  const askAgain = async (more = '') => {
+    const response = await app.request(`${range}${more}`);
+    return { steps: response.headers.get('x-firn-cached-steps'), text: await response.text() };
+  };
+  const { text } = await askAgain();
+  expect(await askAgain()).toEqual({ steps: '101', text });
+  expect(await askAgain('&cache=off')).toEqual({ steps: null, text });
+  // Counted by step it is another answer.
+  const counted = await askAgain('&stats=all');
+  expect(counted.steps).toBe('0');
+  const again = JSON.parse((await askAgain('&stats=all')).text);
+  expect(again.data.stats).toMatchObject({ cachedSteps: 101, samples: { totalQueryableSamples: 100 } });
+  version = 'b';
+  expect(await askAgain()).toEqual({ steps: '0', text });
+  expect(
+    (await app.request(range.replace('sum(up)', 'up + start()'))).headers.get('x-firn-cached-steps'),
+  ).toBeNull();
 });
 
 /** A scan that takes for ever. */
