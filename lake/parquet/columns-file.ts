@@ -151,7 +151,8 @@ export function readPage(fd: number, path: string, codec: number, page: PageRef)
   const bytes = readBytes(fd, path, page.offset, page.compressedBytes);
   if (codec === 0) return bytes;
   if (codec !== ZSTD) throw unsupported(path, `it is compressed by codec ${codec}`);
-  const length = Math.max(64, page.uncompressedBytes);
+  // One byte more: zlib makes a second chunk behind one that is full.
+  const length = Math.max(64, page.uncompressedBytes + 1);
   return zstdDecompressSync(bytes, { maxOutputLength: length, chunkSize: length });
 }
 
