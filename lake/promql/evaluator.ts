@@ -5,7 +5,7 @@ import { createEvaluation } from './evaluate.ts';
 import type { Plan, QueryTimes } from './plan.ts';
 import { finish, type ResultData } from './result.ts';
 import type { BucketSeries } from './rollups/evaluate.ts';
-import { createSampleCounts } from './sample-counts.ts';
+import { createSampleCounts, type SampleCounts } from './sample-counts.ts';
 import type { SeriesData, SeriesSet, StoredScan } from './source.ts';
 
 /** A query whose samples have been read. */
@@ -29,10 +29,8 @@ export interface EvaluationTask<Scan = readonly SeriesData[] | StoredScan> {
 export interface Evaluated extends AnnotationTexts {
   readonly data: ResultData;
   readonly samplesRead: number;
-  /** Most samples that were held at a time. */
-  readonly peakSamples: number;
-  /** See SampleCounts; absent when nobody has asked. */
-  readonly samplesPerStep?: Float64Array | undefined;
+  /** Absent when nobody has asked. */
+  readonly counts?: { readonly perStep: SampleCounts['perStep']; readonly peakSamples: number } | undefined;
 }
 
 /** Where queries are evaluated. It may keep the arrays of a task for itself; the task is of no use afterwards. */
@@ -70,6 +68,6 @@ export async function evaluateTask(
   const value = await evaluation.evaluate(plan.root, plan.times);
   return {
     ...{ data: finish(plan, times, value), ...annotations.texts(text), samplesRead },
-    ...{ peakSamples: budget.peak, samplesPerStep: counts?.perStep },
+    ...(counts && { counts: { perStep: counts.perStep, peakSamples: budget.peak } }),
   };
 }

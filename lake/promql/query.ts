@@ -37,16 +37,15 @@ export interface QueryOptions {
   readonly signal: AbortSignal;
   /** Where it is evaluated; absent: here. */
   readonly evaluator?: Evaluator | undefined;
-  /** Samples are counted by step. */
+  /** Samples are counted by step, and times taken. */
   readonly counted?: boolean | undefined;
   /** Since when its time counts, by the monotonic clock; absent: since it is asked. */
   readonly sinceMs?: number | undefined;
 }
 
 export interface QueryResult extends Evaluated {
-  /** How long it took to have the samples at hand, and to evaluate. */
-  readonly preparedMs: number;
-  readonly evaluatedMs: number;
+  /** How long it took to have the samples at hand, and to evaluate; absent when nobody has asked for counts. */
+  readonly timings?: { readonly preparedMs: number; readonly evaluatedMs: number } | undefined;
   /** Tables that were read in the place of samples, where that gives the same. */
   readonly rollups: readonly RollupTable[];
   /** The time that was read for it, offsets, ranges and lookback included; undefined when nothing was. */
@@ -127,7 +126,7 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
     });
     const evaluatedMs = clock.monotonicMs() - startMs - preparedMs;
     const rollups = [...new Set(buckets.flatMap((one) => one?.table ?? []))];
-    return { ...evaluated, rollups, read, preparedMs, evaluatedMs };
+    return { ...evaluated, rollups, read, ...(options.counted && { timings: { preparedMs, evaluatedMs } }) };
   } catch (error) {
     throw withLimit(error, limits);
   } finally {

@@ -16,16 +16,18 @@ export interface StatsOf extends QueryResult {
  */
 export function statsText(kind: string, result: StatsOf): string {
   if (kind === '') return '';
-  const { times, samplesPerStep = new Float64Array(0), peakSamples, rollups, cachedSteps } = result;
+  const { times, counts, timings, rollups, cachedSteps } = result;
+  const { perStep: samplesPerStep = new Float64Array(0), peakSamples = 0 } = counts ?? {};
+  const { preparedMs = 0, evaluatedMs = 0 } = timings ?? {};
   const { startMs, stepMs } = times;
   const perStep = Array.from(samplesPerStep, (samples, step) => [(startMs + step * stepMs) / 1000, samples]);
-  const evaluated = result.preparedMs + result.evaluatedMs;
+  const evaluated = preparedMs + evaluatedMs;
   const stats = {
     timings: {
       evalTotalTime: evaluated / 1000,
       resultSortTime: 0,
-      queryPreparationTime: result.preparedMs / 1000,
-      innerEvalTime: result.evaluatedMs / 1000,
+      queryPreparationTime: preparedMs / 1000,
+      innerEvalTime: evaluatedMs / 1000,
       execQueueTime: result.queuedMs / 1000,
       execTotalTime: (result.queuedMs + evaluated) / 1000,
     },

@@ -186,7 +186,7 @@ async function remember(task: Task, parts: readonly Part[], before: VersionOf): 
       const version = versionOf(part, before);
       if (version === undefined || versionOf(part, after) !== version) continue;
       const [from, to] = [part.first - steps.first, part.last - steps.first + 1];
-      const samplesPerStep = result.samplesPerStep?.slice(from, to);
+      const samplesPerStep = result.counts?.perStep.slice(from, to);
       const { warnings, infos } = result;
       const block = cutBlock(matrixOf(result.data), times, part, { warnings, infos, samplesPerStep });
       entry.put(number, version, block);
@@ -219,10 +219,16 @@ function unite(
     data: { type: 'matrix', series: seriesOf(assembly, plan, options.limits) },
     ...{ warnings, infos, additive: true },
     samplesRead: total(results.map((one) => one.samplesRead)),
-    peakSamples: Math.max(0, ...results.map((one) => one.peakSamples)),
-    samplesPerStep: options.counted ? countsOf(steps, blocks, parts) : undefined,
-    preparedMs: total(results.map((one) => one.preparedMs)),
-    evaluatedMs: total(results.map((one) => one.evaluatedMs)),
+    ...(options.counted && {
+      counts: {
+        perStep: countsOf(steps, blocks, parts),
+        peakSamples: Math.max(0, ...results.map(({ counts }) => counts?.peakSamples ?? 0)),
+      },
+      timings: {
+        preparedMs: total(results.map(({ timings }) => timings?.preparedMs ?? 0)),
+        evaluatedMs: total(results.map(({ timings }) => timings?.evaluatedMs ?? 0)),
+      },
+    }),
     rollups: [...new Set(results.flatMap((one) => one.rollups))],
     read: readRangeOf(plan),
     cachedSteps,
@@ -235,7 +241,7 @@ const total = (numbers: readonly number[]): number => numbers.reduce((sum, one) 
 function countsOf(asked: StepRange, blocks: readonly Block[], parts: readonly Part[]): Float64Array {
   const counts = new Float64Array(countOf(asked));
   const known = blocks.map(({ steps, samplesPerStep }) => ({ steps, samplesPerStep }));
-  const evaluated = parts.map(({ steps, result: { samplesPerStep } }) => ({ steps, samplesPerStep }));
+  const evaluated = parts.map(({ steps, result }) => ({ steps, samplesPerStep: result.counts?.perStep }));
   for (const { steps, samplesPerStep } of [...known, ...evaluated]) {
     const { first, last } = common(steps, asked);
     for (let step = first; step <= last; step++)
