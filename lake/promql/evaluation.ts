@@ -91,6 +91,17 @@ export async function evaluateApart(
   return { value, samples: sumOf(own.perStep) };
 }
 
+/** Runs what may give up with undefined, and has then counted nothing. */
+export async function attempt<T>(
+  { counts }: Evaluation,
+  work: () => Promise<T | undefined>,
+): Promise<T | undefined> {
+  const before = counts?.perStep.slice();
+  const found = await work();
+  if (found === undefined && before) counts?.perStep.set(before);
+  return found;
+}
+
 /** The series of a scan one after the other; each is valid until the next is asked for. */
 export function* seriesOf(scan: SeriesSet | undefined): Generator<SeriesData, void, undefined> {
   for (let index = 0; index < (scan?.length ?? 0); index++) {

@@ -126,11 +126,12 @@ async function answer(
     ...(incomplete === undefined ? [] : [incomplete]),
   ];
   const stats = statsText(parameters.text('stats'), result);
-  const response = succeedWith(braced(resultPieces(data), stats), { warnings, infos: result.infos });
-  const { rollups, cachedSteps } = result;
-  if (rollups.length > 0) response.headers.set('x-firn-rollups', rollups.join(', '));
-  if (cachedSteps !== undefined) response.headers.set('x-firn-cached-steps', String(cachedSteps));
-  return response;
+  const { rollups, cachedSteps, infos } = result;
+  const headers = {
+    ...(rollups.length > 0 && { 'x-firn-rollups': rollups.join(', ') }),
+    ...(cachedSteps !== undefined && { 'x-firn-cached-steps': String(cachedSteps) }),
+  };
+  return succeedWith(braced(resultPieces(data), stats), { warnings, infos }, headers);
 }
 
 function limited(data: ResultData, limit: number): { data: ResultData; cut: boolean } {
