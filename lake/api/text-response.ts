@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { constants, createGzip, gzipSync } from 'node:zlib';
 import type { Context, MiddlewareHandler } from 'hono';
 import { accepts } from 'hono/accepts';
@@ -22,7 +23,7 @@ const made = new WeakMap<Response, Made>();
 export function textResponse(texts: Iterable<string>, headers: Headers): Response {
   const pieces = bytePieces(texts);
   const [first, second] = [pieces.next(), pieces.next()];
-  return responseOf(first, second, asynchronous(pieces), headers);
+  return responseOf(first, second, inTurns(pieces), headers);
 }
 
 /** The same of bytes that are made elsewhere. Throws what making the first pieces throws. */
@@ -47,8 +48,12 @@ function responseOf(
 
 const noBytes = new Uint8Array();
 
-async function* asynchronous<T>(items: Iterable<T>): AsyncGenerator<T> {
-  yield* items;
+/** Whoever else the thread serves has its turn between two pieces. */
+async function* inTurns(pieces: Iterable<Bytes>): AsyncGenerator<Bytes> {
+  for (const piece of pieces) {
+    yield piece;
+    await setImmediate();
+  }
 }
 
 async function* joined(pieces: readonly Bytes[], rest: AsyncIterator<Bytes>): AsyncGenerator<Bytes> {

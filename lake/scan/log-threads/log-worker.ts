@@ -1,4 +1,5 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { runInBackground } from '../../base/background-thread.ts';
 import { bytePieces } from '../../base/byte-pieces.ts';
 import { systemClock } from '../../base/clock.ts';
 import type { JobStart } from '../../base/worker-pool.ts';
@@ -12,6 +13,7 @@ import { remoteLogs } from './remote-views.ts';
 // Answers LogQL off the thread that receives: reads files, filters, evaluates and writes JSON. Queries of one thread take
 // turns.
 
+runInBackground();
 const files = createLogFiles(workerData as LogWorkerData);
 
 async function serve(port: MessagePort, { work, limits, first }: StartQuery): Promise<void> {
