@@ -138,7 +138,9 @@ test.each(tasks.map((task) => [task.kind, task] as const))(
     const wanted = await textOf(task, here, few).catch((error: unknown) => error);
     expect(await textOf(task, there, few).catch((error: unknown) => error)).toEqual(wanted);
     if (isOfStreams(task)) expect(wanted).toMatchObject({ type: 'limit', subject: 'seriesMax' });
-    const huge = { tables: tablesOf(50_000_000), engine };
+    // So much that it cannot be answered before it is ended.
+    const many = tablesOf(50_000_000);
+    const huge = { tables: many, engine };
     const short = { ...defaultLogqlLimits, timeoutMs: 20 };
     for (const logs of [logScan(huge), logScan({ ...huge, pool })])
       await expect(textOf(task, logs, short)).rejects.toMatchObject({
@@ -146,10 +148,12 @@ test.each(tasks.map((task) => [task.kind, task] as const))(
         subject: 'timeoutMs',
       });
     const gone = new AbortController();
-    const waiting = textOf(task, there, defaultLogqlLimits, gone.signal);
-    while (tables.opened() === 0) await new Promise((resolve) => setImmediate(resolve));
+    await expect.poll(many.opened).toBe(0);
+    const waiting = textOf(task, logScan({ ...huge, pool }), defaultLogqlLimits, gone.signal);
+    while (many.opened() === 0) await new Promise((resolve) => setImmediate(resolve));
     gone.abort();
     await expect(waiting).rejects.toMatchObject({ type: 'canceled' });
+    expect(many.opened()).toBe(0);
     expect(tables.opened()).toBe(0);
   },
 );
