@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { createByteWriter } from './byte-writer.ts';
+import { createByteWriter } from '../sql/cells/byte-writer.ts';
 import type { SessionOutput } from './session.ts';
 
 /** The client went away: nobody is left to tell. */

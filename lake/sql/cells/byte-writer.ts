@@ -1,3 +1,5 @@
+import { type Bytes, bytesOf } from '../duckdb/bytes.ts';
+
 /**
  * Bytes in network order, appended to one buffer that doubles when it is full. A message (`begin` ... `end`) gets its
  * type and length; a value inside it (`beginValue` ... `endValue`) its length, or -1 for NULL.
@@ -22,7 +24,7 @@ export interface ByteWriter {
   beginValue(): number;
   endValue(at: number): void;
   /** Room for so many more bytes, from `length` on, for who writes them himself and then says `setLength`. */
-  reserve(bytes: number): Uint8Array;
+  reserve(bytes: number): Bytes;
   /** Also forgets what was written after `length`: half a message that couldn't be finished. */
   setLength(length: number): void;
   /** What was written since the last call. The buffer goes to the caller; the next write begins another one. */
@@ -35,6 +37,7 @@ const largeBytes = 32_768;
 
 export function createByteWriter(): ByteWriter {
   let buffer = Buffer.allocUnsafe(initialBytes);
+  let seen = bytesOf(buffer);
   let length = 0;
   let messageAt = 0;
 
@@ -92,7 +95,11 @@ export function createByteWriter(): ByteWriter {
     // A message's length counts itself, a value's doesn't.
     end: () => putInt32(buffer, messageAt, length - messageAt),
     endValue: (at) => putInt32(buffer, at, length - at - 4),
-    reserve,
+    reserve: (bytes) => {
+      reserve(bytes);
+      if (seen.bytes !== buffer) seen = bytesOf(buffer);
+      return seen;
+    },
     setLength: (to) => {
       length = to;
     },
