@@ -40,6 +40,8 @@ export interface SelectInput extends Pick<ParsedStatement, 'positionOf' | 'trave
 /** A statement whose passes are done. */
 export interface RewrittenSelect extends SelectInput {
   readonly root: Node;
+  /** A LIMIT that the reader of the result counts (counted-limit.ts). */
+  readonly rowsWanted: number | undefined;
   /** As they are when the statement is described. */
   readonly userTables: readonly UserTableInfo[];
   /** What it asks of other languages. */

@@ -10,6 +10,7 @@ import { canceled, notSupported, SqlError } from '../errors.ts';
 import { aliasRules } from '../passes/aliases.ts';
 import { castRules } from '../passes/casts.ts';
 import { columnNameRules } from '../passes/column-names.ts';
+import { takeCountedLimit } from '../passes/counted-limit.ts';
 import { functionRulesAt } from '../passes/functions.ts';
 import { takeLanguageCalls } from '../passes/language-calls.ts';
 import { asksCatalog, namesOthers, relationRules } from '../passes/relations.ts';
@@ -17,7 +18,7 @@ import { print } from '../print/printer.ts';
 import { tableSchema } from '../print/select.ts';
 import { fill, type Hole } from '../print/template.ts';
 import { type Bounds, boundsOf, boundsQuery } from '../prune.ts';
-import { chunkOfDuckdb } from '../row-chunk.ts';
+import { chunkOfDuckdb, sliceOf } from '../row-chunk.ts';
 import type { SqlResult, SqlStatement } from '../sql-session.ts';
 import { tableSql } from '../tables.ts';
 import { travelTimeQuery, versionOf } from '../travel-constants.ts';
@@ -53,7 +54,7 @@ export async function selectStatement(input: SelectInput, context: SelectContext
   };
 }
 
-function rewritten(input: Omit<RewrittenSelect, 'root'>, database: string): RewrittenSelect {
+function rewritten(input: Omit<RewrittenSelect, 'root' | 'rowsWanted'>, database: string): RewrittenSelect {
   const { node, positionOf, travels, userTables, calls } = input;
   const named = rewrite(node, columnNameRules);
   const root = rewrite(named, [
@@ -75,7 +76,9 @@ function rewritten(input: Omit<RewrittenSelect, 'root'>, database: string): Rewr
   });
   for (const location of travels.keys())
     if (!tables.has(location)) throw notSupported('AS OF of anything but a table', positionOf(location));
-  return { ...input, root };
+  // EXPLAIN shows what DuckDB would do with it.
+  const counted = input.prefix === '' ? takeCountedLimit(root) : undefined;
+  return { ...input, root: counted?.root ?? root, rowsWanted: counted?.rows };
 }
 
 type Values = readonly (string | null)[];
@@ -136,6 +139,7 @@ async function execute(
     };
     return streamed(result, failed, {
       rowsMax: context.rowsMax,
+      rowsWanted: select.rowsWanted ?? Number.POSITIVE_INFINITY,
       ended,
       interrupt: () => connection.interrupt(),
       close: () => open.disposeAsync(),
@@ -249,6 +253,8 @@ function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: n
 
 interface Streaming {
   readonly rowsMax: number;
+  /** More are not read. */
+  readonly rowsWanted: number;
   /** The result was read to its end. */
   readonly ended: () => void;
   /** Nobody wants the rest of it. */
@@ -259,7 +265,7 @@ interface Streaming {
 function streamed(
   result: DuckDBResult,
   failed: (error: unknown) => SqlError,
-  { rowsMax, ended, interrupt, close }: Streaming,
+  { rowsMax, rowsWanted, ended, interrupt, close }: Streaming,
 ): SqlResult {
   const columns = columnsOf(result);
   return {
@@ -280,11 +286,14 @@ function streamed(
           const chunk = await next;
           fetching = false;
           if (!chunk || chunk.rowCount === 0) return ended();
-          rows += chunk.rowCount;
+          const read = chunkOfDuckdb(chunk, columns);
+          const wanted = Math.min(chunk.rowCount, rowsWanted - rows);
+          rows += wanted;
           if (rows > rowsMax) throw tooManyRows(rowsMax);
           next = fetch();
           fetching = true;
-          yield chunkOfDuckdb(chunk, columns);
+          yield wanted < chunk.rowCount ? sliceOf(read, 0, wanted) : read;
+          if (rows === rowsWanted) return;
         }
       } catch (error) {
         fetching = false;
