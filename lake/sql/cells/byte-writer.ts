@@ -29,6 +29,8 @@ export interface ByteWriter {
   setLength(length: number): void;
   /** What was written since the last call. The buffer goes to the caller; the next write begins another one. */
   take(): Buffer;
+  /** What was taken last is needed no more: it is written into again. */
+  giveBack(): void;
 }
 
 const initialBytes = 4096;
@@ -37,7 +39,9 @@ const largeBytes = 32_768;
 
 export function createByteWriter(): ByteWriter {
   let buffer = Buffer.allocUnsafe(initialBytes);
-  let seen = bytesOf(buffer);
+  let seen: Bytes | undefined;
+  let taken: typeof buffer | undefined;
+  let spare: typeof buffer | undefined;
   let length = 0;
   let messageAt = 0;
 
@@ -46,6 +50,7 @@ export function createByteWriter(): ByteWriter {
       const larger = Buffer.allocUnsafe(Math.max(buffer.length * 2, length + bytes));
       buffer.copy(larger, 0, 0, length);
       buffer = larger;
+      seen = undefined;
     }
     return buffer;
   };
@@ -97,17 +102,24 @@ export function createByteWriter(): ByteWriter {
     endValue: (at) => putInt32(buffer, at, length - at - 4),
     reserve: (bytes) => {
       reserve(bytes);
-      if (seen.bytes !== buffer) seen = bytesOf(buffer);
+      seen ??= bytesOf(buffer);
       return seen;
     },
     setLength: (to) => {
       length = to;
     },
     take: () => {
-      const taken = buffer.subarray(0, length);
-      buffer = Buffer.allocUnsafe(length < largeBytes ? initialBytes : buffer.length);
+      taken = buffer;
+      const bytes = buffer.subarray(0, length);
+      buffer = spare ?? Buffer.allocUnsafe(length < largeBytes ? initialBytes : buffer.length);
+      spare = undefined;
+      seen = undefined;
       length = 0;
-      return taken;
+      return bytes;
+    },
+    giveBack: () => {
+      if (taken && taken.length >= largeBytes) spare = taken;
+      taken = undefined;
     },
   };
 }

@@ -1,7 +1,7 @@
 import { type Bytes, copyBytes, equalBytes } from '../duckdb/bytes.ts';
 import { isValid } from '../duckdb/vectors.ts';
 import type { ByteWriter } from './byte-writer.ts';
-import { scratchField, type TextStyle } from './fields.ts';
+import { madeField, type TextStyle } from './fields.ts';
 
 /** How a format writes texts that its own characters may stand in. */
 export interface Escapes {
@@ -48,28 +48,29 @@ export function escapedTexts({ replaced, quote, quotedFor }: Escapes): TextStyle
   };
 
   return (text, valid) => {
-    // Rows of a sorted table often have the text of the row before: what was made of that is copied.
-    let last = { source: text.source, from: 0, length: -1, writtenFrom: 0, writtenEnd: 0 };
-    return scratchField((row, out) => {
-      if (!isValid(valid, row)) return false;
+    // Rows of a sorted table often have the text of the row before: what was made of that stands for both.
+    let last = text.source;
+    let lastFrom = 0;
+    let lastLength = -1;
+    let made = -1;
+    return madeField((row, out) => {
+      if (!isValid(valid, row)) {
+        lastLength = -1;
+        return -1;
+      }
       const from = text.find(row);
       const length = text.lengthOf(row);
       const { source } = text;
-      const writtenFrom = out.length;
-      if (
-        writtenFrom > 0 &&
-        last.length === length &&
-        equalBytes(last.source, last.from, source, from, length)
-      ) {
-        const written = last.writtenEnd - last.writtenFrom;
-        const target = out.reserve(written);
-        copyBytes(target, last.writtenFrom, target, writtenFrom, written);
-        out.setLength(writtenFrom + written);
-        return true;
-      }
+      // Another block begins with nothing made.
+      const isSame =
+        out.length > 0 && lastLength === length && equalBytes(last, lastFrom, source, from, length);
+      last = source;
+      lastFrom = from;
+      lastLength = length;
+      if (isSame) return made;
+      made = out.length;
       put(source, from, length, out);
-      last = { source, from, length, writtenFrom, writtenEnd: out.length };
-      return true;
+      return made;
     });
   };
 }

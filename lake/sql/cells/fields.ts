@@ -1,5 +1,5 @@
 import type { DuckDBValue } from '@duckdb/node-api';
-import { type Bytes, bytesOf, copyBytes } from '../duckdb/bytes.ts';
+import { type Bytes, copyBytes } from '../duckdb/bytes.ts';
 import { type Column, isValid, type TextColumn, type Validity } from '../duckdb/vectors.ts';
 import type { RowChunk } from '../row-chunk.ts';
 import { type ByteWriter, createByteWriter } from './byte-writer.ts';
@@ -63,62 +63,103 @@ export function valuesField(
   index: number,
   write: (value: Exclude<DuckDBValue, null>, out: ByteWriter) => void,
 ): Field {
-  return scratchField((row, out) => {
+  return madeField((row, out) => {
     const value = chunk.value(index, row);
-    if (value === null || value === undefined) return false;
+    if (value === null || value === undefined) return -1;
+    const start = out.length;
     write(value, out);
-    return true;
+    return start;
   });
 }
 
-/** Values that are written when they are measured, and copied then. `write` returns whether there is a value. */
-export function scratchField(write: (row: number, out: ByteWriter) => boolean): Field {
-  const scratch = createByteWriter();
-  const ends = new Int32Array(blockRowsMax);
+/**
+ * Values that are made when they are measured, and copied then. `make` writes the value of a row and returns where it
+ * begins; or where the same one begins that it made for the row before; or -1 for NULL.
+ */
+export function madeField(make: (row: number, out: ByteWriter) => number): Field {
+  let made: Made;
   return {
     measure: (start, end, lengths) => {
-      scratch.setLength(0);
-      for (let row = start; row < end; row++) {
-        const before = scratch.length;
-        const present = write(row, scratch);
-        ends[row - start] = scratch.length;
-        lengths[row - start] = present ? scratch.length - before : -1;
+      made = nextMade();
+      const { out, starts, ends } = made;
+      for (let row = start, at = 0; row < end; row++, at++) {
+        const before = out.length;
+        const from = make(row, out);
+        starts[at] = from;
+        ends[at] = from >= 0 && from < before ? (ends[at - 1] as number) : out.length;
+        lengths[at] = from < 0 ? -1 : (ends[at] as number) - from;
       }
     },
     write: (start, end, target, places) => {
-      const source = scratch.reserve(0);
-      let from = 0;
+      const { out, starts, ends } = made;
+      const source = out.reserve(0);
       for (let index = 0; index < end - start; index++) {
+        const from = starts[index] as number;
+        if (from < 0) continue;
         const length = (ends[index] as number) - from;
         const at = places[index] as number;
         copyBytes(source, from, target, at, length);
         places[index] = at + length;
-        from += length;
       }
     },
   };
 }
 
+/** What a field makes of a block. */
+interface Made {
+  readonly out: ByteWriter;
+  readonly starts: Int32Array;
+  readonly ends: Int32Array;
+}
+
+// A block is measured and written without a pause, so that all results of a process can share this.
+const shared: Made[] = [];
+let sharedUsed = 0;
+const sharedBytesMax = 1_048_576;
+
+/** Fields that are measured from now on may use the memory of those before. */
+export function beginBlock(): void {
+  sharedUsed = 0;
+}
+
+function nextMade(): Made {
+  let made = shared[sharedUsed];
+  if (made === undefined || made.out.length > sharedBytesMax) {
+    made = {
+      out: createByteWriter(),
+      starts: new Int32Array(blockRowsMax),
+      ends: new Int32Array(blockRowsMax),
+    };
+    shared[sharedUsed] = made;
+  }
+  sharedUsed++;
+  made.out.setLength(0);
+  return made;
+}
+
 type Put = (bytes: Uint8Array, at: number, row: number) => number;
 
-/** Values of at most `digitsMax` bytes. */
+/** Values of at most `digitsMax` bytes, made like those of `madeField`, each at a place of its own. */
 function numbersField(valid: Validity, put: Put): Field {
-  const scratch = bytesOf(new Uint8Array(blockRowsMax * digitsMax));
-  const known = new Int32Array(blockRowsMax);
+  let made: Made;
   return {
     measure: (start, end, lengths) => {
+      made = nextMade();
+      const { bytes } = made.out.reserve(blockRowsMax * digitsMax);
       for (let row = start, at = 0; row < end; row++, at += digitsMax) {
-        const length = isValid(valid, row) ? put(scratch.bytes, at, row) - at : -1;
-        known[row - start] = length;
+        const length = isValid(valid, row) ? put(bytes, at, row) - at : -1;
+        made.ends[row - start] = length;
         lengths[row - start] = length;
       }
     },
     write: (start, end, target, places) => {
+      const { out, ends: known } = made;
+      const source = out.reserve(0);
       for (let index = 0; index < end - start; index++) {
         const length = known[index] as number;
         if (length < 0) continue;
         const at = places[index] as number;
-        copyBytes(scratch, index * digitsMax, target, at, length);
+        copyBytes(source, index * digitsMax, target, at, length);
         places[index] = at + length;
       }
     },

@@ -1,6 +1,6 @@
 import type { Bytes } from '../duckdb/bytes.ts';
 import type { ByteWriter } from './byte-writer.ts';
-import { blockRowsMax, type Field } from './fields.ts';
+import { beginBlock, blockRowsMax, type Field } from './fields.ts';
 
 /** What a format has around the values of a row. Its methods write at `places`, one for each row, and move them. */
 export interface RowFrame {
@@ -51,19 +51,23 @@ export function createRowsWriter(
   };
 }
 
+// A block is written without a pause, so that all results of a process can share these.
+const blockLengths: Int32Array[] = [];
+const places = new Int32Array(blockRowsMax);
+const sizes = new Int32Array(blockRowsMax);
+
 function createBlockWriter(
   out: ByteWriter,
   fields: readonly Field[],
   frame: RowFrame,
 ): (start: number, end: number) => number {
-  const lengths = fields.map(() => new Int32Array(blockRowsMax));
-  const places = new Int32Array(blockRowsMax);
-  const sizes = new Int32Array(blockRowsMax);
+  while (blockLengths.length < fields.length) blockLengths.push(new Int32Array(blockRowsMax));
   return (start, measuredEnd) => {
     const measured = measuredEnd - start;
+    beginBlock();
     sizes.fill(frame.bytes, 0, measured);
     fields.forEach((field, index) => {
-      const ofField = lengths[index] as Int32Array;
+      const ofField = blockLengths[index] as Int32Array;
       field.measure(start, measuredEnd, ofField);
       addLengths(sizes, ofField, frame.absent.length, measured);
     });
@@ -73,7 +77,7 @@ function createBlockWriter(
     const target = out.reserve(bytes);
     frame.begin(target, places, sizes, rows);
     fields.forEach((field, index) => {
-      const ofField = lengths[index] as Int32Array;
+      const ofField = blockLengths[index] as Int32Array;
       frame.before(index, target, places, ofField, rows);
       field.write(start, end, target, places);
       if (frame.absent.length > 0) putAbsent(target, places, ofField, frame.absent, rows);

@@ -4,9 +4,10 @@ export interface Bytes {
   readonly view: DataView;
 }
 
-export const bytesOf = (bytes: Uint8Array): Bytes => ({
-  bytes,
-  view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+/** Never a Buffer: loops over arrays of one kind are compiled for that kind. */
+export const bytesOf = ({ buffer, byteOffset, byteLength }: Uint8Array): Bytes => ({
+  bytes: new Uint8Array(buffer, byteOffset, byteLength),
+  view: new DataView(buffer, byteOffset, byteLength),
 });
 
 /** From here on `set`, a call into the runtime, is quicker than a loop. */
