@@ -22,7 +22,7 @@ interface Command {
 const commands: Readonly<Record<string, Command>> = {
   start: { summary: 'Run the cloud and one gateway here, on a folder', load: () => import('./start.ts') },
   gateway: { summary: 'Run a gateway alone', load: () => import('../gateway/main.ts') },
-  cloud: { summary: 'Run the cloud alone', load: () => import('../cloud/main.ts') },
+  cloud: { summary: 'Run the cloud alone', load: () => import('./cloud.ts') },
   sql: { summary: 'Run a SQL statement', load: () => import('./ask/sql.ts') },
   promql: { summary: 'Run a PromQL query', load: () => import('./ask/promql.ts') },
   logql: { summary: 'Run a LogQL query', load: () => import('./ask/logql.ts') },
@@ -45,6 +45,7 @@ const commands: Readonly<Record<string, Command>> = {
     summary: 'Make this device a gateway of a cloud',
     load: () => import('../gateway/commands/enroll.ts'),
   },
+  usage: { summary: 'What a tenant has used', load: () => import('../cloud/commands/usage.ts') },
   audit: { summary: 'Who changed tenants and keys', load: () => import('../cloud/commands/audit.ts') },
   tables: { summary: 'Load CSV files as tables, to join with', load: () => import('./tables.ts') },
   provision: { summary: 'Prepare devices before they are sent', load: () => import('./provision.ts') },

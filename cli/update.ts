@@ -8,6 +8,10 @@ export const main = (argv: readonly string[]): Promise<number> =>
       summary: 'Verify a signed bundle and write it to the other slot',
       load: () => import('../gateway/commands/update-install.ts'),
     },
+    requested: {
+      summary: 'Install what the cloud has asked for (run when it has)',
+      load: () => import('../gateway/commands/update-requested.ts'),
+    },
     status: {
       summary: 'Show the running version and slot',
       load: () => import('../gateway/commands/update-status.ts'),

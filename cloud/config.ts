@@ -14,8 +14,9 @@ import {
   port,
   querySettings,
 } from '../lake/base/settings.ts';
-import { tenantId } from '../lake/model/ids.ts';
+import { siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
+import { limitSettings } from './metering/limits.ts';
 
 // The cloud's one config schema. Every field is a flag, a FIRN_CLOUD_ variable and a field of the config file.
 
@@ -151,7 +152,31 @@ const schema = z.strictObject({
       certificateDays: count(90, 'How long the certificate of a gateway counts; it is renewed after a third'),
     })
     .prefault({}),
-  query: querySettings(1024, 512),
+  direct: z
+    .strictObject({
+      enabled: z
+        .boolean()
+        .default(true)
+        .describe(
+          'Take remote write, Loki push, OTLP and InfluxDB lines over HTTP, with keys of the scope ingest',
+        ),
+      site: z
+        .string()
+        .superRefine(checkedBy(siteId))
+        .default('cloud')
+        .describe('Site of what is sent so, where neither the key nor X-Firn-Site says one'),
+      bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
+      openMax: count(32, 'Sites of all tenants that are received for at once'),
+      sitesPerTenantMax: count(20, 'Sites of one tenant that were ever received for'),
+      idleSeconds: count(300, 'A site for which nothing came for so long is not held open'),
+      diskBytesMax: count(
+        1024 * MEBIBYTE,
+        'Disk for what is received for a site and not shipped; beyond it senders wait',
+      ),
+    })
+    .prefault({}),
+  limits: limitSettings,
+  query: querySettings(1024, 512, 128),
   logql: logqlSettings(256, 2),
 });
 

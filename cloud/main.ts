@@ -1,25 +1,18 @@
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { getConnInfo } from '@hono/node-server/conninfo';
 import { type Context, Hono } from 'hono';
-import { asOfOf } from '../lake/api/as-of.ts';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { completenessRoutes } from '../lake/api/completeness/routes.ts';
 import { startHttpServer } from '../lake/api/http-server.ts';
-import { committedLogs, type LiveLogs } from '../lake/api/loki/live-logs.ts';
-import { nowNs } from '../lake/api/loki/queries.ts';
 import { lokiRoutes } from '../lake/api/loki/routes.ts';
 import { openTail, tailPath } from '../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { createLanguages } from '../lake/api/sql/languages.ts';
 import { type HttpStatement, sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
-import { messageOf } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
-import type { CompletenessSource } from '../lake/completeness/completeness.ts';
-import { gapRows } from '../lake/completeness/gap-rows.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
 import { defaultLogqlLimits } from '../lake/logql/limits.ts';
 import type { TenantId } from '../lake/model/ids.ts';
@@ -28,36 +21,35 @@ import type { ObjectStore } from '../lake/object-store/object-store.ts';
 import { openObjectStore } from '../lake/object-store/open.ts';
 import { pgTls } from '../lake/pgwire/encryption.ts';
 import { startPgServer } from '../lake/pgwire/server.ts';
-import type { Evaluator } from '../lake/promql/evaluator.ts';
+import { createResultCache } from '../lake/promql/cache/result-cache.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
 import { createEvaluationPool, type EvaluationPool } from '../lake/scan/evaluation-pool.ts';
-import { type LogScan, logScan } from '../lake/scan/log-scan.ts';
-import { createLogPool, type LogPool } from '../lake/scan/log-threads/log-pool.ts';
-import { type SeriesScan, seriesScan } from '../lake/scan/series-scan.ts';
-import { type Engine, openEngine } from '../lake/sql/duckdb/engine.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import type { SqlSource } from '../lake/sql/session.ts';
-import { createSqlProcess, type SqlProcess } from '../lake/sql-process/sql-process.ts';
-import { tablesAsOf } from '../lake/tables.ts';
+import type { OpenVirtualGateway } from '../lake/virtual-gateway.ts';
 import { headsOf } from './catalog/rest/heads.ts';
-import type { HeadOf } from './catalog/table.ts';
+import { storedBytes } from './catalog/stored-bytes.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
+import { directRoutes } from './direct/routes.ts';
+import { openVirtualGateways } from './direct/virtual-gateways.ts';
 import { fleetRoutes } from './fleet/admin-routes.ts';
 import { type Fleet, openFleet } from './fleet/open-fleet.ts';
 import { openUploads } from './fleet/uploads.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
 import { icebergRestRoutes } from './iceberg-rest/routes.ts';
 import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-tables.ts';
-import { type Ingest, startIngest } from './ingest/ingest.ts';
+import { startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
+import { asAsked, type Deployment, type Deployments, openDeployments } from './main/deployments.ts';
 import { startMaintain } from './maintain/maintain.ts';
 import { maintainRoutes } from './maintain/routes.ts';
-import { openRollups } from './rollups/open-rollups.ts';
-import { type CloudTables, openCloudTables } from './tables/cloud-tables.ts';
-import { restrictedTables } from './tables/restricted-tables.ts';
+import { meteredSession } from './metering/metered-source.ts';
+import { type Metering, openMetering } from './metering/open-metering.ts';
+import { queryGate } from './metering/query-gate.ts';
+import { meteringAdminRoutes, meteringRoutes } from './metering/routes.ts';
 import { tableRoutes } from './tables/routes.ts';
-import type { Access, Restriction, TenantAccess } from './tenants/access.ts';
+import type { Access, TenantAccess } from './tenants/access.ts';
 import { adminRoutes } from './tenants/admin-routes.ts';
 import {
   accessOf,
@@ -72,21 +64,22 @@ import { makeTenants } from './tenants/make-tenants.ts';
 import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
 import { userTableRoutes } from './user-tables/routes.ts';
 import { type UserTableStore, userTableStores } from './user-tables/user-table-store.ts';
-import { openUserTables } from './user-tables/user-tables.ts';
 
 // The cloud process: joins the rooms beside it. What is opened is closed in reverse.
 
 const clock = systemClock;
 
-export function main(argv: readonly string[]): Promise<number> {
-  const start = async (flags: readonly string[]): Promise<Service> => startCloud(loadCloudConfig(flags));
+/** `openVirtualGateway`: receives in the cloud itself. */
+export function main(argv: readonly string[], openVirtualGateway: OpenVirtualGateway): Promise<number> {
+  const start = async (flags: readonly string[]): Promise<Service> =>
+    startCloud(loadCloudConfig(flags), openVirtualGateway);
   return serviceCommand(
     { name: 'firn cloud', about: 'Runs the cloud.', settings: cloudSettings, start },
     argv,
   );
 }
 
-async function startCloud(config: CloudConfig): Promise<Service> {
+async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGateway): Promise<Service> {
   checkFolder(config.dataDir, '--data-dir');
   await checkPorts(config.listen.host, {
     '--http-port': config.http.port,
@@ -111,15 +104,30 @@ async function startCloud(config: CloudConfig): Promise<Service> {
       limits: maintainLimits(config.maintain),
     }),
   );
+  const metering = stack.use(
+    await openMetering({ store: tenants, defaults: config.limits, storedBytesOf: storedBytes(lake), logger }),
+  );
+  ingest.onCommit(({ tenant, rows, bytes }) => metering.meterOf(tenant).ingested(rows, bytes));
   const userTablesOf = userTableStores({ store, locationOf, headOf, clock });
   const { threads, cacheBytesMax } = config.query;
   const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
-  const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator };
+  const { meterOf } = metering;
+  const { enabled, site, bodyBytesMax, ...settings } = config.direct;
+  const virtual = enabled
+    ? stack.use(
+        openVirtualGateways({
+          ...{ open: openVirtualGateway, directory: join(dataDir, 'direct'), store: config.store },
+          ...{ bodyBytesMax, settings, meterOf, clock, logger },
+        }),
+      )
+    : undefined;
+  const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator, meterOf, virtual };
   const deployments = openDeployments(config, parts, logger, stack);
   const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
   const fleet = stack.use(await openGateways(config, tenants, logger, stack));
-  const served = { store, deployments, evaluator, iceberg, fleet, userTablesOf };
-  const { ports, endpoints } = await openDoors(config, logger, tenants, served, stack);
+  const served = { store, deployments, evaluator, iceberg, fleet, userTablesOf, metering };
+  const direct = virtual && directRoutes({ gateways: virtual, site });
+  const { ports, endpoints } = await openDoors(config, logger, tenants, { ...served, direct }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile, endpoints }, [Symbol.asyncDispose]: () => open.disposeAsync() };
@@ -135,124 +143,6 @@ const maintainLimits = (settings: CloudConfig['maintain']) => ({
   snapshotAgeMsMin: settings.snapshotAgeSeconds * 1000,
   orphanGraceMs: settings.orphanGraceSeconds * 1000,
 });
-
-/** What one tenant's queries are answered from. */
-interface DeploymentBase {
-  /** For what Firn itself asks: its own languages. */
-  readonly engine: Engine;
-  /** For what clients ask in SQL. */
-  readonly sql: SqlProcess;
-  readonly tables: CloudTables;
-  readonly pool: LogPool;
-  readonly evaluator: EvaluationPool;
-  readonly gateways: CompletenessSource['gateways'];
-  /** Calls the listener after each commit of log lines, until what it returns is called. */
-  readonly onLogs: (listener: () => void) => () => void;
-  readonly onTailError: (error: unknown) => void;
-}
-
-interface Deployment extends DeploymentBase {
-  readonly scan: SeriesScan;
-  readonly logs: LogScan;
-  readonly live: LiveLogs;
-  readonly completeness: CompletenessSource;
-}
-
-/** Bytes of lines that one tail reads after a commit. */
-const tailBytesMax = 256 * 1024 * 1024;
-
-type Deployments = (access: TenantAccess) => Promise<Deployment>;
-
-/** Empty: what a cloud that was killed has left there is of no use. */
-function spillFolder({ dataDir }: CloudConfig, tenant: TenantId): string {
-  const folder = join(dataDir, 'spill', tenant);
-  rmSync(folder, { recursive: true, force: true });
-  return folder;
-}
-
-/** One engine a tenant, opened when it is first asked: it may read this tenant's files and no others. */
-function openDeployments(
-  config: CloudConfig,
-  lake: {
-    readonly store: ObjectStore;
-    readonly locationOf: (key: string) => string;
-    readonly headOf: HeadOf | undefined;
-    readonly ingest: Pick<Ingest, 'shipping' | 'onCommit'>;
-    readonly evaluator: EvaluationPool;
-    readonly userTablesOf: (tenant: TenantId) => UserTableStore;
-  },
-  logger: Logger,
-  stack: AsyncDisposableStack,
-): Deployments {
-  const { store, locationOf, headOf, ingest, userTablesOf, evaluator } = lake;
-  const engines = stack.use(new AsyncDisposableStack());
-  const pool = stack.use(createLogPool(config.logql));
-  const open = async (tenant: TenantId): Promise<Deployment> => {
-    const cacheDirectory = join(config.dataDir, 'cache', tenant);
-    const folder = spillFolder(config, tenant);
-    const { memoryBytesMax, threads, timeoutMs, spillBytesMax: bytesMax, rowsMax } = config.query;
-    const settings = { directories: [store.localPath(tenant) ?? cacheDirectory], memoryBytesMax, threads };
-    const spillTo = (name: string) => ({ spill: { directory: join(folder, name), bytesMax } });
-    const engine = engines.use(await openEngine({ ...settings, ...spillTo('queries') }));
-    const sql = engines.use(
-      createSqlProcess({
-        engine: { ...settings, ...spillTo('sql') },
-        limits: { statementTimeoutMs: timeoutMs, rowsMax },
-        ...{ logLevel: config.logLevel, logger: logger.with({ tenant }) },
-      }),
-    );
-    const tables = await openCloudTables({
-      ...{ store, tenant, locationOf, headOf, clock },
-      ...(store.localPath(tenant) === undefined && { cacheDirectory, cacheBytesMax: config.cache.bytesMax }),
-      userTables: (acquire) => openUserTables({ tables: userTablesOf(tenant), store, clock, acquire }),
-    });
-    const rollups = config.rollups === 'off' ? undefined : openRollups(tables);
-    return deploymentOver({
-      ...{ engine, sql, tables: { ...tables, rollups }, pool, evaluator },
-      gateways: () => ingest.shipping(tenant),
-      onLogs: (listener) =>
-        ingest.onCommit((commit) => {
-          if (commit.tenant === tenant && commit.table === 'logs') listener();
-        }),
-      onTailError: (error) => logger.warn('a tail could not read', { tenant, error: messageOf(error) }),
-    });
-  };
-  const opened = new Map<TenantId, Promise<Deployment>>();
-  // As long as the key is known by this object, its restriction is.
-  const confined = new WeakMap<Restriction, Deployment>();
-  return async ({ tenant, restriction }) => {
-    const opening = opened.get(tenant) ?? open(tenant);
-    opened.set(tenant, opening);
-    opening.catch(() => opened.delete(tenant));
-    const whole = await opening;
-    if (restriction === undefined) return whole;
-    const deployment = confined.get(restriction) ?? confinedTo(restriction, whole);
-    confined.set(restriction, deployment);
-    return deployment;
-  };
-}
-
-/** All that is answered from some tables. */
-function deploymentOver(base: DeploymentBase): Deployment {
-  const { engine, tables, pool, evaluator, gateways, onLogs, onTailError } = base;
-  const logs = logScan({ tables, engine, pool });
-  const live = committedLogs({
-    ...{ source: logs, nowNs: () => nowNs(clock), bytesMax: tailBytesMax },
-    ...{ onCommit: onLogs, onError: onTailError },
-  });
-  const completeness = { gateways, gaps: gapRows(tables, engine, clock) };
-  return { ...base, scan: seriesScan({ tables, engine, pool: evaluator }), logs, live, completeness };
-}
-
-/** What a key that sees some rows only is answered from. */
-function confinedTo(restriction: Restriction, whole: DeploymentBase): Deployment {
-  const { sites } = restriction;
-  return deploymentOver({
-    ...whole,
-    tables: restrictedTables(whole.tables, restriction),
-    gateways: () => whole.gateways().filter(({ site }) => !sites || sites.includes(site)),
-  });
-}
 
 /** The catalog for other engines. */
 async function openIcebergRest(
@@ -289,22 +179,6 @@ async function openGateways(
   return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, logger });
 }
 
-/** The deployment as it was, or without its rollups, where a request asks for that. */
-function asAsked(deployment: Deployment, c: Context): Deployment {
-  const asOf = asOfOf(c);
-  const samplesOnly = c.req.query('rollups') === 'off';
-  if (!asOf && !samplesOnly) return deployment;
-  const { engine, pool, evaluator } = deployment;
-  const asked = asOf ? tablesAsOf(deployment.tables, asOf) : { rollups: undefined };
-  const tables = { ...deployment.tables, ...asked };
-  return {
-    ...deployment,
-    tables,
-    scan: seriesScan({ tables, engine, pool: evaluator }),
-    logs: logScan({ tables, engine, pool }),
-  };
-}
-
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
 const wholeTenantPaths = [
   ...['/api/v1/firn/quarantine', '/api/v1/firn/plan', '/api/v1/firn/tables/*'],
@@ -318,6 +192,8 @@ interface Served {
   readonly deployments: Deployments;
   readonly iceberg: ReturnType<typeof icebergRestRoutes>;
   readonly fleet: Fleet;
+  readonly metering: Metering;
+  readonly direct: ReturnType<typeof directRoutes> | undefined;
   readonly userTablesOf: (tenant: TenantId) => UserTableStore;
 }
 
@@ -330,7 +206,7 @@ async function openDoors(
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
-  const { store, deployments, evaluator, userTablesOf } = parts;
+  const { store, deployments, evaluator, userTablesOf, metering } = parts;
   const app = new Hono<GateEnv>();
   app.get('/ready', (c) => c.text('ready\n'));
   // They have their own ways to authenticate.
@@ -338,21 +214,27 @@ async function openDoors(
   app.route('/', parts.fleet.devices);
   app.use('*', keyGate(tenants));
   app.route('/', parts.fleet.admin);
-  app.route('/', adminRoutes({ store: tenants, accessOf, addressOf, documented: fleetRoutes }));
+  app.route('/', meteringAdminRoutes({ metering, clock, accessOf, addressOf }));
+  const documented = { ...fleetRoutes, ...meteringRoutes };
+  app.route('/', adminRoutes({ store: tenants, accessOf, addressOf, documented }));
+  if (parts.direct) app.route('/', parts.direct);
   app.use('*', scopeGate('read'));
+  app.use('*', queryGate(metering.meterOf));
   for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);
   app.on(['POST', 'PUT', 'DELETE'], '/api/v1/firn/tables/:table/tags/*', scopeGate('admin'));
   const changing = ['/api/v1/firn/retention', '/api/v1/firn/deletes', '/api/v1/firn/tables/:name'];
   app.on(['POST', 'PUT', 'DELETE'], changing, scopeGate('admin'));
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
-  const { timeoutMs, samplesMax } = config.query;
+  const { timeoutMs, samplesMax, resultCacheBytesMax } = config.query;
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const rules = config.completeness;
   const completeness = async (c: Context, { fromMs, toMs, ...asked }: ReadRange) => {
     const range = { fromUs: fromMs * 1000, toUs: toMs * 1000, signal: 'metrics' as const, ...asked };
     return completenessWarning(range, (await context(c)).completeness, rules, clock);
   };
-  app.route('/', prometheusRoutes({ context, limits, clock, logger, buildInfo, completeness, evaluator }));
+  const cache = createResultCache(resultCacheBytesMax);
+  const asked = { context, limits, clock, logger, buildInfo };
+  app.route('/', prometheusRoutes({ ...asked, completeness, evaluator, cache }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
   const tenantOf = (c: Context): TenantId => tenantAccessOf(c).tenant;
@@ -365,7 +247,7 @@ async function openDoors(
     }),
   );
   app.route('/', maintainRoutes({ store, clock, tenantOf }));
-  const pg = await openSqlDoors(config, logger, tenants, { deployments, context, evaluator }, app, stack);
+  const pg = await openSqlDoors(config, logger, tenants, { ...parts, context }, app, stack);
   const tail = openLogDoors(config, logger, tenants, deployments, app, stack);
   tenants.onLook(() => {
     pg.endSessions(({ access }) => !tenants.counts(access.keyId));
@@ -390,15 +272,11 @@ async function openSqlDoors(
   config: CloudConfig,
   logger: Logger,
   tenants: TenantStore,
-  parts: {
-    readonly deployments: Deployments;
-    readonly context: (c: Context) => Promise<Deployment>;
-    readonly evaluator: Evaluator;
-  },
+  parts: Served & { readonly context: (c: Context) => Promise<Deployment> },
   app: Hono<GateEnv>,
   stack: AsyncDisposableStack,
 ) {
-  const { deployments, context, evaluator } = parts;
+  const { deployments, context, evaluator, metering } = parts;
   const { timeoutMs, samplesMax } = config.query;
   const promqlLimits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const logqlLimits = { ...defaultLogqlLimits, timeoutMs, samplesMax };
@@ -427,7 +305,8 @@ async function openSqlDoors(
       openSession: async ({ user, database, key, parameters, processId, secret }) => {
         const deployment = await deployments(sqlAccess(key?.access, database));
         const settings = { parameters: [...parameters], secret: secret.toString('hex') };
-        return deployment.sql.session(sourceOf(deployment), { ...settings, user, database, processId });
+        const source = meteredSession(sourceOf(deployment), metering.meterOf(database));
+        return deployment.sql.session(source, { ...settings, user, database, processId });
       },
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),

@@ -10,6 +10,7 @@ import { type Architecture, architectures } from './build/architectures.ts';
 import { billOfMaterials } from './build/bill-of-materials.ts';
 import { makeBundle } from './build/bundle.ts';
 import { makeData, makeDisk, makeEfi, makeSlot } from './build/disk.ts';
+import { runForeignPrograms } from './build/emulation.ts';
 import { readAuthority, type SigningKeys, trialKeys } from './build/keys.ts';
 import { compareWithLock, lockPath } from './build/lock.ts';
 import { sourcesOf } from './build/mirror.ts';
@@ -72,11 +73,13 @@ async function build(line: CommandLine): Promise<number> {
     process.stderr.write(`${((Date.now() - began) / 1000).toFixed(1).padStart(7)} s  ${what}\n`);
   };
 
+  await runForeignPrograms(architecture);
   say('packages and Node from npm');
   await makeApplication(architecture, path('application'));
   say('Debian packages');
   const root = await makeRoot({
     ...{ architecture, version, epoch, root: path('root'), application: path('application') },
+    ...(architecture.piFirmware ? { piFirmware: path('pi-firmware') } : {}),
     day: new Date().toISOString().slice(0, 10),
     sources: await sourcesOf(line.value('--mirror')),
     updateAuthority: await readAuthority(keys),
@@ -89,7 +92,10 @@ async function build(line: CommandLine): Promise<number> {
     .replace('@TERMINAL@', architecture.grub.terminal)
     .replace('@CONSOLES@', architecture.consoles);
   await makeEfi(
-    { architecture, bootProgram: root.bootProgram, grubMenu: menu },
+    {
+      ...{ architecture, bootProgram: root.bootProgram, grubMenu: menu },
+      ...(architecture.piFirmware ? { extra: path('pi-firmware') } : {}),
+    },
     path('efi.vfat'),
     path('efi'),
   );

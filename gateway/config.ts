@@ -291,7 +291,7 @@ const settings = z.strictObject({
     .union([z.literal(''), z.url({ protocol: /^https?$/ })])
     .default('')
     .describe('HTTP proxy on the way to the cloud and to an S3 store, for example http://10.0.0.1:3128'),
-  query: querySettings(256, 128),
+  query: querySettings(256, 128, 32),
   logql: logqlSettings(24, 1),
   test: z
     .strictObject({

@@ -4,6 +4,8 @@ import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { recentLines } from '../lake/base/recent-lines.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
+import { placesUnder } from './appliance/places.ts';
+import { firmwareUpdates } from './appliance/requested-update.ts';
 import {
   type GatewayConfig,
   gatewaySettings,
@@ -18,6 +20,7 @@ import { type Identity, identityFolder, readIdentity } from './fleet/identity.ts
 import { type OrderState, openOrderState } from './fleet/order-state.ts';
 import { type CloudSession, openCloudSession } from './fleet/session.ts';
 import { lockFolder } from './folder-lock.ts';
+import type { CloudStatus } from './main/doors.ts';
 import { type KeptGateway, keepOpen } from './main/keep-open.ts';
 
 // The gateway process: joins the rooms beside it. What is opened is closed in reverse.
@@ -93,7 +96,10 @@ async function openEnrolled(
   const session = openCloud(given, identity, logger, stack);
   const state = openOrderState(identityFolder(given.dataDir), logger);
   let agent: Agent | undefined;
-  const cloud = { session, status: () => agent && { ...agent.status, config: state.said } };
+  const firmware = firmwareUpdates(placesUnder('/'));
+  const status = (): CloudStatus | undefined =>
+    agent && { ...agent.status, config: state.said, firmware: firmware?.said() };
+  const cloud = { session, status };
   const gateway = stack.use(await keepOpen(configured(config, state, logger), logger, cloud));
   const reopen = (settings: Readonly<Record<string, unknown>>): Promise<void> =>
     gateway.reopen(withCloudSettings(config, settings));
@@ -101,6 +107,7 @@ async function openEnrolled(
     startAgent({
       ...{ session, state, report: gateway.report, clock: systemClock, logger },
       trialMsMax: given.cloud.trialSeconds * 1000,
+      firmware,
       settings: {
         check: (settings) => void withCloudSettings(config, settings),
         run: reopen,

@@ -1,5 +1,6 @@
 import type { MetricMetadata } from './model/batch.ts';
 import type { TenantId } from './model/ids.ts';
+import type { RowVersions } from './model/row-versions.ts';
 import type { RollupTable, TableName } from './model/table-name.ts';
 
 /**
@@ -19,6 +20,8 @@ export interface Tables {
   readonly userTables?: UserTables | undefined;
   /** Rollups that may stand in for samples; absent where there are none, or they are not to be used. */
   readonly rollups?: Rollups | undefined;
+  /** Which state the rows of `metrics` are in; absent where what is made of them is not to be remembered. */
+  readonly versions?: RowVersions | undefined;
 }
 
 export interface Rollups {
@@ -75,7 +78,7 @@ export type AsOf =
 /** The tables as they were, wherever a read does not say otherwise itself. Rollups stand for the newest state only. */
 export const tablesAsOf = (tables: Tables, asOf: AsOf): Tables => ({
   ...tables,
-  rollups: undefined,
+  ...{ rollups: undefined, versions: undefined },
   open: (table, prune, signal) => tables.open(table, { asOf, ...prune }, signal),
 });
 

@@ -23,6 +23,7 @@ export const fleetPaths = {
 export const sessionType = 'firn-session+jwt';
 export const configType = 'firn-config+jwt';
 export const commandType = 'firn-command+jwt';
+export const firmwareType = 'firn-firmware+jwt';
 
 /** Who a certificate is for, as its alternative name (URI). */
 export const gatewayUri = (tenant: string, site: string, gateway: string): string =>
@@ -81,6 +82,12 @@ export const sessionAnswer = z.object({
 });
 export type SessionAnswer = z.infer<typeof sessionAnswer>;
 
+/** What became of the last that a gateway was told. */
+const obeyed = {
+  state: z.enum(['applied', 'trying', 'refused', 'rolled-back']),
+  detail: z.string().max(1000).optional(),
+};
+
 /** How a gateway does. */
 export const gatewayReport = z.object({
   version: z.string().max(50),
@@ -94,11 +101,19 @@ export const gatewayReport = z.object({
   config: z
     .object({
       version: z.number().int().nonnegative(),
-      state: z.enum(['applied', 'trying', 'refused', 'rolled-back']),
-      detail: z.string().max(1000).optional(),
+      ...obeyed,
     })
     .optional()
     .describe('The settings that it was told last, and what became of them; absent: its own'),
+  firmware: z
+    .object({
+      version: z.string().max(50),
+      told: z.object({ rollout: z.number().int().positive(), ...obeyed }).optional(),
+    })
+    .optional()
+    .describe(
+      'Version of the image that runs, and what became of the update that it was told last; absent: it was not flashed',
+    ),
   readings: z
     .record(z.string().max(100), z.number())
     .refine((readings) => Object.keys(readings).length <= 300, 'more than 300 readings'),
@@ -126,6 +141,8 @@ export const heartbeatAnswer = z.object({
   againInSeconds: z.number().min(1).max(86_400),
   /** Other settings than those that it has said. */
   config: signedDocument.optional(),
+  /** Another version of the image than it was told before. */
+  firmware: signedDocument.optional(),
   commands: z.array(signedDocument).max(20).default([]),
 });
 export type HeartbeatAnswer = z.infer<typeof heartbeatAnswer>;
@@ -137,6 +154,23 @@ export const configDocument = z.object({
   ...addressed,
   version: z.number().int().nonnegative(),
   settings: z.record(z.string(), z.unknown()),
+});
+/** A signed bundle to be installed. `url` may have `{architecture}` in it, for `amd64` or `arm64`. */
+export const firmware = z.strictObject({
+  version: z
+    .string()
+    .regex(/^\d+\.\d+\.\d+[0-9A-Za-z.-]*$/, 'is a version like 1.2.3')
+    .max(50),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .max(2000)
+    .describe('Of the bundle; {architecture} in it stands for amd64 or arm64'),
+});
+export type Firmware = z.infer<typeof firmware>;
+export const firmwareDocument = z.object({
+  ...addressed,
+  rollout: z.number().int().positive(),
+  ...firmware.shape,
 });
 export const commandDocument = z.object({
   ...addressed,

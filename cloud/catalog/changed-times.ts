@@ -76,6 +76,21 @@ export function changedSince(snapshot: Snapshot, sequenceNumber: number): readon
     .map(({ first, last }) => ({ fromUs: first * minuteUs, toUs: (last + 1) * minuteUs - 1 }));
 }
 
+/**
+ * A text that is another one whenever rows of this time are others. Equal texts of two states of a table, whichever came
+ * first, mean that nothing has changed in it between them.
+ */
+export function versionOfTime(metadata: TableMetadata | undefined, { fromUs, toUs }: TimeRange): string {
+  const snapshot = metadata && currentSnapshot(metadata);
+  if (!snapshot) return `${metadata?.tableUuid}`;
+  const changes = changesOf(snapshot);
+  if (!changes) return `${metadata.tableUuid} snapshot ${snapshot.snapshotId}`;
+  const [first, last] = [Math.floor(fromUs / minuteUs), Math.floor(toUs / minuteUs)];
+  const touching = changes.entries.filter((entry) => entry.first <= last && entry.last >= first);
+  const newest = Math.max(changes.base, ...touching.map(({ sequenceNumber }) => sequenceNumber));
+  return `${metadata.tableUuid} ${newest}`;
+}
+
 function changesOf(snapshot: Snapshot | undefined): Changes | undefined {
   const [, base, list] =
     /^(\d+);((?:\d+:-?\d+--?\d+,?)*)$/.exec(snapshot?.summary[changedProperty] ?? '') ?? [];

@@ -56,7 +56,10 @@ export async function repairTable(
 async function restoreMetadata(table: CatalogTable): Promise<TableState> {
   const state = await table.head.load(undefined);
   if (!state.metadata) throw state.fault as FirnError;
-  await table.head.swap(state, { ...state.metadata, lastUpdatedMs: table.clock.nowMs() });
+  // Numbers of commits that are given up are not given again: there is none above the version.
+  const lastSequenceNumber = Math.max(state.metadata.lastSequenceNumber, state.version);
+  const lastUpdatedMs = table.clock.nowMs();
+  await table.head.swap(state, { ...state.metadata, lastSequenceNumber, lastUpdatedMs });
   await table.load();
   return state;
 }

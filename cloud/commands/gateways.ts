@@ -6,11 +6,20 @@ import type { CloudApi } from './cloud-api.ts';
 import { textTable } from './print-table.ts';
 
 const config = z.object({ version: z.number(), state: z.string() }).optional();
+const firmware = z
+  .object({ version: z.string(), told: z.object({ rollout: z.number(), state: z.string() }).optional() })
+  .optional();
 const gatewaySchema = z.object({
   ...{ id: z.string(), site: z.string(), group: z.string(), createdAt: z.string() },
   ...{ revokedAt: z.string().nullable(), seenAt: z.string().nullable() },
   report: z
-    .object({ version: z.string(), clock: z.string(), config, readings: z.record(z.string(), z.number()) })
+    .object({
+      version: z.string(),
+      clock: z.string(),
+      config,
+      firmware,
+      readings: z.record(z.string(), z.number()),
+    })
     .nullable(),
 });
 
@@ -45,7 +54,18 @@ const commands: Readonly<Record<string, AdminCommand>> = {
     run: (api, line) => api.call('GET', gatewaysOf(line)),
     print: (data) =>
       textTable(
-        ['GATEWAY', 'SITE', 'GROUP', 'STATE', 'SEEN', 'VERSION', 'SETTINGS', 'CLOCK', 'BACKLOG ROWS'],
+        [
+          'GATEWAY',
+          'SITE',
+          'GROUP',
+          'STATE',
+          'SEEN',
+          'VERSION',
+          'SETTINGS',
+          'FIRMWARE',
+          'CLOCK',
+          'BACKLOG ROWS',
+        ],
         z.array(gatewaySchema).parse(data).map(row),
       ),
   },
@@ -109,6 +129,7 @@ const row = ({ id, site, group, revokedAt, seenAt, report }: z.infer<typeof gate
   ...[id, site, group, revokedAt === null ? 'enrolled' : `revoked ${revokedAt}`, seenAt],
   report?.version,
   report?.config && `${report.config.version} ${report.config.state}`,
+  report?.firmware && [report.firmware.version, report.firmware.told?.state].filter(Boolean).join(' '),
   ...[report?.clock, report?.readings.ship_backlog_rows],
 ];
 

@@ -9,8 +9,17 @@ import { textTable } from './print-table.ts';
 const createFlags: readonly CommandFlag[] = [
   tenantFlag,
   {
-    ...{ flag: '--settings', value: 'FILE', required: true },
+    ...{ flag: '--settings', value: 'FILE' },
     description: 'Settings for the gateways: fields of their config file, YAML or JSON',
+  },
+  {
+    flag: '--firmware',
+    value: 'VERSION',
+    description: 'An update for flashed gateways; instead of --settings',
+  },
+  {
+    ...{ flag: '--bundle', value: 'URL' },
+    description: 'Where they fetch it; {architecture} in it stands for amd64 or arm64',
   },
   { flag: '--sites', value: 'LIST', description: 'Gateways of these sites only, with commas between' },
   { flag: '--groups', value: 'LIST', description: 'Gateways of these groups only' },
@@ -45,13 +54,17 @@ const commands: Readonly<Record<string, AdminCommand>> = {
       textTable(['ROLLOUT', 'STATE', 'STAGE', 'CREATED', 'DESCRIPTION'], listSchema.parse(data).map(row)),
   },
   create: {
-    ...{ summary: 'Bring settings to gateways, some of them first', flags: createFlags, positionals: [] },
+    ...{
+      summary: 'Bring settings or firmware to gateways, some of them first',
+      flags: createFlags,
+      positionals: [],
+    },
     run: (api, line) => api.call('POST', rolloutsOf(line), rolloutAsked(line)),
     print: (data) => `rollout ${z.object({ number: z.number() }).parse(data).number} is running\n`,
   },
   halt: {
     ...{
-      summary: 'Take its settings back from every gateway',
+      summary: 'Take its settings back from every gateway; firmware goes to no more, and stays where it is',
       flags: [tenantFlag],
       positionals: ['ROLLOUT'],
     },
@@ -76,11 +89,25 @@ function rolloutAsked(line: CommandLine): object {
     return value === undefined ? undefined : Number(value);
   };
   return {
-    ...{ settings: readSettings(line.value('--settings') ?? ''), description: line.value('--description') },
+    ...broughtBy(line),
+    description: line.value('--description'),
     selector: { sites: list('--sites'), groups: list('--groups'), gateways: list('--gateways') },
     ...{ canaries: list('--canaries'), stages: list('--stages')?.map(Number) },
     ...{ bakeSeconds: number('--bake-seconds'), failurePercentMax: number('--failure-percent-max') },
   };
+}
+
+function broughtBy(line: CommandLine): object {
+  const [settings, version, url] = ['--settings', '--firmware', '--bundle'].map((flag) => line.value(flag));
+  if (settings !== undefined && version === undefined && url === undefined)
+    return { settings: readSettings(settings) };
+  if (settings === undefined && version !== undefined && url !== undefined)
+    return { firmware: { version, url } };
+  throw new FirnError({
+    ...{ code: 'invalid', operation: 'create rollout', subject: '--settings' },
+    message: 'a rollout brings settings or firmware',
+    hint: 'give --settings FILE, or --firmware VERSION and --bundle URL',
+  });
 }
 
 function readSettings(path: string): unknown {
@@ -102,6 +129,6 @@ const row = ({ number, state, stage, createdAt, description, detail, plan }: Lis
 
 export function main(argv: readonly string[]): Promise<number> {
   const about =
-    'Settings for enrolled gateways, a part of them after the other. A gateway checks them, tries them, and takes them back by itself when it does not do well with them; too many of those halt the rollout.';
+    'Settings or firmware for enrolled gateways, a part of them after the other. A gateway checks them, tries them, and takes them back by itself when it does not do well with them; too many of those halt the rollout.';
   return runAdmin('rollouts', about, commands, argv);
 }

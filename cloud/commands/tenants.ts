@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { CommandFlag } from '../../lake/base/command.ts';
+import { FirnError } from '../../lake/base/errors.ts';
 import { type AdminCommand, runAdmin } from './admin-command.ts';
 import { textTable } from './print-table.ts';
 
@@ -6,6 +8,12 @@ const base = '/api/v1/firn/admin/tenants';
 const listed = z.array(
   z.object({ id: z.string(), createdAt: z.string(), suspendedAt: z.string().nullable() }),
 );
+
+const limitsSchema = z.record(z.string(), z.number());
+const setFlag: CommandFlag = {
+  ...{ flag: '--set', value: 'LIST' },
+  description: 'queriesMax=20,storedBytesMax=default: what is to be otherwise, 0 for no limit',
+};
 
 const of = (tenant = ''): string => `${base}/${encodeURIComponent(tenant)}`;
 
@@ -38,7 +46,35 @@ const commands: Readonly<Record<string, AdminCommand>> = {
     run: (api, { positionals: [id] }) => api.call('POST', `${of(id)}/resume`),
     print: (_, { positionals: [id] }) => `tenant ${id} goes on\n`,
   },
+  limits: {
+    ...{ summary: 'What a tenant may use; or set it', flags: [setFlag], positionals: ['TENANT'] },
+    run: (api, line) => {
+      const path = `${of(line.positionals[0])}/limits`;
+      const asked = line.value('--set');
+      return asked === undefined ? api.call('GET', path) : api.call('POST', path, limitsAsked(asked));
+    },
+    print: (data) =>
+      textTable(
+        ['LIMIT', 'VALUE'],
+        Object.entries(limitsSchema.parse(data)).map(([name, value]) => [
+          ...[name, value === 0 ? 'no limit' : `${value}`],
+        ]),
+      ),
+  },
 };
+
+function limitsAsked(text: string): object {
+  const pairs = text.split(',').map((pair) => {
+    const [name = '', value = ''] = pair.split('=').map((each) => each.trim());
+    if (name !== '' && /^(\d+|default)$/.test(value))
+      return [name, value === 'default' ? null : Number(value)] as const;
+    throw new FirnError({
+      ...{ code: 'invalid', operation: 'read flags', subject: '--set' },
+      message: `--set: ${JSON.stringify(pair)} is not NAME=NUMBER or NAME=default`,
+    });
+  });
+  return Object.fromEntries(pairs);
+}
 
 export function main(argv: readonly string[]): Promise<number> {
   return runAdmin(

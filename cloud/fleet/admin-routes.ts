@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import type { Clock } from '../../lake/base/clock.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
-import { commandNames, gatewayReport } from '../../provisioning/contract.ts';
+import { commandNames, firmware, gatewayReport } from '../../provisioning/contract.ts';
 import { type AdminApiOptions, adminApi, noBody, time, timeText } from '../tenants/admin-api.ts';
 import type { RouteDescription } from '../tenants/open-api.ts';
 import type { Claims } from './claims.ts';
@@ -71,22 +71,29 @@ const commandAnswer = z.object({
   ...{ id: z.string(), command: z.string(), createdAt: time, createdBy: z.string(), expiresAt: time },
   ...{ doneAt: time.nullable(), ok: z.boolean().nullable(), output: z.string() },
 });
-const rolloutBody = z.strictObject({
-  settings: z
-    .record(z.string(), z.unknown())
-    .describe('Fields of the config file of a gateway; they go before what is configured on site'),
-  description: z.string().max(200).default(''),
-  selector: selectorSchema.prefault({}),
-  canaries: planSchema.shape.canaries.default([]),
-  stages: planSchema.shape.stages.default([10, 50, 100]),
-  bakeSeconds: planSchema.shape.bakeSeconds.default(600),
-  failurePercentMax: planSchema.shape.failurePercentMax.default(10),
-});
+const rolloutBody = z
+  .strictObject({
+    settings: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .describe('Fields of the config file of a gateway; they go before what is configured on site'),
+    firmware: firmware.optional().describe('An update for flashed gateways'),
+    description: z.string().max(200).default(''),
+    selector: selectorSchema.prefault({}),
+    canaries: planSchema.shape.canaries.default([]),
+    stages: planSchema.shape.stages.default([10, 50, 100]),
+    bakeSeconds: planSchema.shape.bakeSeconds.default(600),
+    failurePercentMax: planSchema.shape.failurePercentMax.default(10),
+  })
+  .refine(
+    ({ settings, firmware }) => (settings === undefined) !== (firmware === undefined),
+    'a rollout brings settings or firmware: give one of them',
+  );
 const rolloutAnswer = z.object({
   ...{ number: z.number(), description: z.string(), state: z.enum(['running', 'halted', 'done']) },
   stage: z.number().describe('-1: the canaries alone'),
   ...{ stageSince: time, createdAt: time, detail: z.string().describe('Why it is halted') },
-  ...{ plan: planSchema, settings: z.record(z.string(), z.unknown()) },
+  ...{ plan: planSchema, settings: z.record(z.string(), z.unknown()), firmware: firmware.optional() },
 });
 
 export const fleetRoutes = {
@@ -128,7 +135,11 @@ export const fleetRoutes = {
   },
   createRollout: {
     ...{ method: 'post', path: '/tenants/{tenant}/rollouts', by: 'admin' },
-    ...{ body: rolloutBody, answer: z.object({ number: z.number() }), summary: 'Bring settings to gateways' },
+    ...{
+      body: rolloutBody,
+      answer: z.object({ number: z.number() }),
+      summary: 'Bring settings or firmware to gateways',
+    },
   },
   listRollouts: {
     ...{ method: 'get', path: '/tenants/{tenant}/rollouts', by: 'admin' },
@@ -136,7 +147,11 @@ export const fleetRoutes = {
   },
   haltRollout: {
     ...{ method: 'post', path: '/tenants/{tenant}/rollouts/{rollout}/halt', by: 'admin' },
-    ...{ body: noBody, answer: noBody, summary: 'Take the settings of a rollout back from every gateway' },
+    ...{
+      body: noBody,
+      answer: noBody,
+      summary: 'Take the settings of a rollout back from every gateway, or bring its firmware to no more',
+    },
   },
   resumeRollout: {
     ...{ method: 'post', path: '/tenants/{tenant}/rollouts/{rollout}/resume', by: 'admin' },
@@ -207,8 +222,12 @@ function addOrderRoutes(
       doneAt: timeText(doneMs),
     })),
   );
-  on(fleetRoutes.createRollout, async (c, { settings, description, ...plan }, actor) => ({
-    number: await fleet.createRollout(tenantId(names(c)[0]), { settings, plan, description }, actor),
+  on(fleetRoutes.createRollout, async (c, { settings = {}, firmware, description, ...plan }, actor) => ({
+    number: await fleet.createRollout(
+      tenantId(names(c)[0]),
+      { settings, firmware, plan, description },
+      actor,
+    ),
   }));
   on(fleetRoutes.listRollouts, async (c) =>
     (await fleet.listRollouts(names(c)[0])).map(({ tenant: _, createdMs, stageSinceMs, ...each }) => ({

@@ -34,12 +34,13 @@ type FleetSchema = {
     readonly revoked_ms: number | null;
     readonly group_name: string;
   };
-  /** See rollouts.ts; settings and plan are JSON. */
+  /** See rollouts.ts; settings, firmware and plan are JSON. */
   readonly rollout: {
     readonly tenant: string;
     readonly number: number;
     readonly description: string;
     readonly settings: string;
+    readonly firmware: string | null;
     readonly plan: string;
     readonly state: string;
     readonly stage: number;
@@ -166,8 +167,12 @@ async function makeOrderTables(db: TenantDatabase): Promise<void> {
     .addColumn('stage_since_ms', 'bigint', (column) => column.notNull())
     .addColumn('created_ms', 'bigint', (column) => column.notNull())
     .addColumn('detail', 'text', (column) => column.notNull())
+    .addColumn('firmware', 'text')
     .addPrimaryKeyConstraint('rollout_pk', ['tenant', 'number'])
     .execute();
+  const made = (await tx.introspection.getTables()).find(({ name }) => name === 'rollout');
+  if (!made?.columns.some(({ name }) => name === 'firmware'))
+    await tx.schema.alterTable('rollout').addColumn('firmware', 'text').execute();
   await tx.schema
     .createTable('command')
     .ifNotExists()

@@ -2,10 +2,16 @@ import type { Clock } from '../../lake/base/clock.ts';
 import { messageOf } from '../../lake/base/errors.ts';
 import { type JwsSigner, signJws } from '../../lake/base/jws.ts';
 import type { Logger } from '../../lake/base/log.ts';
-import { commandType, configType, type GatewayReport } from '../../provisioning/contract.ts';
+import {
+  commandType,
+  configType,
+  type Firmware,
+  firmwareType,
+  type GatewayReport,
+} from '../../provisioning/contract.ts';
 import { type FleetDatabase, gatewaysWithReports } from './fleet-database.ts';
 import { rolloutOf } from './rollout-administration.ts';
-import { desiredRollout, type Member, nextOf, type Rollout } from './rollouts.ts';
+import { desiredRollout, type Member, nextOf, type Rollout, type RolloutKind } from './rollouts.ts';
 import type { DeviceAccess } from './sessions.ts';
 
 // What gateways are to do: the settings of the rollout that reaches them, and commands. All of it is read every two
@@ -18,7 +24,7 @@ export interface Orders extends AsyncDisposable {
   ordersFor(
     who: DeviceAccess,
     report: GatewayReport,
-  ): Promise<{ readonly config?: string; readonly commands: string[] }>;
+  ): Promise<{ readonly config?: string; readonly firmware?: string; readonly commands: string[] }>;
   /** Looks now. */
   refresh(): Promise<void>;
 }
@@ -46,14 +52,7 @@ export async function openOrders(options: {
       if (rollout.state === 'running') moved = (await moveOn(db, rollout, clock.nowMs(), logger)) || moved;
     const all = moved ? await read() : before;
     rollouts = Map.groupBy(all, ({ tenant }) => tenant);
-    const open = await db
-      .selectFrom('command')
-      .select(['tenant', 'gateway', 'id', 'command'])
-      .where('done_ms', 'is', null)
-      .where('expires_ms', '>', clock.nowMs())
-      .orderBy('created_ms')
-      .execute();
-    pending = Map.groupBy(open, ({ tenant, gateway }) => `${tenant}/${gateway}`);
+    pending = await pendingCommands(db, clock.nowMs());
   };
   await refresh();
   const ended = new AbortController();
@@ -73,20 +72,30 @@ export async function openOrders(options: {
   };
   const running = loop();
   return {
-    ordersFor: async (who, { config }) => {
+    ordersFor: async (who, { config, firmware }) => {
       const { tenant, gateway, site, group } = who;
-      const desired = desiredRollout(rollouts.get(tenant) ?? [], { id: gateway, site, group });
-      const version = desired?.number ?? 0;
+      const desired = (kind: RolloutKind): Rollout | undefined =>
+        desiredRollout(rollouts.get(tenant) ?? [], kind, { id: gateway, site, group });
       // One time for all of them, since a gateway takes nothing that is older than what it has taken.
       const addressed = { tenant, gateway, issuedMs: clock.nowMs() };
+      const signed = (typ: string, payload: object): Promise<string> =>
+        signJws({ typ }, { ...addressed, ...payload }, signer);
       const asked = pending.get(`${tenant}/${gateway}`) ?? [];
       const commands = await Promise.all(
-        asked.map(({ id, command }) => signJws({ typ: commandType }, { ...addressed, id, command }, signer)),
+        asked.map(({ id, command }) => signed(commandType, { id, command })),
       );
       // Version 0 is the gateway's own configuration. What it has tried in vain it is not told again.
-      if (version === (config?.version ?? 0)) return { commands };
-      const payload = { ...addressed, version, settings: desired?.settings ?? {} };
-      return { commands, config: await signJws({ typ: configType }, payload, signer) };
+      const { number: version = 0, settings = {} } = desired('settings') ?? {};
+      const wanted = desired('firmware');
+      return {
+        commands,
+        ...(version !== (config?.version ?? 0) && {
+          config: await signed(configType, { version, settings }),
+        }),
+        ...(isNewFirmware(wanted, firmware) && {
+          firmware: await signed(firmwareType, { rollout: wanted.number, ...wanted.firmware }),
+        }),
+      };
     },
     refresh,
     [Symbol.asyncDispose]: async () => {
@@ -94,6 +103,27 @@ export async function openOrders(options: {
       await running;
     },
   };
+}
+
+/** By `tenant/gateway`. */
+async function pendingCommands(db: FleetDatabase, nowMs: number): Promise<Map<string, Pending[]>> {
+  const open = await db
+    .selectFrom('command')
+    .select(['tenant', 'gateway', 'id', 'command'])
+    .where('done_ms', 'is', null)
+    .where('expires_ms', '>', nowMs)
+    .orderBy('created_ms')
+    .execute();
+  return Map.groupBy(open, ({ tenant, gateway }) => `${tenant}/${gateway}`);
+}
+
+/** Whether a gateway that says this is to be told of the rollout: a flashed one, that has not heard of a newer one. */
+function isNewFirmware(
+  wanted: Rollout | undefined,
+  said: GatewayReport['firmware'],
+): wanted is Rollout & { readonly firmware: Firmware } {
+  if (wanted?.firmware === undefined || said === undefined) return false;
+  return wanted.number > (said.told?.rollout ?? 0) && wanted.firmware.version !== said.version;
 }
 
 /** Of several clouds one moves a rollout on: where it still stands as it was seen. */
@@ -120,6 +150,6 @@ async function membersOf(db: FleetDatabase, tenant: string): Promise<Member[]> {
   const rows = await gatewaysWithReports(db, tenant).where('gateway.revoked_ms', 'is', null).execute();
   return rows.map(({ id, site, group_name: group, seen_ms, report }) => ({
     ...{ id, site, group, seenMs: seen_ms === null ? undefined : Number(seen_ms) },
-    config: report === null ? undefined : (JSON.parse(report) as GatewayReport).config,
+    said: report === null ? undefined : (JSON.parse(report) as GatewayReport),
   }));
 }

@@ -1,5 +1,6 @@
 import { FirnError } from '../../lake/base/errors.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
+import { type Firmware, firmware } from '../../provisioning/contract.ts';
 import type { Actor, ChangeContext } from '../tenants/changes.ts';
 import { noTenant } from '../tenants/tenant-administration.ts';
 import { type FleetDatabase, fleetTables, type RolloutRow } from './fleet-database.ts';
@@ -19,12 +20,13 @@ export interface Rollouts {
     tenant: TenantId,
     spec: {
       readonly settings: Record<string, unknown>;
+      readonly firmware: Firmware | undefined;
       readonly plan: RolloutPlan;
       readonly description: string;
     },
     actor: Actor,
   ): Promise<number>;
-  /** Takes its settings back from every gateway; or goes on with it. */
+  /** Takes its settings back from every gateway, or brings its firmware to no more; or goes on with it. */
   haltRollout(tenant: string, number: number, halted: boolean, actor: Actor): Promise<void>;
 }
 
@@ -50,8 +52,9 @@ export function openRollouts(
         ...{ createdMs: Number(row.created_ms), description: row.description, detail: row.detail },
       }));
     },
-    createRollout: (tenant, { settings, plan, description }, actor) => {
-      const what = { action: 'create rollout', tenant, subject: description, detail: { settings, plan } };
+    createRollout: (tenant, { description, ...spec }, actor) => {
+      const what = { action: 'create rollout', tenant, subject: description, detail: spec };
+      const { settings, firmware, plan } = spec;
       return ordered(
         change(actor, what, async (inner) => {
           const tx = fleetTables(inner);
@@ -76,6 +79,7 @@ export function openRollouts(
                 number,
                 description,
                 settings: JSON.stringify(settings),
+                firmware: firmware ? JSON.stringify(firmware) : null,
                 plan: JSON.stringify(plan),
               },
               ...{ state: 'running', stage: plan.canaries.length > 0 ? -1 : 0, stage_since_ms: nowMs },
@@ -107,6 +111,7 @@ export function openRollouts(
 export const rolloutOf = (row: RolloutRow): Rollout => ({
   ...{ tenant: row.tenant, number: Number(row.number), state: row.state as Rollout['state'] },
   settings: JSON.parse(row.settings) as Record<string, unknown>,
+  firmware: row.firmware === null ? undefined : firmware.parse(JSON.parse(row.firmware)),
   plan: planSchema.parse(JSON.parse(row.plan)),
   ...{ stage: Number(row.stage), stageSinceMs: Number(row.stage_since_ms) },
 });

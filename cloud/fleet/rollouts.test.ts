@@ -1,5 +1,7 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { desiredRollout, type Member, nextOf, type Rollout } from './rollouts.ts';
+
+type State = 'applied' | 'trying' | 'refused' | 'rolled-back';
 
 const minute = 60_000;
 
@@ -8,7 +10,8 @@ const rollout = (
   more: Partial<Rollout> = {},
   plan: Partial<Rollout['plan']> = {},
 ): Rollout => ({
-  ...{ tenant: 'acme', number, settings: { number }, state: 'running', stage: 0, stageSinceMs: 0 },
+  ...{ tenant: 'acme', number, settings: { number }, firmware: undefined },
+  ...{ state: 'running', stage: 0, stageSinceMs: 0 },
   plan: {
     selector: {},
     canaries: [],
@@ -20,7 +23,7 @@ const rollout = (
   ...more,
 });
 
-const fleet = (version: number, state: (index: number) => string | undefined, count = 1000): Member[] =>
+const fleet = (version: number, state: (index: number) => State | undefined, count = 1000): Member[] =>
   Array.from({ length: count }, (_, index) => {
     const said = state(index);
     return {
@@ -30,12 +33,12 @@ const fleet = (version: number, state: (index: number) => string | undefined, co
         group: index < 5 ? 'test' : '',
         seenMs: 0,
       },
-      config: said === undefined ? undefined : { version, state: said },
+      said: said === undefined ? undefined : { config: { version, state: said } },
     };
   });
 
 const reached = (rollouts: Rollout[], members: Member[]): number[] =>
-  members.map((member) => desiredRollout(rollouts, member)?.number ?? 0);
+  members.map((member) => desiredRollout(rollouts, 'settings', member)?.number ?? 0);
 
 test('a stage reaches its share of the gateways, and later stages those and more', () => {
   const members = fleet(1, () => undefined);
@@ -58,11 +61,17 @@ test('the newest that reaches a gateway counts, and one that is halted reaches n
     rollout(1, { state: 'done', stage: 2 }),
     rollout(2, { stage: 2 }, { selector: { sites: ['odd'] } }),
   ];
-  expect(desiredRollout(all, member)?.number).toBe(1);
-  expect(desiredRollout(all, { ...member, site: 'odd' })?.number).toBe(2);
-  expect(desiredRollout([...all, rollout(3, { stage: -1 }, { canaries: ['gw-0'] })], member)?.number).toBe(3);
-  expect(desiredRollout([...all, rollout(3, { stage: 2, state: 'halted' })], member)?.number).toBe(1);
-  expect(desiredRollout([rollout(4, { stage: 2 }, { selector: { groups: ['x'] } })], member)).toBeUndefined();
+  expect(desiredRollout(all, 'settings', member)?.number).toBe(1);
+  expect(desiredRollout(all, 'settings', { ...member, site: 'odd' })?.number).toBe(2);
+  expect(
+    desiredRollout([...all, rollout(3, { stage: -1 }, { canaries: ['gw-0'] })], 'settings', member)?.number,
+  ).toBe(3);
+  expect(
+    desiredRollout([...all, rollout(3, { stage: 2, state: 'halted' })], 'settings', member)?.number,
+  ).toBe(1);
+  expect(
+    desiredRollout([rollout(4, { stage: 2 }, { selector: { groups: ['x'] } })], 'settings', member),
+  ).toBeUndefined();
 });
 
 test.each([
@@ -88,12 +97,15 @@ test.each([
     1,
     { state: 'halted', stage: 0 },
   ],
-] as const)('when %s', (_, state, minutes, expected) => {
-  const members = fleet(1, state).map((member) => ({ ...member, seenMs: minutes * minute }));
-  const next = nextOf(rollout(1), members, minutes * minute);
-  if (expected === undefined) expect(next).toBeUndefined();
-  else expect(next).toMatchObject(expected);
-});
+] satisfies [string, (index: number) => State | undefined, number, object | undefined][])(
+  'when %s',
+  (_, state, minutes, expected) => {
+    const members = fleet(1, state).map((member) => ({ ...member, seenMs: minutes * minute }));
+    const next = nextOf(rollout(1), members, minutes * minute);
+    if (expected === undefined) expect(next).toBeUndefined();
+    else expect(next).toMatchObject(expected);
+  },
+);
 
 test('who is away is not waited for, and the last stage ends it', () => {
   const members = fleet(1, (index) => (index < 500 ? 'applied' : undefined)).map((member, index) => ({
@@ -103,5 +115,39 @@ test('who is away is not waited for, and the last stage ends it', () => {
   expect(nextOf(rollout(1, { stage: 2 }), members, 60 * minute)).toMatchObject({ state: 'done', stage: 2 });
   expect(nextOf(rollout(1, { stage: -1 }, { canaries: ['gw-1'] }), members, 60 * minute)).toMatchObject({
     stage: 0,
+  });
+});
+
+describe('firmware', () => {
+  const update = rollout(
+    2,
+    { firmware: { version: '1.3.0', url: 'https://updates.example.com/1.3.0' } },
+    { stages: [100] },
+  );
+  const flashed = (id: string, version: string, state?: State): Member => ({
+    ...{ id, site: 'even', group: '', seenMs: 0 },
+    said: { firmware: { version, ...(state && { told: { rollout: 2, state } }) } },
+  });
+
+  test('is wanted beside settings, and neither stands in the other’s way', () => {
+    const member = flashed('gw-1', '1.2.0');
+    const both = [
+      rollout(1, {}, { stages: [100] }),
+      update,
+      rollout(3, { state: 'halted' }, { stages: [100] }),
+    ];
+    expect(desiredRollout(both, 'settings', member)?.number).toBe(1);
+    expect(desiredRollout(both, 'firmware', member)?.number).toBe(2);
+  });
+
+  test('is not waited for on gateways that were not flashed; the version that runs says that it is applied', () => {
+    const plain = { ...flashed('gw-2', ''), said: { config: { version: 0, state: 'applied' as const } } };
+    const late = 11 * minute;
+    const members = (...all: Member[]): Member[] => all.map((each) => ({ ...each, seenMs: late }));
+    expect(nextOf(update, members(flashed('gw-1', '1.2.0', 'trying'), plain), late)).toBeUndefined();
+    expect(nextOf(update, members(flashed('gw-1', '1.3.0'), plain), late)).toMatchObject({ state: 'done' });
+    expect(nextOf(update, members(flashed('gw-1', '1.2.0', 'rolled-back'), plain), late)).toMatchObject({
+      state: 'halted',
+    });
   });
 });

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { Firmware, GatewayReport } from '../../provisioning/contract.ts';
 
-// Rollouts, as data and as functions of it. A rollout brings settings to the gateways that it selects, a part of them
-// after the other. What a gateway should have follows from the rollouts of its tenant: the newest that reaches it. So one
-// that is halted takes its settings back from everybody, without anything to be done for it.
+// Rollouts, as data and as functions of it. A rollout brings settings or firmware to the gateways that it selects, a part
+// of them after the other. What a gateway should have follows from the rollouts of its tenant: of each kind, the newest
+// that reaches it. So one that is halted takes its settings back from everybody, without anything to be done for it;
+// firmware that is installed already stays.
 
 export const selectorSchema = z.strictObject({
   sites: z.array(z.string()).min(1).max(1000).optional().describe('Gateways of these sites only'),
@@ -41,7 +43,9 @@ export interface Rollout {
   readonly tenant: string;
   /** Also the version of its settings; later ones are newer. */
   readonly number: number;
+  /** Empty where it brings firmware. */
   readonly settings: Readonly<Record<string, unknown>>;
+  readonly firmware: Firmware | undefined;
   readonly plan: RolloutPlan;
   readonly state: 'running' | 'halted' | 'done';
   /** -1: the canaries alone. */
@@ -54,18 +58,30 @@ export interface Member {
   readonly site: string;
   readonly group: string;
   readonly seenMs: number | undefined;
-  /** What it says of the settings that it has. */
-  readonly config: { readonly version: number; readonly state: string } | undefined;
+  /** What it says of the settings and of the firmware that it has. */
+  readonly said: Pick<GatewayReport, 'config' | 'firmware'> | undefined;
 }
 
-/** The rollout whose settings a gateway should have; undefined: none. `rollouts` are its tenant's, in any order. */
+export type RolloutKind = 'settings' | 'firmware';
+const kindOf = ({ firmware }: Rollout): RolloutKind => (firmware === undefined ? 'settings' : 'firmware');
+
+/** The rollout of this kind that a gateway should have; undefined: none. `rollouts` are its tenant's, in any order. */
 export function desiredRollout(
   rollouts: readonly Rollout[],
+  kind: RolloutKind,
   gateway: Pick<Member, 'id' | 'site' | 'group'>,
 ): Rollout | undefined {
   return rollouts
-    .filter((rollout) => rollout.state !== 'halted' && reaches(rollout, gateway))
+    .filter((rollout) => kindOf(rollout) === kind && rollout.state !== 'halted' && reaches(rollout, gateway))
     .toSorted((a, b) => b.number - a.number)[0];
+}
+
+/** What a gateway has done about a rollout, if it has told; the firmware it runs tells, too. */
+function stateOf(rollout: Rollout, { said }: Member): string | undefined {
+  if (rollout.firmware === undefined)
+    return said?.config?.version === rollout.number ? said.config.state : undefined;
+  if (said?.firmware?.version === rollout.firmware.version) return 'applied';
+  return said?.firmware?.told?.rollout === rollout.number ? said.firmware.told.state : undefined;
 }
 
 /** A gateway that was not seen for so long is not waited for. */
@@ -77,10 +93,12 @@ export function nextOf(
   members: readonly Member[],
   nowMs: number,
 ): { readonly state: Rollout['state']; readonly stage: number; readonly detail: string } | undefined {
-  const { plan, stage, number, stageSinceMs } = rollout;
-  const reached = members.filter((member) => reaches(rollout, member));
+  const { plan, stage, stageSinceMs } = rollout;
+  const canTake = ({ said }: Member): boolean =>
+    rollout.firmware === undefined || said?.firmware !== undefined;
+  const reached = members.filter((member) => canTake(member) && reaches(rollout, member));
   const saying = (states: readonly string[]): Member[] =>
-    reached.filter(({ config }) => config?.version === number && states.includes(config.state));
+    reached.filter((member) => states.includes(stateOf(rollout, member) ?? ''));
   const failed = saying(['refused', 'rolled-back']);
   if (failed.length > 0 && (failed.length * 100) / reached.length > plan.failurePercentMax) {
     const names = failed.slice(0, 5).map(({ id }) => id);

@@ -44,9 +44,10 @@ export interface CommittedBatch {
   readonly state: TableState;
   /** The marks that this commit was made on. */
   readonly before: Marks;
-  /** Files and rows added by this call; 0 when another process had added them. */
+  /** Files, rows, and bytes of files, added by this call; 0 when another process had added them. */
   readonly files: number;
   readonly rows: number;
+  readonly bytes: number;
 }
 
 export type CommitShipments = typeof commitShipments;
@@ -79,7 +80,9 @@ export async function commitShipments(
     },
     options,
   );
-  return { state, before, files: added.length, rows: added.reduce((sum, { rows }) => sum + rows, 0) };
+  const rows = added.reduce((sum, file) => sum + file.rows, 0);
+  const bytes = added.reduce((sum, file) => sum + file.bytes, 0);
+  return { state, before, files: added.length, rows, bytes };
 }
 
 function movedMarks(marks: Marks, { progress, shipments }: ShipmentBatch): Marks {

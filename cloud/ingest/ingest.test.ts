@@ -88,10 +88,16 @@ test('what all gateways have shipped is one snapshot a table, and then waiting i
   const commits: unknown[] = [];
   ingest.onCommit((commit) => commits.push(commit));
   await ingest.pollNow();
-  expect(commits).toEqual([
-    { tenant, table: 'metrics', version: 1, files: 9, rows: 18 },
-    { tenant, table: 'logs', version: 1, files: 9, rows: 18 },
-  ]);
+  const bytesOf = (table: string): number =>
+    shipments
+      .flatMap(({ manifest }) => manifest.segments)
+      .filter(({ signal }) => signal === table)
+      .reduce((sum, { bytes }) => sum + bytes, 0);
+  expect(commits).toEqual(
+    ['metrics', 'logs'].map((table) => ({
+      ...{ tenant, table, version: 1, files: 9, rows: 18, bytes: bytesOf(table) },
+    })),
+  );
   expect((await filesIn(memory)).concat(await filesIn(memory, 'logs')).sort()).toEqual(keysOf(...shipments));
   expect(await marksIn(memory)).toMatchObject({ 'gw-2': { epoch: 1, number: 3 } });
 

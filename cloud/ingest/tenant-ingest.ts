@@ -45,6 +45,8 @@ export interface TableCommit {
   readonly version: number;
   readonly files: number;
   readonly rows: number;
+  /** Of the files. */
+  readonly bytes: number;
 }
 
 export interface IngestLimits {
@@ -239,7 +241,7 @@ async function commitTable(
       { seen: seen.get(table) ?? origin, to: laterOf(reached.get(gateway) ?? done, done) },
     ]),
   );
-  const { state, before, files, rows } = await options.commitShipments(
+  const { state, before, files, rows, bytes } = await options.commitShipments(
     options.tables[table],
     { progress, shipments, marksOnly: lagging },
     { ...options.commitOptions, ...(signal ? { signal } : {}) },
@@ -251,7 +253,8 @@ async function commitTable(
     if (comparePositions(before.get(gateway) ?? noMark, seen) !== 0) each.earlier = undefined;
     see(each, table, marks, gateway);
   }
-  return files === 0 ? undefined : { tenant: options.tenant, table, version: state.version, files, rows };
+  const { tenant } = options;
+  return files === 0 ? undefined : { tenant, table, version: state.version, files, rows, bytes };
 }
 
 async function describeMetrics(

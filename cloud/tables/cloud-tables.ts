@@ -6,6 +6,7 @@ import type { TableName } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { filesSql } from '../../lake/parquet/files-sql.ts';
 import type { Prune, Tables, TableView, UserTables } from '../../lake/tables.ts';
+import { versionOfTime } from '../catalog/changed-times.ts';
 import { metricMetadataKey, readMetricMetadata } from '../catalog/metric-metadata.ts';
 import { type HeadOf, type IcebergTable, openTables, type TableLimits } from '../catalog/table.ts';
 import { type FileCache, openFileCache } from './file-cache.ts';
@@ -69,6 +70,13 @@ export async function openCloudTables(options: CloudTablesOptions): Promise<Clou
         throw tooManyFiles(name, files.length, settings.filesPerViewMax);
       const objects = files.map((file) => ({ key: keyOf(table, file), bytes: file.bytes }));
       return pin(table, objects, filesConsidered, cache, signal);
+    },
+    versions: {
+      scope: tenant,
+      look: async () => {
+        const { metadata } = await tables.metrics.load(settings.snapshotMaxAgeMs);
+        return (fromMs, toMs) => versionOfTime(metadata, { fromUs: fromMs * 1000, toUs: toMs * 1000 + 999 });
+      },
     },
     icebergTable: (name) => tables[name],
     plan: (name, prune) => planScan(tables[name], prune, settings.snapshotMaxAgeMs, undefined, index),

@@ -28,6 +28,10 @@ export function restrictedTables<Source extends Tables>(tables: Source, restrict
     metricMetadata: async () => [],
     // Nothing says which of their rows are of which site.
     userTables: undefined,
+    versions: tables.versions && {
+      ...tables.versions,
+      scope: JSON.stringify([tables.versions.scope, restriction]),
+    },
     rollups: tables.rollups && {
       open: async (table, ...more) => {
         const view = await tables.rollups?.open(table, ...more);

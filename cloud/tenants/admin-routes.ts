@@ -47,6 +47,12 @@ const auditAnswer = z.object({
   ...{ tenant: z.string().nullable(), subject: z.string(), detail: z.unknown() },
 });
 
+const auditQuery = z.object({
+  tenant: z.string().optional().describe('Lines about this tenant only'),
+  before: z.coerce.number().int().positive().optional().describe('Lines before this id'),
+  limit: z.coerce.number().int().min(1).max(auditLinesMax).default(100).describe('Lines of the answer'),
+});
+
 const routes = {
   listTenants: {
     method: 'get',
@@ -117,6 +123,7 @@ const routes = {
     path: '/audit',
     by: 'operator',
     body: noBody,
+    query: auditQuery,
     answer: z.array(auditAnswer),
     summary: 'Who changed what, the newest first',
   },
@@ -163,12 +170,6 @@ export function adminRoutes(
   );
   return app;
 }
-
-const auditQuery = z.object({
-  tenant: z.string().optional(),
-  before: z.coerce.number().int().positive().optional(),
-  limit: z.coerce.number().int().min(1).max(auditLinesMax).default(100),
-});
 
 const keyText = ({ id, description, scopes, restriction, ...times }: KeyInfo) => ({
   ...{ id, description, scopes, restriction: restriction ?? null, createdAt: timeText(times.createdMs) },

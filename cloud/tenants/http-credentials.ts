@@ -1,7 +1,7 @@
 import type { Access } from './access.ts';
 import type { Directory } from './directory.ts';
 
-/** What an Authorization header lets its sender do: `Basic` with key id and secret, or `Bearer` with the secret. */
+/** What an Authorization header lets its sender do: `Basic` with key id and secret, or `Bearer` with the secret; InfluxDB's clients say `Token`. */
 export function accessOfHeader(
   header: string | undefined,
   keys: Pick<Directory, 'authenticate' | 'authenticateSecret'>,
@@ -14,6 +14,7 @@ export function accessOfHeader(
       return colon < 0 ? undefined : keys.authenticate(text.slice(0, colon), text.slice(colon + 1));
     }
     case 'bearer':
+    case 'token':
       return keys.authenticateSecret(credentials);
     default:
       return undefined;

@@ -8,6 +8,8 @@ export interface RouteDescription {
   /** Whose key it takes: an operator's alone, or also one of the tenant with the scope admin. */
   readonly by: 'operator' | 'admin';
   readonly body: z.ZodType;
+  /** Parameters of the URL. */
+  readonly query?: z.ZodObject;
   /** What is in `data` of the answer. */
   readonly answer: z.ZodType;
   readonly summary: string;
@@ -33,7 +35,7 @@ export function openApiOf(base: string, routes: Readonly<Record<string, RouteDes
 
 function operation(
   operationId: string,
-  { path, method, by, body, answer, summary }: RouteDescription,
+  { path, method, by, body, query, answer, summary }: RouteDescription,
 ): object {
   const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
   const schema = z.object({ status: z.literal('success'), data: answer });
@@ -46,7 +48,13 @@ function operation(
       summary,
       description: `For ${by === 'operator' ? 'operators' : 'operators, and the tenant’s keys with the scope admin'}.`,
     },
-    parameters: names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
+    parameters: [
+      ...names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
+      ...Object.entries(query?.shape ?? {}).map(([name, of]) => ({
+        ...{ name, in: 'query', required: false, description: (of as z.ZodType).description ?? '' },
+        schema: z.toJSONSchema(of as z.ZodType, { io: 'input', unrepresentable: 'any' }),
+      })),
+    ],
     ...(method === 'post' && { requestBody: { content: json(body, 'input') } }),
     responses: {
       200: { description: 'Done', content: json(schema, 'output') },

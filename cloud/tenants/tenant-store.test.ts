@@ -1,64 +1,25 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Pool } from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
 import { tenantId } from '../../lake/model/ids.ts';
 import { makeScramVerifier } from '../../lake/pgwire/scram.ts';
-import { type Postgres, postgresPrograms, startPostgres } from '../../test/harness/postgres.ts';
+import { heldClock, type TenantPlace, tenantPlaces } from '../../test/harness/tenant-places.ts';
 import { hashSecret } from './api-key.ts';
 import { encodeVerifier } from './stored-verifier.ts';
 import { openTenantStore, type TenantStore } from './tenant-store.ts';
-
-const folder = mkdtempSync(join(tmpdir(), 'firn-tenants-'));
-let server: Postgres | undefined;
-afterAll(async () => {
-  await server?.[Symbol.asyncDispose]();
-  rmSync(folder, { recursive: true });
-});
 
 const me = { name: 'test', address: '127.0.0.1' };
 const [a, b] = [tenantId('a'), tenantId('b')];
 const reading = { description: 'dashboards', scopes: ['read'] } as const;
 
-function clockAt(startMs: number) {
-  let nowMs = startMs;
-  return {
-    nowMs: () => nowMs,
-    monotonicMs: () => nowMs,
-    // The store looks for changes when the test says so.
-    sleep: (_: number, signal?: AbortSignal) =>
-      new Promise<void>((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason))),
-    pass: (ms: number) => {
-      nowMs += ms;
-    },
-  };
-}
+const places = tenantPlaces();
+const folder = mkdtempSync(join(tmpdir(), 'firn-tenants-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 
-interface Place {
-  readonly directory: string;
-  readonly database?: string;
-}
-
-const places: readonly (readonly [string, () => Promise<Place>])[] = [
-  ['SQLite', async () => ({ directory: mkdtempSync(join(folder, 'sqlite-')) })],
-  [
-    'PostgreSQL',
-    async () => {
-      server ??= await startPostgres();
-      const database = `postgres://postgres@127.0.0.1:${server.port}/postgres`;
-      const pool = new Pool({ connectionString: database });
-      await pool.query('DROP TABLE IF EXISTS api_key, tenant, audit, change');
-      await pool.end();
-      return { directory: mkdtempSync(join(folder, 'postgres-')), database };
-    },
-  ],
-];
-
-describe.each(places)('%s', (name, makePlace) => {
-  // test/setup installs it.
-  const testIt = test.skipIf(name === 'PostgreSQL' && !postgresPrograms);
-  const open = async (place: Place, clock = clockAt(1_000_000)): Promise<TenantStore> =>
+describe.each(places)('$name', ({ name, make: makePlace, canRun }) => {
+  const testIt = test.skipIf(!canRun);
+  const open = async (place: TenantPlace, clock = heldClock(1_000_000)): Promise<TenantStore> =>
     openTenantStore({ ...place, clock });
 
   testIt('a key opens its own tenant and nothing else, also after a restart', async () => {
@@ -86,7 +47,7 @@ describe.each(places)('%s', (name, makePlace) => {
 
   testIt('a key ends when it expires, is rotated away, is revoked, or its tenant is suspended', async () => {
     const place = await makePlace();
-    const clock = clockAt(1_000_000);
+    const clock = heldClock(1_000_000);
     await using store = await open(place, clock);
     await store.createTenant(a, me);
     const brief = await store.createKey(a, { ...reading, expiresMs: 1_010_000 }, me);
@@ -172,13 +133,13 @@ describe.each(places)('%s', (name, makePlace) => {
 test('when a key was last used is known after the end, too', async () => {
   const place = { directory: mkdtempSync(join(folder, 'used-')) };
   const key = await (async () => {
-    await using store = await openTenantStore({ ...place, clock: clockAt(7_000) });
+    await using store = await openTenantStore({ ...place, clock: heldClock(7_000) });
     await store.createTenant(a, me);
     const made = await store.createKey(a, reading, me);
     store.authenticateSecret(made.secret);
     return made;
   })();
-  await using store = await openTenantStore({ ...place, clock: clockAt(9_000) });
+  await using store = await openTenantStore({ ...place, clock: heldClock(9_000) });
   expect(await store.listKeys('a')).toMatchObject([{ id: key.id, lastUsedMs: 7_000 }]);
 });
 

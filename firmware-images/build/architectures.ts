@@ -21,8 +21,10 @@ export interface Architecture {
   };
   /** Kernel arguments; the last console is the one that system messages go to. */
   readonly consoles: string;
-  /** Set where Debian's programs of this architecture run under emulation here. */
+  /** QEMU's user emulation of the processor, where the building machine has another. */
   readonly emulator: string;
+  /** Whether the boot partition starts a Raspberry Pi, too. */
+  readonly piFirmware: boolean;
 }
 
 export const architectures: Readonly<Record<ArchitectureName, Architecture>> = {
@@ -38,7 +40,8 @@ export const architectures: Readonly<Record<ArchitectureName, Architecture>> = {
       terminal: 'serial --unit=0 --speed=115200\nterminal_output console serial',
     },
     consoles: 'console=ttyS0,115200 console=tty0',
-    emulator: '',
+    emulator: 'qemu-x86_64',
+    piFirmware: false,
   },
   arm64: {
     name: 'arm64',
@@ -53,6 +56,7 @@ export const architectures: Readonly<Record<ArchitectureName, Architecture>> = {
     },
     consoles: 'console=ttyAMA0,115200 console=ttyS1,115200 console=tty1',
     emulator: 'qemu-aarch64',
+    piFirmware: true,
   },
 };
 

@@ -2,6 +2,7 @@ import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/pr
 import { dirname, join } from 'node:path';
 import { type Architecture, grubModules, packages } from './architectures.ts';
 import { suite } from './mirror.ts';
+import { collectPiFirmware } from './raspberry-pi.ts';
 import { run } from './run.ts';
 
 // The root file system of both slots, as a folder: Debian's packages, the files of overlay/, the gateway.
@@ -13,6 +14,7 @@ const excluded = ['/usr/share/man/*', '/usr/share/doc/*', '/usr/share/info/*', '
 
 const enabled = [
   ...['firn-setup.service', 'firn-gateway.service', 'firn-confirm.service', 'firn-watch.service'],
+  ...['firn-update.path', 'firn-update.service'],
   ...[
     'systemd-networkd.service',
     'systemd-resolved.service',
@@ -37,6 +39,8 @@ export interface RootRecipe {
   readonly root: string;
   /** Folder of the application, which becomes /opt/firn. */
   readonly application: string;
+  /** Folder that takes what the boot partition of a Raspberry Pi needs; absent: the image is not for one. */
+  readonly piFirmware?: string;
   /** PEM of the authority that signs updates. */
   readonly updateAuthority: string;
   readonly version: string;
@@ -68,6 +72,7 @@ export async function makeRoot(recipe: RootRecipe): Promise<Root> {
   await inside(root, ['systemctl', '--quiet', 'mask', ...masked]);
   const installed = await inside(root, ['dpkg-query', '-W', '-f', dpkgFormat]);
   const bootProgram = await makeBootProgram(root, architecture);
+  if (recipe.piFirmware !== undefined) await collectPiFirmware(root, recipe.piFirmware);
   await tidyUp(root, architecture);
   return { packages: installed.trim().split('\n').sort(), bootProgram };
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../../lake/base/clock.ts';
 import { messageOf } from '../../lake/base/errors.ts';
 import type { Places } from './places.ts';
+import { noteOutcome } from './requested-update.ts';
 import type { Slots } from './slots.ts';
 import {
   forgetUpdate,
@@ -60,7 +61,12 @@ export async function confirmUpdate(options: ConfirmOptions): Promise<Verdict> {
   }
   await slots.confirm();
   if (record === undefined) return 'confirmed';
-  await options.tell(isTrial ? 'info' : 'error', outcomeOf(record, isTrial, readRelease(places).version));
+  const text = outcomeOf(record, isTrial, readRelease(places).version);
+  await options.tell(isTrial ? 'info' : 'error', text);
+  const { rollout, stage } = record;
+  // One that was cut off while it was written is tried again.
+  if (rollout !== undefined && stage === 'trying')
+    noteOutcome(places, { rollout, state: isTrial ? 'applied' : 'rolled-back', detail: text });
   forgetUpdate(places);
   return isTrial ? 'kept' : 'confirmed';
 }

@@ -1,5 +1,5 @@
 import { open, rename, rm, stat } from 'node:fs/promises';
-import { FirnError } from '../../lake/base/errors.ts';
+import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { TokenBucket } from '../../lake/base/token-bucket.ts';
 
 export interface DownloadOptions {
@@ -28,6 +28,8 @@ export async function download({ url, path, bucket, bytesMax, signal }: Download
   const response = await fetch(url, {
     headers: have > 0 ? { range: `bytes=${have}-` } : {},
     signal: signal ?? null,
+  }).catch((error: unknown) => {
+    throw brokenOff(url, error);
   });
   if (response.status === 416) return finish(part, path); // all of it is there
   if (!response.ok || response.body === null)
@@ -37,7 +39,7 @@ export async function download({ url, path, bucket, bytesMax, signal }: Download
   const expected = Number(response.headers.get('content-length') ?? Number.NaN);
   await using file = await open(part, 'a');
   let bytes = 0;
-  for await (const chunk of response.body) {
+  for await (const chunk of chunksOf(response.body, url)) {
     bytes += chunk.byteLength;
     if ((isRest ? have : 0) + bytes > bytesMax)
       throw new FirnError({
@@ -54,7 +56,19 @@ export async function download({ url, path, bucket, bytesMax, signal }: Download
   await finish(part, path);
 }
 
+async function* chunksOf(body: ReadableStream<Uint8Array>, url: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw brokenOff(url, error);
+  }
+}
+
 const finish = (part: string, path: string): Promise<void> => rename(part, path);
+
+/** `fetch` says why in the cause of what it throws. */
+const brokenOff = (url: string, error: unknown): FirnError =>
+  failed(url, messageOf(error instanceof Error && error.cause ? error.cause : error), true);
 
 const failed = (url: string, why: string, mayWork: boolean): FirnError =>
   new FirnError({

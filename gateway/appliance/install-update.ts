@@ -8,6 +8,8 @@ export interface InstallOptions {
   readonly places: Places;
   /** File of the bundle, on this machine. */
   readonly bundle: string;
+  /** What the cloud has asked for, if it has. */
+  readonly request?: { readonly rollout: number; readonly version: string };
   /** Whether shipments reach the cloud now: only then must they after the update. */
   readonly shipping: () => Promise<boolean>;
   readonly signal?: AbortSignal;
@@ -24,7 +26,7 @@ export interface Installed {
  * with the reason; then nothing is changed but perhaps the content of the other slot.
  */
 export async function installUpdate(options: InstallOptions): Promise<Installed> {
-  const { slots, places, bundle, signal } = options;
+  const { slots, places, bundle, request, signal } = options;
   const release = readRelease(places);
   const info = await slots.inspect(bundle);
   const wanted = `firn-${release.architecture}`;
@@ -38,10 +40,18 @@ export async function installUpdate(options: InstallOptions): Promise<Installed>
       `the bundle has version ${info.version}, older than ${release.version} allows`,
       'an update keeps or raises the first two numbers of the version; data formats are readable one release back',
     );
+  if (request !== undefined && info.version !== request.version)
+    throw refused(
+      `the bundle has version ${info.version}, and the rollout is of ${request.version}`,
+      'create another rollout with the URL of that version',
+    );
   const { booted } = await slots.status();
   const slot: SlotName = booted === 'A' ? 'B' : 'A';
   const versions = { fromVersion: release.version, toVersion: info.version };
-  const record = { ...versions, slot, shipped: await options.shipping() };
+  const record = {
+    ...{ ...versions, slot, shipped: await options.shipping() },
+    ...(request && { rollout: request.rollout }),
+  };
   writeUpdateRecord(places, { ...record, stage: 'installing' });
   try {
     await slots.install(bundle, signal);

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { GatewayConfig } from '../config.ts';
 import { readShipStatus } from '../ship/export/ship-status.ts';
 
@@ -14,4 +15,11 @@ export function shippedSoFar({ store, dataDir, ship }: GatewayConfig): number | 
     exported,
   });
   return (receipt?.number ?? 0) + numbered.shipped;
+}
+
+/** Whether shipments leave now: the gateway's own health figures go up every few seconds. */
+export async function isShipping(config: GatewayConfig): Promise<boolean> {
+  const before = shippedSoFar(config);
+  await delay(20_000);
+  return (shippedSoFar(config) ?? 0) > (before ?? 0);
 }

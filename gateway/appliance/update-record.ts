@@ -12,6 +12,8 @@ export interface UpdateRecord {
   readonly slot: SlotName;
   /** Whether shipments reached the cloud then: only then must they after it. */
   readonly shipped: boolean;
+  /** Of the cloud, that has asked for it. */
+  readonly rollout?: number;
   /** `installing` until the bundle is written whole. */
   readonly stage: 'installing' | 'trying';
   /** Set by a trial that failed, for the slot that comes after it. */

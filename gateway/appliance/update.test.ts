@@ -1,11 +1,12 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Clock } from '../../lake/base/clock.ts';
 import { type Check, confirmUpdate, type Verdict } from './confirm-update.ts';
 import { installUpdate } from './install-update.ts';
 import { type Places, placesUnder } from './places.ts';
+import { firmwareUpdates, installRequested } from './requested-update.ts';
 import { type DirectorySlots, directorySlots } from './slots.fixture.ts';
 import { readUpdateRecord } from './update-record.ts';
 
@@ -17,7 +18,8 @@ let told: string[];
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'firn-appliance-'));
   places = placesUnder(root);
-  for (const folder of [places.updates, join(root, 'etc')]) mkdirSync(folder, { recursive: true });
+  for (const folder of [places.updates, places.config, join(root, 'etc')])
+    mkdirSync(folder, { recursive: true });
   writeFileSync(places.release, JSON.stringify({ version: '1.4.0', architecture: 'amd64' }));
   slots = directorySlots(root, places.release);
   told = [];
@@ -34,6 +36,26 @@ function bundle(version: string, fields: object = {}): string {
 
 const install = (path: string, shipping = false) =>
   installUpdate({ slots, places, bundle: path, shipping: async () => shipping });
+
+/** What the cloud hears of an update that it has asked for by rollout 7. */
+const toldToCloud = (): string => {
+  const { state, detail } = firmwareUpdates(places)?.said().told ?? {};
+  return [state, detail].filter(Boolean).join(': ');
+};
+
+/** As the service does that finds a request of rollout 7. */
+const installAsked = (
+  version: string,
+  how: (path: string) => Promise<unknown> | undefined = () => undefined,
+) => {
+  firmwareUpdates(places)?.request(7, { version, url: 'https://updates.example.com/{architecture}' });
+  return installRequested({
+    places,
+    fetchBundle: async () => bundle('1.5.0'),
+    install: (path, request) =>
+      how(path) ?? installUpdate({ slots, places, bundle: path, request, shipping: async () => false }),
+  });
+};
 
 /** A clock whose sleeps pass at once. */
 function steppingClock(): Clock {
@@ -124,6 +146,52 @@ test('an installation that was cut off changes nothing, and is said', async () =
   await expect.poll(() => readUpdateRecord(places)?.stage, { timeout: 30_000 }).toBe('installing');
   expect(await start(well)).toBe('confirmed');
   expect(told).toEqual(['error: update from 1.4.0 to 1.5.0: cut off while it was written; 1.4.0 goes on']);
+});
+
+describe('an update that the cloud asks for', () => {
+  test('is told to be tried, then to be applied', async () => {
+    expect(await installAsked('1.5.0')).toBe(true);
+    expect(toldToCloud()).toBe('trying');
+    expect(await installAsked('1.5.0')).toBe(false); // it waits for its judgement
+    expect(await start(well)).toBe('kept');
+    expect(toldToCloud()).toBe('applied: update from 1.4.0 to 1.5.0: healthy, and kept');
+    expect(await installAsked('1.5.0')).toBe(false);
+  });
+
+  test('is told to be rolled back when it is not healthy', async () => {
+    await installAsked('1.5.0');
+    const broken = (version: string) => (version === '1.5.0' ? 'connection refused' : undefined);
+    await start(broken);
+    expect(toldToCloud()).toBe('trying');
+    await start(broken);
+    expect(toldToCloud()).toMatch(/^rolled-back: .* back on 1\.4\.0: broker: connection refused/);
+    expect(await installAsked('1.5.0')).toBe(false);
+  });
+
+  test('is installed again when the power went while it was written', async () => {
+    const cut = { ...slots, install: () => new Promise<void>(() => {}) };
+    void installAsked('1.5.0', (path) =>
+      installUpdate({
+        ...{ slots: cut, places, bundle: path, request: { rollout: 7, version: '1.5.0' } },
+        shipping: async () => false,
+      }),
+    );
+    await expect.poll(() => readUpdateRecord(places)?.stage, { timeout: 30_000 }).toBe('installing');
+    await start(well);
+    expect(toldToCloud()).toBe('trying');
+    expect(await installAsked('1.5.0')).toBe(true);
+  });
+
+  test('is refused when the bundle is of another version, and the file goes', async () => {
+    expect(await installAsked('1.6.0')).toBe(false);
+    expect(toldToCloud()).toMatch(/^refused: the bundle has version 1\.5\.0, and the rollout is of 1\.6\.0/);
+    expect(existsSync(join(root, '1.5.0.raucb'))).toBe(false);
+  });
+
+  test('a machine that was not flashed has none', () => {
+    rmSync(places.release);
+    expect(firmwareUpdates(places)).toBeUndefined();
+  });
 });
 
 test.each([

@@ -1,19 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { systemClock } from '../../lake/base/clock.ts';
 import { type Command, type CommandLine, runCommand } from '../../lake/base/command.ts';
 import { FirnError } from '../../lake/base/errors.ts';
-import { createTokenBucket } from '../../lake/base/token-bucket.ts';
-import { download } from '../appliance/download.ts';
+import { fetchBundle } from '../appliance/fetch-bundle.ts';
 import { installUpdate } from '../appliance/install-update.ts';
-import { type Places, placesUnder } from '../appliance/places.ts';
+import { placesUnder } from '../appliance/places.ts';
 import { raucSlots } from '../appliance/rauc.ts';
-import { shippedSoFar } from '../appliance/shipped.ts';
+import { isShipping } from '../appliance/shipped.ts';
 import { applianceConfig } from './appliance-config.ts';
-
-const bytesMax = 2 * 1024 ** 3;
 
 const command: Command = {
   name: 'firn update install',
@@ -39,29 +33,17 @@ async function install(line: CommandLine): Promise<number> {
     : source;
   if (!existsSync(bundle)) throw refused(`there is no file ${bundle}`);
   process.stdout.write('verifying and writing; this takes a minute or more\n');
-  const shipping = async (): Promise<boolean> => {
-    const before = shippedSoFar(config);
-    await delay(20_000); // the gateway's own health figures go up every few seconds
-    return (shippedSoFar(config) ?? 0) > (before ?? 0);
-  };
   const { slot, fromVersion, toVersion } = await installUpdate({
     slots: raucSlots(),
     places,
     bundle,
-    shipping,
+    shipping: () => isShipping(config),
   });
   process.stdout.write(
     `${toVersion} is in slot ${slot}; the next start tries it, ${fromVersion} stays for the case it fails\n`,
   );
   if (line.isSet('--restart')) execFileSync('systemctl', ['reboot']);
   return 0;
-}
-
-async function fetchBundle(url: string, places: Places, bytesPerSecondMax: number): Promise<string> {
-  const path = join(places.updates, 'update.raucb');
-  const limits = bytesPerSecondMax > 0 ? { bytesPerSecond: bytesPerSecondMax } : {};
-  await download({ url, path, bucket: createTokenBucket(systemClock, limits), bytesMax });
-  return path;
 }
 
 const refused = (message: string): FirnError =>

@@ -6,6 +6,9 @@ import {
   type CommandResult,
   commandDocument,
   commandType,
+  type Firmware,
+  firmwareDocument,
+  firmwareType,
   fleetPaths,
   type GatewayReport,
   type HeartbeatAnswer,
@@ -30,12 +33,20 @@ export interface Agent extends AsyncDisposable {
   readonly status: Readonly<AgentStatus>;
 }
 
+/** Takes updates of the whole machine. */
+interface FirmwareTarget {
+  said(): NonNullable<GatewayReport['firmware']>;
+  request(rollout: number, wanted: Firmware): void;
+}
+
 interface AgentOptions {
   readonly session: CloudSession;
   readonly report: () => GatewayReport;
   readonly state: OrderState;
   readonly settings: TrialTarget;
   readonly commands: CommandTarget;
+  /** Absent where the machine was not flashed. */
+  readonly firmware?: FirmwareTarget | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Settings from the cloud are taken back when they do not do well for so long. */
@@ -50,7 +61,7 @@ const spread = 0.2;
 const soonMs = 2_000;
 
 export function startAgent(options: AgentOptions): Agent {
-  const { session, report, state, clock, logger, random = Math.random } = options;
+  const { session, report, state, firmware, clock, logger, random = Math.random } = options;
   const trial = openTrial({ ...options, target: options.settings });
   const status: AgentStatus = { contactMs: undefined, lastError: undefined };
   const stopping = new AbortController();
@@ -70,7 +81,8 @@ export function startAgent(options: AgentOptions): Agent {
     const { said } = state;
     // One at a time, so that a heartbeat stays small.
     const sent = results.slice(0, 1);
-    const body = { report: { ...report(), ...(said && { config: said }) }, results: sent };
+    const told = { ...(said && { config: said }), ...(firmware && { firmware: firmware.said() }) };
+    const body = { report: { ...report(), ...told }, results: sent };
     const answer = heartbeatAnswer.parse(await session.ask(fleetPaths.heartbeat, { body, signal }));
     results = results.slice(sent.length);
     status.contactMs = clock.nowMs();
@@ -78,10 +90,11 @@ export function startAgent(options: AgentOptions): Agent {
     return answer;
   };
   const turn = async (): Promise<number> => {
-    const { againInSeconds, config, commands } = await beat();
+    const { againInSeconds, config, firmware: wanted, commands } = await beat();
     if (config !== undefined) await trial.take(config, session.identity);
+    if (wanted !== undefined) takeFirmware(wanted, options);
     await obey(commands);
-    const isBusy = trial.isRunning || results.length > 0 || config !== undefined;
+    const isBusy = trial.isRunning || results.length > 0 || config !== undefined || wanted !== undefined;
     const againMs = againInSeconds * 1000 * (1 - spread * random());
     return isBusy ? Math.min(soonMs, againMs) : againMs;
   };
@@ -118,6 +131,13 @@ export function startAgent(options: AgentOptions): Agent {
       await running;
     },
   };
+}
+
+function takeFirmware(text: string, { session, state, firmware, logger }: AgentOptions): void {
+  const order = openOrder(text, firmwareType, firmwareDocument, session.identity, state.issuedMs);
+  state.noteOrder(order.issuedMs);
+  logger.info('the cloud asks for an update', { version: order.version, rollout: order.rollout });
+  firmware?.request(order.rollout, order);
 }
 
 /** At least as long as the cloud asks for, and then some, so that not all come at once. */

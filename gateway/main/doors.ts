@@ -11,18 +11,18 @@ import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
 import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
-import type { Labels } from '../../lake/model/labels.ts';
 import { pgTls } from '../../lake/pgwire/encryption.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
+import { createResultCache, type ResultCache } from '../../lake/promql/cache/result-cache.ts';
 import { defaultQueryLimits } from '../../lake/promql/limits.ts';
 import type { ReadRange } from '../../lake/promql/read-range.ts';
-import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
 import { createEvaluationPool } from '../../lake/scan/evaluation-pool.ts';
 import { type LogScan, logScan } from '../../lake/scan/log-scan.ts';
 import { createLogPool } from '../../lake/scan/log-threads/log-pool.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
 import type { GatewayReport } from '../../provisioning/contract.ts';
+import type { Bridge } from '../bridge/bridge.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import { cardProbe } from '../health/card.ts';
@@ -30,12 +30,19 @@ import { type Health, type HealthOptions, startHealth } from '../health/health.t
 import { systemProbes } from '../health/probes.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
 import { openExport } from './export.ts';
+import { type LocalState, localPage } from './local-page.ts';
 import { brokerCounters, openBridges, openBroker } from './mqtt.ts';
 import { listenForOtlp } from './otlp.ts';
-import { type HttpReceivers, openHttpReceivers } from './receivers.ts';
+import { type HttpReceivers, openReceiving } from './receivers.ts';
 import { openScraping } from './scraping.ts';
 import type { Storage } from './storage.ts';
 import { openSyslog } from './syslog.ts';
+
+/** What becomes of this gateway in its cloud. */
+export interface CloudStatus extends NonNullable<LocalState['cloud']> {
+  readonly config: GatewayReport['config'];
+  readonly firmware: GatewayReport['firmware'];
+}
 
 /** Everything that listens, and what it counts. Returns the ports, and what the gateway says of itself. */
 export async function openDoors(
@@ -43,43 +50,31 @@ export async function openDoors(
   gatewayClock: GatewayClock,
   logger: Logger,
   storage: Storage,
-  cloudStatus: () => object | undefined,
+  cloudStatus: () => CloudStatus | undefined,
   stack: AsyncDisposableStack,
 ) {
   const { ids, disk } = storage;
-  const { clock, ownTime } = gatewayClock;
+  const { clock } = gatewayClock;
   const { host } = config.listen;
   const { append } = disk;
-  const identity: Labels = [
-    ['gateway', ids.gateway],
-    ['site', ids.site],
-  ];
   const guard = createSeriesGuard(config.limits, clock.monotonicMs);
-  const cache = createSeriesCache({
-    ...{ identity: config.identityLabels ? identity : [], guard, limits: config.limits },
-  });
   const app = new Hono();
-  const receivers = openHttpReceivers(config, { append, cache, clock, ownTime }, app);
+  const { cache, receivers } = openReceiving(config, gatewayClock, { ids, append, guard }, app);
   const logs = openLogs(config, clock, logger, storage, app, stack);
-  const pg = await openQueries(config, clock, logger, { ...storage, logs: logs.logs }, app, stack);
+  const results = createResultCache(config.query.resultCacheBytesMax);
+  const queried = { ...storage, logs: logs.logs, results };
+  const pg = await openQueries(config, clock, logger, queried, app, stack);
   const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
   const bridges = openBridges(config, gatewayClock, logger, broker, stack);
   const scraping = await openScraping(config, gatewayClock, logger, storage, cache, app, stack);
   const syslog = await openSyslog(config, gatewayClock, logger, storage, cache, stack);
   const counters = () => ({
-    ...countersOf(storage, receivers, guard),
+    ...countersOf(storage, receivers, guard, results),
     ...brokerCounters(broker, bridges),
     ...scraping.counters(),
     ...syslog.counters(),
     clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
   });
-  app.get('/api/v1/firn/status', (c) =>
-    c.json({
-      ...{ ...ids, counters: counters(), ...statusOf(storage, gatewayClock) },
-      bridges: bridges.map(({ status }) => status),
-      cloud: cloudStatus() ?? null,
-    }),
-  );
   app.route('/', await openExport(config, gatewayClock, logger, storage, stack));
   app.get('/ready', (c) => c.text('ready\n'));
   const receivedBytes = (): number =>
@@ -90,6 +85,7 @@ export async function openDoors(
   const measured = stack.use(
     measureHealth(config, { append, cache, clock, logger, counters }, receivedBytes),
   );
+  sayStatus(app, storage, gatewayClock, { counters, bridges, cloudStatus, measured, mqttPort: broker.port });
   const { direct } = receivers;
   const upgrades = { [tailPath]: logs.tail.upgrade };
   const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, direct, upgrades));
@@ -137,6 +133,53 @@ function reportOf(
   };
 }
 
+/** What the gateway says of itself: as a page for a person on site, and whole. */
+function sayStatus(
+  app: Hono,
+  storage: Storage,
+  gatewayClock: GatewayClock,
+  about: {
+    readonly counters: () => Readonly<Record<string, number>>;
+    readonly bridges: readonly Bridge[];
+    readonly cloudStatus: () => CloudStatus | undefined;
+    readonly measured: Health;
+    readonly mqttPort: number;
+  },
+): void {
+  const { counters, bridges, cloudStatus, measured, mqttPort } = about;
+  app.get('/', (c) => {
+    const readings = { ...measured.latest, ...counters() };
+    const { hostname } = new URL(c.req.url);
+    const state = localState(storage, gatewayClock, cloudStatus());
+    const page = localPage(
+      { ...state, readings, isStoring: measured.isStoring, mqttPort },
+      hostname,
+      gatewayClock.clock.nowMs(),
+    );
+    return c.html(page);
+  });
+  app.get('/api/v1/firn/status', (c) =>
+    c.json({
+      ...{ ...storage.ids, counters: counters(), ...statusOf(storage, gatewayClock) },
+      bridges: bridges.map(({ status }) => status),
+      cloud: cloudStatus() ?? null,
+    }),
+  );
+}
+
+/** For the page that a person on site opens. */
+function localState(
+  { ids, shipper }: Storage,
+  gatewayClock: GatewayClock,
+  cloud: CloudStatus | undefined,
+): Omit<LocalState, 'isStoring' | 'readings' | 'mqttPort'> {
+  return {
+    ...{ ...ids, version: firnVersion, uptimeSeconds: process.uptime(), clock: gatewayClock.quality },
+    shipping: shipper && { ...shipper.status, backlogRows: shipper.status.backlog.rows },
+    ...{ cloud, image: cloud?.firmware },
+  };
+}
+
 /** What the parts say of themselves. */
 function statusOf({ wal, recovery, sealer, shipper, disk }: Storage, gatewayClock: GatewayClock) {
   return {
@@ -175,7 +218,14 @@ async function openQueries(
   config: GatewayConfig,
   clock: Clock,
   logger: Logger,
-  { ids, wal, engine, tables, logs }: Storage & { readonly logs: LogScan },
+  {
+    ids,
+    wal,
+    engine,
+    tables,
+    logs,
+    results,
+  }: Storage & { readonly logs: LogScan; readonly results: ResultCache },
   app: Hono,
   stack: AsyncDisposableStack,
 ): Promise<PgServer> {
@@ -192,6 +242,7 @@ async function openQueries(
     '/',
     prometheusRoutes({
       ...{ context: () => deployment, limits, clock, logger, buildInfo, completeness, evaluator },
+      cache: results,
     }),
   );
   app.route('/', completenessRoutes({ context: () => source, rules: localRules, clock, logger }));
@@ -225,8 +276,10 @@ function countersOf(
   { sealer, shipper, disk }: Storage,
   receivers: HttpReceivers,
   guard: SeriesGuard,
+  results: ResultCache,
 ): Record<string, number> {
   const series = guard.counts();
+  const cached = results.counters();
   return {
     ...receivers.counters(),
     series_active: series.active,
@@ -240,6 +293,10 @@ function countersOf(
     disk_refused_batches_total: disk.guard.status.refusals,
     disk_rolled_up_rows_total: disk.status.rolledUpRows,
     disk_dropped_rows_total: disk.status.droppedRows,
+    query_cache_reused_steps_total: cached.reusedSteps,
+    query_cache_evaluated_steps_total: cached.evaluatedSteps,
+    query_cache_outdated_blocks_total: cached.outdatedBlocks,
+    query_cache_bytes: cached.bytes,
     ...(shipper && {
       ship_connected: shipper.status.connected ? 1 : 0,
       ship_backlog_segments: shipper.status.backlog.segments,

@@ -5,7 +5,7 @@ import type { GatewayReport } from '../../provisioning/contract.ts';
 import { createGatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import type { CloudSession } from '../fleet/session.ts';
-import { openDoors } from './doors.ts';
+import { type CloudStatus, openDoors } from './doors.ts';
 import { openStorage, shipTheRest } from './storage.ts';
 
 export interface KeptGateway extends Service {
@@ -22,7 +22,7 @@ export interface KeptGateway extends Service {
 /** What the gateway has to do with its cloud, if it is enrolled. */
 interface Cloud {
   readonly session: CloudSession | undefined;
-  readonly status: () => object | undefined;
+  readonly status: () => CloudStatus | undefined;
 }
 
 /** A gateway whose log turns out to be damaged is closed and opened again, on the same ports: see wal/recovery. */

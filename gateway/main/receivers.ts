@@ -1,16 +1,21 @@
 import type { Hono } from 'hono';
-import type { DirectHandler, DirectHandlers } from '../../lake/api/http-server.ts';
+import type { DirectHandler } from '../../lake/api/http-server.ts';
 import type { AppendOptions } from '../../lake/api/receive/append.ts';
 import { type InfluxOptions, influxRoutes } from '../../lake/api/receive/influx.ts';
 import { lokiPushRoutes } from '../../lake/api/receive/loki-push.ts';
 import { otlpRoutes } from '../../lake/api/receive/otlp.ts';
 import { type OtlpOptions, type OtlpReceiver, otlpReceiver } from '../../lake/api/receive/otlp-receiver.ts';
-import { type RemoteWriteOptions, remoteWriteHandler } from '../../lake/api/receive/remote-write.ts';
+import { remoteWriteHandler } from '../../lake/api/receive/remote-write.ts';
+import type { Labels } from '../../lake/model/labels.ts';
 import { influxLimits } from '../../lake/receive/influx/receive.ts';
 import { lokiPushLimits } from '../../lake/receive/loki-push/limits.ts';
 import { type OtlpLimits, otlpLimits } from '../../lake/receive/otlp/limits.ts';
 import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
+import { createSeriesCache, type SeriesCache } from '../../lake/receive/series-cache.ts';
+import type { SeriesGuard } from '../../lake/receive/series-guard.ts';
+import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
+import type { Storage } from './storage.ts';
 
 // The receivers that are HTTP: each adds its routes to the application, and counts.
 
@@ -19,7 +24,7 @@ export interface HttpReceivers {
   counters(): Readonly<Record<string, number>>;
   receivedBytes(): number;
   /** What is so frequent that it goes past the application. */
-  readonly direct: DirectHandlers;
+  readonly direct: { readonly 'POST /api/v1/write': DirectHandler };
   /** OTLP for ports of its own. */
   readonly otlp: OtlpDoor;
 }
@@ -31,14 +36,38 @@ export interface OtlpDoor {
 }
 
 /** Where they put what they receive, and what they ask. */
-type ReceiveInto = Pick<InfluxOptions, 'append' | 'cache' | 'clock' | 'ownTime'>;
+type ReceiveInto = Pick<InfluxOptions, 'append' | 'admit' | 'cache' | 'clock' | 'ownTime'>;
+
+/** Settings that are about what comes by HTTP. */
+type ReceivingSettings = Pick<GatewayConfig, 'http' | 'limits' | 'mqtt' | 'identityLabels'>;
 
 interface Receiver {
   readonly counters: Readonly<Record<string, number>>;
   readonly bytes: number;
 }
 
-export function openHttpReceivers(config: GatewayConfig, to: ReceiveInto, app: Hono): HttpReceivers {
+/** What a gateway receives by HTTP, with its own labels on it, and the series that all of its receivers share. */
+export function openReceiving(
+  config: ReceivingSettings,
+  { clock, ownTime }: Pick<GatewayClock, 'clock' | 'ownTime'>,
+  to: Pick<ReceiveInto, 'append' | 'admit'> & {
+    readonly ids: Pick<Storage['ids'], 'site' | 'gateway'>;
+    readonly guard: SeriesGuard;
+  },
+  app: Hono,
+): { readonly cache: SeriesCache; readonly receivers: HttpReceivers } {
+  const { ids, guard, ...into } = to;
+  const identity: Labels = [
+    ['gateway', ids.gateway],
+    ['site', ids.site],
+  ];
+  const cache = createSeriesCache({
+    ...{ identity: config.identityLabels ? identity : [], guard, limits: config.limits },
+  });
+  return { cache, receivers: openHttpReceivers(config, { ...into, cache, clock, ownTime }, app) };
+}
+
+function openHttpReceivers(config: ReceivingSettings, to: ReceiveInto, app: Hono): HttpReceivers {
   const written = remoteWrite(config, to);
   const received = otlp(config, to, app);
   const receivers: readonly (() => Receiver)[] = [
@@ -56,8 +85,8 @@ export function openHttpReceivers(config: GatewayConfig, to: ReceiveInto, app: H
 }
 
 function remoteWrite(
-  { http: { bodyBytesMax }, limits: { seriesPerRequestMax } }: GatewayConfig,
-  to: Pick<RemoteWriteOptions, 'append' | 'cache'>,
+  { http: { bodyBytesMax }, limits: { seriesPerRequestMax } }: ReceivingSettings,
+  to: AppendOptions,
 ): { readonly receiver: () => Receiver; readonly handler: DirectHandler } {
   const counters = {
     remote_write_samples_total: 0,
@@ -87,7 +116,7 @@ function remoteWrite(
 }
 
 function lokiPush(
-  { http: { bodyBytesMax }, limits: { seriesPerRequestMax } }: GatewayConfig,
+  { http: { bodyBytesMax }, limits: { seriesPerRequestMax } }: ReceivingSettings,
   to: AppendOptions,
   app: Hono,
 ): () => Receiver {
@@ -110,7 +139,7 @@ function lokiPush(
 }
 
 function influx(
-  { http: { bodyBytesMax }, mqtt: { futureMsMax } }: GatewayConfig,
+  { http: { bodyBytesMax }, mqtt: { futureMsMax } }: ReceivingSettings,
   to: ReceiveInto,
   app: Hono,
 ): () => Receiver {
@@ -130,8 +159,8 @@ function influx(
 }
 
 function otlp(
-  { http: { bodyBytesMax } }: GatewayConfig,
-  to: Pick<OtlpOptions, 'append' | 'cache' | 'clock'>,
+  { http: { bodyBytesMax } }: ReceivingSettings,
+  to: Pick<OtlpOptions, 'append' | 'admit' | 'cache' | 'clock'>,
   app: Hono,
 ): { readonly receiver: () => Receiver; readonly door: OtlpDoor } {
   const counters = { otlp_rows_total: 0, otlp_rejected_rows_total: 0, otlp_refused_requests_total: 0 };

@@ -92,8 +92,8 @@ test('a partial success is in the answer', async () => {
 });
 
 test.each<[OtlpOutcome, number, RegExp]>([
-  [{ kind: 'later', code: 'limit', message: 'füll' }, 8, /RetryInfo/],
-  [{ kind: 'later', code: 'unavailable', message: 'füll' }, 14, /RetryInfo/],
+  [{ kind: 'later', code: 'limit', message: 'füll', retryAfterSeconds: 1 }, 8, /RetryInfo/],
+  [{ kind: 'later', code: 'unavailable', message: 'füll', retryAfterSeconds: 1 }, 14, /RetryInfo/],
   [{ kind: 'invalid', message: 'füll' }, 3, /^$/],
 ])('%j: status %i', async (given, status, details) => {
   outcome = given;

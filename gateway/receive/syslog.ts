@@ -5,7 +5,9 @@ import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { Batch } from '../../lake/model/batch.ts';
-import { createLogsBuilder } from '../../lake/receive/logs-builder.ts';
+import { deviceStreams } from '../../lake/receive/logs/streams.ts';
+import { createLogsBuilder, type LogsBuilder } from '../../lake/receive/logs-builder.ts';
+import type { SeriesCache } from '../../lake/receive/series-cache.ts';
 import { createFrameReader, trimmed } from '../../lake/receive/syslog/frames.ts';
 import { appendSyslog, type SyslogRowOptions } from '../../lake/receive/syslog/rows.ts';
 
@@ -27,7 +29,8 @@ interface SyslogCounts {
   cut: number;
 }
 
-export interface SyslogOptions extends SyslogRowOptions {
+export interface SyslogOptions extends Omit<SyslogRowOptions, 'streams'> {
+  readonly cache: SeriesCache;
   readonly host: string;
   /** 0: free ones. */
   readonly port: number;
@@ -42,11 +45,14 @@ export interface SyslogOptions extends SyslogRowOptions {
   readonly udpQueueBytesMax: number;
 }
 
+type OpenOptions = SyslogOptions & SyslogRowOptions;
+
 const retryMinMs = 50;
 const retryMaxMs = 2000;
 
 /** Resolves when it listens; throws FirnError `unavailable` naming the port. */
-export async function startSyslog(options: SyslogOptions): Promise<SyslogServer> {
+export async function startSyslog(given: SyslogOptions): Promise<SyslogServer> {
+  const options = { ...given, streams: deviceStreams(given.cache) };
   const counts: SyslogCounts = { messages: 0, bytes: 0, dropped: 0, refused: 0, cut: 0 };
   const closing = new AbortController();
   const connections = new Set<Promise<void>>();
@@ -103,7 +109,7 @@ async function bind(tcp: Server, udp: UdpSocket, { host, port }: SyslogOptions):
 /** Reads on only when the rows of what was read are on disk: a sender feels how fast the gateway is. */
 async function serveTcp(
   socket: Socket,
-  options: SyslogOptions,
+  options: OpenOptions,
   counts: SyslogCounts,
   closing: AbortSignal,
 ): Promise<void> {
@@ -124,7 +130,7 @@ async function serveTcp(
 async function storeUntilDone(
   messages: readonly Uint8Array[],
   sender: string,
-  options: SyslogOptions,
+  options: OpenOptions,
   counts: SyslogCounts,
   closing: AbortSignal,
 ): Promise<void> {
@@ -152,8 +158,8 @@ function addRow(
   message: Uint8Array,
   sender: string,
   receivedUs: number,
-  logs: ReturnType<typeof createLogsBuilder>,
-  options: SyslogOptions,
+  logs: LogsBuilder,
+  options: OpenOptions,
   counts: SyslogCounts,
 ): void {
   try {
@@ -165,7 +171,7 @@ function addRow(
 }
 
 /** Collects datagrams while an append is on its way, up to udpQueueBytesMax. */
-function createUdpQueue(options: SyslogOptions, counts: SyslogCounts) {
+function createUdpQueue(options: OpenOptions, counts: SyslogCounts) {
   const { append, cache, clock, messageBytesMax, udpQueueBytesMax, onDropped, logger } = options;
   const logs = createLogsBuilder();
   let bytes = 0;

@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { FirnError } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { Signal } from '../../lake/model/batch.ts';
 import type { SiteId, TenantId } from '../../lake/model/ids.ts';
+import type { VersionOf } from '../../lake/model/row-versions.ts';
 import { isRollupTable, type RollupTable } from '../../lake/model/table-name.ts';
 import { filesSql } from '../../lake/parquet/files-sql.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
@@ -14,6 +16,7 @@ import { openWalReader, type WalReader } from '../wal/reader.ts';
 import type { SegmentRecord } from '../wal/wal.ts';
 import type { FilePins } from './file-pins.ts';
 import { openTail, type Tail, type TailLimits, tailTooLong } from './tail.ts';
+import type { TouchedMinutes } from './touched-minutes.ts';
 
 export interface GatewayTablesOptions extends Partial<TailLimits> {
   readonly walPath: string;
@@ -64,6 +67,10 @@ export function openGatewayTables(options: GatewayTablesOptions): GatewayTables 
       return (await tableOf(table)).open(prune);
     },
     metricMetadata: async () => reader.metadata(),
+    versions: {
+      scope: tenant,
+      look: async (fromMs, toMs) => (await tableOf('metrics')).versionsIn(fromMs, toMs),
+    },
     [Symbol.asyncDispose]: async () => {
       for (const table of tables.values()) await (await table)[Symbol.asyncDispose]();
       sizes[Symbol.dispose]();
@@ -94,6 +101,8 @@ function noTimeTravel(): FirnError {
 
 interface SignalTable extends AsyncDisposable {
   open(prune: Prune): Promise<TableView>;
+  /** See RowVersions: a time is in the state of the files that have rows of it, once no row is waiting to be sealed. */
+  versionsIn(fromMs: number, toMs: number): Promise<VersionOf>;
 }
 
 /** What one SQLite transaction saw. */
@@ -119,7 +128,7 @@ function createSignalTable(
   const { dataDir, pins, logger } = options;
   /** Batches up to here are in the engine, or sealed, or damaged. */
   let loadedSeq = 0;
-  let last: Promise<unknown> = Promise.resolve();
+  const turns = createTurns();
 
   const skip = ({ seq, reason }: SkippedBatch): void =>
     logger.error('a damaged batch is left out of answers', { signal, seq, reason });
@@ -133,17 +142,22 @@ function createSignalTable(
       const unpin = pins.pin(segments.map(({ path }) => path));
       return { sealedSeq, lastSeq, segments, segmentCount: reader.segmentCount(signal), batches, unpin };
     });
-  const open = async (prune: Prune): Promise<TableView> => {
+  const loaded = async (prune: Prune): Promise<Moment> => {
     const moment = look(prune);
-    const { sealedSeq, lastSeq, segments, segmentCount } = moment;
+    const { sealedSeq, lastSeq, batches } = moment;
     try {
-      await tail.load(moment.batches, sealedSeq, reader.labelsOf);
+      await tail.load(batches, sealedSeq, reader.labelsOf);
       loadedSeq = Math.max(loadedSeq, lastSeq);
       await tail.dropSealed(sealedSeq);
     } catch (error) {
       moment.unpin();
       throw error;
     }
+    return moment;
+  };
+  const open = async (prune: Prune): Promise<TableView> => {
+    const moment = await loaded(prune);
+    const { sealedSeq, lastSeq, segments, segmentCount } = moment;
     const pinnedTail = tail.pin(sealedSeq, lastSeq);
     const files = segments.map(({ path, bytes }) => ({ path: join(dataDir, path), bytes }));
     let released = false;
@@ -161,17 +175,43 @@ function createSignalTable(
   };
   return {
     // One at a time: each batch must be loaded exactly once.
-    open: (prune) => {
-      const turn = last.then(() => open(prune));
-      last = turn.catch(() => undefined); // whoever asked for it gets the error
-      return turn;
-    },
+    open: (prune) => turns.run(() => open(prune)),
+    versionsIn: (fromMs, toMs) =>
+      turns.run(async () => {
+        const moment = await loaded({ fromUs: fromMs * 1000, toUs: toMs * 1000 + 999 });
+        moment.unpin();
+        return versionOfFiles(moment.segments, tail.touches(moment.sealedSeq, moment.lastSeq));
+      }),
     [Symbol.asyncDispose]: async () => {
-      await last;
+      await turns.last();
       await tail[Symbol.asyncDispose]();
     },
   };
 }
+
+/** Runs work one after the other. */
+function createTurns() {
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    last: () => last,
+    run: <T>(work: () => Promise<T>): Promise<T> => {
+      const turn = last.then(work);
+      last = turn.catch(() => undefined); // whoever asked for it gets the error
+      return turn;
+    },
+  };
+}
+
+/** A path names the same bytes for ever. */
+const versionOfFiles =
+  (segments: readonly SegmentRecord[], touches: TouchedMinutes['touch']): VersionOf =>
+  (fromMs, toMs) => {
+    if (touches(fromMs, toMs)) return undefined;
+    const hash = createHash('sha256');
+    for (const { path, minTimestampUs, maxTimestampUs } of segments)
+      if (maxTimestampUs >= fromMs * 1000 && minTimestampUs < (toMs + 1) * 1000) hash.update(`${path}\n`);
+    return hash.digest('base64url');
+  };
 
 function rowsOf(
   signal: Signal,

@@ -8,6 +8,7 @@ import { batchColumnsOf, columnOf } from '../../lake/schema/batch-columns.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { type Engine, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import type { IntactBatch } from '../wal/intact-batches.ts';
+import { createTouchedMinutes, type TouchedMinutes } from './touched-minutes.ts';
 
 // The tail of one signal in the engine's memory: what is in the WAL and not sealed yet. Rows keep the seq of their
 // batch, so that a view can name exactly the ones it saw. They are kept in generations, a pair of tables each: after a
@@ -26,6 +27,8 @@ export interface Tail extends AsyncDisposable {
   load(batches: readonly IntactBatch[], sealedSeq: number, labelsOf: LabelsOf): Promise<void>;
   /** SELECTs that yield the rows with afterSeq < seq <= uptoSeq and the table's columns. They stay valid until released. */
   pin(afterSeq: number, uptoSeq: number): { readonly selects: readonly string[]; release(): void };
+  /** Whether rows of metrics with afterSeq < seq <= uptoSeq may lie in a time: see TouchedMinutes. */
+  touches(afterSeq: number, uptoSeq: number): TouchedMinutes['touch'];
   /** Drops generations that nobody needs. */
   dropSealed(sealedSeq: number): Promise<void>;
 }
@@ -36,6 +39,7 @@ interface Generation {
   readonly table: string;
   readonly firstSeq: number;
   lastSeq: number;
+  readonly minutes: TouchedMinutes;
 }
 
 const schemaName = 'firn_tail';
@@ -53,8 +57,10 @@ export async function openTail(engine: Engine, signal: Signal, site: string): Pr
     await connection.run(
       `CREATE TABLE ${schemaName}.${table}_series (id BIGINT, name VARCHAR, labels VARCHAR)`,
     );
-    return { table, firstSeq, lastSeq: firstSeq };
+    return { table, firstSeq, lastSeq: firstSeq, minutes: createTouchedMinutes() };
   };
+  const between = (afterSeq: number, uptoSeq: number): readonly Generation[] =>
+    generations.filter(({ firstSeq, lastSeq }) => lastSeq > afterSeq && firstSeq <= uptoSeq);
   return {
     load: async (batches, sealedSeq, labelsOf) => {
       const first = batches[0]?.seq;
@@ -69,6 +75,8 @@ export async function openTail(engine: Engine, signal: Signal, site: string): Pr
         await addSeries(connection, signal, generation.table, labelsOf);
         await connection.run('COMMIT');
         generation.lastSeq = last;
+        for (const { batch } of batches)
+          if (batch.signal === 'metrics') generation.minutes.add(batch.timestampUs);
         if (!fits) generations.push(generation);
       } catch (error) {
         await connection.run('ROLLBACK');
@@ -78,10 +86,14 @@ export async function openTail(engine: Engine, signal: Signal, site: string): Pr
     pin: (afterSeq, uptoSeq) => {
       const pin = { afterSeq };
       pinned.add(pin);
-      const selects = generations
-        .filter(({ firstSeq, lastSeq }) => lastSeq > afterSeq && firstSeq <= uptoSeq)
-        .map(({ table }) => `${selectOf(signal, table, site)} WHERE seq > ${afterSeq} AND seq <= ${uptoSeq}`);
+      const selects = between(afterSeq, uptoSeq).map(
+        ({ table }) => `${selectOf(signal, table, site)} WHERE seq > ${afterSeq} AND seq <= ${uptoSeq}`,
+      );
       return { selects, release: () => void pinned.delete(pin) };
+    },
+    touches: (afterSeq, uptoSeq) => {
+      const found = between(afterSeq, uptoSeq);
+      return (fromMs, toMs) => found.some(({ minutes }) => minutes.touch(fromMs, toMs));
     },
     dropSealed: async (sealedSeq) => {
       const neededAfter = Math.min(sealedSeq, ...[...pinned].map(({ afterSeq }) => afterSeq));

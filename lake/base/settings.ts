@@ -35,7 +35,7 @@ export const listenSettings = (openDescription: string) =>
     })
     .prefault({});
 
-export const querySettings = (memoryMebibytes: number, cacheMebibytes: number) =>
+export const querySettings = (memoryMebibytes: number, cacheMebibytes: number, resultsMebibytes: number) =>
   z
     .strictObject({
       memoryBytesMax: count(memoryMebibytes * MEBIBYTE, 'Memory for queries, per tenant'),
@@ -48,6 +48,12 @@ export const querySettings = (memoryMebibytes: number, cacheMebibytes: number) =
         cacheMebibytes * MEBIBYTE,
         'Memory for what PromQL remembers of files: series and samples, of all tenants',
       ),
+      resultCacheBytesMax: z
+        .number()
+        .int()
+        .nonnegative()
+        .default(resultsMebibytes * MEBIBYTE)
+        .describe('Memory for answers of PromQL range queries, of all tenants; 0: none are remembered'),
       timeoutMs: count(120_000, 'Longest query'),
       rowsMax: limit('Rows of one SQL result'),
       samplesMax: count(50_000_000, 'Samples that one PromQL query may load'),

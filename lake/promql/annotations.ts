@@ -11,7 +11,14 @@ export interface Annotations {
   /** Samples of a metric count since a time before the sample before them. */
   startOverlap(metric: string, span: Span): void;
   /** Each text once, with its position in the query. */
-  texts(query: string): { readonly warnings: readonly string[]; readonly infos: readonly string[] };
+  texts(query: string): AnnotationTexts;
+}
+
+export interface AnnotationTexts {
+  readonly warnings: readonly string[];
+  readonly infos: readonly string[];
+  /** What is said of two parts of a time is, each text once, what is said of all of it: nothing is counted or left out. */
+  readonly additive: boolean;
 }
 
 interface MonotonicityReport {
@@ -33,7 +40,13 @@ interface Note {
 }
 
 /** Texts of one kind that an answer carries at most. */
-const annotationsMax = 10;
+export const annotationsMax = 10;
+
+const isAdditive = (notes: readonly Note[]): boolean =>
+  notes.every(({ report, times }) => report === undefined && times === undefined) &&
+  (['warning', 'info'] as const).every(
+    (kind) => notes.filter(({ severity }) => severity === kind).length <= annotationsMax,
+  );
 
 export function createAnnotations(): Annotations {
   const notes = new Map<string, Note>();
@@ -57,6 +70,7 @@ export function createAnnotations(): Annotations {
     texts: (query) => ({
       warnings: textsOf(query, notes, 'warning'),
       infos: textsOf(query, notes, 'info'),
+      additive: isAdditive([...notes.values()]),
     }),
   };
 }

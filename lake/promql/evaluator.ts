@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { createAnnotations } from './annotations.ts';
+import { type AnnotationTexts, createAnnotations } from './annotations.ts';
 import { createBudget } from './budget.ts';
 import { createEvaluation } from './evaluate.ts';
 import type { Plan, QueryTimes } from './plan.ts';
@@ -23,10 +23,8 @@ export interface EvaluationTask<Scan = readonly SeriesData[] | StoredScan> {
   readonly text: string;
 }
 
-export interface Evaluated {
+export interface Evaluated extends AnnotationTexts {
   readonly data: ResultData;
-  readonly warnings: readonly string[];
-  readonly infos: readonly string[];
   readonly samplesRead: number;
 }
 

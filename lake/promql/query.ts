@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { hasCode } from '../base/errors.ts';
 import type { RollupTable } from '../model/table-name.ts';
+import type { AnnotationTexts } from './annotations.ts';
 import type { Expr } from './ast.ts';
 import { throwIfStopped, timeoutReason, tooManySamples } from './budget.ts';
 import { checkExpr } from './check.ts';
@@ -40,10 +41,8 @@ export interface QueryOptions {
   readonly evaluator?: Evaluator | undefined;
 }
 
-export interface QueryResult {
+export interface QueryResult extends AnnotationTexts {
   readonly data: ResultData;
-  readonly warnings: readonly string[];
-  readonly infos: readonly string[];
   /** Samples that were read for it. */
   readonly samplesRead: number;
   /** Tables that were read in the place of samples, where that gives the same. */

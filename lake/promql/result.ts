@@ -57,5 +57,6 @@ function named<T extends Pick<StepSeries, 'labels' | 'dropName'>>(series: T): T 
   return series.dropName ? { ...series, labels: withoutName(series.labels), dropName: false } : series;
 }
 
-const sorted = (series: readonly SeriesData[]): readonly SeriesData[] =>
+/** In the order of an answer. */
+export const sorted = (series: readonly SeriesData[]): readonly SeriesData[] =>
   series.toSorted((one, other) => compareLabels(one.labels, other.labels));

@@ -1,4 +1,5 @@
 import type { Labels } from '../model/labels.ts';
+import type { RowVersions } from '../model/row-versions.ts';
 import type { RollupTable } from '../model/table-name.ts';
 import type { Matcher } from './ast.ts';
 import type { Histogram } from './histograms/histogram.ts';
@@ -23,6 +24,8 @@ export interface SeriesSource {
    * when that would not give what the samples give, or not save work.
    */
   selectBuckets?(selection: BucketSelection, signal: AbortSignal): Promise<SelectedBuckets | undefined>;
+  /** Which state the samples are in; absent where answers are not to be remembered. */
+  readonly versions?: RowVersions | undefined;
 }
 
 export interface BucketSelection extends BucketScan {

@@ -5,6 +5,7 @@ import { createMetricsBuilder } from './metrics-builder.ts';
 import type { CachedSeries } from './series-cache.ts';
 
 const series = { idLow: 1, idHigh: 0 } as CachedSeries;
+const stream = { series, level: undefined };
 const past = { quality: 'device-past', deviceTimestampUs: 0n } as const;
 const future = { quality: 'device-future', deviceTimestampUs: null } as const;
 
@@ -22,13 +23,13 @@ test('the columns of doubted times are there for batches that have such times, a
   expect(Object.keys(metrics.finish())).not.toContain('quality');
 
   const logs = createLogsBuilder();
-  logs.append(series, { timestampNs: 1n, line: 'a', doubt: future });
-  logs.append(series, { timestampNs: 2n, line: 'b' });
+  logs.append(stream, { timestampNs: 1n, line: 'a', doubt: future });
+  logs.append(stream, { timestampNs: 2n, line: 'b' });
   expect(plainLogs(logs.finish())).toMatchObject({
     line: ['a', 'b'],
     quality: ['device-future', null],
     deviceTimestampUs: [null, null],
   });
-  logs.append(series, { timestampNs: 3n, line: 'c' });
+  logs.append(stream, { timestampNs: 3n, line: 'c' });
   expect(Object.keys(logs.finish())).not.toContain('deviceTimestampUs');
 });

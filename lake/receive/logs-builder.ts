@@ -1,4 +1,8 @@
 import type { LogsBatch, SeriesEntry } from '../model/batch.ts';
+import type { Label } from '../model/labels.ts';
+import { normalLevel } from './logs/level.ts';
+import { lineMetadata } from './logs/metadata.ts';
+import type { LogStream } from './logs/streams.ts';
 import type { Int64Halves } from './nanoseconds.ts';
 import type { CachedSeries } from './series-cache.ts';
 import {
@@ -15,7 +19,7 @@ import { createDoubtColumns, type TimeDoubt } from './time-doubt.ts';
 /** Grows the columns of a logs batch row by row. */
 export interface LogsBuilder {
   readonly rows: number;
-  append(stream: CachedSeries, record: LogRecord): void;
+  append(stream: LogStream, record: LogRecord): void;
   /**
    * Begins a row, for receivers of many lines, which make neither an object nor a string for one. Each of the columns
    * that it returns is to get its text or null then.
@@ -33,9 +37,12 @@ interface LogRecord {
   /** Nanoseconds since the Unix epoch. */
   readonly timestampNs: bigint;
   readonly line: string;
-  /** Canonical JSON text of an object of strings. */
-  readonly attributes?: string;
+  /** Structured metadata; detected_level is added. */
+  readonly metadata?: readonly Label[];
+  /** In the sender's words; absent or empty: what the stream's labels, the metadata or the line say. */
   readonly severity?: string;
+  /** Where the severity is in words that Loki does not know: what it is in those. */
+  readonly level?: string;
   readonly doubt?: TimeDoubt;
 }
 
@@ -70,15 +77,16 @@ export function createLogsBuilder(lineBytes = lineBytesFirst): LogsBuilder {
       return rows;
     },
     begin,
-    append: (stream, { timestampNs, line, attributes, severity, doubt }) => {
+    append: (stream, { timestampNs, line, metadata = [], severity = '', level, doubt }) => {
       if (doubt !== undefined) doubts.add(rows, doubt);
       const time = { low: Number(BigInt.asIntN(32, timestampNs)), high: Number(timestampNs >> 32n) };
-      const texts = begin(stream, time);
+      const texts = begin(stream.series, time);
+      const start = texts.line.end;
       addText(texts.line, line);
-      addTextOrNull(texts.attributes, attributes);
-      addTextOrNull(texts.severity, severity);
-      addNull(texts.traceId);
-      addNull(texts.spanId);
+      const { bytes, end } = texts.line;
+      const said = level ?? (severity === '' ? stream.level : normalLevel(severity));
+      const all = lineMetadata(metadata, bytes, start, end, said);
+      addMetadata(texts, severity === '' ? all : { ...all, severity: Buffer.from(severity) });
     },
     finish: () => {
       const batch: LogsBatch = {

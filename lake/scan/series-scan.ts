@@ -115,11 +115,12 @@ export function seriesScan({
       readSeries(connection, from, selection, wide, signal),
     );
   };
-  const { rollups } = tables;
+  const { rollups, versions } = tables;
 
   return {
     select,
     open: (selection, signal) => openStored(tables, engine, selection, signal),
+    ...(versions && { versions }),
     ...(rollups && {
       selectBuckets: (selection, signal) => scanBuckets({ rollups, engine, select }, selection, signal),
     }),

@@ -71,9 +71,10 @@ export interface OpenedView {
   readonly filesPruned: number;
 }
 
-/** A FirnError, or what else was thrown, where `code` is undefined. */
+/** A FirnError, an SqlError with its SQLSTATE, or what else was thrown, where both are undefined. */
 export interface SentError {
   readonly code: string | undefined;
+  readonly sqlstate: string | undefined;
   readonly operation: string;
   readonly subject: string;
   readonly message: string;

@@ -13,8 +13,8 @@ import type { LogsBatch } from '../../lake/model/batch.ts';
 import { canonicalLabels, labelsJson } from '../../lake/model/labels.ts';
 import { mergeStreaming } from '../../lake/parquet/merge-streaming.ts';
 import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
+import { deviceStreams } from '../../lake/receive/logs/streams.ts';
 import { createLogsBuilder } from '../../lake/receive/logs-builder.ts';
-import { bareMetadata } from '../../lake/receive/loki-push/metadata.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { generateLines } from './logql-lines.ts';
 
@@ -52,7 +52,7 @@ export async function corpusOf(
 async function write(folder: string, bytesMax: number, seed: number, level: number): Promise<Corpus> {
   const raw = join(folder, 'raw.log');
   const file = openSync(raw, 'w');
-  const cache = createSeriesCache({ identity: [] });
+  const streams = deviceStreams(createSeriesCache({ identity: [] }));
   const labels = new Map<bigint, string>();
   await using writer = openParquetjsWriter();
   const segments: { path: string; rows: number; day: string }[] = [];
@@ -73,12 +73,8 @@ async function write(folder: string, bytesMax: number, seed: number, level: numb
   };
   for (const { labels: pairs, line } of generateLines(seed, startMs, stepMs, rareEvery)) {
     const own = canonicalLabels([...pairs, ['service_name', pairs[0]?.[1] ?? '']]);
-    const key = Buffer.from(labelsJson(own));
-    const stream = cache.find(key, 0, key.length) ?? cache.add(key, 0, key.length, own);
-    const ns = BigInt(startMs + lines * stepMs) * 1_000_000n;
-    const bytes = Buffer.from(line);
-    const { attributes } = bareMetadata(bytes, 0, bytes.length, undefined);
-    builder.append(stream, { timestampNs: ns, line, attributes: attributes.toString() });
+    const stream = streams.ofKey(labelsJson(own), () => own);
+    builder.append(stream, { timestampNs: BigInt(startMs + lines * stepMs) * 1_000_000n, line });
     text.push(`${line}\n`);
     rawBytes += Buffer.byteLength(line) + 1;
     if (++lines % linesPerSegment === 0) await flush();

@@ -8,6 +8,7 @@ import { inThreadPort } from '../../gateway/wal/in-thread-port.ts';
 import { openWal } from '../../gateway/wal/open-wal.ts';
 import { openWalReader } from '../../gateway/wal/reader.ts';
 import { startRecovery } from '../../gateway/wal/recovery/run-recovery.ts';
+import { frameHeaderBytes, walHeaderBytes } from '../../gateway/wal/recovery/wal-frames.ts';
 import type { Wal } from '../../gateway/wal/wal.ts';
 import { systemClock } from '../../lake/base/clock.ts';
 import { hasCode } from '../../lake/base/errors.ts';
@@ -52,10 +53,18 @@ export interface SiteShape {
   readonly batches: number;
   /** A seal after each of these. */
   readonly sealAfter: readonly number[];
-  /** The -wal file begins again after it. */
-  readonly checkpointAfter: number;
+  /** The -wal file begins again after it, or after each of these. */
+  readonly checkpointAfter: number | readonly number[];
   /** Closed in order; otherwise it is as it stands when the power goes. */
   readonly closed: boolean;
+  /** Rows of a batch; from one to a few pages of them when absent. */
+  readonly rowsOf?: (seq: number) => number;
+  /** So many batches share a commit. */
+  readonly batchesOfCommit?: number;
+  /** Of the database; what SQLite makes when absent. */
+  readonly pageBytes?: number;
+  /** Pages that seals have freed are given back after each, so that others move to their places. */
+  readonly givesPagesBack?: boolean;
 }
 
 interface Opened extends AsyncDisposable {
@@ -101,9 +110,10 @@ async function open(folder: string, bootId: string, nowMs?: number): Promise<Ope
 
 const dataUs = (seq: number): number => startMs * 1000 + seq * 1_000_000;
 
-/** From one row to a few pages; now and then logs. */
-function batchOf(seq: number): { batch: Batch; rows: string[] } {
-  const count = [1, 5, 40, 300, 900][seq % 5] ?? 1;
+const usualRows = (seq: number): number => [1, 5, 40, 300, 900][seq % 5] ?? 1;
+
+/** From one row to a few pages, if nothing else is asked for; now and then logs. */
+function batchOf(seq: number, count = usualRows(seq)): { batch: Batch; rows: string[] } {
   const labels = labelsJson([
     ['__name__', seq % 4 === 0 ? 'lines' : 'level'],
     ['batch', `of-seq-${seq}`],
@@ -128,7 +138,7 @@ function batchOf(seq: number): { batch: Batch; rows: string[] } {
     };
     return { batch, rows: line };
   }
-  const value = Float64Array.from({ length: count }, (_, n) => seq * 1000 + n);
+  const value = Float64Array.from({ length: count }, (_, n) => seq * 10_000 + n);
   const batch: Batch = {
     ...{ signal: 'metrics', rows: count, seriesId: ids, timestampUs: times, value, series, metadata: [] },
   };
@@ -153,23 +163,23 @@ export async function sealWithoutCommit(folder: string): Promise<void> {
 export async function makeSite(folder: string, shape: SiteShape): Promise<Site> {
   const work = join(folder, 'work');
   mkdirSync(work, { recursive: true });
+  const path = join(work, 'wal.db');
+  if (shape.pageBytes !== undefined) withPages(path, shape.pageBytes);
   const opened = await open(work, 'boot 1');
   const sent: Sent[] = [];
-  for (let seq = 1; seq <= shape.batches; seq++) {
-    const { batch, rows } = batchOf(seq);
-    await opened.wal.append(batch);
-    const stored = storedBatch(join(work, 'wal.db'), seq);
-    const fingerprints = fingerprintsOf(seq, stored.payload);
-    sent.push({
-      seq,
-      signal: batch.signal as Sent['signal'],
-      rows,
-      receivedUs: stored.receivedUs,
-      dataUs: dataUs(seq),
-      fingerprints,
-    });
-    if (shape.sealAfter.includes(seq)) await opened.seal();
-    if (seq === shape.checkpointAfter) checkpoint(join(work, 'wal.db'));
+  const checkpoints = [shape.checkpointAfter].flat();
+  const { batchesOfCommit: together = 1 } = shape;
+  for (let first = 1; first <= shape.batches; first += together) {
+    const seqs = Array.from({ length: together }, (_, index) => first + index);
+    const batches = seqs.map((seq) => batchOf(seq, shape.rowsOf?.(seq)));
+    await Promise.all(batches.map(({ batch }) => opened.wal.append(batch)));
+    for (const [index, { batch, rows }] of batches.entries())
+      sent.push(sentOf(path, first + index, batch.signal as Sent['signal'], rows));
+    if (seqs.some((seq) => shape.sealAfter.includes(seq))) {
+      await opened.seal();
+      if (shape.givesPagesBack) edit(work, 'PRAGMA incremental_vacuum');
+    }
+    if (seqs.some((seq) => checkpoints.includes(seq))) checkpoint(path);
   }
   const { epoch } = opened.wal;
   const site = join(folder, 'site');
@@ -177,7 +187,22 @@ export async function makeSite(folder: string, shape: SiteShape): Promise<Site> 
   cpSync(work, site, { recursive: true, preserveTimestamps: true });
   rmSync(join(site, 'wal.db-shm'), { force: true });
   if (!shape.closed) await opened[Symbol.asyncDispose]();
-  return { folder: site, sent, epoch, sealedSeq: Math.max(0, ...shape.sealAfter) };
+  const sealedSeq = Math.max(0, ...shape.sealAfter.map((seq) => Math.ceil(seq / together) * together));
+  return { folder: site, sent, epoch, sealedSeq };
+}
+
+/** An empty database whose pages are of this size. */
+function withPages(path: string, bytes: number): void {
+  const db = new Database(path);
+  db.pragma(`page_size = ${bytes}`);
+  db.pragma('auto_vacuum = INCREMENTAL');
+  db.exec('VACUUM');
+  db.close();
+}
+
+function sentOf(path: string, seq: number, signal: Sent['signal'], rows: readonly string[]): Sent {
+  const { payload, receivedUs } = storedBatch(path, seq);
+  return { seq, signal, rows, receivedUs, dataUs: dataUs(seq), fingerprints: fingerprintsOf(seq, payload) };
 }
 
 function checkpoint(path: string): void {
@@ -213,6 +238,21 @@ export function batchesIn(site: Site, bytes: Buffer): Set<number> {
   for (const { seq, fingerprints } of site.sent)
     if (fingerprints.some((piece) => containsPart(bytes, piece))) found.add(seq);
   return found;
+}
+
+/** The batches of the transaction that a byte of the -wal file belongs to. */
+export function batchesOfTransaction(site: Site, bytes: Buffer, at: number, pageBytes = 4096): Set<number> {
+  const frameBytes = frameHeaderBytes + pageBytes;
+  if (at < walHeaderBytes) return new Set();
+  const endsCommit = (frame: number): boolean =>
+    bytes.readUInt32BE(walHeaderBytes + frame * frameBytes + 4) !== 0;
+  const frames = Math.floor((bytes.length - walHeaderBytes) / frameBytes);
+  let first = Math.min(frames - 1, Math.floor((at - walHeaderBytes) / frameBytes));
+  let last = first;
+  while (first > 0 && !endsCommit(first - 1)) first--;
+  while (last < frames - 1 && !endsCommit(last)) last++;
+  const [start, end] = [first, last + 1].map((frame) => walHeaderBytes + frame * frameBytes);
+  return batchesIn(site, bytes.subarray(start, end));
 }
 
 /** Runs statements on the database of a site, as damage that SQLite itself does not see. */
@@ -405,3 +445,10 @@ export function change(path: string, edit: (bytes: Buffer) => Uint8Array): void 
 }
 
 export const remove = (path: string): void => rmSync(path, { force: true });
+
+export function flipBit(path: string, at: number, bit: number): void {
+  change(path, (bytes) => {
+    bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
+    return bytes;
+  });
+}

@@ -25,7 +25,7 @@ beforeEach(() => {
 afterEach(() => rmSync(work, { recursive: true }));
 
 test.skipIf(!has('systemd-analyze'))('systemd takes the unit files', () => {
-  expect(units).toHaveLength(5);
+  expect(units).toHaveLength(6);
   for (const unit of units) {
     const { stdout, stderr } = spawnSync(
       'systemd-analyze',

@@ -1,8 +1,10 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { type Places, placesUnder } from '../../gateway/appliance/places.ts';
+import { firmwareUpdates, installRequested } from '../../gateway/appliance/requested-update.ts';
 import { openCloudClient } from '../../gateway/fleet/cloud-client.ts';
 import { runOrder } from '../../gateway/fleet/commands.ts';
 import { makeKeyFile } from '../../gateway/fleet/device-key.ts';
@@ -21,6 +23,8 @@ import {
   commandType,
   configDocument,
   configType,
+  firmwareDocument,
+  firmwareType,
   fleetPaths,
   type GatewayReport,
   type HeartbeatAnswer,
@@ -38,7 +42,7 @@ const noProxy = { caFile: '', proxy: '' };
 interface Box {
   readonly identity: Identity;
   readonly state: OrderState;
-  beat(results?: CommandResult[]): Promise<HeartbeatAnswer>;
+  beat(results?: CommandResult[], more?: Partial<GatewayReport>): Promise<HeartbeatAnswer>;
 }
 
 async function boxOf(cloud: FleetCloud, clock: MovedClock, id: string): Promise<Box> {
@@ -55,9 +59,9 @@ async function boxOf(cloud: FleetCloud, clock: MovedClock, id: string): Promise<
   const report: GatewayReport = { version: '1', uptimeSeconds: 1, clock: 'trusted', readings: {} };
   return {
     ...{ identity, state },
-    beat: async (results = []) => {
+    beat: async (results = [], more = {}) => {
       const { said } = state;
-      const body = { report: { ...report, ...(said && { config: said }) }, results };
+      const body = { report: { ...report, ...(said && { config: said }), ...more }, results };
       return (await session.ask(fleetPaths.heartbeat, { body })) as HeartbeatAnswer;
     },
   };
@@ -291,3 +295,98 @@ function certificatesOf(jws: string): X509Certificate[] {
   };
   return x5c.map((each) => new X509Certificate(Buffer.from(each, 'base64')));
 }
+
+describe('firmware', () => {
+  const version = { next: '1.5.0', url: 'https://updates.example.com/firn-1.5.0-{architecture}.raucb' };
+
+  /** A flashed gateway, as far as updates are concerned. */
+  function flashed(): Places {
+    const places = placesUnder(mkdtempSync(join(folder, 'root-')));
+    for (const each of [places.config, places.gateway, places.updates, dirname(places.release)])
+      mkdirSync(each, { recursive: true });
+    writeFileSync(places.release, JSON.stringify({ version: '1.4.0', architecture: 'arm64' }));
+    return places;
+  }
+
+  /** One heartbeat, and what the gateway does about it. */
+  async function turn(box: Box, places: Places): Promise<boolean> {
+    const updates = firmwareUpdates(places);
+    const answer = await box.beat([], { firmware: updates?.said() });
+    if (answer.firmware === undefined) return false;
+    const order = openOrder(answer.firmware, firmwareType, firmwareDocument, box.identity, 0);
+    updates?.request(order.rollout, order);
+    return true;
+  }
+
+  const fetched: string[] = [];
+  const fetchBundle = async (url: string): Promise<string> => {
+    fetched.push(url);
+    return join(folder, 'none.raucb');
+  };
+
+  test('is asked for once, installed, and the version that runs then ends the rollout', async () => {
+    const clock = movedClock(startMs);
+    await using cloud = await openFleetCloud(folder, clock);
+    const box = await boxOf(cloud, clock, 'one');
+    const plain = await boxOf(cloud, clock, 'two');
+    const places = flashed();
+    await cloud.admin('POST', '/rollouts', {
+      firmware: { version: version.next, url: version.url },
+      ...{ stages: [100], bakeSeconds: 0 },
+    });
+    expect((await plain.beat()).firmware).toBeUndefined();
+    expect([await turn(box, places), await turn(box, places)]).toEqual([true, false]);
+    await cloud.flush();
+    expect(await cloud.admin('GET', '/gateways/one')).toMatchObject({
+      report: { firmware: { version: '1.4.0', told: { rollout: 1, state: 'trying' } } },
+    });
+    // Where the network is away it is tried again, and nothing is said of a failure.
+    const away = async (): Promise<string> => {
+      throw new FirnError({ code: 'unavailable', operation: 'x', subject: 'x', message: 'away' });
+    };
+    const install = async () => undefined;
+    await expect(installRequested({ places, install, fetchBundle: away })).rejects.toThrow('away');
+    expect(firmwareUpdates(places)?.said().told?.state).toBe('trying');
+    expect(await installRequested({ places, install, fetchBundle })).toBe(true);
+    expect(fetched.at(-1)).toBe('https://updates.example.com/firn-1.5.0-arm64.raucb');
+    writeFileSync(places.release, JSON.stringify({ version: version.next, architecture: 'arm64' }));
+    await turn(box, places);
+    await cloud.flush();
+    expect(await cloud.admin('GET', '/rollouts')).toMatchObject([{ number: 1, state: 'done' }]);
+  });
+
+  test('that is refused halts the rollout, and says why', async () => {
+    const clock = movedClock(startMs);
+    await using cloud = await openFleetCloud(folder, clock);
+    const box = await boxOf(cloud, clock, 'one');
+    const places = flashed();
+    await cloud.admin('POST', '/rollouts', { firmware: { version: version.next, url: version.url } });
+    await turn(box, places);
+    const install = async (): Promise<never> => {
+      throw new FirnError({
+        code: 'denied',
+        operation: 'x',
+        subject: 'x',
+        message: 'the signature is wrong',
+      });
+    };
+    expect(await installRequested({ places, fetchBundle, install })).toBe(false);
+    await turn(box, places);
+    await cloud.flush();
+    expect(await cloud.admin('GET', '/gateways/one')).toMatchObject({
+      report: { firmware: { told: { rollout: 1, state: 'refused', detail: 'the signature is wrong' } } },
+    });
+    expect(await cloud.admin('GET', '/rollouts')).toMatchObject([{ state: 'halted' }]);
+    expect(await turn(box, places)).toBe(false);
+  });
+
+  test.each([
+    [{}, 'give one of them'],
+    [{ settings: {}, firmware: { version: '1.0.0', url: 'https://x.example' } }, 'give one of them'],
+    [{ firmware: { version: 'new', url: 'https://x.example' } }, 'firmware.version'],
+    [{ firmware: { version: '1.0.0', url: 'file:///etc/passwd' } }, 'firmware.url'],
+  ])('a rollout of %j is refused', async (body, why) => {
+    await using cloud = await openFleetCloud(folder, movedClock(startMs));
+    await expect(cloud.admin('POST', '/rollouts', body)).rejects.toThrow(why);
+  });
+});

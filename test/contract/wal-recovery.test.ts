@@ -6,11 +6,13 @@ import { openWalReader } from '../../gateway/wal/reader.ts';
 import type { Wal } from '../../gateway/wal/wal.ts';
 import {
   batchesIn,
+  batchesOfTransaction,
   change,
   copyOf,
   edit,
   faultsOf,
   finish,
+  flipBit,
   makeSite,
   type Outcome,
   recover,
@@ -19,6 +21,7 @@ import {
   sealWithoutCommit,
   toFormat1,
 } from './damaged-log.ts';
+import { seededRandom } from './lake-fixtures.ts';
 
 // Whatever becomes of wal.db, wal.db-wal and wal.mark: the gateway starts, what is intact is there exactly once, what is
 // lost is in a gap row, and no number is used twice.
@@ -40,38 +43,6 @@ const nothing: ReadonlySet<number> = new Set();
 const pageBytes = 4096;
 const frameBytes = pageBytes + 24;
 const walHeaderBytes = 32;
-
-/** Numbers from 0 up to 1 that follow from a seed (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
-/** The batches of the transaction that a byte of the -wal file belongs to. */
-function batchesOfTransaction(site: Site, bytes: Buffer, at: number): Set<number> {
-  if (at < walHeaderBytes) return new Set();
-  const endsCommit = (frame: number): boolean =>
-    bytes.readUInt32BE(walHeaderBytes + frame * frameBytes + 4) !== 0;
-  const frames = Math.floor((bytes.length - walHeaderBytes) / frameBytes);
-  let first = Math.floor((at - walHeaderBytes) / frameBytes);
-  let last = first;
-  while (first > 0 && !endsCommit(first - 1)) first--;
-  while (last < frames - 1 && !endsCommit(last)) last++;
-  const [start, end] = [first, last + 1].map((frame) => walHeaderBytes + frame * frameBytes);
-  return batchesIn(site, bytes.subarray(start, end));
-}
-
-function flipBit(path: string, at: number, bit: number): void {
-  change(path, (bytes) => {
-    bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
-    return bytes;
-  });
-}
 
 function expectSound(site: Site, outcome: Outcome, mayLose: ReadonlySet<number>, what: string): void {
   const { starts, reasons } = outcome;
@@ -117,7 +88,7 @@ test.each(combinations.map((bad) => [bad.join(' and '), bad] as const))(
   async (what, bad) => {
     const at = copy(crashed);
     const mayLose = new Set<number>();
-    const random = seeded(bad.length);
+    const random = seededRandom(bad.length);
     for (const name of bad) {
       for (const seq of batchesIn(crashed, readFileSync(join(at, name)))) mayLose.add(seq);
       change(join(at, name), (bytes) => bytes.map(() => Math.floor(random() * 256)));
@@ -130,7 +101,7 @@ const seeds = [1, 2];
 
 test.each(seeds)('single bits of wal.db turn over (seed %i)', async (seed) => {
   for (const site of [crashed, closed]) {
-    const random = seeded(seed);
+    const random = seededRandom(seed);
     const bytes = readFileSync(join(site.folder, 'wal.db'));
     for (let n = 0; n < 9; n++) {
       // Every third in the first page, where the schema and the header are.
@@ -150,7 +121,7 @@ const withoutHeader = (folder: string): void =>
   change(join(folder, 'wal.db'), (bytes) => bytes.fill(0, 0, 100));
 
 test.each(seeds)('single bits turn over in a wal.db that SQLite can not open (seed %i)', async (seed) => {
-  const random = seeded(seed);
+  const random = seededRandom(seed);
   const bytes = readFileSync(join(closed.folder, 'wal.db'));
   for (let n = 0; n < 9; n++) {
     const at = Math.floor(pageBytes + random() * (bytes.length - pageBytes));
@@ -164,7 +135,7 @@ test.each(seeds)('single bits turn over in a wal.db that SQLite can not open (se
 });
 
 test.each(seeds)('single bits of the -wal file turn over (seed %i)', async (seed) => {
-  const random = seeded(seed);
+  const random = seededRandom(seed);
   const bytes = readFileSync(join(crashed.folder, 'wal.db-wal'));
   const used = walHeaderBytes + frameBytes * framesUsed(bytes);
   for (let n = 0; n < 16; n++) {
@@ -480,7 +451,7 @@ test('without checksums the checks above see what is damaged', async () => {
   const site = await unchecked.makeSite(join(folder, 'unchecked'), { ...shape, closed: true });
   const bytes = readFileSync(join(site.folder, 'wal.db'));
   const faults: string[] = [];
-  const random = seeded(1);
+  const random = seededRandom(1);
   for (let n = 0; n < 12; n++) {
     const at = unchecked.copyOf(site, join(folder, 'copy'));
     flipBit(join(at, 'wal.db'), Math.floor(pageBytes + random() * (bytes.length - pageBytes)), 2);

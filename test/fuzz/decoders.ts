@@ -10,6 +10,7 @@ import { parseExposition } from '../../lake/receive/exposition/parse.ts';
 import { labelsOfSeries } from '../../lake/receive/exposition/read-series.ts';
 import { LineError } from '../../lake/receive/influx/parse-line.ts';
 import { influxLimits, readInfluxLines } from '../../lake/receive/influx/receive.ts';
+import { deviceStreams } from '../../lake/receive/logs/streams.ts';
 import { createLogsBuilder } from '../../lake/receive/logs-builder.ts';
 import { createMetricsBuilder } from '../../lake/receive/metrics-builder.ts';
 import { createMqttMapper, mqttLimits } from '../../lake/receive/mqtt/mapper.ts';
@@ -129,11 +130,12 @@ const lines: FuzzedDecoder = {
   ].map((text) => Buffer.from(text)),
   decode: (() => {
     const cache = newCache();
+    const streams = deviceStreams(cache);
     return (input: Uint8Array) => {
       const { metrics, logs } = readInfluxLines(
         Buffer.from(input).toString('utf8'),
         { unitNs: 1n, database: 'telegraf', receivedUs: nowUs },
-        { cache, limits: influxLimits, ownTime: () => ({ trusted: true, floorUs: 0 }) },
+        { cache, streams, limits: influxLimits, ownTime: () => ({ trusted: true, floorUs: 0 }) },
       );
       checkBatch(metrics);
       checkBatch(logs);

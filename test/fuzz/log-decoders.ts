@@ -1,9 +1,9 @@
 import { compress } from 'snappyjs';
 import { FirnError } from '../../lake/base/errors.ts';
+import { logStreams, serviceNameLabels } from '../../lake/receive/logs/streams.ts';
 import { encodePush } from '../../lake/receive/loki-push/encode.fixture.ts';
 import { lokiPushLimits } from '../../lake/receive/loki-push/limits.ts';
 import { receiveLokiPush } from '../../lake/receive/loki-push/receive.ts';
-import { serviceNameLabels, streamSource } from '../../lake/receive/loki-push/streams.ts';
 import { protobufOfJson } from '../../lake/receive/otlp/json.ts';
 import { otlpLimits } from '../../lake/receive/otlp/limits.ts';
 import {
@@ -31,7 +31,7 @@ const newCache = () => createSeriesCache({ identity: [['site', 'plant']], cached
 const isFirnError = (error: unknown): boolean => error instanceof FirnError;
 
 function lokiPush(format: 'json' | 'snappy', payload: Uint8Array): FuzzedDecoder {
-  const streams = streamSource({ cache: newCache(), serviceNameFrom: serviceNameLabels });
+  const streams = logStreams({ cache: newCache(), serviceNameFrom: serviceNameLabels });
   return {
     ...{ name: `Loki push, ${format}`, payloads: [payload], refuses: isFirnError },
     decode: (input) => {
@@ -157,7 +157,9 @@ const otlpRequests: Readonly<Record<OtlpSignal, object>> = {
 function otlp(signal: OtlpSignal, format: OtlpFormat): FuzzedDecoder {
   const limits = otlpLimits;
   const metricState = createMetricState({ ...limits, deltaSeriesMax: 100 });
-  const context = { cache: newCache(), limits, serviceNameFrom: serviceNameLabels, metricState };
+  const cache = newCache();
+  const streams = logStreams({ cache, serviceNameFrom: serviceNameLabels });
+  const context = { cache, streams, limits, metricState };
   const json = Buffer.from(JSON.stringify(otlpRequests[signal]));
   return {
     name: `OTLP ${signal}, ${format}`,

@@ -63,6 +63,7 @@ export function writeSequence(
   httpPort: number,
   sequence: Sequence,
   onAnswer: (answer: Response) => void = () => undefined,
+  key?: ReturnType<typeof readKey>,
 ): { stop(): Promise<void> } {
   let running = true;
   const loop = async (): Promise<void> => {
@@ -70,7 +71,7 @@ export function writeSequence(
       const values = Array.from({ length: rowsPerWrite }, () => ++sequence.sent);
       const samples = values.map((value, index) => [Date.now() + index, value] as const);
       try {
-        const answer = await writeSamples(`http://127.0.0.1:${httpPort}`, sequence.name, samples);
+        const answer = await writeSamples(`http://127.0.0.1:${httpPort}`, sequence.name, samples, key);
         if (answer.ok) for (const value of values) sequence.acknowledged.add(value);
         onAnswer(answer);
         await answer.arrayBuffer();

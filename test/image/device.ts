@@ -9,13 +9,13 @@ export const execute = promisify(execFile);
 
 export const password = 'press-hall-42';
 
-/** A copy of the image as `firn provision image` makes it for a device, on a disk of 8 GiB. */
-export async function personalisedDisk({ image, work }: Context): Promise<string> {
+/** A copy of the image as `firn provision image` makes it for a device, on a disk of 8 GiB. `more`: lines of its file. */
+export async function personalisedDisk({ image, work }: Context, more = ''): Promise<string> {
   const site = join(work, 'firn-site.yaml');
   const disk = join(work, 'disk.img');
   writeFileSync(
     site,
-    `tenant: acme\nsite: plant-7\ngateway: press\nopen: true\nmqtt: {user: line, password: ${password}}\n`,
+    `tenant: acme\nsite: plant-7\ngateway: press\nopen: true\nmqtt: {user: line, password: ${password}}\n${more}`,
   );
   await execute(process.execPath, [
     'cli/main.ts',

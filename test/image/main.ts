@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootScenario } from './boot.ts';
 import { powerCutScenario } from './power-cut.ts';
-import { updateScenario } from './update.ts';
+import { rolloutScenario } from './rollout.ts';
+import { panicScenario, refusalScenario, unhealthyScenario, updateScenario } from './update.ts';
 
 // `npm run test:image -- [amd64|arm64] [SCENARIO…]`: boots an image that `npm run image` has built, in QEMU, and tries on
 // it what a person does with a device. Takes minutes; not a part of continuous integration.
@@ -23,6 +24,10 @@ const scenarios: Readonly<Record<string, (context: Context) => Promise<void>>> =
   boot: bootScenario,
   'power-cut': powerCutScenario,
   update: updateScenario,
+  unhealthy: unhealthyScenario,
+  panic: panicScenario,
+  refusal: refusalScenario,
+  rollout: rolloutScenario,
 };
 
 const repository = join(import.meta.dirname, '../..');

@@ -4,9 +4,18 @@
 /**
  * anybody: its own way to tell who asks, or none. gateway: a gateway's token. key: every key. reads: keys that read. whole:
  * those that see all rows of their tenant. changes: those with the scope admin, too. manages: an operator's, and those of
- * the tenant with the scope admin. operator: an operator's alone.
+ * the tenant with the scope admin. operator: an operator's alone. sends: those with the scope ingest.
  */
-export type Door = 'anybody' | 'gateway' | 'key' | 'reads' | 'whole' | 'changes' | 'manages' | 'operator';
+export type Door =
+  | 'anybody'
+  | 'gateway'
+  | 'key'
+  | 'reads'
+  | 'whole'
+  | 'changes'
+  | 'manages'
+  | 'operator'
+  | 'sends';
 
 const of = (door: Door, endpoints: string): [string, Door][] =>
   endpoints
@@ -33,15 +42,32 @@ export const doors: ReadonlyMap<string, Door> = new Map([
   ),
   ...of('key', 'GET /api/v1/firn/admin/openapi.json'),
   ...of(
+    'sends',
+    `POST /api/v1/write
+    POST /loki/api/v1/push
+    POST /v1/logs
+    POST /otlp/v1/logs
+    POST /v1/traces
+    POST /v1/metrics
+    POST /api/v1/otlp/v1/metrics
+    POST /api/v2/write
+    POST /write
+    GET,POST /query
+    GET /ping`,
+  ),
+  ...of(
     'operator',
     `GET,POST /api/v1/firn/admin/tenants
     POST /api/v1/firn/admin/tenants/:tenant/resume
     POST /api/v1/firn/admin/tenants/:tenant/suspend
+    POST /api/v1/firn/admin/tenants/:tenant/limits
     GET /api/v1/firn/admin/audit`,
   ),
   ...of(
     'manages',
-    `GET,POST /api/v1/firn/admin/tenants/:tenant/keys
+    `GET /api/v1/firn/admin/tenants/:tenant/limits
+    GET /api/v1/firn/admin/tenants/:tenant/usage
+    GET,POST /api/v1/firn/admin/tenants/:tenant/keys
     DELETE /api/v1/firn/admin/tenants/:tenant/keys/:key
     POST /api/v1/firn/admin/tenants/:tenant/keys/:key/rotate
     GET,POST /api/v1/firn/admin/tenants/:tenant/claims

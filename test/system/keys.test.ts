@@ -159,7 +159,8 @@ describe('every endpoint, by kind of key', () => {
   test.each<[string, string, Door[]]>([
     ['read', '', ['key', 'reads', 'whole']],
     ['read', 'north', ['key', 'reads']],
-    ['ingest', '', ['key']],
+    ['ingest', '', ['key', 'sends']],
+    ['ingest', 'north', ['key', 'sends']],
     ['admin', '', ['key', 'manages']],
     ['read,admin', '', ['key', 'manages', 'reads', 'whole', 'changes']],
     ['read,admin', 'north', ['key', 'reads']],

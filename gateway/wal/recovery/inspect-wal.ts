@@ -121,7 +121,7 @@ function createScan(header: WalHeader, filePages: number): Scan {
         broken = true;
         return;
       }
-      if (!broken && ours && matches(chunk, start, view, sum, header)) {
+      if (!broken && ours && holdsFrame(chunk, start, view, sum, header)) {
         frames++;
         pagesBeyond.add(view.getUint32(0));
         if (!isCommit) return;
@@ -178,12 +178,13 @@ function createPagesBeyond(filePages: number) {
   };
 }
 
-function matches(
+/** Whether the checksum of the frame at `start` is right after those before it, whose sum is `sum`; that becomes its own. */
+export function holdsFrame(
   chunk: Uint8Array,
   start: number,
   view: DataView,
   sum: Checksum,
-  { pageBytes, swapped }: WalHeader,
+  { pageBytes, swapped }: Pick<WalHeader, 'pageBytes' | 'swapped'>,
 ): boolean {
   const words = wordsOf(chunk);
   const first = start >> 2;

@@ -1,7 +1,9 @@
 import { closeSync, fstatSync } from 'node:fs';
-import { forEachFrame } from './inspect-wal.ts';
+import { crc32 } from 'node:zlib';
 import { openIfThere, readAt } from './read-at.ts';
-import { frameHeaderBytes, isPageSize, parseWalHeader, walHeaderBytes } from './wal-frames.ts';
+import { cellsOf } from './sqlite-page.ts';
+import { isPageSize } from './wal-frames.ts';
+import { noFrames, pageBytesOfWal, readFrames, type WalFrames } from './wal-generations.ts';
 
 /**
  * Every image of a page that the files of a database hold: the pages of the database itself, and those that wait in the
@@ -10,58 +12,121 @@ import { frameHeaderBytes, isPageSize, parseWalHeader, walHeaderBytes } from './
 export interface PageImages extends Disposable {
   readonly pageBytes: number;
   /**
-   * All images, the ones in the database first, each source in order. `ordinal` counts them, the same at every call.
-   * `image` is only valid during the step.
+   * All images, each source in order: the database, then the generation of the `-wal` file that was being written, then
+   * what stands behind it of older ones. `image` is only valid during the step.
    */
   each(): Generator<PageImage, void, undefined>;
-  /** Images of one page, the newest first; at most two. Valid until the next call. */
-  of(page: number): Generator<Uint8Array, void, undefined>;
+  /**
+   * Different images of one page, the likeliest first for a row that stands in `at`; at most eight. Valid until the next
+   * step.
+   */
+  of(page: number, at: PageImage): Generator<Uint8Array, void, undefined>;
 }
 
-interface PageImage {
+export interface PageImage {
+  /** Counts them, the same at every call. */
   readonly ordinal: number;
   readonly page: number;
   readonly image: Uint8Array;
+  /**
+   * committed: a state that was the newest once and that nothing newer follows in `each`; older: one before those;
+   * uncommitted: maybe of a transaction that was never committed.
+   */
+  readonly standing: 'committed' | 'older' | 'uncommitted';
 }
 
 /** What this build of SQLite makes, where the files don't say. */
 const pageBytesUsual = 4096;
 const chunkPages = 256;
+const sampleBytes = 1024 * 1024;
 const windowPages = 16;
-/** Pages of the `-wal` file that can be found by number; one of the usual size has a sixteenth of this. */
-const framesIndexedMax = 262_144;
+const imagesOfPageMax = 8;
+/** Frames of one page that are looked at for them. */
+const placesMax = 1024;
 
 export function openPageImages(databasePath: string, walPath: string): PageImages {
   const database = openIfThere(databasePath);
   const wal = openIfThere(walPath);
-  const pageBytes = (database && pageBytesOf(database)) ?? (wal && walPageBytesOf(wal)) ?? pageBytesUsual;
-  const frames = wal === undefined ? [] : framesOf(wal, pageBytes);
-  const newest = new Map<number, number>();
-  for (const { page, position } of frames.slice(-framesIndexedMax)) newest.set(page, position);
+  const pageBytes =
+    (database && pageBytesOf(database)) ??
+    (wal && pageBytesOfWal(wal)) ??
+    (database && pageBytesOfRows(database)) ??
+    pageBytesUsual;
+  const frames = wal === undefined ? noFrames : readFrames(wal, pageBytes);
+  const placesOf = createPlaces(frames);
   const databasePages = database === undefined ? 0 : Math.ceil(fstatSync(database).size / pageBytes);
   const window = createWindow(database, pageBytes);
   const frame = new Uint8Array(pageBytes);
+  const imageAt = (place: number): Uint8Array | undefined => {
+    const bytes = wal === undefined ? 0 : readAt(wal, frame, frames.positionOf(place));
+    return bytes === pageBytes ? frame : undefined;
+  };
   return {
     pageBytes,
     *each() {
       if (database !== undefined) yield* eachOfDatabase(database, databasePages, pageBytes);
       const image = new Uint8Array(pageBytes);
-      for (const [index, { page, position }] of frames.entries()) {
-        if (wal === undefined || readAt(wal, image, position) < pageBytes) return;
-        yield { ordinal: databasePages + index, page, image };
+      for (const [index, page] of frames.page.entries()) {
+        if (wal === undefined || readAt(wal, image, frames.positionOf(index)) < pageBytes) return;
+        yield { ordinal: databasePages + index, page, image, standing: standingOf(frames, index) };
       }
     },
-    *of(page) {
-      const position = newest.get(page);
-      if (position !== undefined && wal !== undefined && readAt(wal, frame, position) === pageBytes)
-        yield frame;
-      const image = page >= 1 && page <= databasePages ? window(page) : undefined;
-      if (image !== undefined) yield image;
+    *of(page, { ordinal }) {
+      const own = ordinal - databasePages;
+      const [likely, others] = byLikelihood(frames, placesOf(page), own);
+      const inDatabase = page >= 1 && page <= databasePages;
+      const seen = new Set<number>();
+      for (const place of [...likely, ...(inDatabase ? ['database' as const] : []), ...others]) {
+        const image = place === 'database' ? window(page) : imageAt(place);
+        const sum = image && crc32(image);
+        if (image === undefined || sum === undefined || seen.has(sum)) continue;
+        yield image;
+        if (seen.add(sum).size === imagesOfPageMax) return;
+      }
     },
     [Symbol.dispose]: () => {
       for (const file of [database, wal]) if (file !== undefined) closeSync(file);
     },
   };
+}
+
+function standingOf({ count, commitEnd, generation }: WalFrames, index: number): PageImage['standing'] {
+  if (commitEnd[index] === count) return 'uncommitted';
+  return generation[index] === 0 ? 'committed' : 'older';
+}
+
+/** The frames of a page, the newest in the file first; of the last ones only. */
+function createPlaces({ count, page }: WalFrames): (page: number) => number[] {
+  const last = new Map<number, number>();
+  const before = new Int32Array(count);
+  for (const [index, number] of page.entries()) {
+    before[index] = last.get(number) ?? -1;
+    last.set(number, index);
+  }
+  return (number) => {
+    const places: number[] = [];
+    for (
+      let index = last.get(number) ?? -1;
+      index >= 0 && places.length < placesMax;
+      index = before[index] ?? -1
+    )
+      places.push(index);
+    return places;
+  };
+}
+
+/**
+ * What a row in frame `own` (negative: in the database) saw of a page: the newest image of its generation that was there
+ * when its transaction ended, else that of the database. The others come after that.
+ */
+function byLikelihood(
+  { generation, commitEnd }: WalFrames,
+  places: readonly number[],
+  own: number,
+): [number[], number[]] {
+  const isSeen = (place: number): boolean =>
+    own >= 0 && generation[place] === generation[own] && place <= (commitEnd[own] ?? 0);
+  return [places.filter(isSeen), places.filter((place) => !isSeen(place))];
 }
 
 function* eachOfDatabase(
@@ -75,7 +140,7 @@ function* eachOfDatabase(
     chunk.fill(0, length);
     for (let index = 0; index * pageBytes < length; index++) {
       const image = chunk.subarray(index * pageBytes, (index + 1) * pageBytes);
-      yield { ordinal: first + index, page: first + index + 1, image };
+      yield { ordinal: first + index, page: first + index + 1, image, standing: 'committed' };
     }
   }
 }
@@ -105,35 +170,16 @@ function pageBytesOf(file: number): number | undefined {
     : undefined;
 }
 
-function walPageBytesOf(file: number): number | undefined {
-  const header = new Uint8Array(walHeaderBytes);
-  readAt(file, header, 0);
-  return parseWalHeader(header)?.pageBytes;
-}
-
-interface Frame {
-  readonly page: number;
-  /** Of the page in the file. */
-  readonly position: number;
-}
-
-/**
- * The frames that commits of this generation may have written: up to the last one that ends a commit. Without a header
- * that says which generation it is, all of them.
- */
-function framesOf(file: number, pageBytes: number): Frame[] {
-  const bytes = new Uint8Array(walHeaderBytes);
-  readAt(file, bytes, 0);
-  const header = parseWalHeader(bytes);
-  const frames: Frame[] = [];
-  let committed = 0;
-  forEachFrame(file, fstatSync(file).size, pageBytes, (chunk, start, end, position) => {
-    if (end - start < frameHeaderBytes + pageBytes) return;
-    const view = new DataView(chunk.buffer, start, frameHeaderBytes);
-    if (header !== undefined && (view.getUint32(8) !== header.salt1 || view.getUint32(12) !== header.salt2))
-      return;
-    frames.push({ page: view.getUint32(0), position: position + frameHeaderBytes });
-    if (header === undefined || view.getUint32(4) !== 0) committed = frames.length;
-  });
-  return frames.slice(0, committed);
+/** Without a header: the size at which the beginning of the file has most rows. */
+function pageBytesOfRows(file: number): number | undefined {
+  const bytes = new Uint8Array(sampleBytes);
+  const sample = bytes.subarray(0, readAt(file, bytes, 0));
+  let [best, most]: [number | undefined, number] = [undefined, 0];
+  for (let pageBytes = 512; isPageSize(pageBytes); pageBytes *= 2) {
+    let rows = 0;
+    for (let start = 0; start + pageBytes <= sample.byteLength; start += pageBytes)
+      for (const _ of cellsOf(sample.subarray(start, start + pageBytes), 1 + start / pageBytes)) rows++;
+    if (rows > most) [best, most] = [pageBytes, rows];
+  }
+  return best;
 }

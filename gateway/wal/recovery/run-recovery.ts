@@ -243,9 +243,13 @@ async function salvage(work: Work, job: RecoveryJob): Promise<Gap[]> {
   const cursor = work.reader.restored(job.name);
   let plan = planFor(work, job, job.record.sealedSeq);
   const range = lastRange(plan);
-  const survey = await drive(work, surveyDamaged(files, range), async ({ series, metadata }) => {
-    if (series.length + metadata.length > 0) await restore(work, job, { cursor, series, metadata });
-  });
+  const survey = await drive(
+    work,
+    surveyDamaged(files, { range, lastSeq: job.record.lastSeq }),
+    async ({ series, metadata }) => {
+      if (series.length + metadata.length > 0) await restore(work, job, { cursor, series, metadata });
+    },
+  );
   if (survey === undefined) return [];
   await carryOver(work, job, survey);
   // Without a mark, the log's own word counts when a file bears it out.
@@ -310,6 +314,7 @@ async function salvageTail(
     wanted: (seq) => seq > plan.sealedSeq,
     cursor: work.reader.restored(job.name),
     isStored: storedPlaces(job.folder).has,
+    lastSeq: job.record.lastSeq,
     sealedInRange: range === undefined ? undefined : { range, signals: sealedSignals },
   });
   let unsealedBytes = 0;

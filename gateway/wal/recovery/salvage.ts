@@ -1,5 +1,5 @@
 import type { MetricMetadata, SeriesEntry } from '../../../lake/model/batch.ts';
-import { openPageImages } from './page-images.ts';
+import { openPageImages, type PageImage } from './page-images.ts';
 import { createSeqSet, type SeqRange, type SeqSet } from './seq-set.ts';
 import { cellsOf } from './sqlite-page.ts';
 import {
@@ -54,10 +54,10 @@ const doubtfulMax = 10_000;
 const stepPagesMax = 1024;
 const isPause = (ordinal: number): boolean => ordinal % stepPagesMax === stepPagesMax - 1;
 
-/** First pass. Yields labels and descriptions (maybe more than once); returns the rest. */
+/** First pass. Yields labels and descriptions (maybe more than once); returns the rest. `lastSeq`: see `SalvageBatchesOptions`. */
 export function* surveyDamaged(
   files: DamagedFiles,
-  range: SeqRange | undefined,
+  { range, lastSeq }: { readonly range: SeqRange | undefined; readonly lastSeq: number },
 ): Generator<SalvageStep, Survey, undefined> {
   using images = openPageImages(files.databasePath, files.walPath);
   const boots = new Map<number, SalvagedBoot>();
@@ -67,14 +67,24 @@ export function* surveyDamaged(
   const inRange = (seq: number): boolean =>
     range !== undefined && seq > range.after && seq <= range.upto && !seen.has(seq);
   const step = createStep();
-  for (const { page, image, ordinal } of images.each()) {
-    for (const cell of cellsOf(image, page)) {
-      const row = storedRow(cell, images, inRange);
-      if (row?.kind === 'boot') boots.set(row.boot.id, row.boot);
-      else if (row?.kind === 'meta') meta.set(row.key, Math.max(meta.get(row.key) ?? 0, count(row.value)));
-      else if (row?.kind === 'batch') {
+  const described = new Set<string>();
+  /** What is newest stands last, but for images that are older or were maybe never true. */
+  const isNews = (standing: PageImage['standing'], known: boolean): boolean =>
+    standing === 'committed' || !known;
+  for (const at of images.each()) {
+    const { standing, ordinal } = at;
+    for (const cell of cellsOf(at.image, at.page)) {
+      const row = storedRow(cell, at, images, (seq) => inRange(seq) && isTrue(at, seq, lastSeq));
+      if (row?.kind === 'boot') {
+        if (isNews(standing, boots.has(row.boot.id))) boots.set(row.boot.id, row.boot);
+      } else if (row?.kind === 'meta') {
+        if (standing !== 'uncommitted') meta.set(row.key, Math.max(meta.get(row.key) ?? 0, count(row.value)));
+      } else if (row?.kind === 'batch') {
         seen.add(row.batch.seq);
         rowsInRange.set(row.batch.signal, (rowsInRange.get(row.batch.signal) ?? 0) + row.batch.rows);
+      } else if (row?.kind === 'metadata') {
+        if (isNews(standing, described.has(row.metadata.name))) step.take(row);
+        described.add(row.metadata.name);
       } else if (row !== undefined) step.take(row);
     }
     if (step.isFull() || isPause(ordinal)) yield step.end(ordinal + 1);
@@ -95,6 +105,26 @@ export function* surveyDamaged(
   };
 }
 
+const epochPagesMax = 1024;
+
+/** The newest epoch that the first pages of the files tell of; 0: none. */
+export function epochInFiles(files: DamagedFiles): number {
+  using images = openPageImages(files.databasePath, files.walPath);
+  let epoch = 0;
+  for (const at of images.each()) {
+    if (at.ordinal >= epochPagesMax) break;
+    for (const cell of cellsOf(at.image, at.page)) {
+      const row = storedRow(cell, at, images, () => false);
+      if (row?.kind === 'meta' && row.key === 'epoch') epoch = Math.max(epoch, count(row.value));
+    }
+  }
+  return epoch;
+}
+
+/** What no commit ends may have been acknowledged only as far as the mark knows of it. */
+const isTrue = ({ standing }: PageImage, seq: number, lastSeq: number): boolean =>
+  standing !== 'uncommitted' || seq <= lastSeq;
+
 const count = (text: string): number => (/^\d{1,16}$/.test(text) ? Number(text) : 0);
 
 export interface SalvageBatchesOptions {
@@ -106,6 +136,8 @@ export interface SalvageBatchesOptions {
   readonly sealedInRange: { readonly range: SeqRange; readonly signals: ReadonlySet<string> } | undefined;
   /** Batches that were brought back before, whatever the cursor says. */
   readonly isStored: (seq: number) => boolean;
+  /** The newest batch that was committed for certain. */
+  readonly lastSeq: number;
 }
 
 export interface Salvaged {
@@ -124,7 +156,7 @@ interface SeqTime {
 /** Second pass. Yields each intact batch once; returns what was found in all, also before the cursor. */
 export function* salvageBatches(
   files: DamagedFiles,
-  { wanted, cursor, sealedInRange, isStored }: SalvageBatchesOptions,
+  { wanted, cursor, sealedInRange, isStored, lastSeq }: SalvageBatchesOptions,
 ): Generator<SalvageStep, Salvaged, undefined> {
   using images = openPageImages(files.databasePath, files.walPath);
   const found = createSeqSet();
@@ -136,9 +168,11 @@ export function* salvageBatches(
     seq > sealedInRange.range.after &&
     seq <= sealedInRange.range.upto &&
     sealedInRange.signals.has(signal);
-  for (const { page, image, ordinal } of images.each()) {
-    for (const cell of cellsOf(image, page)) {
-      const row = storedRow(cell, images, (seq) => wanted(seq) && !found.has(seq));
+  for (const at of images.each()) {
+    const { ordinal } = at;
+    for (const cell of cellsOf(at.image, at.page)) {
+      const isWanted = (seq: number): boolean => wanted(seq) && !found.has(seq) && isTrue(at, seq, lastSeq);
+      const row = storedRow(cell, at, images, isWanted);
       if (row?.kind === 'damaged-batch' && doubtful.size < doubtfulMax)
         doubtful.set(row.batch.seq, row.batch);
       if (row?.kind !== 'batch') continue;

@@ -10,6 +10,7 @@ import {
   rewriteRecord,
 } from './damaged-folder.ts';
 import { cutTornTail, inspectLogFiles, type LogFiles, markPath } from './log-files.ts';
+import { epochInFiles } from './salvage.ts';
 import { openWalMark, type WalMarkFile, type WalNote, type WalProgress } from './wal-mark.ts';
 
 // How the log is opened, whatever has become of its files: never a refusal, never a full scan. What was found is
@@ -75,6 +76,18 @@ export function startLog(options: StartOptions): StartedLog {
   return { kind, reasons: recorder.reasons(), db, mark, newEpoch };
 }
 
+/** A batch that was committed is behind the tear: SQLite does not read it, but page by page it can be read. */
+function whyTorn(path: string, { found, note }: WalMarkFile): string[] {
+  const known = Math.max(found?.lastSeq ?? 0, note?.lastSeq ?? 0);
+  const db = new Database(path, { readonly: true });
+  try {
+    const isBehind = formatOf(db) !== undefined && progressOf(db).lastSeq < known;
+    return isBehind ? [`wal.db-wal is torn before batch ${known}, which was committed`] : [];
+  } finally {
+    db.close();
+  }
+}
+
 /** The opened database, or why it can't be used. */
 function tryToOpen(
   options: StartOptions,
@@ -85,9 +98,13 @@ function tryToOpen(
   const doubtful = files.databaseBytes > doubtfulBytesMax && files.doubts.some(({ structure }) => structure);
   if (doubtful) return files.doubts.map(({ reason }) => reason);
   recorder.record(files.doubts.map(({ reason }) => reason));
-  if (files.wal.verdict === 'torn-tail') cutTornTail(options.path, files.wal);
   let db: Database.Database | undefined;
   try {
+    if (files.wal.verdict === 'torn-tail') {
+      const torn = whyTorn(options.path, mark);
+      if (torn.length > 0) return [...files.doubts.map(({ reason }) => reason), ...torn];
+      cutTornTail(options.path, files.wal);
+    }
     db = new Database(options.path);
     const format = formatOf(db);
     if (format !== options.format && format !== undefined) {
@@ -302,6 +319,19 @@ interface Recorder {
 /** Times of files come from a clock that ticks more slowly than the one that stamps rows. */
 const fileTimeSlackUs = 1_000_000;
 
+/** Without a mark, the log itself may know a later one. */
+function epochAfter(
+  { path, newEpoch }: Pick<StartOptions, 'path' | 'newEpoch'>,
+  dataDir: string,
+  { found, note }: Pick<WalMarkFile, 'found' | 'note'>,
+  { segmentEpoch }: LogFiles,
+): number {
+  const used = recoveryJobs(dataDir).map(({ epoch }) => epoch);
+  const marked = found ?? note;
+  const inFiles = marked?.epoch ?? epochInFiles({ databasePath: path, walPath: `${path}-wal` });
+  return Math.max(newEpoch, Math.max(inFiles, note?.epoch ?? 0, segmentEpoch, ...used) + 1);
+}
+
 function createRecorder(
   { path, newEpoch, nowUs }: StartOptions,
   dataDir: string,
@@ -311,11 +341,7 @@ function createRecorder(
   let job: RecoveryJob | undefined;
   let migrated: WalProgress | undefined;
   const reasons: string[] = [];
-  const nextEpoch = (): number => {
-    const used = recoveryJobs(dataDir).map(({ epoch }) => epoch);
-    const known = Math.max(found?.epoch ?? 0, note?.epoch ?? 0, files.segmentEpoch, ...used);
-    return Math.max(newEpoch, known + 1, 1);
-  };
+  const nextEpoch = (): number => epochAfter({ path, newEpoch }, dataDir, { found, note }, files);
   const recordOf = (state: 'moving' | 'pending') => {
     const fromUs = found?.unsealedSinceUs ?? files.segmentUs ?? files.writtenUs ?? nowUs;
     const writtenUs = (files.writtenUs ?? nowUs) + fileTimeSlackUs;
@@ -325,7 +351,7 @@ function createRecorder(
       ...{ state, reasons, migration: migrated !== undefined, aside: state === 'moving', fromUs },
       tailUnknown: isTailUnknown(files, note),
       mixed: found?.mixed ?? false,
-      oldEpoch: migrated?.epoch ?? found?.epoch ?? 0,
+      oldEpoch: migrated?.epoch ?? found?.epoch ?? note?.epoch ?? files.segmentEpoch,
       sealedSeq: Math.max(migrated?.sealedSeq ?? 0, found?.sealedSeq ?? 0, note?.sealedSeq ?? 0),
       lastSeq: Math.max(migrated?.lastSeq ?? 0, found?.lastSeq ?? 0, note?.lastSeq ?? 0),
       toUs: Math.max(fromUs, endUs),
@@ -356,8 +382,10 @@ function createRecorder(
       if (before !== undefined) finishJob(dataDir, before, false, { damagedKept: 0, damagedBytesMax: 0 });
     },
     keptUntil: (receivedUs) => {
-      if (job === undefined || job.record.mixed || receivedUs <= job.record.fromUs) return;
+      if (job === undefined || job.record.mixed || receivedUs === 0) return;
       const { record } = job;
+      // What the mark said is certain; what files say of the time without one is not.
+      if (found !== undefined && receivedUs <= record.fromUs) return;
       job = rewriteRecord(job, { ...record, fromUs: receivedUs, toUs: Math.max(receivedUs, record.toUs) });
     },
     withdraw,

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import type { MetricMetadata, SeriesEntry } from '../../../lake/model/batch.ts';
 import { seriesId } from '../../../lake/model/series-id.ts';
-import type { PageImages } from './page-images.ts';
+import type { PageImage, PageImages } from './page-images.ts';
 import { type Cell, columnsOf, columnValue, kindOf, type Value } from './sqlite-page.ts';
 
 // Rows of wal.db (schema.ts, formats 1 and 2) known by what they look like, because the schema may be lost. A batch has
@@ -43,11 +43,12 @@ const batchShape2 = 'ntiiiiib';
 const shapes = new Set([batchShape1, batchShape2, 'nt', 'nti', 'tt', 'ttttii', 'ntti']);
 
 /**
- * The row that a cell holds, or undefined when it is not one that matters. `wanted` says which batches are read, by
+ * The row that a cell of the image `at` holds, or undefined when it is not one that matters. `wanted` says which batches are read, by
  * seq: their payloads are large.
  */
 export function storedRow(
   cell: Cell,
+  at: PageImage,
   images: PageImages,
   wanted: (seq: number) => boolean,
 ): StoredRow | undefined {
@@ -57,7 +58,7 @@ export function storedRow(
   const isBatch = shape === batchShape1 || shape === batchShape2;
   if (isBatch && !wanted(Number(cell.rowid))) return undefined;
   let damaged: StoredRow | undefined;
-  for (const record of recordsOf(cell, images)) {
+  for (const record of recordsOf(cell, at, images)) {
     const row = rowOf(
       shape,
       cell.rowid,
@@ -74,32 +75,41 @@ export function storedRow(
   return { kind: 'damaged-batch', batch: doubtful(Number(cell.rowid), head) };
 }
 
-/** The whole record; twice where an older image of a page may be the right one. */
-function* recordsOf(cell: Cell, images: PageImages): Generator<Uint8Array, void, undefined> {
+/** Records that are put together of a row's pages before it is given up. */
+const recordsMax = 16;
+/** Steps from page to page on the way to them, for each page that the record needs. */
+const stepsOfPageMax = 8;
+
+/**
+ * The whole record, as often as other images of its pages may be the right ones: a chain of pages that ends too soon or
+ * does not end is none.
+ */
+function* recordsOf(cell: Cell, at: PageImage, images: PageImages): Generator<Uint8Array, void, undefined> {
   if (cell.overflowPage === 0) {
     yield cell.local;
     return;
   }
-  for (const which of [0, 1]) {
-    const record = assemble(cell, images, which);
-    if (record !== undefined) yield record;
-  }
-}
-
-function assemble(cell: Cell, images: PageImages, which: number): Uint8Array | undefined {
   const record = new Uint8Array(cell.recordBytes);
   record.set(cell.local);
-  let filled = cell.local.byteLength;
-  for (let page = cell.overflowPage; filled < record.byteLength; ) {
-    const all = [...images.of(page)];
-    const image = all[which] ?? all[0];
-    if (image === undefined) return undefined;
-    page = new DataView(image.buffer, image.byteOffset, 4).getUint32(0);
-    const part = image.subarray(4, 4 + record.byteLength - filled);
-    record.set(part, filled);
-    filled += part.byteLength;
+  const bytesOfPage = images.pageBytes - 4;
+  const pages = Math.ceil((record.byteLength - cell.local.byteLength) / bytesOfPage);
+  const chain = [images.of(cell.overflowPage, at)];
+  let [records, steps] = [0, 0];
+  while (chain.length > 0 && records < recordsMax && steps < pages * stepsOfPageMax + recordsMax) {
+    const image = chain.at(-1)?.next().value;
+    if (image === undefined) {
+      chain.pop();
+      continue;
+    }
+    steps++;
+    const start = cell.local.byteLength + (chain.length - 1) * bytesOfPage;
+    record.set(image.subarray(4, 4 + record.byteLength - start), start);
+    const following = new DataView(image.buffer, image.byteOffset, 4).getUint32(0);
+    if (chain.length < pages && following !== 0) chain.push(images.of(following, at));
+    if (chain.length < pages || following !== 0) continue;
+    records++;
+    yield record;
   }
-  return record;
 }
 
 function rowOf(shape: string, rowid: bigint, values: readonly Value[]): StoredRow | undefined {

@@ -1,4 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
+import { cachedRangeQuery } from '../../promql/cache/cached-query.ts';
+import type { ResultCache } from '../../promql/cache/result-cache.ts';
 import { PromqlError } from '../../promql/errors.ts';
 import type { Evaluator } from '../../promql/evaluator.ts';
 import { defaultLookbackMs, type QueryLimits } from '../../promql/limits.ts';
@@ -29,6 +31,8 @@ export interface QueryHandlerOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly evaluator: Evaluator | undefined;
+  /** Answers of range queries that are remembered; absent: none are. */
+  readonly cache: ResultCache | undefined;
   /** What the author of a query that read this should know. */
   readonly warningOf: (read: ReadRange) => Promise<string | undefined>;
 }
@@ -72,7 +76,13 @@ export async function answerRangeQuery(
   const query = queryParameter(parameters);
   // Prometheus' clock has milliseconds; a finer step would stand still.
   const times = { startMs, endMs, stepMs: Math.max(1, Math.trunc(stepMs)) };
-  return answer(await rangeQuery(query, times, queryOptions), limit, parameters, options);
+  const cache = parameters.text('cache') === 'off' ? undefined : options.cache;
+  if (!cache) return answer(await rangeQuery(query, times, queryOptions), limit, parameters, options);
+  const result = await cachedRangeQuery(query, times, queryOptions, cache);
+  const response = await answer(result, limit, parameters, options);
+  const { cachedSteps } = result;
+  if (cachedSteps !== undefined) response.headers.set('x-firn-cached-steps', String(cachedSteps));
+  return response;
 }
 
 function required(parameters: Parameters, name: string): number {

@@ -5,6 +5,7 @@ import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { createFairQueue, type FairQueueErrors, type FairQueueLimits } from '../../base/fair-queue.ts';
 import type { Logger } from '../../base/log.ts';
+import type { ResultCache } from '../../promql/cache/result-cache.ts';
 import { PromqlError } from '../../promql/errors.ts';
 import type { Evaluator } from '../../promql/evaluator.ts';
 import type { QueryLimits } from '../../promql/limits.ts';
@@ -48,6 +49,8 @@ export interface PrometheusOptions {
   /** Where large queries are evaluated; absent: on the thread that answers. */
   readonly evaluator?: Evaluator;
   readonly queue?: FairQueueLimits;
+  /** Shared by all tenants, whose answers are apart. */
+  readonly cache?: ResultCache;
 }
 
 /** Bytes of a POST form, as in Go's ParseForm. */
@@ -79,6 +82,7 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
 
   const evaluation = (deployment: PromqlDeployment, c: Context) => ({
     ...{ source: deployment.scan, limits, clock, signal: c.req.raw.signal, evaluator: options.evaluator },
+    cache: options.cache,
     warningOf: (read: ReadRange) => warningOf(options, c, read),
   });
   const queue = createFairQueue(queueErrors, options.queue);

@@ -7,6 +7,8 @@ export interface AppendOptions {
   /** Resolves when the batches are on disk, all of them or none. It does not read them after that. */
   readonly append: (...batches: readonly Batch[]) => Promise<void>;
   readonly cache: SeriesCache;
+  /** Asked before a body of so many bytes is decoded; throws FirnError `limit` when its sender is to come again later. */
+  readonly admit?: (bodyBytes: number) => void;
 }
 
 /** What a receiver tells of one request, for counting. */
@@ -16,6 +18,8 @@ export interface ReceiverAnswer {
   readonly rows: number;
   /** Size of the body as sent; 0 when it was not read to its end. */
   readonly bodyBytes: number;
+  /** Seconds after which its sender should come again; absent: `retryAfterSeconds`. */
+  readonly retryAfterSeconds?: number;
 }
 
 /** Seconds after which a sender should come back that found no room. */
@@ -40,6 +44,20 @@ export async function appendBatches(
   }
   for (const { series } of filled) cache.markDurable(series);
   return undefined;
+}
+
+/** Of a body that `admit` does not let in: why not, and the seconds after which its sender should come again. */
+export function refusedAdmission(
+  { admit }: Pick<AppendOptions, 'admit'>,
+  bodyBytes: number,
+): { readonly message: string; readonly retryAfterSeconds: number } | undefined {
+  try {
+    admit?.(bodyBytes);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof FirnError) || error.retryAfterMs === undefined) throw error;
+    return { message: error.message, retryAfterSeconds: Math.ceil(error.retryAfterMs / 1000) };
+  }
 }
 
 /** Whether the same request may succeed later: there was no room, or the disk refused. */

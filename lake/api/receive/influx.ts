@@ -9,12 +9,14 @@ import {
   precisions,
   readInfluxLines,
 } from '../../receive/influx/receive.ts';
+import { deviceStreams, type LogStreams } from '../../receive/logs/streams.ts';
 import type { OwnTime } from '../../receive/mqtt/device-time.ts';
 import {
   type AppendOptions,
   appendBatches,
   isForLater,
   type ReceiverAnswer,
+  refusedAdmission,
   retryAfterSeconds,
 } from './append.ts';
 import { decompress } from './decompress.ts';
@@ -29,7 +31,7 @@ export interface InfluxOptions extends AppendOptions {
 }
 
 interface InfluxAnswer extends ReceiverAnswer {
-  readonly status: 204 | 400 | 413 | 415 | 500 | 503;
+  readonly status: 204 | 400 | 413 | 415 | 429 | 500 | 503;
   readonly message?: string;
 }
 
@@ -43,6 +45,7 @@ const codes: Readonly<Record<Status, string>> = {
   400: 'invalid',
   413: 'request too large',
   415: 'unsupported media type',
+  429: 'too many requests',
   500: 'internal error',
   503: 'unavailable',
 };
@@ -53,13 +56,15 @@ const codes: Readonly<Record<Status, string>> = {
  */
 export function influxRoutes(options: InfluxOptions): Hono {
   const app = new Hono();
+  const streams = deviceStreams(options.cache);
   const write = (v2: boolean) => async (context: Context) => {
-    const answer = await receive(context, v2, options);
+    const answer = await receive(context, v2, options, streams);
     options.onAnswer?.(answer);
     const { status, message = '' } = answer;
     context.header('X-Influxdb-Version', version);
     if (status === 204) return context.body(null, 204);
-    if (status === 503) context.header('Retry-After', String(retryAfterSeconds));
+    if (status === 429 || status === 503)
+      context.header('Retry-After', String(answer.retryAfterSeconds ?? retryAfterSeconds));
     context.header('X-Influxdb-Error', message.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 1000));
     return context.json(v2 ? { code: codes[status], message } : { error: message }, status);
   };
@@ -91,7 +96,12 @@ function answerStatement(statement: string): object | undefined {
   return undefined;
 }
 
-async function receive(context: Context, v2: boolean, options: InfluxOptions): Promise<InfluxAnswer> {
+async function receive(
+  context: Context,
+  v2: boolean,
+  options: InfluxOptions,
+  streams: LogStreams,
+): Promise<InfluxAnswer> {
   const request = context.req.raw;
   const { cache, limits, clock } = options;
   const query = new URL(request.url).searchParams;
@@ -103,6 +113,8 @@ async function receive(context: Context, v2: boolean, options: InfluxOptions): P
   if (body === 'too-large')
     return refused(413, `the body is larger than ${limits.bodyBytesMax} bytes (bodyBytesMax)`);
   if (body === 'cut-off') return refused(400, 'the body ends too early');
+  const later = refusedAdmission(options, bodyBytes);
+  if (later) return { ...refused(429, later.message), ...later };
   const precision = query.get('precision') || 'ns';
   const unitNs = Object.hasOwn(precisions, precision) ? precisions[precision] : undefined;
   if (unitNs === undefined)
@@ -120,7 +132,7 @@ async function receive(context: Context, v2: boolean, options: InfluxOptions): P
     result = readInfluxLines(
       text,
       { unitNs, database, receivedUs },
-      { cache, limits, ownTime: options.ownTime },
+      { cache, streams, limits, ownTime: options.ownTime },
     );
   } catch (error) {
     if (error instanceof LineError)

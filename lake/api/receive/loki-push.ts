@@ -1,13 +1,14 @@
 import { type Context, Hono } from 'hono';
 import { FirnError } from '../../base/errors.ts';
+import { type LogStreams, logStreams, serviceNameLabels } from '../../receive/logs/streams.ts';
 import type { LokiPushLimits } from '../../receive/loki-push/limits.ts';
 import { lokiPushFormat, receiveLokiPush } from '../../receive/loki-push/receive.ts';
-import { type StreamSource, serviceNameLabels, streamSource } from '../../receive/loki-push/streams.ts';
 import {
   type AppendOptions,
   appendBatches,
   isForLater,
   type ReceiverAnswer,
+  refusedAdmission,
   retryAfterSeconds,
 } from './append.ts';
 import { decompress } from './decompress.ts';
@@ -29,20 +30,20 @@ interface Answer extends ReceiverAnswer {
 /** POST /loki/api/v1/push, as Loki answers it. 204 means on disk. */
 export function lokiPushRoutes(options: LokiPushOptions): Hono {
   const { cache, serviceNameFrom = serviceNameLabels } = options;
-  const streams = streamSource({ cache, serviceNameFrom });
+  const streams = logStreams({ cache, serviceNameFrom });
   const app = new Hono();
   app.post('/loki/api/v1/push', async (context) => {
     const answer = await receive(context, options, streams);
     options.onAnswer?.(answer);
     if (answer.status === 204) return context.body(null, 204);
     if (answer.status === 429 || answer.status === 503)
-      context.header('Retry-After', String(retryAfterSeconds));
+      context.header('Retry-After', String(answer.retryAfterSeconds ?? retryAfterSeconds));
     return context.text(`${answer.message}\n`, answer.status);
   });
   return app;
 }
 
-async function receive(context: Context, options: LokiPushOptions, streams: StreamSource): Promise<Answer> {
+async function receive(context: Context, options: LokiPushOptions, streams: LogStreams): Promise<Answer> {
   const { limits } = options;
   const request = context.req.raw;
   const body = await readBody(context, limits.bodyBytesMax);
@@ -53,6 +54,8 @@ async function receive(context: Context, options: LokiPushOptions, streams: Stre
   if (body === 'too-large')
     return refused(413, `the body is larger than ${limits.bodyBytesMax} bytes (bodyBytesMax)`);
   if (body === 'cut-off') return refused(400, 'the body ends too early');
+  const later = refusedAdmission(options, bodyBytes);
+  if (later) return { ...refused(429, later.message), ...later };
   try {
     const format = lokiPushFormat(request.headers.get('content-type') ?? undefined);
     const encoding = request.headers.get('content-encoding') ?? '';

@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { FirnError } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
-import { serviceNameLabels } from '../../receive/loki-push/streams.ts';
+import { logStreams, serviceNameLabels } from '../../receive/logs/streams.ts';
 import { createMetadataCache } from '../../receive/metadata-cache.ts';
 import { setSeconds } from '../../receive/nanoseconds.ts';
 import type { OtlpLimits } from '../../receive/otlp/limits.ts';
@@ -12,7 +12,13 @@ import {
   receiveOtlp,
 } from '../../receive/otlp/receive.ts';
 import type { Rejected } from '../../receive/rejected.ts';
-import { type AppendOptions, appendBatches, isForLater } from './append.ts';
+import {
+  type AppendOptions,
+  appendBatches,
+  isForLater,
+  refusedAdmission,
+  retryAfterSeconds,
+} from './append.ts';
 
 export interface OtlpOptions extends AppendOptions {
   readonly limits: OtlpLimits;
@@ -40,13 +46,19 @@ export type OtlpOutcome =
   /** The same request will always fail. */
   | { readonly kind: 'invalid'; readonly message: string }
   /** There is no room now: `limit` in the queue, `unavailable` on the disk. */
-  | { readonly kind: 'later'; readonly code: 'limit' | 'unavailable'; readonly message: string };
+  | {
+      readonly kind: 'later';
+      readonly code: 'limit' | 'unavailable';
+      readonly message: string;
+      readonly retryAfterSeconds: number;
+    };
 
 export type OtlpReceiver = (signal: OtlpSignal, format: OtlpFormat, body: Uint8Array) => Promise<OtlpOutcome>;
 
 export function otlpReceiver(options: OtlpOptions): OtlpReceiver {
   const { cache, limits, clock, serviceNameFrom = serviceNameLabels } = options;
-  const context = { cache, limits, serviceNameFrom, metricState: createMetricState(limits) };
+  const streams = logStreams({ cache, serviceNameFrom });
+  const context = { cache, streams, limits, metricState: createMetricState(limits) };
   const described = createMetadataCache();
   const nowNs = { low: 0, high: 0 };
 
@@ -55,6 +67,8 @@ export function otlpReceiver(options: OtlpOptions): OtlpReceiver {
     format: OtlpFormat,
     body: Uint8Array,
   ): Promise<OtlpOutcome & { readonly rows: number }> => {
+    const later = refusedAdmission(options, body.byteLength);
+    if (later) return { kind: 'later', code: 'limit', ...later, rows: 0 };
     const nowMs = clock.nowMs();
     const seconds = Math.floor(nowMs / 1000);
     setSeconds(nowNs, seconds, Math.floor((nowMs - seconds * 1000) * 1_000_000));
@@ -71,7 +85,7 @@ export function otlpReceiver(options: OtlpOptions): OtlpReceiver {
       request.undo();
       // Also of what will not get better: OTLP drops what is not for later, and the rows are good.
       const code = isForLater(error) && error.code === 'limit' ? 'limit' : 'unavailable';
-      return { kind: 'later', code, message: error.message, rows: 0 };
+      return { kind: 'later', code, message: error.message, retryAfterSeconds, rows: 0 };
     }
     for (const batch of batches) if (batch.signal === 'metrics') described.markDurable(batch.metadata);
     const rows = batches.reduce((sum, batch) => sum + batch.rows, 0);

@@ -3,7 +3,6 @@ import { FirnError } from '../../base/errors.ts';
 import type { OtlpLimits } from '../../receive/otlp/limits.ts';
 import type { OtlpFormat, OtlpSignal } from '../../receive/otlp/receive.ts';
 import { exportResponse, rpcCodes, rpcStatus } from '../../receive/otlp/response.ts';
-import { retryAfterSeconds } from './append.ts';
 import { decompress } from './decompress.ts';
 import type { OtlpReceiver } from './otlp-receiver.ts';
 import { readBody } from './read-body.ts';
@@ -46,9 +45,9 @@ async function answer(
       '415 unsupported media type, supported: [application/json, application/x-protobuf]',
       415,
     );
-  const reply = (status: 200 | 400 | 413 | 429 | 503, bytes: Buffer): Response => {
+  const reply = (status: 200 | 400 | 413 | 429 | 503, bytes: Buffer, retryAfter?: number): Response => {
     const headers: Record<string, string> = { 'Content-Type': mediaTypes[format] };
-    if (status === 429 || status === 503) headers['Retry-After'] = String(retryAfterSeconds);
+    if (retryAfter !== undefined) headers['Retry-After'] = String(retryAfter);
     return context.body(new Uint8Array(bytes), status, headers);
   };
   const refuse = (status: 400 | 413, message: string): Response =>
@@ -76,7 +75,8 @@ async function answer(
         outcome.code === 'limit'
           ? ([429, rpcCodes.resourceExhausted] as const)
           : ([503, rpcCodes.unavailable] as const);
-      return reply(status, rpcStatus(code, outcome.message, format, retryAfterSeconds * 1000));
+      const seconds = outcome.retryAfterSeconds;
+      return reply(status, rpcStatus(code, outcome.message, format, seconds * 1000), seconds);
     }
   }
 }

@@ -10,14 +10,11 @@ import {
   type RemoteWriteHeaders,
   receiveRemoteWrite,
 } from '../../receive/remote-write/receive.ts';
-import type { SeriesCache } from '../../receive/series-cache.ts';
 import type { DirectHandler } from '../http-server.ts';
+import { type AppendOptions, isForLater, refusedAdmission, retryAfterSeconds } from './append.ts';
 import { readMessage } from './read-message.ts';
 
-export interface RemoteWriteOptions {
-  /** Resolves when the batches are on disk, all of them or none. It does not read them after that. */
-  readonly append: (...batches: readonly Batch[]) => Promise<void>;
-  readonly cache: SeriesCache;
+export interface RemoteWriteOptions extends AppendOptions {
   readonly limits: RemoteWriteLimits;
   /** Told about each answer, for counting. */
   readonly onAnswer?: (answer: RemoteWriteAnswer) => void;
@@ -33,9 +30,10 @@ export interface RemoteWriteAnswer {
   readonly bodyBytes: number;
   /** Why something was refused, for the sender. */
   readonly message?: string;
+  /** Seconds after which it should come again; absent: `retryAfterSeconds`. */
+  readonly retryAfterSeconds?: number;
 }
 
-const retryAfterSeconds = 1;
 /** How long a sender whose request is not read to its end may take to read the answer. */
 const lingerMs = 1000;
 
@@ -58,7 +56,8 @@ function headersOf(answer: RemoteWriteAnswer, contentType: string | undefined): 
   const headers: OutgoingHttpHeaders = {};
   if (answer.status !== 204) headers['Content-Type'] = 'text/plain; charset=UTF-8';
   if (answer.status === 413) headers.Connection = 'close';
-  if (answer.status === 503) headers['Retry-After'] = String(retryAfterSeconds);
+  if (answer.status === 503 || answer.status === 429)
+    headers['Retry-After'] = String(answer.retryAfterSeconds ?? retryAfterSeconds);
   // A sender of 2.0 takes an answer without the counts for one of a receiver that only knows 1.0.
   if (messageOfType(contentType).version !== 2) return headers;
   headers['X-Prometheus-Remote-Write-Samples-Written'] = String(answer.samples);
@@ -70,15 +69,18 @@ function headersOf(answer: RemoteWriteAnswer, contentType: string | undefined): 
 async function receive(
   headers: RemoteWriteHeaders,
   body: Uint8Array | 'too-large' | 'cut-off',
-  { cache, limits, append }: RemoteWriteOptions,
+  options: RemoteWriteOptions,
   described: MetadataCache,
 ): Promise<RemoteWriteAnswer> {
+  const { cache, limits, append } = options;
   const bodyBytes = typeof body === 'string' ? 0 : body.byteLength;
-  const refused = (status: 400 | 413 | 415 | 500 | 503, message: string): RemoteWriteAnswer => ({
+  const refused = (status: RemoteWriteAnswer['status'], message: string): RemoteWriteAnswer => ({
     ...{ status, message, samples: 0, histograms: 0, exemplars: 0, bodyBytes },
   });
   if (body === 'too-large') return refused(413, bodyTooLarge(limits.bodyBytesMax));
   if (body === 'cut-off') return refused(400, 'the body ends too early');
+  const later = refusedAdmission(options, bodyBytes);
+  if (later) return { ...refused(429, later.message), ...later };
   const result = receiveRemoteWrite(headers, body, { cache, limits });
   if (!result.ok) return refused(result.status, result.message);
   const { exemplars, histograms, refusal } = result;
@@ -92,8 +94,7 @@ async function receive(
   } catch (error) {
     if (!(error instanceof FirnError)) throw error;
     // Also when the queue is full: 503 and not 429, which Prometheus by default answers by dropping the samples.
-    const later = error.code === 'limit' || error.code === 'unavailable';
-    return refused(later ? 503 : 500, error.message);
+    return refused(isForLater(error) ? 503 : 500, error.message);
   }
   cache.markDurable(metrics.series);
   cache.markDurable(exemplars.series);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { textsOf } from '../../model/text-column.ts';
+import { deviceStreams } from '../logs/streams.ts';
 import { createSeriesCache } from '../series-cache.ts';
 import { LineError, parseLines } from './parse-line.ts';
 import { type InfluxWrite, influxLimits, readInfluxLines } from './receive.ts';
@@ -94,7 +95,12 @@ const read = (text: string, change: Partial<InfluxWrite> = {}, cache = createSer
   readInfluxLines(
     text,
     { ...write, ...change },
-    { cache, limits: influxLimits, ownTime: () => ({ trusted: true, floorUs: 0 }) },
+    {
+      cache,
+      streams: deviceStreams(cache),
+      limits: influxLimits,
+      ownTime: () => ({ trusted: true, floorUs: 0 }),
+    },
   );
 const labels = (batch: { series: readonly { labels: string }[] }) =>
   batch.series.map((entry) => entry.labels);
@@ -112,7 +118,7 @@ describe('columns', () => {
     expect([...metrics.value]).toEqual([1.5, 2]);
     expect([...metrics.timestampUs]).toEqual([1769999999123456n, 1769999999123456n]);
     expect(labels(logs)).toEqual([
-      '{"cpu_id":"0","db":"telegraf","field":"state","host":"a","measurement":"cpu","source":"influx"}',
+      '{"cpu_id":"0","db":"telegraf","field":"state","host":"a","measurement":"cpu","service_name":"cpu","source":"influx"}',
     ]);
     expect([textsOf(logs.line), [...logs.timestampNs]]).toEqual([['idle, now'], [1769999999123456789n]]);
   });

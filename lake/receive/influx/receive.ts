@@ -2,11 +2,12 @@ import { FirnError } from '../../base/errors.ts';
 import type { LogsBatch, MetricsBatch } from '../../model/batch.ts';
 import { canonicalLabels, type Label, type Labels, withIdentity } from '../../model/labels.ts';
 import { type BodyLimits, bodyLimits } from '../body-limits.ts';
+import type { LogStreams } from '../logs/streams.ts';
 import { createLogsBuilder } from '../logs-builder.ts';
 import { createMetricsBuilder } from '../metrics-builder.ts';
 import { type OwnTime, rowTime } from '../mqtt/device-time.ts';
 import { noneRejected, noteRejected, type Rejected } from '../rejected.ts';
-import type { CachedSeries, SeriesCache } from '../series-cache.ts';
+import type { SeriesCache } from '../series-cache.ts';
 import { isSeriesRefusal } from '../series-guard.ts';
 import { type InfluxPoint, LineError, parseLines } from './parse-line.ts';
 
@@ -63,11 +64,12 @@ export function readInfluxLines(
   write: InfluxWrite,
   context: {
     readonly cache: SeriesCache;
+    readonly streams: LogStreams;
     readonly limits: InfluxLimits;
     readonly ownTime: () => OwnTime;
   },
 ): InfluxResult {
-  const { cache, limits } = context;
+  const { cache, streams, limits } = context;
   const own = context.ownTime();
   const metrics = createMetricsBuilder();
   const logs = createLogsBuilder();
@@ -81,12 +83,18 @@ export function readInfluxLines(
     const { timestampUs, doubt } = rowTime(deviceUs, write.receivedUs, own, limits.futureMsMax * 1000);
     for (const [field, value] of point.fields) {
       try {
-        const series = seriesOf(cache, point, field, typeof value, write.database);
-        if (typeof value === 'number') metrics.append(series, timestampUs, value, doubt);
-        else {
+        const key = keyOf(point, field, typeof value, write.database);
+        const labels = () => labelsOf(point, field, typeof value, write.database);
+        if (typeof value === 'number') {
+          const series = cache.find(key, 0, key.length) ?? cache.add(key, 0, key.length, labels());
+          metrics.append(series, timestampUs, value, doubt);
+        } else {
           const exactNs = doubt === undefined ? timestampNs : undefined;
           const record = { timestampNs: exactNs ?? BigInt(timestampUs) * 1000n, line: value };
-          logs.append(series, doubt === undefined ? record : { ...record, doubt });
+          logs.append(
+            streams.of(key, 0, key.length, labels),
+            doubt === undefined ? record : { ...record, doubt },
+          );
         }
       } catch (error) {
         if (isSeriesRefusal(error)) {
@@ -101,20 +109,17 @@ export function readInfluxLines(
 const aboutLine = (line: number, error: unknown): unknown =>
   error instanceof FirnError ? new LineError(line, error.message) : error;
 
-function seriesOf(
-  cache: SeriesCache,
+/** A prefix that no other receiver's label bytes begin with; the lengths keep the parts apart. */
+const keyOf = (point: InfluxPoint, field: string, type: string, database: string): Buffer =>
+  Buffer.from(`influx ${type[0]} ${database.length} ${database} ${point.key.length} ${point.key}${field}`);
+
+function labelsOf(
   point: InfluxPoint & { readonly line: number },
   field: string,
   type: string,
   database: string,
-): CachedSeries {
-  // A prefix that no other receiver's label bytes begin with; the lengths keep the parts apart.
-  const key = Buffer.from(
-    `influx ${type[0]} ${database.length} ${database} ${point.key.length} ${point.key}${field}`,
-  );
-  const known = cache.find(key, 0, key.length);
-  if (known !== undefined) return known;
-  const tags = labelsOf(point);
+): Labels {
+  const tags = tagLabels(point);
   const withDatabase: Labels =
     database === '' || tags.some(([name]) => name === 'db') ? tags : [...tags, ['db', database]];
   const labels =
@@ -125,10 +130,10 @@ function seriesOf(
           ['measurement', point.measurement],
           ['field', field],
         ]);
-  return cache.add(key, 0, key.length, canonicalLabels(labels));
+  return canonicalLabels(labels);
 }
 
-function labelsOf({ tags, line }: InfluxPoint & { readonly line: number }): Labels {
+function tagLabels({ tags, line }: InfluxPoint & { readonly line: number }): Labels {
   const names = new Map<string, string>([['__name__', '__name__']]);
   return tags.map(([tag, value]): Label => {
     const name = labelName(tag);

@@ -1,6 +1,8 @@
 import { messageOf } from '../../base/errors.ts';
 import type { LogsBatch } from '../../model/batch.ts';
 import { type Label, labelsJson } from '../../model/labels.ts';
+import { lineMetadata } from '../logs/metadata.ts';
+import type { LogStream, LogStreams } from '../logs/streams.ts';
 import { addMetadata, createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
 import { isStorableTime, setDigits } from '../nanoseconds.ts';
 import type { Rejected } from '../rejected.ts';
@@ -8,16 +10,15 @@ import { addText } from '../text-builder.ts';
 import { lineTooLong, metadataTooLarge, outOfRange } from './decode-protobuf.ts';
 import { invalid, limit } from './errors.ts';
 import type { LokiPushLimits } from './limits.ts';
-import { bareMetadata, lineMetadata } from './metadata.ts';
 import { scanJsonPush } from './scan-json.ts';
-import { admittedStream, type Stream, type StreamSource } from './streams.ts';
+import { admittedStream, pushedStream } from './streams.ts';
 
 // {"streams":[{"stream":{"app":"press"},"values":[["1700000000000000000","the line",{"user":"7"}]]}]}
 
 /** A whole request; throws FirnError `invalid` or `limit`. */
 export function decodeJsonPush(
   body: Uint8Array,
-  streams: StreamSource,
+  streams: LogStreams,
   limits: LokiPushLimits,
   rejected: Rejected,
 ): LogsBatch {
@@ -29,7 +30,7 @@ export function decodeJsonPush(
 /** Any request, by way of objects and strings. */
 export function parseJsonPush(
   body: Buffer,
-  streams: StreamSource,
+  streams: LogStreams,
   limits: LokiPushLimits,
   rejected: Rejected,
 ): LogsBatch {
@@ -47,7 +48,7 @@ export function parseJsonPush(
     if (values.length === 0) continue;
     const labels = labelsOf(stream.stream, `streams[${index}].stream`);
     const key = Buffer.from(labelsJson(labels));
-    const found = admittedStream(() => streams.of(key, 0, key.length, () => labels), rejected);
+    const found = admittedStream(() => pushedStream(streams, key, 0, key.length, () => labels), rejected);
     if (found === undefined) {
       rejected.count += values.length;
       continue;
@@ -95,7 +96,7 @@ const time = { low: 0, high: 0 };
 function readValue(
   value: unknown,
   place: string,
-  stream: Stream,
+  stream: LogStream,
   builder: LogsBuilder,
   limits: LokiPushLimits,
 ): void {
@@ -114,12 +115,7 @@ function readValue(
   const start = texts.line.end;
   addText(texts.line, line);
   const { bytes, end } = texts.line;
-  addMetadata(
-    texts,
-    pairs.length === 0
-      ? bareMetadata(bytes, start, end, stream.level)
-      : lineMetadata(pairs, bytes, start, end, stream.level),
-  );
+  addMetadata(texts, lineMetadata(pairs, bytes, start, end, stream.level));
 }
 
 function pairsOf(metadata: unknown, place: string, limits: LokiPushLimits): Label[] {

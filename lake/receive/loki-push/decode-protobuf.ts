@@ -1,5 +1,7 @@
 import type { LogsBatch } from '../../model/batch.ts';
 import type { Label } from '../../model/labels.ts';
+import { lineMetadata } from '../logs/metadata.ts';
+import type { LogStream, LogStreams } from '../logs/streams.ts';
 import { addMetadata, createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
 import { isStorableTime, setSeconds } from '../nanoseconds.ts';
 import {
@@ -16,9 +18,8 @@ import type { Rejected } from '../rejected.ts';
 import { addBytes } from '../text-builder.ts';
 import { invalid, limit } from './errors.ts';
 import type { LokiPushLimits } from './limits.ts';
-import { bareMetadata, lineMetadata } from './metadata.ts';
 import { parseLabels } from './parse-labels.ts';
-import { admittedStream, type Stream, type StreamSource } from './streams.ts';
+import { admittedStream, pushedStream } from './streams.ts';
 
 // logproto.PushRequest (grafana/loki pkg/push/push.proto), walked straight into columns.
 
@@ -39,7 +40,7 @@ const secondsMax = 17_179_869_184;
 /** A whole request; throws FirnError `invalid` or `limit`. */
 export function decodePushRequest(
   body: Uint8Array,
-  streams: StreamSource,
+  streams: LogStreams,
   limits: LokiPushLimits,
   rejected: Rejected,
 ): LogsBatch {
@@ -71,7 +72,7 @@ interface BufferCursor extends Cursor {
 function readStream(
   cursor: BufferCursor,
   builder: LogsBuilder,
-  streams: StreamSource,
+  streams: LogStreams,
   limits: LokiPushLimits,
   rejected: Rejected,
 ): void {
@@ -91,7 +92,7 @@ function readStream(
   }
   if (entries === 0) return;
   const labels = () => parseLabels(bytes.toString('utf8', labelsStart, labelsEnd));
-  const stream = admittedStream(() => streams.of(bytes, labelsStart, labelsEnd, labels), rejected);
+  const stream = admittedStream(() => pushedStream(streams, bytes, labelsStart, labelsEnd, labels), rejected);
   if (stream === undefined) {
     rejected.count += entries;
     return;
@@ -109,7 +110,7 @@ const time = { low: 0, high: 0 };
 function readEntry(
   cursor: BufferCursor,
   end: number,
-  stream: Stream,
+  stream: LogStream,
   builder: LogsBuilder,
   limits: LokiPushLimits,
 ): void {
@@ -138,10 +139,7 @@ function readEntry(
     } else skipField(cursor, tag);
   }
   cursor.end = outer;
-  const metadata =
-    pairs === undefined
-      ? bareMetadata(bytes, lineStart, lineEnd, stream.level)
-      : lineMetadata(pairs, bytes, lineStart, lineEnd, stream.level);
+  const metadata = lineMetadata(pairs ?? [], bytes, lineStart, lineEnd, stream.level);
   const texts = builder.begin(stream.series, time);
   addBytes(texts.line, bytes, lineStart, lineEnd);
   addMetadata(texts, metadata);

@@ -2,18 +2,18 @@ import fc from 'fast-check';
 import { compress } from 'snappyjs';
 import { expect, test } from 'vitest';
 import { FirnError } from '../../base/errors.ts';
+import { logStreams, serviceNameLabels } from '../logs/streams.ts';
 import { plainLogs } from '../logs.fixture.ts';
 import { createSeriesCache } from '../series-cache.ts';
 import { encodePush, type PushStream, pushBody } from './encode.fixture.ts';
 import { type LokiPushLimits, lokiPushLimits } from './limits.ts';
 import { parseLabels } from './parse-labels.ts';
 import { lokiPushFormat, receiveLokiPush } from './receive.ts';
-import { serviceNameLabels, streamSource } from './streams.ts';
 
 function receiver(options: { limits?: Partial<LokiPushLimits>; identity?: boolean } = {}) {
   const limits = { ...lokiPushLimits, ...options.limits };
   const cache = createSeriesCache({ identity: options.identity ? [['site', 'plant']] : [] });
-  const streams = streamSource({ cache, serviceNameFrom: serviceNameLabels });
+  const streams = logStreams({ cache, serviceNameFrom: serviceNameLabels });
   return {
     cache,
     json: (body: unknown) =>

@@ -1,11 +1,11 @@
 import type { LogsBatch } from '../../model/batch.ts';
+import type { LogStreams } from '../logs/streams.ts';
 import { noneRejected, type Rejected } from '../rejected.ts';
 import { decodeSnappy } from '../snappy.ts';
 import { decodeJsonPush } from './decode-json.ts';
 import { decodePushRequest } from './decode-protobuf.ts';
 import { invalid } from './errors.ts';
 import type { LokiPushLimits } from './limits.ts';
-import type { StreamSource } from './streams.ts';
 
 export type LokiPushFormat = 'json' | 'snappy';
 
@@ -31,7 +31,7 @@ export interface LokiPush {
 export function receiveLokiPush(
   format: LokiPushFormat,
   body: Uint8Array,
-  streams: StreamSource,
+  streams: LogStreams,
   limits: LokiPushLimits,
 ): LokiPush {
   const rejected = noneRejected();

@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { logStreams, serviceNameLabels } from '../logs/streams.ts';
 import { plainLogs } from '../logs.fixture.ts';
 import { noneRejected } from '../rejected.ts';
 import { createSeriesCache } from '../series-cache.ts';
 import { jsonParts, parseJsonPush } from './decode-json.ts';
 import { lokiPushLimits } from './limits.ts';
 import { scanJsonPush } from './scan-json.ts';
-import { serviceNameLabels, streamSource } from './streams.ts';
 
 const source = () =>
-  streamSource({ cache: createSeriesCache({ identity: [] }), serviceNameFrom: serviceNameLabels });
+  logStreams({ cache: createSeriesCache({ identity: [] }), serviceNameFrom: serviceNameLabels });
 const scan = (body: Buffer) => scanJsonPush(body, source(), lokiPushLimits, jsonParts(lokiPushLimits));
 const parse = (body: Buffer) => parseJsonPush(body, source(), lokiPushLimits, noneRejected());
 

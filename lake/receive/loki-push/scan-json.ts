@@ -1,12 +1,13 @@
 import { FirnError } from '../../base/errors.ts';
 import type { LogsBatch } from '../../model/batch.ts';
+import { lineMetadata } from '../logs/metadata.ts';
+import type { LogStream, LogStreams } from '../logs/streams.ts';
 import { addMetadata, createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
 import { isStorableTime, setSeconds } from '../nanoseconds.ts';
 import { close, reserve, type TextBuilder } from '../text-builder.ts';
 import type { JsonParts } from './decode-json.ts';
 import type { LokiPushLimits } from './limits.ts';
-import { bareMetadata, lineMetadata } from './metadata.ts';
-import type { Stream, StreamSource } from './streams.ts';
+import { pushedStream } from './streams.ts';
 
 // A push request in the form that senders write, read as bytes: each stream's labels before its values, times as texts of
 // 16 to 19 digits. Only labels and structured metadata, few and small, go through JSON.parse.
@@ -22,7 +23,7 @@ interface Cursor {
 interface Scan {
   readonly cursor: Cursor;
   readonly builder: LogsBuilder;
-  readonly streams: StreamSource;
+  readonly streams: LogStreams;
   readonly limits: LokiPushLimits;
   readonly parts: JsonParts;
 }
@@ -30,7 +31,7 @@ interface Scan {
 /** Undefined: it is in another form, or some of it is to be refused. */
 export function scanJsonPush(
   bytes: Buffer,
-  streams: StreamSource,
+  streams: LogStreams,
   limits: LokiPushLimits,
   parts: JsonParts,
 ): LogsBatch | undefined {
@@ -104,7 +105,7 @@ function readStream({ cursor, builder, streams, limits, parts }: Scan): void {
   expectByte(cursor, OPEN_BRACKET);
   if (skipIf(cursor, CLOSE_BRACKET)) parse(bytes, start, end);
   else {
-    const stream = streams.of(bytes, start, end, () => parts.labels(parse(bytes, start, end)));
+    const stream = pushedStream(streams, bytes, start, end, () => parts.labels(parse(bytes, start, end)));
     do readValue(cursor, builder, stream, limits, parts);
     while (isMore(cursor, CLOSE_BRACKET));
   }
@@ -140,7 +141,7 @@ const time = { low: 0, high: 0 };
 function readValue(
   cursor: Cursor,
   builder: LogsBuilder,
-  stream: Stream,
+  stream: LogStream,
   limits: LokiPushLimits,
   parts: JsonParts,
 ): void {
@@ -158,14 +159,9 @@ function readValue(
   if (isMore(cursor, CLOSE_BRACKET)) {
     const [from, to] = objectAt(cursor);
     const pairs = parts.metadata(parse(cursor.bytes, from, to));
-    addMetadata(
-      texts,
-      pairs.length === 0
-        ? bareMetadata(bytes, start, end, stream.level)
-        : lineMetadata(pairs, bytes, start, end, stream.level),
-    );
+    addMetadata(texts, lineMetadata(pairs, bytes, start, end, stream.level));
     expectByte(cursor, CLOSE_BRACKET);
-  } else addMetadata(texts, bareMetadata(bytes, start, end, stream.level));
+  } else addMetadata(texts, lineMetadata([], bytes, start, end, stream.level));
 }
 
 function readTime(cursor: Cursor): void {

@@ -170,7 +170,7 @@ test.each<[string, string | Uint8Array]>([
     metrics: [],
     logs: [
       {
-        labels: { source: 'mqtt', stream: 'dead-letter', reason, topic: 'a/b' },
+        labels: { service_name: 'mqtt', source: 'mqtt', stream: 'dead-letter', reason, topic: 'a/b' },
         line: text,
         timestampNs: BigInt(receivedUs) * 1000n,
       },
@@ -204,7 +204,7 @@ test.each([
     units: [],
     doubts: [],
     metrics: [],
-    logs: [{ labels: { source: 'mqtt', topic: 'a/b' }, line, timestampNs: at * 1000n }],
+    logs: [{ labels: { service_name: 'mqtt', source: 'mqtt', topic: 'a/b' }, line, timestampNs: at * 1000n }],
   });
 });
 
@@ -239,6 +239,7 @@ test.each<[string, string, Labelled]>([
 
 test('template labels are on log streams too', () => {
   expect(createMap(templates)('p/l/s', 'text').logs[0]?.labels).toEqual({
+    service_name: 'mqtt',
     source: 'mqtt',
     topic: 'p/l/s',
     plant: 'p',
@@ -296,7 +297,10 @@ test('labels beyond their limits set a message aside, what fits of it is stored'
   const { outcome, metrics, logs } = map(long, '5');
   expect({ outcome, metrics }).toEqual({ outcome: 'dead-letter', metrics: [] });
   expect(logs).toMatchObject([
-    { labels: { source: 'mqtt', stream: 'dead-letter', reason: 'labels-too-large' }, line: '5' },
+    {
+      labels: { service_name: 'mqtt', source: 'mqtt', stream: 'dead-letter', reason: 'labels-too-large' },
+      line: '5',
+    },
   ]);
   const byRule = createMap(
     [],

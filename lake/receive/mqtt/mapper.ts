@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { canonicalLabels, type Labels } from '../../model/labels.ts';
+import { deviceStreams, type LogStreams } from '../logs/streams.ts';
 import type { LogsBuilder } from '../logs-builder.ts';
 import type { MetricsBuilder } from '../metrics-builder.ts';
 import type { SeriesCache } from '../series-cache.ts';
@@ -87,9 +88,10 @@ export function createMqttMapper(options: {
 }): MqttMapper {
   const { cache, ownTime = () => rightTime, rules = [] } = options;
   const limits = { ...mqttLimits, ...options.limits };
-  const byRules = createRuleMapper({ rules, cache, limits, ownTime });
-  const store = createStore(cache, options.templates, limits, ownTime);
-  const setAside = createSetAside(cache, limits);
+  const streams = deviceStreams(cache);
+  const byRules = createRuleMapper({ rules, cache, streams, limits, ownTime });
+  const store = createStore(cache, streams, options.templates, limits, ownTime);
+  const setAside = createSetAside(streams, limits);
 
   const map: MqttMapper['map'] = (message, metrics, logs) => {
     if (message.topic.startsWith('$SYS/')) return 'ignored';
@@ -135,9 +137,9 @@ const keyOf = (kind: 'm' | 'l' | 'd', topic: string, path: string): string =>
   `${kind}${topic.length} ${topic}${path}`;
 
 /** Keeps the start of a message that can't be mapped. */
-function createSetAside(cache: SeriesCache, { deadLetterBytesMax }: MqttLimits) {
+function createSetAside(streams: LogStreams, { deadLetterBytesMax }: MqttLimits) {
   const append = (message: MqttMessage, reason: DeadLetterReason, topic: string, logs: LogsBuilder): void => {
-    const stream = cache.ofKey(keyOf('d', topic, reason), () =>
+    const stream = streams.ofKey(keyOf('d', topic, reason), () =>
       canonicalLabels([
         ['source', 'mqtt'],
         ['stream', 'dead-letter'],
@@ -159,6 +161,7 @@ function createSetAside(cache: SeriesCache, { deadLetterBytesMax }: MqttLimits) 
 /** Puts what is in a message into columns, by the templates. */
 function createStore(
   cache: SeriesCache,
+  streams: LogStreams,
   templates: readonly TopicTemplate[],
   limits: MqttLimits,
   ownTime: () => OwnTime,
@@ -187,7 +190,7 @@ function createStore(
       const series = cache.ofKey(keyOf('m', topic, item.path), () => labelsOf(topic, item.path));
       metrics.append(series, timestampUs, item.value, doubt);
     } else {
-      const stream = cache.ofKey(keyOf('l', topic, ''), () =>
+      const stream = streams.ofKey(keyOf('l', topic, ''), () =>
         canonicalLabels([['source', 'mqtt'], ...mappingOf(topic).labels, ['topic', topic]]),
       );
       const record = { timestampNs: BigInt(timestampUs) * 1000n, line: item.line };

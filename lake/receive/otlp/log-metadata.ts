@@ -1,4 +1,4 @@
-import { levelNames, normalLevel } from '../loki-push/level.ts';
+import { levelNames, normalLevel } from '../logs/level.ts';
 import { labelPairs, type Pair } from './any-value.ts';
 
 /** Structured metadata that is being put together: names, and values as JSON, of the same index. */

@@ -1,13 +1,14 @@
 import { FirnError } from '../../base/errors.ts';
 import type { EventsBatch, LogsBatch } from '../../model/batch.ts';
+import type { Labels } from '../../model/labels.ts';
 import { type EventRow, eventsBatch } from '../events-builder.ts';
+import { levelOfSeverity } from '../logs/level.ts';
+import { levelOfString } from '../logs/line-level.ts';
+import type { LogStream, LogStreams } from '../logs/streams.ts';
 import { addTextOrNull, createLogsBuilder, type LogsBuilder } from '../logs-builder.ts';
-import { levelOfSeverity } from '../loki-push/level.ts';
-import { levelOfString } from '../loki-push/line-level.ts';
 import { type Int64Halves, isUnsignedTime, nanosecondsText } from '../nanoseconds.ts';
 import { readFixed32, readTag, readVarint32, skipField } from '../protobuf.ts';
 import { noteRejected, type Rejected } from '../rejected.ts';
-import type { CachedSeries, SeriesCache } from '../series-cache.ts';
 import {
   addBytes,
   addKnown,
@@ -70,10 +71,8 @@ const indexAttributes = new Set([
 ]);
 
 export interface LogsContext {
-  readonly cache: SeriesCache;
+  readonly streams: LogStreams;
   readonly limits: OtlpLimits;
-  /** Labels that name the service, where the resource has no service.name; the first that it has. */
-  readonly serviceNameFrom: readonly string[];
   readonly rejected: Rejected;
   /** For records without a time. */
   readonly nowNs: Int64Halves;
@@ -117,7 +116,7 @@ export function decodeLogs(
 
 interface Place {
   readonly resource: Resource;
-  readonly stream: CachedSeries;
+  readonly stream: LogStream;
   /** What all lines have from their resource and scope. */
   readonly base: Parts;
   readonly plainMetadata: PlainMetadata;
@@ -128,13 +127,11 @@ interface Place {
 
 const keyPrefix = Buffer.from('L');
 
-function streamOf(resource: Resource, cursor: BufferCursor, context: LogsContext): CachedSeries | undefined {
-  const { cache, serviceNameFrom, rejected } = context;
+function streamOf(resource: Resource, cursor: BufferCursor, context: LogsContext): LogStream | undefined {
+  const { streams, rejected } = context;
   const key = Buffer.concat([keyPrefix, resource.bytes]);
   try {
-    return (
-      cache.find(key, 0, key.length) ?? cache.add(key, 0, key.length, streamLabels(resource, serviceNameFrom))
-    );
+    return streams.of(key, 0, key.length, () => streamLabels(resource));
   } catch (error) {
     // One stream too many, or with too many labels: the others go on.
     if (!(error instanceof FirnError) || error.code !== 'limit') throw error;
@@ -145,14 +142,10 @@ function streamOf(resource: Resource, cursor: BufferCursor, context: LogsContext
   }
 }
 
-function streamLabels(resource: Resource, serviceNameFrom: readonly string[]): [string, string][] {
+function streamLabels(resource: Resource): Labels {
   const labels = new Map<string, string>();
   for (const pair of resource.attributes)
     if (indexAttributes.has(pair.key)) for (const [name, value] of labelPairs(pair)) labels.set(name, value);
-  if (!labels.get('service_name')) {
-    const from = serviceNameFrom.find((name) => labels.get(name));
-    labels.set('service_name', (from && labels.get(from)) || 'unknown_service');
-  }
   return [...labels];
 }
 
@@ -228,7 +221,7 @@ function readRecord(cursor: BufferCursor, place: Place): void {
   const severity = severityOf(severityText, severityNumber);
   const traceId = record.traceId || null;
   const spanId = record.spanId || null;
-  const texts = builder.begin(stream, time);
+  const texts = builder.begin(stream.series, time);
   addText(texts.line, line);
   addText(texts.attributes, metadataOf(line, place.base));
   addTextOrNull(texts.severity, severity);
@@ -269,7 +262,7 @@ function appendPlain(bytes: Buffer, { context, builder, stream, plainMetadata }:
     return true;
   }
   if (!plainMetadata.prepare()) return false;
-  const texts = builder.begin(stream, time);
+  const texts = builder.begin(stream.series, time);
   if (body.text === undefined) addBytes(texts.line, bytes, body.start, body.end);
   else addText(texts.line, body.text);
   plainMetadata.write(texts.attributes, bytes);

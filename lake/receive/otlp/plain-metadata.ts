@@ -1,5 +1,5 @@
-import { levelOfSeverity, normalLevel } from '../loki-push/level.ts';
-import { levelOfLine, levelOfString } from '../loki-push/line-level.ts';
+import { levelOfSeverity, normalLevel } from '../logs/level.ts';
+import { levelOfLine, levelOfString } from '../logs/line-level.ts';
 import { type Int64Halves, isStorableTime, microsecondsOf, nanosecondsText } from '../nanoseconds.ts';
 import { close, putKnown, putText, reserve, type TextBuilder } from '../text-builder.ts';
 import { levelLabel, levelRankOf, type Parts, quoted, sortParts } from './log-metadata.ts';

@@ -6,7 +6,7 @@ import type {
   MetricsBatch,
   SpansBatch,
 } from '../../model/batch.ts';
-import { serviceNameLabels } from '../loki-push/streams.ts';
+import { logStreams, serviceNameLabels } from '../logs/streams.ts';
 import { setDigits } from '../nanoseconds.ts';
 import { createSeriesCache } from '../series-cache.ts';
 import { type OtlpLimits, otlpLimits } from './limits.ts';
@@ -23,7 +23,8 @@ export function receiver(
   const limits = { ...otlpLimits, ...options.limits };
   const { serviceNameFrom = serviceNameLabels } = options;
   const cache = createSeriesCache({ identity: [] });
-  const context = { cache, limits, serviceNameFrom, metricState: createMetricState(limits) };
+  const streams = logStreams({ cache, serviceNameFrom });
+  const context = { cache, streams, limits, metricState: createMetricState(limits) };
   return (signal: OtlpSignal, body: unknown) => {
     const bytes = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
     return receiveOtlp(signal, 'json', bytes, nowNs, context);

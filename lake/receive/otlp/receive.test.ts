@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { FirnError } from '../../base/errors.ts';
 import { textsOf } from '../../model/text-column.ts';
+import { logStreams, serviceNameLabels } from '../logs/streams.ts';
 import { plainLogs } from '../logs.fixture.ts';
-import { serviceNameLabels } from '../loki-push/streams.ts';
 import { createSeriesCache } from '../series-cache.ts';
 import { protobufOfJson } from './json.ts';
 import { otlpLimits } from './limits.ts';
@@ -216,12 +216,9 @@ test.skipIf(!existsSync(corpora))('logs become what Loki makes of them (skipped:
 
 test('mutated requests are received or refused with a reason, never another error', () => {
   const limits = otlpLimits;
-  const context = {
-    cache: createSeriesCache({ identity: [] }),
-    limits,
-    serviceNameFrom: [],
-    metricState: createMetricState(limits),
-  };
+  const cache = createSeriesCache({ identity: [] });
+  const streams = logStreams({ cache, serviceNameFrom: [] });
+  const context = { cache, streams, limits, metricState: createMetricState(limits) };
   const exponential = {
     aggregationTemporality: 2,
     dataPoints: [pointAt(5, { count: '2', positive: { offset: 1, bucketCounts: ['2'] } })],

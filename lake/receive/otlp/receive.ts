@@ -1,4 +1,5 @@
 import type { Batch } from '../../model/batch.ts';
+import type { LogStreams } from '../logs/streams.ts';
 import type { Int64Halves } from '../nanoseconds.ts';
 import { noneRejected, type Rejected } from '../rejected.ts';
 import type { SeriesCache } from '../series-cache.ts';
@@ -14,10 +15,11 @@ export type OtlpSignal = 'logs' | 'traces' | 'metrics';
 export type OtlpFormat = 'protobuf' | 'json';
 
 export interface OtlpContext {
+  /** Of metrics. */
   readonly cache: SeriesCache;
+  /** Of logs. */
+  readonly streams: LogStreams;
   readonly limits: OtlpLimits;
-  /** Labels that name the service, where a resource of logs does not. */
-  readonly serviceNameFrom: readonly string[];
   readonly metricState: MetricState;
 }
 

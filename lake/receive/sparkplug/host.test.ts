@@ -131,7 +131,7 @@ test.each([
 test.each(['String', 'Text', 'UUID'])('%s is a log line', (type) => {
   const { logs } = open().send('G/NBIRTH/E', nodeBirth([{ name: 's', type, value: 'hello' }]));
   expect(logs.map(({ labels, line }) => [labels, line])).toEqual([
-    [{ edge_node: 'E', group: 'G', metric: 's', source: 'sparkplug' }, 'hello'],
+    [{ edge_node: 'E', group: 'G', metric: 's', service_name: 'sparkplug', source: 'sparkplug' }, 'hello'],
   ]);
 });
 

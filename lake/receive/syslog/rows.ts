@@ -1,11 +1,11 @@
-import { canonicalLabels, labelsJson, withIdentity } from '../../model/labels.ts';
+import { canonicalLabels, type Labels, withIdentity } from '../../model/labels.ts';
+import type { LogStream, LogStreams } from '../logs/streams.ts';
 import type { LogsBuilder } from '../logs-builder.ts';
 import { type OwnTime, rowTime } from '../mqtt/device-time.ts';
-import type { CachedSeries, SeriesCache } from '../series-cache.ts';
 import { parseSyslog, type SyslogMessage } from './parse.ts';
 
 export interface SyslogRowOptions {
-  readonly cache: SeriesCache;
+  readonly streams: LogStreams;
   /** IANA name: of times that say none. */
   readonly timeZone: string;
   /** A sender's time that is so much later than the receipt is not believed. */
@@ -14,20 +14,19 @@ export interface SyslogRowOptions {
 }
 
 /**
- * Appends a message as a log line. Labels of its stream: source, hostname, app, service_name, facility, severity. What
- * differs from line to line (process id, message id, structured data, sender's address) is structured metadata, and so is
- * Loki's detected_level. Throws FirnError `limit`.
+ * Appends a message as a log line. Labels of its stream: source, hostname, app, facility, severity. What differs from
+ * line to line (process id, message id, structured data, sender's address) is structured metadata. Throws FirnError `limit`.
  */
 export function appendSyslog(
   bytes: Uint8Array,
   sender: string,
   receivedUs: number,
   logs: LogsBuilder,
-  { cache, timeZone, futureMsMax, ownTime }: SyslogRowOptions,
+  { streams, timeZone, futureMsMax, ownTime }: SyslogRowOptions,
 ): void {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
   const parsed = parseSyslog(text, { receivedMs: receivedUs / 1000, timeZone });
-  const stream = streamOf(parsed, cache);
+  const stream = streamOf(parsed, streams);
   const deviceUs = parsed.timestampNs === undefined ? undefined : Number(parsed.timestampNs / 1000n);
   const { timestampUs, doubt } = rowTime(deviceUs, receivedUs, ownTime(), futureMsMax * 1000);
   const exactNs = doubt === undefined ? parsed.timestampNs : undefined;
@@ -35,24 +34,23 @@ export function appendSyslog(
     timestampNs: exactNs ?? BigInt(timestampUs) * 1000n,
     line: parsed.message,
     severity: parsed.severity,
-    attributes: attributesOf(parsed, sender),
+    level: levels[parsed.severity] ?? 'unknown',
+    metadata: metadataOf(parsed, sender),
     ...(doubt && { doubt }),
   });
 }
 
-function streamOf({ hostname, app, facility, severity }: SyslogMessage, cache: SeriesCache): CachedSeries {
+function streamOf({ hostname, app, facility, severity }: SyslogMessage, streams: LogStreams): LogStream {
   const key = Buffer.from(`syslog ${JSON.stringify([hostname, app, facility, severity])}`);
-  const known = cache.find(key, 0, key.length);
-  if (known !== undefined) return known;
-  const sent = canonicalLabels([
-    ['app', app],
-    ['hostname', hostname],
-    ['facility', facility],
-    ['severity', severity],
-    // As Loki's data source wants it of every stream.
-    ['service_name', app || hostname || 'unknown_service'],
-  ]);
-  return cache.add(key, 0, key.length, withIdentity(sent, [['source', 'syslog']]));
+  return streams.of(key, 0, key.length, () => {
+    const sent = canonicalLabels([
+      ['app', app],
+      ['hostname', hostname],
+      ['facility', facility],
+      ['severity', severity],
+    ]);
+    return withIdentity(sent, [['source', 'syslog']]);
+  });
 }
 
 /** Severities in Loki's words. */
@@ -61,17 +59,10 @@ const levels: Readonly<Record<string, string>> = {
   ...{ warning: 'warn', notice: 'info', info: 'info', debug: 'debug' },
 };
 
-function attributesOf(
-  { processId, messageId, structuredData, severity }: SyslogMessage,
-  sender: string,
-): string {
-  return labelsJson(
-    canonicalLabels([
-      ...structuredData,
-      ['detected_level', levels[severity] ?? 'unknown'],
-      ['message_id', messageId],
-      ['process_id', processId],
-      ['sender', sender],
-    ]),
-  );
-}
+const metadataOf = ({ processId, messageId, structuredData }: SyslogMessage, sender: string): Labels =>
+  canonicalLabels([
+    ...structuredData,
+    ['message_id', messageId],
+    ['process_id', processId],
+    ['sender', sender],
+  ]);

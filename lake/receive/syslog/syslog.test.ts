@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { deviceStreams } from '../logs/streams.ts';
 import { plainLogs } from '../logs.fixture.ts';
 import { createLogsBuilder } from '../logs-builder.ts';
 import { createSeriesCache } from '../series-cache.ts';
@@ -98,7 +99,11 @@ describe('RFC 3164, as devices send it', () => {
 test('rows: labels, structured metadata, severity; a time that is not believable', () => {
   const logs = createLogsBuilder();
   const options = {
-    ...{ cache: createSeriesCache({ identity: [['site', 's']] }), timeZone: 'UTC', futureMsMax: 1000 },
+    ...{
+      streams: deviceStreams(createSeriesCache({ identity: [['site', 's']] })),
+      timeZone: 'UTC',
+      futureMsMax: 1000,
+    },
     ownTime: () => ({ trusted: true, floorUs: 0 }),
   };
   const add = (text: string) => appendSyslog(Buffer.from(text), '10.0.0.7', receivedMs * 1000, logs, options);

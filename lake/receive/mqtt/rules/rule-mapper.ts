@@ -1,4 +1,5 @@
 import { isLabelRefusal } from '../../label-limits.ts';
+import type { LogStreams } from '../../logs/streams.ts';
 import type { LogsBuilder } from '../../logs-builder.ts';
 import type { MetricsBuilder } from '../../metrics-builder.ts';
 import type { SeriesCache } from '../../series-cache.ts';
@@ -17,6 +18,7 @@ const staleHigh = 0x7ff00000;
 export function createRuleMapper(options: {
   readonly rules: readonly TopicRule[];
   readonly cache: SeriesCache;
+  readonly streams: LogStreams;
   readonly limits: MqttLimits;
   readonly ownTime: () => OwnTime;
 }) {
@@ -66,7 +68,7 @@ export function createRuleMapper(options: {
   };
 }
 
-function createStore({ cache, limits, ownTime }: Parameters<typeof createRuleMapper>[0]) {
+function createStore({ cache, streams, limits, ownTime }: Parameters<typeof createRuleMapper>[0]) {
   const futureUsMax = limits.futureMsMax * 1000;
   const described = new Set<string>();
   const describe = ({ name, type, unit, help }: About, metrics: MetricsBuilder): void => {
@@ -78,12 +80,15 @@ function createStore({ cache, limits, ownTime }: Parameters<typeof createRuleMap
   };
   return (reading: Reading, receivedUs: number, metrics: MetricsBuilder, logs: LogsBuilder): void => {
     const { timestampUs, doubt } = rowTime(reading.timestampUs, receivedUs, ownTime(), futureUsMax);
-    const series = cache.ofKey(reading.key, reading.labels);
     if (reading.kind === 'line') {
       const { line, severity } = reading;
-      const record = { timestampNs: BigInt(timestampUs) * 1000n, line, ...(severity !== '' && { severity }) };
-      logs.append(series, doubt === undefined ? record : { ...record, doubt });
-    } else if (reading.stale) metrics.appendBits(series, timestampUs, staleLow, staleHigh);
+      const record = { timestampNs: BigInt(timestampUs) * 1000n, line, severity };
+      const stream = streams.ofKey(reading.key, reading.labels);
+      logs.append(stream, doubt === undefined ? record : { ...record, doubt });
+      return;
+    }
+    const series = cache.ofKey(reading.key, reading.labels);
+    if (reading.stale) metrics.appendBits(series, timestampUs, staleLow, staleHigh);
     else {
       if (reading.about !== undefined) describe(reading.about, metrics);
       metrics.append(series, timestampUs, reading.value, doubt);

@@ -219,8 +219,8 @@ test('text becomes log lines where a rule says so', () => {
   expect(metrics).toHaveLength(1);
   expect(logs.map(({ line }) => line)).toEqual(['warm', '{"code":7}']);
   expect(logs.map(({ labels }) => labels)).toEqual([
-    { field: 'state', source: 'mqtt', topic: 'a/b', x: 'b' },
-    { kind: 'alarm', source: 'mqtt', topic: 'a/b', x: 'b' },
+    { field: 'state', service_name: 'mqtt', source: 'mqtt', topic: 'a/b', x: 'b' },
+    { kind: 'alarm', service_name: 'mqtt', source: 'mqtt', topic: 'a/b', x: 'b' },
   ]);
 });
 

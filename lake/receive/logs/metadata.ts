@@ -15,7 +15,7 @@ const bare = new Map<string, KnownMetadata>();
 const bareMax = 100;
 
 /** The metadata of a line, bytes[start, end), that brings none. `streamLevel`: what the labels of its stream say. */
-export function bareMetadata(
+function bareMetadata(
   bytes: Buffer,
   start: number,
   end: number,
@@ -37,6 +37,7 @@ export function lineMetadata(
   end: number,
   streamLevel: string | undefined,
 ): KnownMetadata {
+  if (pairs.length === 0) return bareMetadata(bytes, start, end, streamLevel);
   const byName = new Map<string, string>();
   for (const [name, value] of pairs) if (!byName.has(name)) byName.set(name, value);
   const given = byName.get(levelLabel);
