@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 
 const lengthBytes = 4;
 
-export function lengthOf(bytes: number): Buffer {
+function lengthOf(bytes: number): Buffer {
   const length = Buffer.allocUnsafe(lengthBytes);
   length.writeUInt32BE(bytes);
   return length;
@@ -32,7 +32,7 @@ export async function readJsonFrame(socket: Socket): Promise<unknown> {
 }
 
 /** What comes first of an answer. */
-export interface AnswerHead {
+interface AnswerHead {
   readonly status: number;
   readonly contentType: string;
 }

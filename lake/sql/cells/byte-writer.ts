@@ -37,36 +37,70 @@ const initialBytes = 4096;
 /** From so many bytes on, what was written last time tells what will be next time. */
 const largeBytes = 32_768;
 
-export function createByteWriter(): ByteWriter {
+/** The buffer that is written into. */
+interface Memory {
+  readonly buffer: Buffer;
+  /** Makes it large enough for what is in it, which is kept, and so many bytes more. */
+  reserve(used: number, bytes: number): Buffer;
+  /** The same memory as `reserve` gave. */
+  seen(): Bytes;
+  take(used: number): Buffer;
+  giveBack(): void;
+}
+
+function createMemory(): Memory {
   let buffer = Buffer.allocUnsafe(initialBytes);
   let seen: Bytes | undefined;
   let taken: typeof buffer | undefined;
   let spare: typeof buffer | undefined;
+  const replace = (by: typeof buffer): void => {
+    buffer = by;
+    seen = undefined;
+  };
+  return {
+    get buffer() {
+      return buffer;
+    },
+    reserve: (used, bytes) => {
+      if (used + bytes > buffer.length) {
+        const larger = Buffer.allocUnsafe(Math.max(buffer.length * 2, used + bytes));
+        buffer.copy(larger, 0, 0, used);
+        replace(larger);
+      }
+      return buffer;
+    },
+    seen: () => {
+      seen ??= bytesOf(buffer);
+      return seen;
+    },
+    take: (used) => {
+      taken = buffer;
+      replace(spare ?? Buffer.allocUnsafe(used < largeBytes ? initialBytes : buffer.length));
+      spare = undefined;
+      return taken.subarray(0, used);
+    },
+    giveBack: () => {
+      if (taken && taken.length >= largeBytes) spare = taken;
+      taken = undefined;
+    },
+  };
+}
+
+export function createByteWriter(): ByteWriter {
+  const memory = createMemory();
   let length = 0;
   let messageAt = 0;
 
-  const reserve = (bytes: number): Buffer => {
-    if (length + bytes > buffer.length) {
-      const larger = Buffer.allocUnsafe(Math.max(buffer.length * 2, length + bytes));
-      buffer.copy(larger, 0, 0, length);
-      buffer = larger;
-      seen = undefined;
-    }
-    return buffer;
-  };
   /** Makes room for `bytes` more and returns the buffer that they are in: its last ones before `length`. */
   const room = (bytes: number): Buffer => {
-    reserve(bytes);
+    const buffer = memory.reserve(length, bytes);
     length += bytes;
     return buffer;
   };
   const uint8 = (value: number): void => {
     room(1)[length - 1] = value;
   };
-  const int32 = (value: number): void => {
-    room(4);
-    putInt32(buffer, length - 4, value);
-  };
+  const int32 = (value: number): void => putInt32(room(4), length - 4, value);
   const text = (value: string): void => {
     const bytes = Buffer.byteLength(value);
     room(bytes).write(value, length - bytes);
@@ -98,29 +132,21 @@ export function createByteWriter(): ByteWriter {
       messageAt = beginValue();
     },
     // A message's length counts itself, a value's doesn't.
-    end: () => putInt32(buffer, messageAt, length - messageAt),
-    endValue: (at) => putInt32(buffer, at, length - at - 4),
+    end: () => putInt32(memory.buffer, messageAt, length - messageAt),
+    endValue: (at) => putInt32(memory.buffer, at, length - at - 4),
     reserve: (bytes) => {
-      reserve(bytes);
-      seen ??= bytesOf(buffer);
-      return seen;
+      memory.reserve(length, bytes);
+      return memory.seen();
     },
     setLength: (to) => {
       length = to;
     },
     take: () => {
-      taken = buffer;
-      const bytes = buffer.subarray(0, length);
-      buffer = spare ?? Buffer.allocUnsafe(length < largeBytes ? initialBytes : buffer.length);
-      spare = undefined;
-      seen = undefined;
+      const bytes = memory.take(length);
       length = 0;
       return bytes;
     },
-    giveBack: () => {
-      if (taken && taken.length >= largeBytes) spare = taken;
-      taken = undefined;
-    },
+    giveBack: memory.giveBack,
   };
 }
 
