@@ -20,13 +20,17 @@ export function jsonFrame(value: unknown): Buffer {
 /** The first frame of a socket; what follows it stays there. Undefined when the other side is gone. */
 export async function readJsonFrame(socket: Socket): Promise<unknown> {
   let bytes = Buffer.alloc(0);
-  for await (const piece of socket.iterator({ destroyOnReturn: false })) {
-    bytes = Buffer.concat([bytes, piece as Buffer]);
-    if (bytes.length < lengthBytes) continue;
-    const end = lengthBytes + bytes.readUInt32BE();
-    if (bytes.length < end) continue;
-    socket.unshift(bytes.subarray(end));
-    return JSON.parse(bytes.toString('utf8', lengthBytes, end));
+  try {
+    for await (const piece of socket.iterator({ destroyOnReturn: false })) {
+      bytes = Buffer.concat([bytes, piece as Buffer]);
+      if (bytes.length < lengthBytes) continue;
+      const end = lengthBytes + bytes.readUInt32BE();
+      if (bytes.length < end) continue;
+      socket.unshift(bytes.subarray(end));
+      return JSON.parse(bytes.toString('utf8', lengthBytes, end));
+    }
+  } catch (error) {
+    if (!socket.destroyed) throw error;
   }
   return undefined;
 }
@@ -44,14 +48,14 @@ export async function sendAnswer(socket: Socket, answer: Response): Promise<void
     contentType: answer.headers.get('content-type') ?? '',
   };
   socket.write(jsonFrame(head));
-  const closed = once(socket, 'close');
+  const closed = once(socket, 'close').catch(() => undefined);
   for await (const piece of answer.body ?? []) {
     if (piece.length === 0) continue;
     socket.cork();
     socket.write(lengthOf(piece.length));
     socket.write(piece);
     socket.uncork();
-    if (socket.writableNeedDrain) await Promise.race([once(socket, 'drain'), closed]);
+    if (socket.writableNeedDrain) await Promise.race([once(socket, 'drain'), closed]).catch(() => undefined);
     if (!socket.writable) return;
   }
   socket.end(lengthOf(0));
