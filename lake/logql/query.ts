@@ -71,20 +71,15 @@ export type ResultData =
   | { readonly type: 'matrix'; readonly times: Times; readonly series: readonly Series[] }
   | { readonly type: 'streams'; readonly streams: readonly LogStream[] };
 
-/** Lines that share all their labels. */
-interface LogStream {
-  /** Labels of the stream itself, without metadata and parsed ones where the entries have them. */
+/** Lines that share all their labels, as columns. */
+export interface LogStream {
+  /** Labels of the stream itself, ... */
   readonly labels: SeriesLabels;
-  /** Those of each entry, too. */
+  /** ... and what each of its lines has besides. */
   readonly metadata: SeriesLabels;
   readonly parsed: SeriesLabels;
-  readonly entries: readonly Entry[];
-}
-export interface Entry {
-  readonly timestampNs: bigint;
-  readonly line: string;
-  readonly metadata: SeriesLabels;
-  readonly parsed: SeriesLabels;
+  readonly timesNs: BigInt64Array;
+  readonly lines: readonly string[];
 }
 
 export interface LogOptions {
@@ -177,6 +172,13 @@ export function logQuery(expr: LogExpr, log: LogOptions, options: QueryOptions):
 interface Collector {
   /** False when there are enough. */
   add(row: Row): boolean;
+  /** The same for a line that is as it was stored. */
+  addStored(
+    stream: LabelSet['stream'],
+    metadata: LabelSet['metadata'],
+    timestampNs: bigint,
+    line: string,
+  ): boolean;
   streams(): readonly LogStream[];
 }
 
@@ -208,20 +210,23 @@ async function readLines(
   for await (const batch of source.lines(request, budget.signal)) {
     for (let index = 0; index < batch.rows; index++) {
       const { labels: stream } = batch.stream(index);
-      resetLabels(labels, stream, read(stream, batch.metadata[index] ?? null));
-      const row: Row = {
-        line: batch.lines[index] ?? '',
-        timestampNs: batch.timestampNs[index] ?? 0n,
-        labels,
-      };
-      if ((pipeline === undefined || pipeline(row)) && !collector.add(row)) return;
+      const metadata = read(stream, batch.metadata[index] ?? null);
+      const [line, timestampNs] = [batch.lines[index] ?? '', batch.timestampNs[index] ?? 0n];
+      if (pipeline === undefined) {
+        if (!collector.addStored(stream, metadata, timestampNs, line)) return;
+        continue;
+      }
+      resetLabels(labels, stream, metadata);
+      const row: Row = { line, timestampNs, labels };
+      if (pipeline(row) && !collector.add(row)) return;
     }
     await budget.breathe();
   }
 }
 
-interface Collected extends LogStream {
-  readonly entries: Entry[];
+interface Collected extends Omit<LogStream, 'timesNs'> {
+  readonly timesNs: bigint[];
+  readonly lines: string[];
 }
 
 function createCollector({ limit, intervalNs }: LogOptions): Collector {
@@ -232,31 +237,39 @@ function createCollector({ limit, intervalNs }: LogOptions): Collector {
     const parts = categories(labels);
     const key = `${labelsKey(parts.stream)}\u0002${labelsKey(parts.metadata)}\u0002${labelsKey(parts.parsed)}`;
     const { metadata, parsed } = parts;
-    const found = streams.get(key) ?? { labels: parts.stream, metadata, parsed, entries: [] };
+    const found = streams.get(key) ?? { labels: parts.stream, metadata, parsed, timesNs: [], lines: [] };
     streams.set(key, found);
     return found;
   };
-  const storedOf = (labels: LabelSet): Collected => {
-    const ofStream = asStored.get(labels.stream) ?? new Map<LabelSet['metadata'], Collected>();
-    asStored.set(labels.stream, ofStream);
-    const found = ofStream.get(labels.metadata) ?? collectedOf(labels);
-    ofStream.set(labels.metadata, found);
+  const storedOf = (stream: LabelSet['stream'], metadata: LabelSet['metadata']): Collected => {
+    const ofStream = asStored.get(stream) ?? new Map<LabelSet['metadata'], Collected>();
+    asStored.set(stream, ofStream);
+    const found = ofStream.get(metadata) ?? collectedOf({ ...emptyLabels(), stream, metadata });
+    ofStream.set(metadata, found);
     return found;
   };
   let count = 0;
+  const addTo = ({ timesNs, lines }: Collected, timestampNs: bigint, line: string): boolean => {
+    const last = timesNs.at(-1);
+    if (last !== undefined && intervalNs > 0) {
+      const distance = last - timestampNs;
+      if ((distance < 0n ? -distance : distance) < BigInt(intervalNs)) return true;
+    }
+    timesNs.push(timestampNs);
+    lines.push(line);
+    return ++count < limit;
+  };
   return {
     add: ({ line, timestampNs, labels }) => {
       const isAsStored = labels.parsed.size === 0 && labels.dropped.size === 0 && !hasError(labels);
-      const stream = isAsStored ? storedOf(labels) : collectedOf(labels);
-      const last = stream.entries.at(-1);
-      if (last !== undefined && intervalNs > 0) {
-        const distance = last.timestampNs - timestampNs;
-        if ((distance < 0n ? -distance : distance) < BigInt(intervalNs)) return true;
-      }
-      stream.entries.push({ timestampNs, line, metadata: stream.metadata, parsed: stream.parsed });
-      return ++count < limit;
+      const found = isAsStored ? storedOf(labels.stream, labels.metadata) : collectedOf(labels);
+      return addTo(found, timestampNs, line);
     },
-    streams: () => [...streams.values()].sort((a, b) => compareLabels(a.labels, b.labels)),
+    addStored: (stream, metadata, timestampNs, line) => addTo(storedOf(stream, metadata), timestampNs, line),
+    streams: () =>
+      [...streams.values()]
+        .sort((a, b) => compareLabels(a.labels, b.labels))
+        .map(({ timesNs, ...stream }) => ({ ...stream, timesNs: new BigInt64Array(timesNs) })),
   };
 }
 

@@ -8,7 +8,7 @@ import { dictionaryOf64, dictionaryOfAny, dictionaryOfTexts, halvesOf } from './
 import { bitWidthOf, encodeHybrid } from './hybrid-runs.ts';
 import { compareUtf8 } from './series-order.ts';
 import type { PlacedTexts } from './sorted-rows.ts';
-import { addTrigrams, newTrigrams } from './trigrams.ts';
+import { trigramsOf } from './trigrams.ts';
 
 // The pages of one column chunk: a dictionary page where values repeat, then a data page (version 1; several where they
 // are much text), all zstd.
@@ -35,7 +35,7 @@ export interface ColumnPages {
   /** Fields of Thrift's `Statistics`. */
   readonly statistics: Readonly<Record<string, unknown>>;
   readonly bloomFilter?: Buffer | undefined;
-  /** Compressed, and the length that they have then (trigrams.ts). */
+  /** Of the data pages: compressed, and the length that they have unpacked (trigrams.ts). */
   readonly trigrams?: { readonly bytes: Buffer; readonly uncompressedBytes: number } | undefined;
 }
 
@@ -83,9 +83,14 @@ export function encodeColumn(
   const nulls = rows - (present.codes ?? present.entries).length;
   const statistics = { null_count: nulls, ...boundsOf(column, present) };
   const bloomFilter = filtered ? bloomFilterOf(present.entries) : undefined;
-  const trigrams = searched ? trigramsOf(entries, level) : undefined;
   if (present.codes === undefined) {
     const pages = plainPages(column, entries, levels, rows, level);
+    const trigrams = searched
+      ? packedTrigrams(
+          pages.map((page) => page.values),
+          level,
+        )
+      : undefined;
     const bytes = Buffer.concat(pages.map((page) => page.bytes));
     const uncompressedBytes = pages.reduce((sum, page) => sum + page.uncompressedBytes, 0);
     const data = { bytes, uncompressedBytes, dictionaryBytes: 0, encoding: encodings.plain };
@@ -106,19 +111,14 @@ export function encodeColumn(
     encoding: encodings.dictionary,
     statistics,
     bloomFilter,
-    trigrams,
+    trigrams: searched ? packedTrigrams([entries], level) : undefined,
   };
 }
 
-/** Of texts that stand behind each other, each behind its length. */
-function trigramsOf(entries: Buffer, level: number): ColumnPages['trigrams'] {
-  const set = newTrigrams();
-  for (let at = 0; at < entries.byteLength; ) {
-    const end = at + 4 + entries.readUInt32LE(at);
-    addTrigrams(set, entries, at + 4, end);
-    at = end;
-  }
-  return { bytes: compressed(set, level), uncompressedBytes: set.byteLength };
+/** Of data pages, by the texts that they have. */
+function packedTrigrams(pages: readonly Buffer[], level: number): ColumnPages['trigrams'] {
+  const sets = Buffer.concat(pages.map(trigramsOf));
+  return { bytes: compressed(sets, level), uncompressedBytes: sets.byteLength };
 }
 
 /** Undefined where every row is null: readers see that by the number of nulls. */
@@ -208,6 +208,10 @@ type Page = Pick<ColumnPages, 'bytes' | 'uncompressedBytes'>;
 /** Of texts in a page: whoever wants some rows unpacks no more than that, and larger pages are hardly smaller. */
 const textPageBytes = 1024 * 1024;
 
+interface PlainPage extends Page {
+  readonly values: Buffer;
+}
+
 /** Plain values as one page, or where they are much text as several. */
 function plainPages(
   { type, required }: Column,
@@ -215,20 +219,22 @@ function plainPages(
   levels: readonly Buffer[],
   rows: number,
   level: number,
-): Page[] {
-  const pages: Page[] = [];
+): PlainPage[] {
+  const pages: PlainPage[] = [];
   let [start, startRow] = [0, 0];
   // Where rows may be null their number does not follow from the bytes.
   if (type === 'string' && required)
     for (let [at, row] = [0, 0]; row < rows; row++) {
       if (at - start >= textPageBytes) {
-        pages.push(dataPage(entries.subarray(start, at), row - startRow, encodings.plain, level));
+        const values = entries.subarray(start, at);
+        pages.push({ ...dataPage(values, row - startRow, encodings.plain, level), values });
         [start, startRow] = [at, row];
       }
       at += 4 + entries.readUInt32LE(at);
     }
-  const rest = Buffer.concat([...levels, entries.subarray(start)]);
-  return [...pages, dataPage(rest, rows - startRow, encodings.plain, level)];
+  const values = entries.subarray(start);
+  const last = dataPage(Buffer.concat([...levels, values]), rows - startRow, encodings.plain, level);
+  return [...pages, { ...last, values }];
 }
 
 function dataPage(body: Buffer, rows: number, encoding: number, level: number): Page {

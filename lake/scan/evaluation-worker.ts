@@ -50,7 +50,7 @@ function pauseOf({ stopped: { signal } }: Job): Pause {
   };
 }
 
-async function locateAll(job: Job, { scans }: JobRequest & { kind: 'locate' }): Promise<JobAnswer> {
+async function locateAll(job: Job, { scans, task }: JobRequest & { kind: 'locate' }): Promise<JobAnswer> {
   const located: (Located | undefined)[] = [];
   const missing: (NotInFiles | undefined)[] = [];
   locating++;
@@ -72,6 +72,8 @@ async function locateAll(job: Job, { scans }: JobRequest & { kind: 'locate' }): 
     locating--;
   }
   job.located = located;
+  const isAll = missing.every((one) => one && one.special.length + one.unsupported.length === 0);
+  if (task && isAll) return evaluate(job, { kind: 'evaluate', task, data: scans.map(() => []) });
   return { kind: 'located', scans: missing };
 }
 

@@ -101,7 +101,7 @@ test('newest first stops early, and both directions give every line once', async
       signal: new AbortController().signal,
     });
     return {
-      lines: data.type === 'streams' ? (data.streams[0]?.entries.map(({ line }) => line) ?? []) : [],
+      lines: data.type === 'streams' ? (data.streams[0]?.lines ?? []) : [],
       stats,
     };
   };

@@ -3,7 +3,7 @@ import { parseExpr } from '../../logql/parse.ts';
 import { eachField, JsonError, stringText, valueEnd } from '../../logql/pipeline/json.ts';
 import { readLogfmt } from '../../logql/pipeline/logfmt.ts';
 import { labelNameOf } from '../../logql/pipeline/row.ts';
-import { type Entry, type QueryOptions, runQuery } from '../../logql/query.ts';
+import { type LogStream, type QueryOptions, runQuery } from '../../logql/query.ts';
 import { parseBytes, parseGoDuration } from '../../logql/units.ts';
 import { compareText } from '../../logql/value.ts';
 import type { Parameters } from '../prometheus/parameters.ts';
@@ -38,33 +38,31 @@ async function fieldsOf(parameters: Parameters, options: QueryOptions): Promise<
   const fields = new Map<string, Field>();
   if (data.type !== 'streams') return fields;
   const parsers = expr.stages.flatMap(({ kind }) => (kind === 'json' || kind === 'logfmt' ? [kind] : []));
-  for (const { labels, entries } of data.streams) {
-    const own = new Set(labels.map(([name]) => name));
-    for (const entry of entries) addEntry(fields, entry, own, parsers);
-  }
+  for (const stream of data.streams) addStream(fields, stream, parsers);
   return fields;
 }
 
-function addEntry(
+function addStream(
   fields: Map<string, Field>,
-  { line, metadata, parsed }: Entry,
-  streamLabels: ReadonlySet<string>,
+  { labels, metadata, parsed, lines }: LogStream,
   parsers: readonly string[],
 ): void {
   for (const [name, value] of metadata) addValue(fields, name, value, undefined);
   for (const [name, value] of parsed)
     if (!name.startsWith('__error')) for (const parser of parsers) addValue(fields, name, value, parser);
   if (parsers.length > 0) return;
-  const taken = new Set([...streamLabels, ...metadata.map(([name]) => name)]);
+  const taken = new Set([...labels, ...metadata].map(([name]) => name));
   const add = (name: string, value: string, parser: string, path?: readonly string[]): void =>
     addValue(fields, taken.has(name) ? `${name}_extracted` : name, value, parser, path);
-  if (line.trimStart().startsWith('{')) addJson(line, add);
-  else if (line.includes('='))
-    readLogfmt(line, false, (key, value) => {
-      // A word by itself is no field.
-      if (value !== '' && /^[a-zA-Z_][\w.-]*$/.test(key)) add(labelNameOf(key, true), value, 'logfmt');
-      return true;
-    });
+  for (const line of lines) {
+    if (line.trimStart().startsWith('{')) addJson(line, add);
+    else if (line.includes('='))
+      readLogfmt(line, false, (key, value) => {
+        // A word by itself is no field.
+        if (value !== '' && /^[a-zA-Z_][\w.-]*$/.test(key)) add(labelNameOf(key, true), value, 'logfmt');
+        return true;
+      });
+  }
 }
 
 type AddField = (name: string, value: string, parser: string, path?: readonly string[]) => void;

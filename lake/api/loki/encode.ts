@@ -1,4 +1,4 @@
-import type { Entry, QueryResult, ResultData } from '../../logql/query.ts';
+import type { LogStream, QueryResult, ResultData } from '../../logql/query.ts';
 import type { ReadStats } from '../../logql/source.ts';
 import { compareText, type Series, type SeriesLabels, type Times } from '../../logql/value.ts';
 import { sampleText, timestampText } from '../prometheus/encode.ts';
@@ -8,6 +8,8 @@ import { sampleText, timestampText } from '../prometheus/encode.ts';
 export interface EncodeOptions {
   /** Labels stand by where they come from (X-Loki-Response-Encoding-Flags: categorize-labels). */
   readonly categorize: boolean;
+  /** Of lines: the oldest first. */
+  readonly forward: boolean;
   readonly execMs: number;
 }
 
@@ -17,7 +19,7 @@ export function* resultPieces({ data, stats }: QueryResult, options: EncodeOptio
   yield `,"stats":${JSON.stringify(statsOf(data, stats, options.execMs))}}}`;
 }
 
-function* dataPieces(data: ResultData, { categorize }: EncodeOptions): Generator<string> {
+function* dataPieces(data: ResultData, { categorize, forward }: EncodeOptions): Generator<string> {
   yield `"resultType":"${data.type}",`;
   if (data.type === 'streams' && categorize) yield '"encodingFlags":["categorize-labels"],';
   switch (data.type) {
@@ -35,7 +37,7 @@ function* dataPieces(data: ResultData, { categorize }: EncodeOptions): Generator
       yield* listPieces(data.series, (series) => matrixText(series, data.times));
       return;
     case 'streams':
-      yield* listPieces(categorize ? categorized(data.streams) : merged(data.streams), streamText);
+      yield* listPieces(categorize ? categorized(data.streams, forward) : merged(data.streams), streamText);
   }
 }
 
@@ -77,43 +79,53 @@ const streamText = ({ labels, values }: TextStream): string =>
 type Streams = (ResultData & { type: 'streams' })['streams'];
 
 /** Streams are those of the index; what a line has besides stands with it. */
-function* categorized(streams: Streams): Generator<TextStream> {
+function* categorized(streams: Streams, forward: boolean): Generator<TextStream> {
   for (const group of Map.groupBy(streams, ({ labels }) => labelsText(labels)).values()) {
-    const values = inOrder(group.flatMap(({ entries }) => entries)).map((entry) => {
-      const extra = [
-        ...(entry.metadata.length > 0 ? [`"structuredMetadata":${labelsText(entry.metadata)}`] : []),
-        ...(entry.parsed.length > 0 ? [`"parsed":${labelsText(entry.parsed)}`] : []),
-      ];
-      return `["${entry.timestampNs}",${JSON.stringify(entry.line)},{${extra.join(',')}}]`;
-    });
+    const parts = group.map((stream) => ({ ...stream, values: valuesOf(stream, extraText(stream)) }));
+    const values = inOrder(parts, forward);
     yield { labels: group[0]?.labels ?? [], values };
   }
 }
 
+function extraText({ metadata, parsed }: LogStream): string {
+  const extra = [
+    ...(metadata.length > 0 ? [`"structuredMetadata":${labelsText(metadata)}`] : []),
+    ...(parsed.length > 0 ? [`"parsed":${labelsText(parsed)}`] : []),
+  ];
+  return `,{${extra.join(',')}}`;
+}
+
 /** All labels of a line are its stream's. */
 function* merged(streams: Streams): Generator<TextStream> {
-  for (const { labels, entries } of streams) {
-    const [first] = entries;
-    const all = [...labels, ...(first?.metadata ?? []), ...(first?.parsed ?? [])];
-    yield {
-      labels: all.sort(([a], [b]) => compareText(a, b)),
-      values: entries.map(({ timestampNs, line }) => `["${timestampNs}",${JSON.stringify(line)}]`),
-    };
+  for (const stream of streams) {
+    const all = [...stream.labels, ...stream.metadata, ...stream.parsed];
+    yield { labels: all.sort(([a], [b]) => compareText(a, b)), values: valuesOf(stream, '') };
   }
 }
 
-/** In the order that the entries of each part have. */
-function inOrder(entries: readonly Entry[]): readonly Entry[] {
-  const [first, last] = [entries[0], entries.at(-1)];
-  const rising = entries.find((entry, index) => entry.timestampNs !== entries[index + 1]?.timestampNs);
-  if (first === undefined || last === undefined || rising === undefined) return entries;
-  return [...entries].sort((a, b) =>
-    a.timestampNs > b.timestampNs ? -1 : a.timestampNs < b.timestampNs ? 1 : 0,
+/** `[time, line]` of each line, and `extra` behind it. */
+const valuesOf = ({ timesNs, lines }: LogStream, extra: string): readonly string[] =>
+  lines.map((line, index) => `["${timesNs[index]}",${JSON.stringify(line)}${extra}]`);
+
+interface Part {
+  readonly timesNs: BigInt64Array;
+  readonly values: readonly string[];
+}
+
+/** The values of all parts in the order of time, which those of each part are in. */
+function inOrder(parts: readonly Part[], forward: boolean): readonly string[] {
+  if (parts.length === 1) return parts[0]?.values ?? [];
+  const all = parts.flatMap(({ timesNs, values }) =>
+    values.map((value, index) => ({ timeNs: timesNs[index] ?? 0n, value })),
   );
+  const earlier = forward ? -1 : 1;
+  return all
+    .sort((a, b) => (a.timeNs < b.timeNs ? earlier : a.timeNs > b.timeNs ? -earlier : 0))
+    .map(({ value }) => value);
 }
 
 function entriesOf(data: ResultData): number {
-  if (data.type === 'streams') return data.streams.reduce((sum, { entries }) => sum + entries.length, 0);
+  if (data.type === 'streams') return data.streams.reduce((sum, { lines }) => sum + lines.length, 0);
   return data.type === 'scalar' ? 1 : data.series.length;
 }
 

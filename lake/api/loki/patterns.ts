@@ -23,17 +23,19 @@ export async function answerPatterns(parameters: Parameters, options: QueryOptio
   if (data.type !== 'streams') return succeed([]);
   const byLevel = new Map<string, Drain>();
   const samples = new Map<object, Map<bigint, number>>();
-  for (const { labels, entries } of data.streams)
-    for (const { line, timestampNs, metadata } of entries) {
-      const level = labelValue(metadata, 'detected_level') ?? labelValue(labels, 'level') ?? 'unknown';
-      const drain = byLevel.get(level) ?? createDrain();
-      byLevel.set(level, drain);
+  for (const { labels, metadata, lines, timesNs } of data.streams) {
+    const level = labelValue(metadata, 'detected_level') ?? labelValue(labels, 'level') ?? 'unknown';
+    const drain = byLevel.get(level) ?? createDrain();
+    byLevel.set(level, drain);
+    for (const [index, line] of lines.entries()) {
       const cluster = drain.add(line);
       if (cluster === undefined) continue;
       const counts = samples.get(cluster) ?? new Map<bigint, number>();
-      const at = timestampNs - (timestampNs % stepNs);
+      const timeNs = timesNs[index] ?? 0n;
+      const at = timeNs - (timeNs % stepNs);
       samples.set(cluster, counts.set(at, (counts.get(at) ?? 0) + 1));
     }
+  }
   const found = [...byLevel].flatMap(([level, drain]) =>
     drain
       .clusters()

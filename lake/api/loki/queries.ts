@@ -74,5 +74,6 @@ async function answer(task: LogqlTask, options: QueryHandlerOptions): Promise<Re
   const startMs = options.clock.monotonicMs();
   const result = await runQuery(task, options);
   const execMs = options.clock.monotonicMs() - startMs;
-  return succeedWith(resultPieces(result, { categorize: options.categorize, execMs }));
+  const forward = task.kind === 'log' && task.log.direction === 'forward';
+  return succeedWith(resultPieces(result, { categorize: options.categorize, forward, execMs }));
 }

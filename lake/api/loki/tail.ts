@@ -12,7 +12,7 @@ import { parseLogExpr } from '../../logql/parse.ts';
 import { compilePipeline } from '../../logql/pipeline/compile.ts';
 import { valueTest } from '../../logql/pipeline/label-filter.ts';
 import { emptyLabels, resetLabels } from '../../logql/pipeline/row.ts';
-import { categories, type Entry, runQuery } from '../../logql/query.ts';
+import { categories, type LogStream, runQuery } from '../../logql/query.ts';
 import type { LineBatch, Stream } from '../../logql/source.ts';
 import { compareText, type SeriesLabels } from '../../logql/value.ts';
 import type { LogScan } from '../../scan/log-scan.ts';
@@ -126,7 +126,9 @@ function parametersOf(request: IncomingMessage, { clock, limits }: TailOptions):
   return { expr: parseLogExpr(parameters.text('query')), limit, startNs, delayMs };
 }
 
-interface Waiting extends Pick<Entry, 'timestampNs' | 'line'> {
+interface Waiting {
+  readonly timestampNs: bigint;
+  readonly line: string;
   readonly labels: SeriesLabels;
 }
 
@@ -177,10 +179,7 @@ async function follow(
     { kind: 'log', expr, log },
     { source: logs, evaluator: logs.evaluator, limits, clock, signal: closed.signal },
   );
-  const found =
-    data.type === 'streams'
-      ? data.streams.flatMap(({ labels, entries }) => entries.map((entry) => merged(labels, entry)))
-      : [];
+  const found = data.type === 'streams' ? data.streams.flatMap(entriesOf) : [];
   for (const entry of found) past.add(textOf(entry));
   const early = waiting.splice(0).filter((entry) => !past.has(textOf(entry)));
   waiting.push(...found.sort((a, b) => (a.timestampNs < b.timestampNs ? -1 : 1)), ...early);
@@ -193,11 +192,13 @@ async function follow(
 const textOf = ({ timestampNs, line, labels }: Waiting): string =>
   `${timestampNs} ${labelsText(labels)} ${line}`;
 
-const merged = (labels: SeriesLabels, { timestampNs, line, metadata, parsed }: Entry): Waiting => ({
-  timestampNs,
-  line,
-  labels: [...labels, ...metadata, ...parsed].sort(([a], [b]) => compareText(a, b)),
-});
+function entriesOf({ timesNs, lines, ...parts }: LogStream): readonly Waiting[] {
+  const labels = merged(parts);
+  return lines.map((line, index) => ({ timestampNs: timesNs[index] ?? 0n, line, labels }));
+}
+
+const merged = ({ labels, metadata, parsed }: Omit<LogStream, 'timesNs' | 'lines'>): SeriesLabels =>
+  [...labels, ...metadata, ...parsed].sort(([a], [b]) => compareText(a, b));
 
 /** The lines of a batch that the query wants, as it makes them. */
 function selection({ matchers, stages }: LogExpr): (batch: LineBatch) => Generator<Waiting> {
@@ -220,7 +221,8 @@ function selection({ matchers, stages }: LogExpr): (batch: LineBatch) => Generat
       const row = { line: batch.lines[index] ?? '', timestampNs: batch.timestampNs[index] ?? 0n, labels };
       if (!pipeline(row)) continue;
       const { stream: own, metadata, parsed } = categories(labels);
-      yield merged(own, { timestampNs: row.timestampNs, line: row.line, metadata, parsed });
+      const { timestampNs, line } = row;
+      yield { timestampNs, line, labels: merged({ labels: own, metadata, parsed }) };
     }
   };
 }

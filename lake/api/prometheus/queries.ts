@@ -129,9 +129,9 @@ async function answer(
     ...(incomplete === undefined ? [] : [incomplete]),
   ];
   const stats = parameters.text('stats') === '' ? '' : statsText(result);
-  const response = succeedWith(braced(resultPieces(data), stats), { warnings, infos: result.infos });
-  if (result.rollups.length > 0) response.headers.set('x-firn-rollups', result.rollups.join(', '));
-  return response;
+  const rolledUp = result.rollups.length > 0 && { 'x-firn-rollups': result.rollups.join(', ') };
+  const notes = { warnings, infos: result.infos };
+  return succeedWith(braced(resultPieces(data), stats), notes, { ...rolledUp });
 }
 
 function limited(data: ResultData, limit: number): { data: ResultData; cut: boolean } {

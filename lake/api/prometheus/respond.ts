@@ -30,9 +30,13 @@ function* envelope(data: Iterable<string>, { warnings = [], infos = [] }: Notes)
   yield '}';
 }
 
-/** A successful answer whose data is JSON text in pieces; they are made as the client takes them. */
-export function succeedWith(data: Iterable<string>, notes: Notes = {}): Response {
-  return textResponse(envelope(data, notes), headers);
+/** A successful answer whose data is JSON text in pieces, with `more` headers. */
+export function succeedWith(
+  data: Iterable<string>,
+  notes: Notes = {},
+  more: Readonly<Record<string, string>> = {},
+): Response {
+  return textResponse(envelope(data, notes), { ...headers, ...more });
 }
 
 /** A successful answer. */

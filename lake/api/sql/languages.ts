@@ -93,11 +93,10 @@ async function runLogql(
       ...asked,
       limits: { ...limits, entriesMax: rows.max + 1 },
     });
-    for (const { labels, entries } of data.type === 'streams' ? data.streams : []) {
-      for (const { timestampNs, line, metadata, parsed } of entries) {
-        const all = Object.fromEntries([...labels, ...metadata, ...parsed]);
-        rows.addLine(JSON.stringify(all), Number(timestampNs / 1000n), line);
-      }
+    for (const { labels, metadata, parsed, timesNs, lines } of data.type === 'streams' ? data.streams : []) {
+      const all = JSON.stringify(Object.fromEntries([...labels, ...metadata, ...parsed]));
+      for (const [index, line] of lines.entries())
+        rows.addLine(all, Number((timesNs[index] ?? 0n) / 1000n), line);
     }
     return rows.lines();
   }

@@ -68,7 +68,8 @@ function* countGroup(
     return;
   }
   let next = 0;
-  for (const ref of group.pages('line')) {
+  for (const [number, ref] of group.pages('line').entries()) {
+    if (!matcher.pageMayMatch(group, number)) continue;
     const [first, end] = [ref.firstRow, ref.firstRow + ref.values];
     while ((pieces[next]?.to ?? end) <= first) next++;
     let page: TextPage | undefined;
@@ -136,6 +137,7 @@ function countRows(
   const only = onlyBucket(request, group);
   const buckets = only === undefined ? bucketsOf(request, group.times()) : undefined;
   const asksMetadata = names?.length !== 0;
+  const ofGroup = attributes.of(group);
   const ofEntry: (Counter | undefined)[] = [];
   const plain = counterOf(counting, piece, null);
   let metadata: TextPage | undefined;
@@ -146,12 +148,12 @@ function countRows(
     let own = plain;
     if (asksMetadata) {
       if (metadata === undefined || row >= metadata.firstRow + metadata.rows) {
-        metadata = attributes.page(group, row);
+        metadata = ofGroup.page(row);
         ofEntry.length = 0;
       }
       const entry = metadata === undefined ? noEntry : entryOf(metadata, row);
       if (entry !== noEntry) {
-        ofEntry[entry] ??= counterOf(counting, piece, attributes.of(group, row));
+        ofEntry[entry] ??= counterOf(counting, piece, ofGroup.text(row));
         own = ofEntry[entry] ?? plain;
       }
     }

@@ -17,16 +17,26 @@ export function surelyFails({ field, op, value }: FieldCondition): FieldTest {
     if (at === uncertain) return false;
     if (at === absent) return true;
     if (wanted !== undefined) return !equals(bytes, found, wanted);
-    const number = found.text ? Number.NaN : Number(textOf(bytes, found.from, found.to));
+    const number = found.text ? Number.NaN : numberOf(bytes, found.from, found.to);
     return Number.isFinite(number) && !holds(number);
   };
 }
 
-const textOf = (bytes: Uint8Array, from: number, to: number): string => {
-  let text = '';
-  for (let at = from; at < to; at++) text += String.fromCharCode(bytes[at] ?? 0);
-  return text;
-};
+/** Digits that are exact as a number. */
+const exactDigits = 15;
+
+function numberOf(bytes: Uint8Array, from: number, to: number): number {
+  let value = 0;
+  for (let at = from; at < to; at++) {
+    const digit = (bytes[at] ?? 0) - 48;
+    if (digit < 0 || digit > 9 || to - from > exactDigits) return Number(textOf(bytes, from, to));
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+const textOf = (bytes: Uint8Array, from: number, to: number): string =>
+  String.fromCharCode(...bytes.subarray(from, to));
 
 function equals(bytes: Uint8Array, { from, to }: Found, wanted: Uint8Array): boolean {
   if (to - from !== wanted.length) return false;
@@ -55,14 +65,15 @@ function findField(bytes: Uint8Array, start: number, end: number, name: Uint8Arr
   return times === 0 ? absent : found.from;
 }
 
-const [quote, backslash, comma, colon, open, close, bracket] = [34, 92, 44, 58, 123, 125, 91];
+const [quote, backslash, comma, colon, open, close] = [34, 92, 44, 58, 123, 125];
 const nestingMax = 100;
 
+/** The first byte from `start` on that is not blank. */
 function blankEnd(bytes: Uint8Array, start: number, end: number): number {
   let at = start;
   for (; at < end; at++) {
     const byte = bytes[at] ?? 0;
-    if (byte !== 32 && (byte < 9 || byte > 13)) break;
+    if (byte > 32 || (byte !== 32 && (byte < 9 || byte > 13))) break;
   }
   return at;
 }
@@ -82,7 +93,11 @@ function objectEnd(bytes: Uint8Array, start: number, end: number, name: Uint8Arr
     if (at >= end || bytes[at] !== colon) return uncertain;
     const from = blankEnd(bytes, at + 1, end);
     const text = bytes[from] === quote;
-    at = valueEnd(bytes, from, end, name, depth, isField);
+    at = isField
+      ? fieldEnd(bytes, from, end)
+      : text
+        ? stringEnd(bytes, from + 1, end)
+        : valueEnd(bytes, from, end, name, depth);
     if (at < 0) return uncertain;
     if (isField) {
       times++;
@@ -102,54 +117,68 @@ function isAt(bytes: Uint8Array, start: number, name: Uint8Array): boolean {
   return true;
 }
 
-/** A name whose label is not its own text may become any label: only letters, digits and some signs are certain. */
+/**
+ * A name whose label is not its own text may become any label: only letters, digits and some signs are certain. What
+ * stands under an empty name has labels as if it stood at the top.
+ */
 function nameEnd(bytes: Uint8Array, start: number, end: number): number {
   for (let at = start; at < end; at++) {
     const byte = bytes[at] ?? 0;
-    if (byte === quote) return at;
-    if (byte <= 32 || byte === backslash || byte > 126) return uncertain;
+    if (byte > quote && byte <= 126 && byte !== backslash) continue;
+    if (byte === quote) return at > start ? at : uncertain;
+    if (byte !== 33) return uncertain;
   }
   return uncertain;
 }
 
-function valueEnd(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  name: Uint8Array,
-  depth: number,
-  isField: boolean,
-): number {
-  const first = start < end ? (bytes[start] ?? 0) : 0;
-  if (first === quote) return stringEnd(bytes, start + 1, end, isField);
-  if (isNumberByte(first) && first !== 43 && first !== 46 && first !== 69 && first !== 101) {
-    let at = start + 1;
-    while (at < end && isNumberByte(bytes[at] ?? 0)) at++;
-    return first === 45 && at === start + 1 ? uncertain : at;
+/** The end of the value of the field that is asked for: a plain string, or a number. */
+function fieldEnd(bytes: Uint8Array, start: number, end: number): number {
+  if (bytes[start] !== quote) return numberEnd(bytes, start, end);
+  for (let at = start + 1; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === quote) return at + 1;
+    if (byte < 32 || byte > 126 || byte === backslash) return uncertain;
   }
-  if (isField) return uncertain;
-  if (first === open) return objectEnd(bytes, start, end, name, depth + 1);
-  if (first === bracket) return uncertain;
-  for (const word of words) if (first === word[0] && isAt(bytes, start, word)) return start + word.length;
+  return uncertain;
+}
+
+/** The end of a value that is no string. */
+function valueEnd(bytes: Uint8Array, start: number, end: number, name: Uint8Array, depth: number): number {
+  const number = numberEnd(bytes, start, end);
+  if (number !== uncertain) return number;
+  if (bytes[start] === open) return objectEnd(bytes, start, end, name, depth + 1);
+  for (const word of words)
+    if (start + word.length <= end && isAt(bytes, start, word)) return start + word.length;
   return uncertain;
 }
 
 const words = ['true', 'false', 'null'].map((word) => Buffer.from(word));
 
+function numberEnd(bytes: Uint8Array, start: number, end: number): number {
+  const digits = bytes[start] === minus ? start + 1 : start;
+  if (digits >= end || !isDigit(bytes[digits] ?? 0)) return uncertain;
+  let at = digits + 1;
+  while (at < end && isNumberByte(bytes[at] ?? 0)) at++;
+  return at;
+}
+
+const minus = 45;
+const isDigit = (byte: number): boolean => byte >= 48 && byte <= 57;
+
 /** Digits, `+`, `-`, `.`, `e`, `E`: what a scanner takes for a number. */
 const isNumberByte = (byte: number): boolean =>
-  (byte >= 48 && byte <= 57) || byte === 45 || byte === 43 || byte === 46 || byte === 69 || byte === 101;
+  isDigit(byte) || byte === 46 || byte === minus || byte === 43 || byte === 101 || byte === 69;
 
-function stringEnd(bytes: Uint8Array, start: number, end: number, plain: boolean): number {
+/** The end of a string whose text begins at `start`. */
+function stringEnd(bytes: Uint8Array, start: number, end: number): number {
   for (let at = start; at < end; at++) {
     const byte = bytes[at] ?? 0;
+    if (byte > quote && byte !== backslash) continue;
     if (byte === quote) return at + 1;
-    if (byte < 32 || (plain && byte > 126)) return uncertain;
-    if (byte === backslash) {
-      const next = bytes[++at] ?? 0;
-      // The escapes of one letter: `"`, `\`, `/`, b, f, n, r, t.
-      if (plain || ![34, 92, 47, 98, 102, 110, 114, 116].includes(next)) return uncertain;
-    }
+    if (byte < 32) return uncertain;
+    // The escapes of one letter: `"`, `\`, `/`, b, f, n, r, t.
+    if (byte === backslash && ![34, 92, 47, 98, 102, 110, 114, 116].includes(bytes[++at] ?? 0))
+      return uncertain;
   }
   return uncertain;
 }

@@ -1,7 +1,7 @@
 import type { LineBatch, LinesRequest, Stream } from '../../logql/source.ts';
-import { type AttributesReader, attributesReader } from './attributes.ts';
+import { type AttributesReader, attributesReader, type GroupAttributes } from './attributes.ts';
 import type { Pause } from './counts.ts';
-import type { LogFile, LogGroup } from './log-file.ts';
+import type { LogFile, LogGroup, Times } from './log-file.ts';
 import { type RowMatcher, rowMatcher } from './matching.ts';
 import { groupsOf, type Piece, piecesOf, type StreamOf, streamMatcher, timeOf } from './select.ts';
 import { entryOf, entryText, noEntry, type TextPage } from './text-page.ts';
@@ -32,13 +32,13 @@ export async function* unorderedLines(
   pause: Pause,
 ): AsyncGenerator<LineBatch> {
   const reading = openReading(request);
-  const batch = batchBuilder(reading);
+  const batch = batchBuilder(request);
   for (const group of groupsOf(files)) {
     const pieces = piecesOf(group, request, reading.streamOf);
     if (pieces.length === 0 || !reading.matcher.mayMatch(group)) continue;
-    for (const { piece, page, rows } of matchesOf(reading, group, pieces)) {
-      for (const row of rows) {
-        batch.add(piece, page, row);
+    for (const matches of matchesOfGroup(reading, group, pieces)) {
+      for (let at = 0; at < matches.rows.length; at++) {
+        batch.add(matches, at);
         if (batch.rows() >= batchRows) yield batch.take();
       }
       await pause();
@@ -47,24 +47,43 @@ export async function* unorderedLines(
   if (batch.rows() > 0) yield batch.take();
 }
 
-interface Match {
-  readonly piece: Piece;
+/** Rows of a piece that match. It has what makes lines of them, so that nothing is looked up for each. */
+export interface Matches {
+  readonly stream: Stream;
   readonly page: TextPage | undefined;
   readonly rows: Uint32Array;
+  /** Of these rows. */
+  readonly times: Times;
+  readonly attributes: GroupAttributes;
 }
 
-function* matchesOf(
-  { matcher, readsLines }: Reading,
-  group: LogGroup,
-  pieces: readonly Piece[],
-): Generator<Match> {
-  if (!readsLines) {
-    for (const piece of pieces)
-      yield { piece, page: undefined, rows: matcher.rows(piece, undefined, piece.from, piece.to) };
+/** Rows of [from, to) of the piece that match; `page` has them where lines are read. */
+export function matchesOf(
+  { matcher, attributes }: Reading,
+  piece: Piece,
+  page: TextPage | undefined,
+  from: number,
+  to: number,
+): Matches {
+  const { group, stream } = piece;
+  const rows = matcher.rows(piece, page, from, to);
+  const times = { baseNs: 0n, offsetsNs: new Float64Array(rows.length) };
+  if (rows.length > 0) {
+    const { baseNs, offsetsNs } = group.times();
+    times.baseNs = baseNs;
+    for (let at = 0; at < rows.length; at++) times.offsetsNs[at] = offsetsNs[rows[at] ?? 0] ?? 0;
+  }
+  return { stream, page, rows, times, attributes: attributes.of(group) };
+}
+
+function* matchesOfGroup(reading: Reading, group: LogGroup, pieces: readonly Piece[]): Generator<Matches> {
+  if (!reading.readsLines) {
+    for (const piece of pieces) yield matchesOf(reading, piece, undefined, piece.from, piece.to);
     return;
   }
   let next = 0;
-  for (const ref of group.pages('line')) {
+  for (const [number, ref] of group.pages('line').entries()) {
+    if (!reading.matcher.pageMayMatch(group, number)) continue;
     const [first, end] = [ref.firstRow, ref.firstRow + ref.values];
     while (next < pieces.length && (pieces[next]?.to ?? 0) <= first) next++;
     let page: TextPage | undefined;
@@ -72,31 +91,32 @@ function* matchesOf(
       const piece = pieces[at];
       if (piece === undefined || piece.from >= end) break;
       page ??= group.textPage('line', ref);
-      const rows = matcher.rows(piece, page, Math.max(piece.from, first), Math.min(piece.to, end));
-      yield { piece, page, rows };
+      yield matchesOf(reading, piece, page, Math.max(piece.from, first), Math.min(piece.to, end));
     }
   }
 }
 
 interface BatchBuilder {
-  add(piece: Piece, page: TextPage | undefined, row: number): void;
+  /** The match at this place. */
+  add(matches: Matches, at: number): void;
   rows(): number;
   /** What has been added since. */
   take(): LineBatch;
 }
 
-export function batchBuilder({ request: { needs }, attributes }: Reading): BatchBuilder {
+export function batchBuilder({ needs }: LinesRequest): BatchBuilder {
   let times: bigint[] = [];
   let lines: string[] = [];
   let metadata: (string | null)[] = [];
   let streams: Stream[] = [];
   return {
     rows: () => times.length,
-    add: ({ group, stream }, page, row) => {
-      times.push(timeOf(group.times(), row));
+    add: ({ stream, page, rows, times: of, attributes }, at) => {
+      const row = rows[at] ?? 0;
+      times.push(timeOf(of, at));
       const entry = page === undefined ? noEntry : entryOf(page, row);
       lines.push(needs.line && page !== undefined && entry !== noEntry ? entryText(page.entries, entry) : '');
-      metadata.push(needs.metadata ? attributes.of(group, row) : null);
+      metadata.push(needs.metadata ? attributes.text(row) : null);
       streams.push(stream);
     },
     take: () => {

@@ -1,10 +1,10 @@
 import type { FieldCondition, LinesRequest } from '../../logql/source.ts';
-import { trigramsNote } from '../../parquet/trigrams.ts';
+import { trigramsBytes, trigramsNote } from '../../parquet/trigrams.ts';
 import { chargeBytes } from '../charge-bytes.ts';
-import type { AttributesReader } from './attributes.ts';
+import type { AttributesReader, GroupAttributes } from './attributes.ts';
 import { type FieldTest, surelyFails } from './json-fields.ts';
 import type { LogGroup } from './log-file.ts';
-import { compileSearch, type LineSearch } from './search.ts';
+import { allRows, compileSearch, type LineSearch } from './search.ts';
 import type { Piece } from './select.ts';
 import { entryOf, noEntry, type TextPage } from './text-page.ts';
 
@@ -13,6 +13,8 @@ import { entryOf, noEntry, type TextPage } from './text-page.ts';
 export interface RowMatcher {
   /** Whether the row group may have any. */
   mayMatch(group: LogGroup): boolean;
+  /** Whether a page of its lines may, by its place among them. */
+  pageMayMatch(group: LogGroup, page: number): boolean;
   /** Rows of [from, to) of the piece that match; `page` is undefined where lines are not looked at. */
   rows(piece: Piece, page: TextPage | undefined, from: number, to: number): Uint32Array;
   /** Lines have to be read to know. */
@@ -25,44 +27,79 @@ export function rowMatcher(
 ): RowMatcher {
   const { lineFilters, fieldConditions = [], stats } = request;
   const search = compileSearch(lineFilters);
+  const ofPages = pageVerdicts(search);
   const fields = fieldConditions.map((condition) => ({ ...condition, fails: surelyFails(condition) }));
   return {
     readsLines: !search.passesAll || fields.length > 0,
-    mayMatch: (group) => mayMatch(search, group),
+    mayMatch: (group) => ofPages(group)?.includes(1) ?? true,
+    pageMayMatch: (group, page) => ofPages(group)?.[page] !== 0,
     rows: (piece, page, from, to) => {
       stats.lines += to - from;
-      if (page === undefined) return Uint32Array.from({ length: to - from }, (_, index) => from + index);
+      if (page === undefined) return allRows(from, to);
       chargeBytes(request, (page.entries.body.byteLength * (to - from)) / Math.max(1, page.rows));
       const rows = search.rows(page, from, to);
       // A stream's own label comes before a field of that name.
       const asked = fields.filter(({ field }) => !piece.stream.labels.has(field));
-      return asked.length === 0
-        ? rows
-        : rows.filter((row) => !fieldsFail(asked, piece.group, page, row, attributes));
+      return asked.length === 0 ? rows : keptRows(rows, asked, page, attributes.of(piece.group));
     },
   };
 }
 
-function mayMatch(search: LineSearch, group: LogGroup): boolean {
-  if (search.passesAll) return true;
-  const trigrams = group.note('line', trigramsNote);
-  return trigrams === undefined || search.mayPass(trigrams);
+/** For each page of a group's lines whether it may have one that passes; undefined where that is not known. */
+function pageVerdicts(search: LineSearch): (group: LogGroup) => Uint8Array | undefined {
+  const known = new WeakMap<LogGroup, { readonly pages: Uint8Array | undefined }>();
+  const read = (group: LogGroup): Uint8Array | undefined => {
+    const sets = search.passesAll ? undefined : group.note('line', trigramsNote);
+    if (sets === undefined) return undefined;
+    return Uint8Array.from({ length: sets.byteLength / trigramsBytes }, (_, page) =>
+      Number(search.mayPass(sets.subarray(page * trigramsBytes, (page + 1) * trigramsBytes))),
+    );
+  };
+  return (group) => {
+    const verdicts = known.get(group) ?? { pages: read(group) };
+    known.set(group, verdicts);
+    return verdicts.pages;
+  };
 }
 
-function fieldsFail(
-  fields: readonly (FieldCondition & { readonly fails: FieldTest })[],
-  group: LogGroup,
+interface AskedField extends FieldCondition {
+  readonly fails: FieldTest;
+}
+
+/** The rows whose fields do not surely fail. What their metadata has of such a name comes before a field. */
+function keptRows(
+  rows: Uint32Array,
+  fields: readonly AskedField[],
   page: TextPage,
-  row: number,
-  attributes: AttributesReader,
-): boolean {
+  attributes: GroupAttributes,
+): Uint32Array {
   const { entries } = page;
-  const entry = entryOf(page, row);
-  if (entry === noEntry) return false;
   const starts = entries.starts();
-  const [start, end] = [(starts[entry] ?? 0) + 4, starts[entry + 1] ?? 0];
-  return fields.some(
-    ({ field, fails }) =>
-      fails(entries.body, start, end) && !attributes.of(group, row)?.includes(`${field}"`),
-  );
+  let kept = rows;
+  for (const { field, fails } of fields) {
+    const left = new Uint32Array(kept.length);
+    const inMetadata = metadataTest(attributes, `${field}"`);
+    let count = 0;
+    for (let index = 0; index < kept.length; index++) {
+      const row = kept[index] ?? 0;
+      const entry = entryOf(page, row);
+      const failed =
+        entry !== noEntry &&
+        fails(entries.body, (starts[entry] ?? 0) + 4, starts[entry + 1] ?? 0) &&
+        !inMetadata(row);
+      if (!failed) left[count++] = row;
+    }
+    kept = left.subarray(0, count);
+  }
+  return kept;
+}
+
+/** Whether the metadata of a row has the text; neighbours mostly have the same metadata. */
+function metadataTest(attributes: GroupAttributes, text: string): (row: number) => boolean {
+  let [last, has]: [string | null, boolean] = [null, false];
+  return (row) => {
+    const metadata = attributes.text(row);
+    if (metadata !== last) [last, has] = [metadata, metadata?.includes(text) === true];
+    return has;
+  };
 }

@@ -1,9 +1,8 @@
 import type { LineBatch, LinesRequest } from '../../logql/source.ts';
 import type { Pause } from './counts.ts';
-import { batchBuilder, openReading, type Reading } from './lines.ts';
+import { batchBuilder, type Matches, matchesOf, openReading, type Reading } from './lines.ts';
 import type { LogFile, LogGroup } from './log-file.ts';
 import { groupsOf, overlaps, type Piece, piecesOf, timeOf } from './select.ts';
-import type { TextPage } from './text-page.ts';
 
 // Lines in the order of time, so that whoever needs few reads few: what is not opened yet (a row group, rows of a page)
 // stands in a queue by the time of the first line that it can have, and is opened when that is the next.
@@ -23,10 +22,8 @@ interface Part {
 }
 
 interface OpenRows {
-  readonly piece: Piece;
-  readonly page: TextPage | undefined;
-  /** In the order in which they are wanted. */
-  readonly rows: Uint32Array;
+  readonly matches: Matches;
+  /** Which of them is the next. */
   at: number;
 }
 
@@ -43,7 +40,8 @@ export async function* orderedLines(
   const forward = request.direction === 'forward';
   const queue = timeQueue(forward);
   for (const group of groupsOf(files)) if (overlaps(group, request)) enter(queue, group, reading, forward);
-  const batch = batchBuilder(reading);
+  const batch = batchBuilder(request);
+  const step = forward ? 1 : -1;
   let left = request.limit ?? Number.POSITIVE_INFINITY;
   let size = firstBatchRows;
   for (let next = queue.take(); next && left > 0; next = queue.take()) {
@@ -52,10 +50,10 @@ export async function* orderedLines(
       await pause();
       continue;
     }
-    const { piece, page, rows } = next.open;
-    const until = rowsUntil(next.open, queue.firstNs(), forward);
-    while (next.open.at < until && left > 0) {
-      batch.add(piece, page, rows[next.open.at++] ?? 0);
+    const { matches } = next.open;
+    const until = rowsUntil(next.open, queue.firstNs(), step);
+    for (; next.open.at !== until && left > 0; next.open.at += step) {
+      batch.add(matches, next.open.at);
       left--;
       if (batch.rows() < size) continue;
       yield batch.take();
@@ -112,8 +110,8 @@ function open(
   const { piece, page: number, from, to } = waiting.part;
   const ref = number === undefined ? undefined : piece.group.pages('line')[number];
   const page = ref && piece.group.textPage('line', ref);
-  const rows = reading.matcher.rows(piece, page, from, to);
-  if (rows.length > 0) putBack(queue, { piece, page, rows: forward ? rows : rows.reverse(), at: 0 });
+  const matches = matchesOf(reading, piece, page, from, to);
+  putBack(queue, { matches, at: forward ? 0 : matches.rows.length - 1 });
 }
 
 function openGroup(queue: TimeQueue, group: LogGroup, reading: Reading, forward: boolean): void {
@@ -122,12 +120,14 @@ function openGroup(queue: TimeQueue, group: LogGroup, reading: Reading, forward:
   const pages = reading.readsLines ? group.pages('line') : [];
   const times = group.times();
   for (const piece of pieces) {
-    for (const { page, from, to } of partsOf(piece, pages))
+    for (const { page, from, to } of partsOf(piece, pages)) {
+      if (page !== undefined && !reading.matcher.pageMayMatch(group, page)) continue;
       queue.add({
         kind: 'part',
         firstNs: timeOf(times, forward ? from : to - 1),
         part: { piece, page, from, to },
       });
+    }
   }
 }
 
@@ -140,19 +140,18 @@ function partsOf({ from, to }: Piece, pages: ReturnType<LogGroup['pages']>): rea
 }
 
 function putBack(queue: TimeQueue, open: OpenRows): void {
-  const row = open.rows[open.at];
-  if (row !== undefined) queue.add({ kind: 'rows', firstNs: timeOf(open.piece.group.times(), row), open });
+  const { rows, times } = open.matches;
+  if (open.at >= 0 && open.at < rows.length)
+    queue.add({ kind: 'rows', firstNs: timeOf(times, open.at), open });
 }
 
-/** How far the rows come before whatever else waits; at least one does. */
-function rowsUntil({ piece, rows, at }: OpenRows, nextNs: bigint | undefined, forward: boolean): number {
-  if (nextNs === undefined) return rows.length;
-  const { baseNs, offsetsNs } = piece.group.times();
+/** How far the rows come before whatever else waits, in steps of 1 or -1; at least one does. */
+function rowsUntil({ matches, at }: OpenRows, nextNs: bigint | undefined, step: number): number {
+  const { baseNs, offsetsNs } = matches.times;
+  const end = step > 0 ? offsetsNs.length : -1;
+  if (nextNs === undefined) return end;
   const limit = Number(nextNs - baseNs);
-  let end = at + 1;
-  for (; end < rows.length; end++) {
-    const offset = offsetsNs[rows[end] ?? 0] ?? 0;
-    if (forward ? offset > limit : offset < limit) break;
-  }
-  return end;
+  let until = at + step;
+  while (until !== end && (limit - (offsetsNs[until] ?? 0)) * step >= 0) until += step;
+  return until;
 }

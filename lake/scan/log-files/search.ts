@@ -12,7 +12,7 @@ import { type Entries, entryText, noEntry, type TextPage } from './text-page.ts'
 export interface LineSearch {
   /** Rows of [from, to) whose lines pass, of a page of lines; rows are those of the row group. */
   rows(page: TextPage, from: number, to: number): Uint32Array;
-  /** Whether a row group with such trigrams may have a line that passes. */
+  /** Whether a page with such trigrams may have a line that passes. */
   mayPass(trigrams: Buffer): boolean;
   /** Every line passes. */
   readonly passesAll: boolean;
@@ -41,7 +41,7 @@ export function compileSearch(filters: readonly LineFilter[]): LineSearch {
     passesAll: markers.length === 0,
     mayPass: (trigrams) => markers.every(({ negated, mayMatch }) => negated || mayMatch(trigrams)),
     rows: ({ entries, codes, firstRow }, from, to) => {
-      if (markers.length === 0) return Uint32Array.from({ length: to - from }, (_, index) => from + index);
+      if (markers.length === 0) return allRows(from, to);
       if (codes === undefined)
         return rowsOf(passing(markers, entries, from - firstRow, to - firstRow), from, () => true);
       const marks = ofDictionary(entries);
@@ -49,6 +49,12 @@ export function compileSearch(filters: readonly LineFilter[]): LineSearch {
       return rowsOf(ofRows, from, (code) => code !== noEntry && marks[code] === 1);
     },
   };
+}
+
+export function allRows(from: number, to: number): Uint32Array {
+  const rows = new Uint32Array(to - from);
+  for (let index = 0; index < rows.length; index++) rows[index] = from + index;
+  return rows;
 }
 
 function rowsOf(

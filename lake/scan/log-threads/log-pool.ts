@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { createWorkerPool } from '../../base/worker-pool.ts';
 import { throwIfStopped } from '../../logql/budget.ts';
-import type { LogqlEvaluator, QueryResult } from '../../logql/query.ts';
+import type { LogqlEvaluator, LogqlTask, QueryResult } from '../../logql/query.ts';
 import { type LineBatch, type LogSource, newStats } from '../../logql/source.ts';
 import type { LogView, LogViews } from '../log-view.ts';
 import {
@@ -9,13 +9,14 @@ import {
   type Ask,
   type FromThread,
   type LogWorkerData,
+  type OpenView,
   type Read,
   receivedError,
-  receivedResult,
   type SentBatch,
   type StartQuery,
   sentError,
   type ToThread,
+  type ViewAnswer,
 } from './messages.ts';
 
 /** Threads that answer LogQL. */
@@ -41,11 +42,12 @@ export function createLogPool({ threads, cacheBytesMax }: LogPoolOptions): LogPo
       evaluate: async (task, limits, signal): Promise<QueryResult> => {
         throwIfStopped(signal, limits);
         await using helper = openHelper(views, signal);
-        using job = pool.start(owner, { task, limits } satisfies StartQuery);
+        const first = await helper.first(task);
+        using job = pool.start(owner, { task, limits, first } satisfies StartQuery);
         const { port } = job;
         const ended = Promise.withResolvers<QueryResult>();
         port.on('message', (message: FromThread) => {
-          if (message.kind === 'answered') ended.resolve(receivedResult(message.result));
+          if (message.kind === 'answered') ended.resolve(message.result);
           else if (message.kind === 'failed') ended.reject(receivedError(message.error));
           else void reply(port, message.id, helper.answer(message.ask));
         });
@@ -80,6 +82,8 @@ async function reply(port: MessagePort, id: number, asked: Promise<Answer>): Pro
 /** Does for one query what its thread cannot: views and DuckDB are here. */
 interface Helper extends AsyncDisposable {
   answer(ask: Ask): Promise<Answer>;
+  /** The view of a query for lines. */
+  first(task: LogqlTask): Promise<StartQuery['first']>;
 }
 
 function openHelper(views: LogViews, signal: AbortSignal): Helper {
@@ -92,7 +96,7 @@ function openHelper(views: LogViews, signal: AbortSignal): Helper {
     rests.set(++last, rest);
     return last;
   };
-  const openView = async (fromNs: bigint, toNs: bigint): Promise<Answer> => {
+  const openView = async ({ fromNs, toNs }: OpenView): Promise<ViewAnswer> => {
     const view = await views.open(fromNs, toNs, signal);
     const number = ++last;
     opened.set(number, view);
@@ -101,10 +105,15 @@ function openHelper(views: LogViews, signal: AbortSignal): Helper {
     return { kind: 'view', view: number, files, rest, filesConsidered, filesPruned };
   };
   return {
+    first: async (task) => {
+      if (task.kind !== 'log' || task.log.toNs <= task.log.fromNs) return undefined;
+      const ask: OpenView = { kind: 'open', fromNs: task.log.fromNs, toNs: task.log.toNs };
+      return { ask, answer: await openView(ask) };
+    },
     answer: async (ask) => {
       switch (ask.kind) {
         case 'open':
-          return openView(ask.fromNs, ask.toNs);
+          return openView(ask);
         case 'close':
           await opened.get(ask.view)?.[Symbol.asyncDispose]();
           opened.delete(ask.view);

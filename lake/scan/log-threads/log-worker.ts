@@ -9,7 +9,6 @@ import {
   type LogWorkerData,
   type StartQuery,
   sentError,
-  sentResult,
   type ToThread,
 } from './messages.ts';
 import { remoteViews } from './remote-views.ts';
@@ -18,9 +17,9 @@ import { remoteViews } from './remote-views.ts';
 
 const files = createLogFiles(workerData as LogWorkerData);
 
-async function answer(port: MessagePort, { task, limits }: StartQuery): Promise<void> {
+async function answer(port: MessagePort, { task, limits, first }: StartQuery): Promise<void> {
   const stopped = new AbortController();
-  const views = remoteViews(port);
+  const views = remoteViews(port, first);
   port.on('message', (message: ToThread) => {
     if (message.kind === 'cancel') stopped.abort();
     else views.receive(message);
@@ -28,7 +27,7 @@ async function answer(port: MessagePort, { task, limits }: StartQuery): Promise<
   let last: FromThread;
   try {
     const options = { source: viewLogs(views, files), limits, clock: systemClock, signal: stopped.signal };
-    last = { kind: 'answered', result: sentResult(await runQuery(task, options)) };
+    last = { kind: 'answered', result: await runQuery(task, options) };
   } catch (error) {
     last = { kind: 'failed', error: sentError(error) };
   }

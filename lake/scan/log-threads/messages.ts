@@ -2,7 +2,7 @@ import type { ErrorCode } from '../../base/errors.ts';
 import { FirnError, messageOf } from '../../base/errors.ts';
 import { LogqlError, type LogqlErrorType } from '../../logql/errors.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
-import type { LogqlTask, QueryResult, ResultData } from '../../logql/query.ts';
+import type { LogqlTask, QueryResult } from '../../logql/query.ts';
 import type { CountRow, CountsRequest, LinesRequest } from '../../logql/source.ts';
 import type { ImmutableFile } from '../../tables.ts';
 
@@ -18,13 +18,21 @@ export interface LogWorkerData {
 export interface StartQuery {
   readonly task: LogqlTask;
   readonly limits: LogqlLimits;
+  /** What surely is asked for first, so that it need not be. */
+  readonly first: { readonly ask: OpenView; readonly answer: ViewAnswer } | undefined;
 }
 
 /** Names a view, or an iteration of lines, within a job. */
 type Handle = number;
 
+export interface OpenView {
+  readonly kind: 'open';
+  readonly fromNs: bigint;
+  readonly toNs: bigint;
+}
+
 export type Ask =
-  | { readonly kind: 'open'; readonly fromNs: bigint; readonly toNs: bigint }
+  | OpenView
   | { readonly kind: 'close'; readonly view: Handle }
   /** The same with the lines of these files. */
   | { readonly kind: 'rest'; readonly view: Handle; readonly paths: readonly string[] }
@@ -40,18 +48,20 @@ export interface Reply {
 
 export type Answer =
   | { readonly kind: 'done' }
-  | {
-      readonly kind: 'view';
-      readonly view: Handle;
-      readonly files: readonly ImmutableFile[];
-      /** Lines that are in no file, where there are any. */
-      readonly rest: Handle | undefined;
-      readonly filesConsidered: number;
-      readonly filesPruned: number;
-    }
+  | ViewAnswer
   | { readonly kind: 'handle'; readonly handle: Handle }
   | { readonly kind: 'batch'; readonly batch: SentBatch | undefined; readonly read: Read }
   | { readonly kind: 'rows'; readonly rows: readonly CountRow[]; readonly read: Read };
+
+export interface ViewAnswer {
+  readonly kind: 'view';
+  readonly view: Handle;
+  readonly files: readonly ImmutableFile[];
+  /** Lines that are in no file, where there are any. */
+  readonly rest: Handle | undefined;
+  readonly filesConsidered: number;
+  readonly filesPruned: number;
+}
 
 /** What has been read for an answer. */
 export interface Read {
@@ -74,44 +84,8 @@ export type ToThread = Reply | { readonly kind: 'cancel' };
 
 export type FromThread =
   | { readonly kind: 'ask'; readonly id: number; readonly ask: Ask }
-  | { readonly kind: 'answered'; readonly result: SentResult }
+  | { readonly kind: 'answered'; readonly result: QueryResult }
   | { readonly kind: 'failed'; readonly error: SentError };
-
-/** Lines go over as columns: an object for each would cost more than to find it. */
-export interface SentResult {
-  readonly stats: QueryResult['stats'];
-  readonly data:
-    | Exclude<ResultData, { type: 'streams' }>
-    | { readonly type: 'sent'; readonly streams: SentStream[] };
-}
-
-type LogStream = (ResultData & { readonly type: 'streams' })['streams'][number];
-
-interface SentStream extends Omit<LogStream, 'entries'> {
-  readonly timestampNs: BigInt64Array;
-  readonly lines: readonly string[];
-}
-
-export function sentResult({ data, stats }: QueryResult): SentResult {
-  if (data.type !== 'streams') return { data, stats };
-  const streams = data.streams.map(({ entries, ...labels }) => ({
-    ...labels,
-    timestampNs: BigInt64Array.from(entries, ({ timestampNs }) => timestampNs),
-    lines: entries.map(({ line }) => line),
-  }));
-  return { data: { type: 'sent', streams }, stats };
-}
-
-export function receivedResult({ data, stats }: SentResult): QueryResult {
-  if (data.type !== 'sent') return { data, stats };
-  const streams = data.streams.map(({ timestampNs, lines, ...labels }) => ({
-    ...labels,
-    entries: lines.map((line, index) => ({
-      ...{ timestampNs: timestampNs[index] ?? 0n, line, metadata: labels.metadata, parsed: labels.parsed },
-    })),
-  }));
-  return { data: { type: 'streams', streams }, stats };
-}
 
 /** An error's fields: between threads it loses its class. */
 export interface SentError {

@@ -1,7 +1,15 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { CountRow, LineBatch, LogSource, ReadStats, Stream } from '../../logql/source.ts';
 import type { LogView, LogViews } from '../log-view.ts';
-import { type Answer, type Ask, type FromThread, type Read, type Reply, receivedError } from './messages.ts';
+import {
+  type Answer,
+  type Ask,
+  type FromThread,
+  type Read,
+  type Reply,
+  receivedError,
+  type StartQuery,
+} from './messages.ts';
 
 /** Views that the thread which asks for a query opens. */
 export interface RemoteViews extends LogViews {
@@ -9,7 +17,9 @@ export interface RemoteViews extends LogViews {
   receive(reply: Reply): void;
 }
 
-export function remoteViews(port: MessagePort): RemoteViews {
+/** `first` is a view that is there already, for whoever asks for its time. */
+export function remoteViews(port: MessagePort, first: StartQuery['first']): RemoteViews {
+  let ready = first;
   const waiting = new Map<number, PromiseWithResolvers<Answer>>();
   let last = 0;
   const ask = (what: Ask): Promise<Answer> => {
@@ -29,10 +39,10 @@ export function remoteViews(port: MessagePort): RemoteViews {
       waiting.delete(id);
     },
     open: async (fromNs, toNs) => {
-      const { view, files, rest, filesConsidered, filesPruned } = expectKind(
-        await ask({ kind: 'open', fromNs, toNs }),
-        'view',
-      );
+      const isReady = ready?.ask.fromNs === fromNs && ready.ask.toNs === toNs;
+      const answer = isReady ? ready?.answer : await ask({ kind: 'open', fromNs, toNs });
+      ready = undefined;
+      const { view, files, rest, filesConsidered, filesPruned } = expectKind(answer, 'view');
       const opened: LogView = {
         ...{ files, filesConsidered, filesPruned },
         rest: async (paths) => {
@@ -49,11 +59,11 @@ export function remoteViews(port: MessagePort): RemoteViews {
 }
 
 function expectKind<Kind extends Answer['kind']>(
-  answer: Answer,
+  answer: Answer | undefined,
   kind: Kind,
 ): Answer & { readonly kind: Kind } {
-  if (answer.kind === kind) return answer as Answer & { readonly kind: Kind };
-  throw new Error(`${answer.kind} where ${kind} was asked for`);
+  if (answer?.kind === kind) return answer as Answer & { readonly kind: Kind };
+  throw new Error(`${answer?.kind} where ${kind} was asked for`);
 }
 
 /** What has been read there counts here; `bytesMax` is what is left of it. */

@@ -9,10 +9,12 @@ const countedRowsMin = 10_000;
  * are within it, then join them with their columns and sort them, and give the first row when it has all of them: four
  * times the work, and the whole result in memory. Undefined: there is none, or one that DuckDB is good at.
  */
-export function takeCountedLimit(root: Node): { readonly root: Node; readonly rows: number } | undefined {
-  const select = as(root, 'SelectStmt');
+export function takeCountedLimit(
+  statement: Node,
+): { readonly select: Node; readonly rows: number } | undefined {
+  const select = as(statement, 'SelectStmt');
   const rows = as(select?.limitCount, 'A_Const')?.ival?.ival ?? 0;
   if (!select || rows < countedRowsMin || select.limitOffset || select.sortClause?.length) return undefined;
   const { limitCount: _, ...rest } = select as SelectStmt;
-  return { root: { SelectStmt: { ...rest, limitOption: 'LIMIT_OPTION_DEFAULT' } }, rows };
+  return { select: { SelectStmt: { ...rest, limitOption: 'LIMIT_OPTION_DEFAULT' } }, rows };
 }
