@@ -4,6 +4,7 @@ import { loadConfig, settingsOf } from '../lake/base/config.ts';
 import {
   absolutePath,
   checkedBy,
+  checkPgwire,
   count,
   listenSettings,
   logLevelSetting,
@@ -57,7 +58,16 @@ const schema = z.strictObject({
       bodyBytesMax: count(4 * MEBIBYTE, 'Size of one request body'),
     })
     .prefault({}),
-  pgwire: pgwireSettings(5433, 100),
+  pgwire: z
+    .strictObject({
+      ...pgwireSettings(5433, 100),
+      plainPassword: z
+        .boolean()
+        .default(false)
+        .describe('Inside TLS ask for the password itself instead of SCRAM, for clients that have no SCRAM'),
+    })
+    .superRefine(checkPgwire)
+    .prefault({}),
   store: storeSettings(['directory', 's3']),
   ingest: z
     .strictObject({ pollIntervalMs: count(1000, 'How often the inbox is looked at for new shipments') })

@@ -301,7 +301,7 @@ async function openSqlDoors(
   return stack.use(
     await startPgServer({
       ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
-      authenticate: { kind: 'scram', keyOf: tenants.keyOf },
+      authenticate: { kind: 'scram', keyOf: tenants.keyOf, plainInTls: config.pgwire.plainPassword },
       openSession: async ({ user, database, key, parameters, processId, secret }) => {
         const deployment = await deployments(sqlAccess(key?.access, database));
         const settings = { parameters: [...parameters], secret: secret.toString('hex') };

@@ -5,6 +5,7 @@ import { crashAt } from '../lake/base/fault-points.ts';
 import {
   absolutePath,
   checkedBy,
+  checkPgwire,
   count,
   isLoopback,
   limit,
@@ -254,7 +255,7 @@ const settings = z.strictObject({
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
     })
     .prefault({}),
-  pgwire: pgwireSettings(5434, 32),
+  pgwire: z.strictObject(pgwireSettings(5434, 32)).superRefine(checkPgwire).prefault({}),
   otlp: otlp.prefault({}),
   limits: limits.prefault({}),
   scrape: scrape.prefault({}),

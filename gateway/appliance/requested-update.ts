@@ -69,7 +69,7 @@ export async function installRequested(options: RequestedOptions): Promise<boole
   const { version, architecture } = readRelease(places);
   if (request.version === version) {
     noteOutcome(places, { rollout, state: 'applied' });
-    return false;
+    return installRequested(options); // another may have been asked for meanwhile
   }
   let bundle: string | undefined;
   try {
@@ -79,10 +79,10 @@ export async function installRequested(options: RequestedOptions): Promise<boole
   } catch (error) {
     if (hasCode(error, 'unavailable')) throw error;
     noteOutcome(places, { rollout, state: 'refused', detail: messageOf(error).slice(0, detailMax) });
-    return false;
   } finally {
     if (bundle !== undefined) rmSync(bundle, { force: true });
   }
+  return installRequested(options);
 }
 
 export function noteOutcome(places: Places, outcome: Outcome): void {

@@ -188,6 +188,16 @@ describe('an update that the cloud asks for', () => {
     expect(existsSync(join(root, '1.5.0.raucb'))).toBe(false);
   });
 
+  test('is followed by one that was asked for meanwhile', async () => {
+    const refusedFirst = (path: string): Promise<unknown> | undefined => {
+      if (firmwareUpdates(places)?.said().told?.rollout !== 7) return undefined;
+      firmwareUpdates(places)?.request(8, { version: '1.5.0', url: 'https://updates.example.com/8' });
+      return Promise.reject(new Error(`${path} is damaged`));
+    };
+    expect(await installAsked('1.5.0', refusedFirst)).toBe(true);
+    expect(firmwareUpdates(places)?.said().told).toEqual({ rollout: 8, state: 'trying' });
+  });
+
   test('a machine that was not flashed has none', () => {
     rmSync(places.release);
     expect(firmwareUpdates(places)).toBeUndefined();

@@ -75,25 +75,28 @@ export const logqlSettings = (pagesMebibytes: number, threads: number) =>
     })
     .prefault({});
 
-export const pgwireSettings = (defaultPort: number, connections: number) =>
-  z
-    .strictObject({
-      port: port(defaultPort, 'PostgreSQL protocol'),
-      connectionsMax: count(connections, 'SQL clients at once'),
-      certFile: z
-        .string()
-        .default('')
-        .describe('Certificate chain for SQL clients, PEM; read again when it changes; empty: no TLS'),
-      keyFile: z.string().default('').describe('Private key of certFile, PEM'),
-      requireTls: z.boolean().default(false).describe('Refuse SQL clients that do not use TLS'),
-    })
-    .superRefine(({ certFile, keyFile, requireTls }, context) => {
-      const wrong = (path: string, message: string): void =>
-        context.addIssue({ code: 'custom', path: [path], message });
-      if ((certFile === '') !== (keyFile === '')) wrong('certFile', 'certFile and keyFile are set together');
-      if (requireTls && certFile === '') wrong('requireTls', 'needs certFile and keyFile');
-    })
-    .prefault({});
+export const pgwireSettings = (defaultPort: number, connections: number) => ({
+  port: port(defaultPort, 'PostgreSQL protocol'),
+  connectionsMax: count(connections, 'SQL clients at once'),
+  certFile: z
+    .string()
+    .default('')
+    .describe('Certificate chain for SQL clients, PEM; read again when it changes; empty: no TLS'),
+  keyFile: z.string().default('').describe('Private key of certFile, PEM'),
+  requireTls: z.boolean().default(false).describe('Refuse SQL clients that do not use TLS'),
+});
+
+/** What these settings have to be together. */
+export function checkPgwire(
+  settings: { readonly certFile: string; readonly keyFile: string; readonly requireTls: boolean },
+  context: z.RefinementCtx,
+): void {
+  const { certFile, keyFile, requireTls } = settings;
+  const wrong = (path: string, message: string): void =>
+    context.addIssue({ code: 'custom', path: [path], message });
+  if ((certFile === '') !== (keyFile === '')) wrong('certFile', 'certFile and keyFile are set together');
+  if (requireTls && certFile === '') wrong('requireTls', 'needs certFile and keyFile');
+}
 
 /** The same with absolute paths. */
 export const pgwireFiles = <T extends { readonly certFile: string; readonly keyFile: string }>(

@@ -34,7 +34,10 @@ export function serveBackend({ socket, openSession, keyData, limits, logger }: B
   const serve = async (): Promise<void> => {
     try {
       const sql = await openSession();
-      await using session = createPgSession({ sql, output, logger, limits });
+      await using session = createPgSession({
+        ...{ sql, output, logger, limits },
+        input: { next: () => inbox.next('session') },
+      });
       running = session;
       await session.start(() => writeBackendKeyData(writer, keyData.processId, keyData.secret));
       while (!terminated) {

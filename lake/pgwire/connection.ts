@@ -139,7 +139,10 @@ async function serve<Key extends ScramKey>(
     await using session =
       'stream' in sql
         ? relaySession(sql, wire)
-        : createPgSession({ sql, output: wire, logger, limits: context.limits });
+        : createPgSession({
+            ...{ sql, output: wire, logger, limits: context.limits },
+            input: { next: () => wire.inbox.next('session') },
+          });
     wire.session = session;
     await session.start(() => writeBackendKeyData(wire.writer, processId, secret));
     for (;;) {
@@ -185,7 +188,12 @@ async function start<Key extends ScramKey>(
       ...wire,
       next: async (): Promise<Frame> => (await wire.inbox.next('authentication')) ?? gone(),
     };
-    const facts = { serverSecret: context.serverSecret, channelBinding: wire.tls?.channelBinding };
+    const { serverSecret } = context;
+    const facts = {
+      serverSecret,
+      encrypted: wire.tls !== undefined,
+      channelBinding: wire.tls?.channelBinding,
+    };
     const key = await authenticate(options.authenticate, request.user, io, facts);
     proved.key = key;
     writeAuthentication(wire.writer, 'ok');

@@ -32,9 +32,10 @@ export async function parse(
     });
   }
   const declaredTypes = parameterOids.map((oid) => parameterTypeOf(oid)?.duckdb ?? null);
-  const [statement, ...more] = await state.sql.parse(text, declaredTypes);
+  const [parsed, ...more] = await state.sql.parse(text);
   if (more.length > 0)
     throw new SqlError('42601', 'cannot insert multiple commands into a prepared statement');
+  const statement = await parsed?.analyze(declaredTypes);
   if (statement) refuseInFailed(state, statement);
   const wanted = statement?.parameterTypes ?? [];
   const count = Math.max(parameterOids.length, wanted.length);
@@ -118,7 +119,7 @@ async function describeCursor(state: SessionState, name: string): Promise<void> 
   const quoted = `"${name.replaceAll('"', '""')}"`;
   try {
     const [fetch] = name === '' ? [] : await state.sql.parse(`FETCH FORWARD 0 FROM ${quoted}`);
-    const columns = await fetch?.describe();
+    const columns = await (await fetch?.analyze())?.describe();
     if (columns) return writeRowDescription(state.output.writer, columnsOf(columns, []));
   } catch (error) {
     if (!(error instanceof SqlError && error.sqlstate === '34000')) throw error;

@@ -38,15 +38,23 @@ export function createFakeSession(rows: Readonly<Record<string, FakeRow>> = {}):
     events,
     rowsRead: 0,
     parameters,
-    parse: async (text, declaredTypes = []) => {
-      if (declaredTypes.length > 0) events.push(`declared ${declaredTypes.join(', ')}`);
-      return text
+    parse: async (text) =>
+      text
         .split(';')
         .map((part) => part.replaceAll(/--.*/g, '').trim())
         .filter((part) => part !== '')
-        .map((part) => statementOf(part, session, parameters, rows));
-    },
-    transaction: () => undefined,
+        .map((part) => {
+          if (part === 'syntax')
+            throw new SqlError('42601', 'syntax error at or near "syntax"', { position: 1 });
+          return part;
+        })
+        .map((part) => ({
+          analyze: async (declaredTypes = []) => {
+            if (declaredTypes.length > 0) events.push(`declared ${declaredTypes.join(', ')}`);
+            return statementOf(part, session, parameters, rows);
+          },
+        })),
+    transaction: async () => undefined,
     [Symbol.asyncDispose]: async () => {
       events.push('disposed');
     },
@@ -72,7 +80,6 @@ function statementOf(
   parameters: Map<string, string>,
   rows: Readonly<Record<string, FakeRow>>,
 ): SqlStatement {
-  if (text === 'syntax') throw new SqlError('42601', 'syntax error at or near "syntax"', { position: 1 });
   const [verb = '', argument = '', value = ''] = text.toLowerCase().split(' ');
   const cursor = text === 'FETCH FORWARD 0 FROM "cursor"';
   if (verb === 'fetch' && !cursor) throw new SqlError('34000', 'cursor does not exist');

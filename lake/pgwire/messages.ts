@@ -32,7 +32,7 @@ export function writeEmpty(out: ByteWriter, name: keyof typeof empty): void {
   out.end();
 }
 
-export const authentication = { ok: 0, sasl: 10, saslContinue: 11, saslFinal: 12 } as const;
+export const authentication = { ok: 0, cleartext: 3, sasl: 10, saslContinue: 11, saslFinal: 12 } as const;
 
 /** `data` follows the code: mechanisms or a message of SASL. */
 export function writeAuthentication(

@@ -2,6 +2,7 @@ import { canceled, SqlError } from '../sql/errors.ts';
 import type { RowChunk } from '../sql/row-chunk.ts';
 import type { CopyFormat, SqlColumn, SqlResult, SqlStatement } from '../sql/sql-session.ts';
 import { type RowRange, writeDataRows } from './cells.ts';
+import { copyFromClient } from './copy-in.ts';
 import { createCopyWriter } from './copy-out.ts';
 import {
   type Format,
@@ -68,6 +69,11 @@ export async function runPortal(
   if (!statement) return writeEmpty(writer, 'emptyQueryResponse');
   refuseInFailed(state, statement);
   if (portal.run === 'done') return runAgain(state, statement);
+  if (statement.copyIn) {
+    portal.run = 'done';
+    const { tag } = await copyFromClient(state, statement.copyIn);
+    return moveTransaction(state, statement, tag, 0);
+  }
   if (portal.run === 'new') portal.run = await startRun(state, portal, statement);
   const run = portal.run;
   state.running = run.controller;
@@ -220,6 +226,9 @@ function checkSavepoint({ transaction, savepoints }: SessionState, { kind, savep
   }
 }
 
+/** Tags that the count of rows belongs to, where there are rows. */
+const counted = /^(SELECT|FETCH|INSERT 0|UPDATE|DELETE)$/;
+
 /** What a command did to the transaction, and its CommandComplete. */
 async function moveTransaction(
   state: SessionState,
@@ -231,22 +240,25 @@ async function moveTransaction(
   const before = state.transaction;
   const warn = (code: string, message: string): void =>
     writeError(writer, 'WARNING', new SqlError(code, message));
-  let answer = tag === 'SELECT' || tag === 'FETCH' ? `${statement.copy ? 'COPY' : tag} ${rows}` : tag;
-  const savepointAt = state.savepoints.lastIndexOf(statement.savepoint ?? '');
+  let answer = counted.test(tag) ? `${statement.copy ? 'COPY' : tag} ${rows}` : tag;
+  const depth = state.savepoints.lastIndexOf(statement.savepoint ?? '');
   switch (statement.kind) {
     case 'begin':
       if (before === 'T') warn('25001', 'there is already a transaction in progress');
-      else state.sql.transaction('begin');
+      else await state.sql.transaction({ kind: 'begin' });
       state.transaction = 'T';
       break;
     case 'savepoint':
       state.savepoints.push(statement.savepoint ?? '');
+      await state.sql.transaction({ kind: 'savepoint' });
       break;
     case 'release':
-      state.savepoints.length = savepointAt;
+      state.savepoints.length = depth;
+      await state.sql.transaction({ kind: 'release', depth });
       break;
     case 'rollback-to':
-      state.savepoints.length = savepointAt + 1;
+      state.savepoints.length = depth + 1;
+      await state.sql.transaction({ kind: 'rollback-to', depth });
       state.transaction = 'T';
       break;
     case 'commit':
@@ -255,7 +267,7 @@ async function moveTransaction(
       if (before === 'E') answer = 'ROLLBACK';
       state.transaction = 'I';
       state.savepoints.length = 0;
-      state.sql.transaction(answer === 'ROLLBACK' ? 'rollback' : 'commit');
+      await state.sql.transaction({ kind: answer === 'ROLLBACK' ? 'rollback' : 'commit' });
       await closePortals(state);
       break;
     case 'select':

@@ -21,7 +21,7 @@ const nonceBytes = 18;
 /** Makes the verifier of a secret; secrets are ASCII, so SASLprep has nothing to do. */
 export function makeScramVerifier(
   secret: string,
-  salt = randomBytes(saltBytes),
+  salt: Buffer = randomBytes(saltBytes),
   iterations = iterationsDefault,
 ): ScramVerifier {
   const salted = pbkdf2Sync(secret, salt, iterations, 32, 'sha256');
@@ -32,6 +32,10 @@ export function makeScramVerifier(
     serverKey: hmac(salted, 'Server Key'),
   };
 }
+
+/** Whether it is the verifier of this secret. */
+export const isSecretOf = ({ salt, iterations, storedKey }: ScramVerifier, secret: string): boolean =>
+  timingSafeEqual(makeScramVerifier(secret, salt, iterations).storedKey, storedKey);
 
 /**
  * A verifier for a user that doesn't exist, the same at every try: an exchange with it looks like any other and fails,

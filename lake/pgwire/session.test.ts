@@ -34,7 +34,12 @@ function talk(
     },
   };
   const logger = createLogger('error', (line) => logged.push(line));
-  const session = createPgSession({ sql, output, logger, ...(options.limits && { limits: options.limits }) });
+  let reader = createFrameReader(1 << 20);
+  const input = { next: async () => reader.next('session') };
+  const session = createPgSession({
+    ...{ sql, input, output, logger },
+    ...(options.limits && { limits: options.limits }),
+  });
   let started = options.unstarted;
   const say = async (...messages: readonly FrontendMessage[]): Promise<string[]> => {
     if (!started) {
@@ -44,7 +49,7 @@ function talk(
     }
     const raw = createRawWriter();
     for (const message of messages) raw.message(message);
-    const reader = createFrameReader(1 << 20);
+    reader = createFrameReader(1 << 20);
     reader.push(raw.take());
     for (let frame = reader.next('session'); frame; frame = reader.next('session')) {
       await session.handle(frame);

@@ -38,9 +38,16 @@ export interface PgSession extends AsyncDisposable {
   terminate?(): void;
 }
 
+/** Where messages come from while one of them is answered: the rows of COPY FROM STDIN. */
+export interface SessionInput {
+  /** Undefined when the client has gone. */
+  next(): Promise<Frame | undefined>;
+}
+
 /** What the handlers of messages share. */
 export interface SessionState {
   readonly sql: SqlSession;
+  readonly input: SessionInput;
   readonly output: SessionOutput;
   readonly limits: SessionLimits;
   readonly prepared: Map<string, Prepared>;
@@ -59,12 +66,13 @@ const flushBytes = 65_536;
 
 export function createPgSession(options: {
   readonly sql: SqlSession;
+  readonly input: SessionInput;
   readonly output: SessionOutput;
   readonly logger: Logger;
   readonly limits?: Partial<SessionLimits>;
 }): PgSession {
-  const { sql, output, logger } = options;
-  const state = initialState(sql, output, { ...sessionLimits, ...options.limits });
+  const { sql, input, output, logger } = options;
+  const state = initialState(sql, input, output, { ...sessionLimits, ...options.limits });
   const told = new Map<string, string>();
 
   /** Tells the client about parameters that have changed. */
@@ -126,9 +134,15 @@ export function createPgSession(options: {
   };
 }
 
-function initialState(sql: SqlSession, output: SessionOutput, limits: SessionLimits): SessionState {
+function initialState(
+  sql: SqlSession,
+  input: SessionInput,
+  output: SessionOutput,
+  limits: SessionLimits,
+): SessionState {
   return {
     sql,
+    input,
     output,
     limits,
     prepared: new Map(),

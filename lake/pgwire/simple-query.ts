@@ -3,16 +3,17 @@ import { closePortal, createPortal, runPortal } from './portal.ts';
 import type { SessionState } from './session.ts';
 
 /**
- * Runs the statements of one text in order, all in text format. The text is parsed before its first statement runs, and
- * the first error ends it: what PostgreSQL does by an implicit transaction.
+ * Runs the statements of one text in order, all in text format. The whole text is parsed before its first statement
+ * runs; what a statement means is found when it is its turn, and the first error ends the text.
  */
 export async function simpleQuery(state: SessionState, text: string): Promise<void> {
   state.prepared.delete('');
   await closePortal(state, '');
   const statements = await state.sql.parse(text);
   if (statements.length === 0) writeEmpty(state.output.writer, 'emptyQueryResponse');
-  for (const statement of statements) {
+  for (const parsed of statements) {
     state.running.signal.throwIfAborted();
+    const statement = await parsed.analyze();
     // As the unnamed portal, so that it is closed whatever happens.
     const portal = createPortal({ statement, parameterOids: [], columns: 'undescribed' });
     state.portals.set('', portal);

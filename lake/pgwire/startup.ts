@@ -3,7 +3,7 @@ import { SqlError } from '../sql/errors.ts';
 import type { ByteWriter } from './byte-writer.ts';
 import { createFieldReader, type Frame, type StartupMessage } from './codec.ts';
 import { writeAuthentication, writeNegotiateProtocolVersion } from './messages.ts';
-import { decoyVerifier, type ScramVerifier, startScram } from './scram.ts';
+import { decoyVerifier, isSecretOf, type ScramVerifier, startScram } from './scram.ts';
 
 // What comes before a session: the version, who the client says it is, and the proof.
 
@@ -27,6 +27,8 @@ export type Authentication<Key extends ScramKey> =
       readonly kind: 'scram';
       /** Undefined for a user that doesn't exist; its client sees the same exchange, and a wrong password. */
       keyOf(user: string): Key | undefined | Promise<Key | undefined>;
+      /** Inside TLS the client is asked for the password itself, because it may have no SCRAM. */
+      readonly plainInTls?: boolean;
     };
 
 /**
@@ -84,6 +86,7 @@ const mechanismPlus = 'SCRAM-SHA-256-PLUS';
 interface AuthenticationFacts {
   /** Makes the decoys of users that don't exist. */
   readonly serverSecret: Buffer;
+  readonly encrypted: boolean;
   /** tls-server-end-point of the connection; undefined without TLS. */
   readonly channelBinding: Buffer | undefined;
 }
@@ -96,11 +99,15 @@ export async function authenticate<Key extends ScramKey>(
   how: Authentication<Key>,
   user: string,
   io: AuthenticationIo,
-  { serverSecret, channelBinding }: AuthenticationFacts,
+  { serverSecret, encrypted, channelBinding }: AuthenticationFacts,
 ): Promise<Key | undefined> {
   if (how.kind === 'trust') return undefined;
   const key = await how.keyOf(user);
   const verifier = key?.verifier ?? decoyVerifier(user, serverSecret);
+  if (how.plainInTls && encrypted) {
+    if (!(await plainPassword(verifier, io)) || !key) throw wrongPassword(user);
+    return key;
+  }
   try {
     writeAuthentication(io.writer, 'sasl', [...(channelBinding ? [mechanismPlus] : []), mechanism]);
     await io.flush();
@@ -119,9 +126,15 @@ export async function authenticate<Key extends ScramKey>(
   return key;
 }
 
+async function plainPassword(verifier: ScramVerifier, io: AuthenticationIo): Promise<boolean> {
+  writeAuthentication(io.writer, 'cleartext');
+  await io.flush();
+  return isSecretOf(verifier, createFieldReader(await passwordMessage(io)).cstring());
+}
+
 async function passwordMessage(io: AuthenticationIo): Promise<Buffer> {
   const { type, body } = await io.next();
-  if (type !== 'p') throw new SqlError('08P01', `expected SASL response, got message type ${type}`);
+  if (type !== 'p') throw new SqlError('08P01', `expected a password message, got message type ${type}`);
   return body;
 }
 

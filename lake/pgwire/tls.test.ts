@@ -67,6 +67,36 @@ test.skipIf(!hasOpenssl || !psql)('psql binds SCRAM to the certificate', async (
   for (const binding of ['require', 'disable']) expect((await run(binding)).stdout).toBe('0|w0\n');
 });
 
+test.skipIf(!hasOpenssl)(
+  'inside TLS a client may be asked for the password itself, and only there',
+  async () => {
+    const logger = createLogger('silent');
+    const key = { verifier: makeScramVerifier('pencil') };
+    await using plain = await startPgServer({
+      ...{ host: '127.0.0.1', port: 0, logger, ...pgTls({ ...files, requireTls: false }, logger) },
+      authenticate: { kind: 'scram', keyOf: (user) => (user === 'ann' ? key : undefined), plainInTls: true },
+      openSession: async () => createFakeSession(),
+    });
+    const asked = async (user: string, password: string, ssl: object | false): Promise<string[]> => {
+      const messages: string[] = [];
+      const session = new Client({ host: '127.0.0.1', port: plain.port, user, password, ssl });
+      const { connection } = session as unknown as { connection: NodeJS.EventEmitter };
+      for (const name of ['authenticationCleartextPassword', 'authenticationSASL'])
+        connection.on(name, () => messages.push(name));
+      await session.connect().then(
+        () => session.end(),
+        (error: { code?: string }) => messages.push(String(error.code)),
+      );
+      return messages;
+    };
+    const tls = { ca: ca() };
+    expect(await asked('ann', 'pencil', tls)).toEqual(['authenticationCleartextPassword']);
+    expect(await asked('ann', 'wrong', tls)).toEqual(['authenticationCleartextPassword', '28P01']);
+    expect(await asked('bob', 'pencil', tls)).toEqual(['authenticationCleartextPassword', '28P01']);
+    expect(await asked('ann', 'pencil', false)).toEqual(['authenticationSASL']);
+  },
+);
+
 test.skipIf(!hasOpenssl)('TLS may begin at once, if it says what for', async () => {
   const direct = connectTls({
     host: '127.0.0.1',

@@ -23,6 +23,25 @@ export function as<K extends string>(node: Node | undefined, tag: K): Fields<K> 
   return node === undefined ? undefined : (node as unknown as Record<K, Fields<K> | undefined>)[tag];
 }
 
+type Modification = Fields<'InsertStmt'> | Fields<'UpdateStmt'> | Fields<'DeleteStmt'>;
+
+/** INSERT, UPDATE and DELETE; undefined for any other node. */
+export function modificationOf(
+  node: Node,
+):
+  | { readonly tag: 'InsertStmt' | 'UpdateStmt' | 'DeleteStmt'; readonly statement: Modification }
+  | undefined {
+  for (const tag of ['InsertStmt', 'UpdateStmt', 'DeleteStmt'] as const) {
+    const statement = as(node, tag);
+    if (statement) return { tag, statement };
+  }
+  return undefined;
+}
+
+/** What a modification gives back. */
+export const returningOf = ({ returningClause }: Modification): readonly Node[] =>
+  returningClause?.exprs ?? [];
+
 /** The tree with every rule applied to every node, children first, rules in order. The input is left as it is. */
 export function rewrite(root: Node, rules: readonly Rule[]): Node {
   return visit(root) as Node;

@@ -1,5 +1,6 @@
 import { messageOf } from '../base/errors.ts';
 import { SqlError } from './errors.ts';
+import { withoutVersions } from './temp-tables.ts';
 
 // DuckDB reports errors as text: "<Kind> Error: <message>\n\n<candidates>\n\nLINE 1: <excerpt>\n   ^". This file turns
 // that into PostgreSQL's terms; what it can't classify stays an error of class 42 or 58 with DuckDB's own words.
@@ -18,7 +19,7 @@ const patterns: readonly Pattern[] = [
     message: 'column $1.$2 does not exist',
   },
   {
-    match: /^Table "([^"]*)" does not have a column named "([^"]*)"/,
+    match: /^Table "([^"]*)" does not have a column (?:named|with name) "([^"]*)"/,
     sqlstate: '42703',
     message: 'column $1.$2 does not exist',
   },
@@ -72,6 +73,29 @@ const patterns: readonly Pattern[] = [
     sqlstate: '42712',
     message: 'table name "$1" specified more than once',
   },
+  { match: /^CHECK constraint failed.*\(Error: (value too long .*)\)$/, sqlstate: '22001', message: '$1' },
+  {
+    match: /^CHECK constraint failed on table "?(.*?)"? with/,
+    sqlstate: '23514',
+    message: 'new row for relation "$1" violates a check constraint',
+  },
+  {
+    match: /^NOT NULL constraint failed: (.*)\.([^.]*)$/,
+    sqlstate: '23502',
+    message: 'null value in column "$2" of relation "$1" violates not-null constraint',
+  },
+  {
+    match: /^Duplicate key "(.*)" violates (?:primary key|unique) constraint/,
+    sqlstate: '23505',
+    message: 'duplicate key value violates unique constraint: $1',
+  },
+  {
+    match: /^Referenced update column "?(.*?)"? not found in table/,
+    sqlstate: '42703',
+    message: 'column "$1" does not exist',
+  },
+  { match: /^table .* has \d+ columns but \d+ values were supplied/, sqlstate: '42601' },
+  { match: /^Column with name "?([^"]*?)"? already exists/, sqlstate: '42701' },
   { match: /^Cannot (?:compare|mix) values of type/, sqlstate: '42804' },
   { match: /^unrecognized configuration parameter/, sqlstate: '42704' },
   { match: /^relation "[^"]*" does not exist/, sqlstate: '42P01' },
@@ -90,6 +114,7 @@ const kinds: Readonly<Record<string, string>> = {
   Parser: '42601',
   Binder: '42804',
   Catalog: '42704',
+  Constraint: '23000',
   Conversion: '22P02',
   'Out of Range': '22003',
   'Out of Memory': '53200',
@@ -110,7 +135,7 @@ export function fromDuckdb(
   toSource: (offset: number) => number | undefined,
 ): SqlError {
   if (error instanceof SqlError) return error;
-  const text = messageOf(error);
+  const text = withoutVersions(messageOf(error));
   const [, kind = '', rest = text] = /^([A-Za-z ]+?) Error: ([\s\S]*)$/.exec(text) ?? [];
   const [, body = rest, excerpt, caret] = /^([\s\S]*?)\n+LINE \d+: (.*)\n(\s*)\^/.exec(rest) ?? [];
   const [first = '', ...more] = body.split('\n').filter((line) => line.trim() !== '');

@@ -197,8 +197,14 @@ function isConstant(node: Node): boolean {
     const operator = namesOf(sum.name).at(-1);
     return (operator === '+' || operator === '-') && isConstant(sum.lexpr) && isConstant(sum.rexpr);
   }
-  return namesOf(as(node, 'FuncCall')?.funcname).join('.') === nowFunction;
+  const called = as(node, 'FuncCall');
+  const name = namesOf(called?.funcname).join('.');
+  return name === nowFunction || (constantFunctions.test(name) && (called?.args ?? []).every(isConstant));
 }
+
+/** What DuckDB makes of `INTERVAL 1 hour`. */
+const constantFunctions =
+  /^(to_(years|months|weeks|days|hours|minutes|seconds|milliseconds|microseconds)|trunc)$/;
 
 /** A SELECT of all bounds of one table, flat: microseconds for times, text for names; and how to read its row. */
 export function boundsQuery(

@@ -6,23 +6,30 @@ import { as } from './ast.ts';
 import { installCatalog } from './catalog/catalog.ts';
 import { mapSql } from './catalog/view.ts';
 import { type Engine, sqlText } from './duckdb/engine.ts';
-import { notSupported } from './errors.ts';
 import type { Languages } from './languages.ts';
-import { createParameters, millisecondsOf } from './parameters.ts';
+import { createParameters, millisecondsOf, type Parameters } from './parameters.ts';
 import { type ParsedStatement, parseStatements } from './parse.ts';
 import type { SqlSession, SqlStatement } from './sql-session.ts';
 import { commandStatement, refusal } from './statements/commands.ts';
 import { createConnections } from './statements/connections.ts';
 import { copyStatement } from './statements/copy.ts';
+import { copyFromStatement } from './statements/copy-from.ts';
+import { tempTableStatement } from './statements/create-temp.ts';
 import { createCursors } from './statements/cursors.ts';
-import type { SelectContext } from './statements/describe-select.ts';
+import type { SelectContext, SelectInput } from './statements/describe-select.ts';
+import { modifyStatement } from './statements/modify.ts';
+import { nativeStatement } from './statements/native-select.ts';
+import { createPreparedStatements } from './statements/prepared.ts';
 import { isSelect, selectStatement } from './statements/select.ts';
 import { applying, takeSettings } from './statements/set-config.ts';
+import { createTempTables } from './temp-tables.ts';
 
 export interface SqlLimits {
   readonly statementBytesMax: number;
   readonly statementTimeoutMs: number;
   readonly cursorsMax: number;
+  /** Statements that PREPARE has made. */
+  readonly preparedMax: number;
   /** Rows of one result (54000); 0: no limit. */
   readonly rowsMax: number;
 }
@@ -31,6 +38,7 @@ const sqlLimits: SqlLimits = {
   statementBytesMax: 1024 * 1024,
   statementTimeoutMs: 120_000,
   cursorsMax: 100,
+  preparedMax: 1000,
   rowsMax: 0,
 };
 
@@ -51,15 +59,17 @@ export interface SqlSessionOptions extends SqlSource {
   readonly limits?: Partial<SqlLimits>;
 }
 
+type DeclaredTypes = readonly (string | null)[];
+
 /** Engines that have the catalog already, or are getting it. */
 const catalogs = new WeakMap<Engine, Promise<void>>();
 
 /**
- * One client's SQL over one tenant's tables, in PostgreSQL's dialect, reading only. Statements are parsed with
- * PostgreSQL's parser, rewritten and printed for DuckDB, and run in the tenant's locked engine.
+ * One client's SQL over one tenant's tables, in PostgreSQL's dialect; only temporary tables can be written. Statements are
+ * parsed with PostgreSQL's parser, rewritten and printed for DuckDB, and run in the tenant's locked engine.
  */
 export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSession> {
-  const { engine, tables, clock, user, database } = options;
+  const { engine, user, database } = options;
   const limits = { ...sqlLimits, ...options.limits };
   await catalogOf(engine, database);
   const parameters = createParameters(user);
@@ -68,11 +78,74 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   const name = (connection: DuckDBConnection): Promise<void> =>
     nameSession(connection, user, database, parameters.changed());
   const connections = createConnections(engine, name, parameters.version);
-  const context: SelectContext = {
-    tables,
-    languages: options.languages,
-    database,
-    lease: connections.lease,
+  const temp = createTempTables(engine);
+  const context = contextOf(options, limits, { lease: connections.lease, temp, parameters });
+  const prepared = createPreparedStatements(limits.preparedMax);
+  const commands = { parameters, closeCursor: cursors.close, prepared, temp };
+  const inputOf = (node: Node, parsed: ParsedStatement, declaredTypes: DeclaredTypes = []): SelectInput => ({
+    ...{ node, positionOf: parsed.positionOf, travels: parsed.travels, prefix: '', declaredTypes },
+  });
+
+  async function query(input: SelectInput, parsed: ParsedStatement): Promise<SqlStatement> {
+    if (!isSelect(input.node)) throw refusal(input.node, parsed);
+    const { node, settings } = takeSettings(input.node);
+    return applying(await selectStatement({ ...input, node }, context), settings, parameters);
+  }
+
+  async function statementOf(
+    node: Node,
+    parsed: ParsedStatement,
+    declaredTypes: DeclaredTypes = [],
+  ): Promise<SqlStatement> {
+    const input = inputOf(node, parsed, declaredTypes);
+    const select = (each: Node): Promise<SqlStatement> => query({ ...input, node: each }, parsed);
+    const explained = as(node, 'ExplainStmt');
+    if (explained?.query) return query({ ...input, node: explained.query, prefix: 'EXPLAIN ' }, parsed);
+    const known =
+      commandStatement(node, parsed, commands) ??
+      (await tempTableStatement(input, context)) ??
+      (await modifyStatement(input, context)) ??
+      copyFromStatement(input, context) ??
+      (await prepared.statement(node, (each, types) => statementOf(each, parsed, types))) ??
+      (await cursors.statement(node, select)) ??
+      (await copyStatement(node, parsed, select));
+    return known ?? select(node);
+  }
+
+  return {
+    parse: async (text) =>
+      parseStatements(text, limits.statementBytesMax).map((parsed) => ({
+        analyze: async (declaredTypes = []) =>
+          parsed.node
+            ? statementOf(parsed.node, parsed, declaredTypes)
+            : nativeStatement(parsed, context, declaredTypes),
+      })),
+    get parameters() {
+      return parameters.reported;
+    },
+    transaction: async (event) => {
+      const { kind } = event;
+      if (kind === 'begin' || kind === 'commit' || kind === 'rollback') parameters.transaction(kind);
+      if (kind === 'commit' || kind === 'rollback') cursors.transactionEnded();
+      await temp.transaction(event);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await cursors[Symbol.asyncDispose]();
+      await temp[Symbol.asyncDispose]();
+      connections[Symbol.dispose]();
+    },
+  };
+}
+
+/** What the session's statements share. */
+function contextOf(
+  { tables, languages, database, clock }: SqlSessionOptions,
+  limits: SqlLimits,
+  own: Pick<SelectContext, 'lease' | 'temp'> & { readonly parameters: Parameters },
+): SelectContext {
+  const { lease, temp, parameters } = own;
+  return {
+    ...{ tables, languages, database, lease, temp },
     // A client can ask for less time than the limit, not for more; 0 is the limit.
     statementTimeoutMs: () => {
       const { name, value } = parameters.show('statement_timeout');
@@ -80,54 +153,6 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
     },
     rowsMax: limits.rowsMax || Number.POSITIVE_INFINITY,
     nowUs: () => Math.floor(clock.nowMs() * 1000),
-  };
-  const commands = { parameters, closeCursor: cursors.close };
-
-  async function statementOf(
-    parsed: ParsedStatement,
-    declaredTypes: readonly (string | null)[],
-  ): Promise<SqlStatement> {
-    const { node, positionOf, travels } = parsed;
-    if (!node) throw parsed.refusal ?? notSupported('this statement');
-    const select = async (each: Node, prefix = ''): Promise<SqlStatement> => {
-      if (!isSelect(each)) throw refusal(each, parsed);
-      const { node: query, settings } = takeSettings(each);
-      const made = await selectStatement(
-        { node: query, positionOf, travels, prefix, declaredTypes },
-        context,
-      );
-      return applying(made, settings, parameters);
-    };
-    if (isSelect(node)) return select(node);
-    const explained = as(node, 'ExplainStmt');
-    if (explained?.query) return select(explained.query, 'EXPLAIN ');
-    const known =
-      commandStatement(node, parsed, commands) ??
-      (await cursors.statement(node, select)) ??
-      (await copyStatement(node, parsed, select));
-    if (known) return known;
-    throw refusal(node, parsed);
-  }
-
-  return {
-    parse: async (text, declaredTypes = []) => {
-      const statements: SqlStatement[] = [];
-      for (const parsed of parseStatements(text, limits.statementBytesMax)) {
-        statements.push(await statementOf(parsed, declaredTypes));
-      }
-      return statements;
-    },
-    get parameters() {
-      return parameters.reported;
-    },
-    transaction: (event) => {
-      parameters.transaction(event);
-      if (event !== 'begin') cursors.transactionEnded();
-    },
-    [Symbol.asyncDispose]: async () => {
-      await cursors[Symbol.asyncDispose]();
-      connections[Symbol.dispose]();
-    },
   };
 }
 

@@ -1,4 +1,5 @@
 import type { RowChunk } from './row-chunk.ts';
+import type { TransactionEvent } from './temp-levels.ts';
 
 /**
  * What the PostgreSQL protocol and the HTTP API need of a SQL session; session.ts makes one over DuckDB. One session belongs to one connection; calls are made one at a time, but the results of suspended portals stay
@@ -7,17 +8,26 @@ import type { RowChunk } from './row-chunk.ts';
 export interface SqlSession extends AsyncDisposable {
   /**
    * Splits and parses one query string, several statements separated by semicolons; nothing is executed. An empty or
-   * comment-only text gives no statement. `declaredTypes` are the types that the client gave $1, $2, ... as DuckDB's
-   * names, null where it gave none: a help for inference that may be ignored. Throws SqlError with the position.
+   * comment-only text gives no statement. Throws SqlError with the position.
    */
-  parse(text: string, declaredTypes?: readonly (string | null)[]): Promise<readonly SqlStatement[]>;
+  parse(text: string): Promise<readonly ParsedText[]>;
   /** Values of the run-time parameters that clients are told (`ParameterStatus`), by name. */
   readonly parameters: ReadonlyMap<string, string>;
   /**
    * The protocol tells when a transaction begins and how it ended: cursors without hold close then, and what was SET in
-   * one that did not commit, or by SET LOCAL, is as before.
+   * one that did not commit, or by SET LOCAL, is as before, and so are temporary tables; these also go back to savepoints.
    */
-  transaction(event: 'begin' | 'commit' | 'rollback'): void;
+  transaction(event: TransactionEvent): Promise<void>;
+}
+
+/** A statement of which nothing is known but that it can be parsed. */
+interface ParsedText {
+  /**
+   * What it means now: after the statements before it, which may make the table that it names. `declaredTypes` are the
+   * types that the client gave $1, $2, ... as DuckDB's names, null where it gave none: a help for inference that may be
+   * ignored. Throws SqlError with the position.
+   */
+  analyze(declaredTypes?: readonly (string | null)[]): Promise<SqlStatement>;
 }
 
 export interface SqlStatement {
@@ -33,6 +43,12 @@ export interface SqlStatement {
   readonly kind: StatementKind;
   /** COPY ... TO STDOUT: the rows go to the client in this format instead of as rows. */
   readonly copy?: CopyFormat;
+  /** COPY ... FROM STDIN: rows that the client sends in this format are loaded instead of `execute`. */
+  readonly copyIn?: {
+    readonly format: CopyFormat;
+    readonly columns: readonly SqlColumn[];
+    load(rows: CopiedRows, signal: AbortSignal): Promise<SqlResult>;
+  };
   /** SAVEPOINT, RELEASE and ROLLBACK TO: the savepoint's name. */
   readonly savepoint?: string;
   /** DEALLOCATE: the name of the prepared statement to forget; null is all of them (also for DISCARD ALL). */
@@ -52,6 +68,9 @@ export type StatementKind =
   | 'release'
   | 'rollback-to'
   | 'command';
+
+/** Rows that a client sends, some at a time: PostgreSQL's texts of the values. */
+export type CopiedRows = AsyncIterable<readonly (readonly (string | null)[])[]>;
 
 /** `absent` is how NULL is written. */
 export type CopyFormat =
@@ -83,6 +102,6 @@ export interface SqlResult extends AsyncDisposable {
   readonly columns: readonly SqlColumn[] | undefined;
   /** Read them as slowly as is needed; each chunk before the next is asked for. */
   chunks(): AsyncIterable<RowChunk>;
-  /** CommandComplete's tag; `SELECT` and `FETCH` get their count of rows appended by the protocol. */
+  /** CommandComplete's tag; where there are rows, the protocol appends their count to it (but not to `SHOW`). */
   readonly tag: string;
 }

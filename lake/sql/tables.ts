@@ -30,16 +30,18 @@ export const jsonColumns: ReadonlySet<string> = new Set([
   'exemplar_labels',
 ]);
 
-/** What stands in a FROM clause for a table whose rows `from` yields. */
-export function tableSql(table: TableName, from: string): string {
+/** What stands in a FROM clause for a table whose rows `from` yields; `plain` is without the second names. */
+export function tableSql(table: TableName, from: string, plain = false): string {
   const columns = tableSchemas[table].columns.map(({ name }) =>
     jsonColumns.has(name) ? `CAST("${name}" AS JSON) AS "${name}"` : `"${name}"`,
   );
-  const aliases = Object.entries(columnAliases[table]).map(([alias, name]) => `"${name}" AS "${alias}"`);
+  const aliases = Object.entries(plain ? {} : columnAliases[table]).map(
+    ([alias, name]) => `"${name}" AS "${alias}"`,
+  );
   return `(SELECT ${[...columns, ...aliases].join(', ')} FROM ${from})`;
 }
 
 /** The same without a row, for describing a statement: with the second names and types that it has when it runs. */
-export function emptyTableSql(table: TableName): string {
-  return tableSql(table, `(${emptyRows(tableSchemas[table])})`);
+export function emptyTableSql(table: TableName, plain = false): string {
+  return tableSql(table, `(${emptyRows(tableSchemas[table])})`, plain);
 }

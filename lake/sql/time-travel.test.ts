@@ -48,7 +48,8 @@ afterAll(async () => {
 
 async function run(text: string): Promise<typeof opened> {
   opened = [];
-  for (const statement of await session.parse(text)) {
+  for (const parsed of await session.parse(text)) {
+    const statement = await parsed.analyze();
     await using result = await statement.execute([], new AbortController().signal);
     for await (const _ of result.chunks());
   }

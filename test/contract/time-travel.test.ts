@@ -70,7 +70,8 @@ afterAll(async () => {
 async function values(sql: string): Promise<unknown[]> {
   await using session = await openSqlSession({ engine, tables, clock, user: 'ada', database: tenant });
   const found: unknown[] = [];
-  for (const statement of await session.parse(sql)) {
+  for (const parsed of await session.parse(sql)) {
+    const statement = await parsed.analyze();
     await using result = await statement.execute([], new AbortController().signal);
     for await (const chunk of result.chunks()) found.push(...chunk.rows().map(([value]) => value));
   }

@@ -53,7 +53,8 @@ async function rows(sql: string): Promise<unknown[][]> {
     }),
   };
   await using session = await openSqlSession({ engine, tables: lake, clock, user: 'u', database: tenant });
-  const [statement] = await session.parse(sql);
+  const [parsed] = await session.parse(sql);
+  const statement = await parsed?.analyze();
   if (!statement) throw new Error('no statement');
   await using result = await statement.execute([], new AbortController().signal);
   const found: unknown[][] = [];

@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { createLogger } from '../../lake/base/log.ts';
 import { pgTls } from '../../lake/pgwire/encryption.ts';
 import { makeScramVerifier } from '../../lake/pgwire/scram.ts';
@@ -18,6 +20,22 @@ export interface SqlServer extends AsyncDisposable {
   };
   /** The same as libpq's environment variables. */
   readonly env: Readonly<Record<string, string>>;
+}
+
+/** What a program says that connects to the server by libpq's environment variables; `home` is its home folder. */
+export async function runClient(
+  server: SqlServer,
+  home: string,
+  program: string,
+  args: readonly string[],
+  stdin = '',
+): Promise<string> {
+  const running = promisify(execFile)(program, [...args], {
+    env: { PATH: process.env.PATH, HOME: home, SQLALCHEMY_SILENCE_UBER_WARNING: '1', ...server.env },
+  });
+  running.child.stdin?.end(stdin);
+  const { stdout, stderr } = await running;
+  return stdout + stderr;
 }
 
 export async function startSqlServer(tls?: {

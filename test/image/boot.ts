@@ -1,8 +1,15 @@
 import assert from 'node:assert';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { execute, healthy, personalisedDisk, publish, query } from './device.ts';
-import { startMachine } from './machine.ts';
+import { type Machine, startMachine } from './machine.ts';
 import type { Context } from './main.ts';
+
+async function usedMiB(machine: Machine): Promise<string> {
+  const read = async (name: string): Promise<number> =>
+    (await query(machine, `firn_gateway_memory_${name}_bytes`))[0]?.value ?? 0;
+  return (((await read('size')) - (await read('available'))) / 2 ** 20).toFixed(0);
+}
 
 /** Flash, personalise, switch on, connect a sensor, ask for it. */
 export async function bootScenario(context: Context): Promise<void> {
@@ -26,11 +33,9 @@ export async function bootScenario(context: Context): Promise<void> {
       /not authori/i,
     );
     say('the sensor value is in the PromQL answer; a client without password is refused');
-    const [total] = await query(machine, 'firn_gateway_memory_size_bytes');
-    const [free] = await query(machine, 'firn_gateway_memory_available_bytes');
-    say(
-      `memory of the whole system in use: ${(((total?.value ?? 0) - (free?.value ?? 0)) / 2 ** 20).toFixed(0)} MiB`,
-    );
+    say(`memory of the whole system in use: ${await usedMiB(machine)} MiB`);
+    await delay(120_000);
+    say(`after two minutes at rest: ${await usedMiB(machine)} MiB`);
     const [size] = await query(machine, 'firn_gateway_disk_size_bytes');
     assert.ok((size?.value ?? 0) > 4e9, 'the data partition has grown');
     say(`data partition: ${((size?.value ?? 0) / 1e9).toFixed(1)} GB of 8.6`);

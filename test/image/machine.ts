@@ -15,6 +15,8 @@ export interface MachineOptions {
   /** Raw file of a USB stick that is plugged in. */
   readonly stick?: string;
   readonly memoryMiB?: number;
+  /** Gives the machine a screen, and QEMU's control socket this path. */
+  readonly screen?: string;
 }
 
 export interface Machine {
@@ -91,6 +93,9 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
       ],
       ...['-device', 'virtio-net-pci,netdev=net,romfile=', '-device', 'virtio-rng-pci'],
       ...stick,
+      ...(options.screen === undefined
+        ? []
+        : ['-device', 'VGA', '-qmp', `unix:${options.screen},server=on,wait=off`]),
     ],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );

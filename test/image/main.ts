@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootScenario } from './boot.ts';
+import { pictureScenario } from './pictures.ts';
 import { powerCutScenario } from './power-cut.ts';
 import { rolloutScenario } from './rollout.ts';
 import { panicScenario, refusalScenario, unhealthyScenario, updateScenario } from './update.ts';
@@ -28,7 +29,11 @@ const scenarios: Readonly<Record<string, (context: Context) => Promise<void>>> =
   panic: panicScenario,
   refusal: refusalScenario,
   rollout: rolloutScenario,
+  pictures: pictureScenario,
 };
+
+/** Pictures are taken when they are asked for: they change files of the repository. */
+const byDefault = Object.keys(scenarios).filter((name) => name !== 'pictures');
 
 const repository = join(import.meta.dirname, '../..');
 
@@ -56,7 +61,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return 1;
   }
   let failed = 0;
-  for (const name of named.length > 0 ? named : Object.keys(scenarios)) {
+  for (const name of named.length > 0 ? named : byDefault) {
     const work = join(repository, '.cache/image-test', architecture, name);
     rmSync(work, { recursive: true, force: true });
     mkdirSync(work, { recursive: true });

@@ -1,7 +1,8 @@
-import { existsSync, renameSync, writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
+import { fakeClock } from '../harness/fake-clock.ts';
 import { readKey, run, startPart, temporaryFolder } from '../harness/firn.ts';
 import { freePort, waitFor } from '../harness/process.ts';
 import {
@@ -18,10 +19,6 @@ import {
 const folder = temporaryFolder();
 afterAll(() => folder[Symbol.dispose]());
 
-/** Debian's folder for libraries has the architecture in its name. */
-const library = ['x86_64', 'aarch64']
-  .map((machine) => `/usr/lib/${machine}-linux-gnu/faketime/libfaketimeMT.so.1`)
-  .find((path) => existsSync(path));
 /** Each list is one run of the gateway. */
 const runs = [
   ['+0', '+10y', '-10y'],
@@ -29,8 +26,8 @@ const runs = [
   ['+10y', '-10y', '+0'],
 ] as const;
 
-describe.skipIf(!library)(
-  `a clock that jumps${library ? '' : ' (skipped: faketime is not installed)'}`,
+describe.skipIf(fakeClock === undefined)(
+  `a clock that jumps${fakeClock ? '' : ' (skipped: faketime is not installed)'}`,
   () => {
     test('every acknowledged row is in the lake once', async () => {
       const offsetFile = join(folder.path, 'offset');
@@ -38,12 +35,7 @@ describe.skipIf(!library)(
         writeFileSync(`${offsetFile}.new`, `${offset}\n`);
         renameSync(`${offsetFile}.new`, offsetFile);
       };
-      const env = {
-        LD_PRELOAD: library ?? '',
-        FAKETIME_TIMESTAMP_FILE: offsetFile,
-        FAKETIME_NO_CACHE: '1',
-        FAKETIME_DONT_FAKE_MONOTONIC: '1',
-      };
+      const env = fakeClock?.asFileSays(offsetFile) ?? {};
       setClock('+10y');
       const { stdout } = await run(process.execPath, ['-p', 'new Date().getFullYear()'], env);
       expect(Number(stdout) - new Date().getFullYear()).toBe(10); // the clock does jump

@@ -41,7 +41,8 @@ afterAll(async () => {
 
 async function run(sql: string, parameters: readonly (string | null)[] = []): Promise<string[][]> {
   const found: string[][] = [];
-  for (const statement of await session.parse(sql)) {
+  for (const parsed of await session.parse(sql)) {
+    const statement = await parsed.analyze();
     await using result = await statement.execute(parameters, new AbortController().signal);
     for await (const chunk of result.chunks()) found.push(...chunk.rows().map((row) => row.map(String)));
   }
@@ -92,7 +93,8 @@ test.each([
 });
 
 test('columns are known without asking', async () => {
-  const [statement] = await session.parse('SELECT * FROM logql($1, $2)');
+  const [parsed] = await session.parse('SELECT * FROM logql($1, $2)');
+  const statement = await parsed?.analyze();
   expect(statement?.parameterTypes.length).toBe(2);
   expect((await statement?.describe())?.map(({ name, type }) => `${name} ${type}`)).toEqual([
     'timestamp TIMESTAMP WITH TIME ZONE',

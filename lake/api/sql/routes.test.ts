@@ -3,7 +3,7 @@ import { tableFromIPC } from 'apache-arrow';
 import { expect, test } from 'vitest';
 import { SqlError } from '../../sql/errors.ts';
 import { chunkOfRows } from '../../sql/row-chunk.ts';
-import type { SqlColumn, SqlResult, SqlSession } from '../../sql/sql-session.ts';
+import type { SqlColumn, SqlResult, SqlSession, SqlStatement } from '../../sql/sql-session.ts';
 import { answerBySession, sqlRoutes } from './routes.ts';
 
 const columns: readonly SqlColumn[] = [
@@ -39,14 +39,17 @@ function session(failsAfter = Number.POSITIVE_INFINITY): SqlSession & { readonly
   return {
     closed,
     parameters: new Map(),
-    transaction: () => undefined,
+    transaction: async () => undefined,
     parse: async (text) => {
       if (text === '') return [];
       if (text !== 'SELECT 1')
         throw new SqlError('42601', 'syntax error', { position: 3, hint: 'write SELECT 1' });
-      return [
-        { kind: 'select', parameterTypes: [], describe: async () => columns, execute: async () => result },
-      ];
+      const statement: SqlStatement = {
+        ...{ kind: 'select', parameterTypes: [] },
+        describe: async () => columns,
+        execute: async () => result,
+      };
+      return [{ analyze: async () => statement }];
     },
     [Symbol.asyncDispose]: async () => void closed.push('session'),
   };

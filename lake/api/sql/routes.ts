@@ -74,8 +74,9 @@ export const answerBySession =
   async (c, { sql, type, signal }) => {
     await using stack = new AsyncDisposableStack();
     const session = stack.use(await openSession(c));
-    const [statement, ...others] = await session.parse(sql);
-    if (!statement || others.length > 0) throw new SqlError('42601', 'send exactly one statement');
+    const [parsed, ...others] = await session.parse(sql);
+    if (!parsed || others.length > 0) throw new SqlError('42601', 'send exactly one statement');
+    const statement = await parsed.analyze();
     const result = stack.use(await statement.execute([], signal));
     const pieces =
       type === arrowType

@@ -3,7 +3,7 @@ import { literal } from '../print/expression.ts';
 import { namespaces, relationNames, relationOids, relations, userOid } from './relation-table.ts';
 import { pgTypes, typeOids } from './type-table.ts';
 import { procOids } from './types.ts';
-import { firstUserOid } from './user-relations.ts';
+import { firstUserOid, ownName, ownOid, tempNamespace } from './user-relations.ts';
 import { valueFunctions } from './value-functions.ts';
 import { catalogSchema, type Macro, mapSql } from './view.ts';
 
@@ -13,7 +13,12 @@ import { catalogSchema, type Macro, mapSql } from './view.ts';
 const userVariable = `coalesce(CAST(getvariable('firn_user') AS VARCHAR), 'firn')`;
 const relationOidList = `[${relations.map(({ oid }) => oid).join(', ')}]`;
 const schemaOids = mapSql(Object.entries(namespaces));
-const schemaNames = mapSql(Object.entries(namespaces).map(([name, oid]) => [oid, name]));
+const schemaNames = mapSql(
+  [...Object.entries(namespaces), [tempNamespace.name, tempNamespace.oid] as const].map(([name, oid]) => [
+    oid,
+    name,
+  ]),
+);
 
 const constant = (sql: string): Macro => [['', sql]];
 const text = (body = 'CAST(NULL AS VARCHAR)', ...parameters: readonly string[]): Macro =>
@@ -53,20 +58,20 @@ const parameters = mapSql(
 const setting = `coalesce(CAST(getvariable('firn_parameters') AS MAP(VARCHAR, VARCHAR))[lower(name)], ${parameters}[lower(name)])`;
 
 /** A MAP's value, or an error in PostgreSQL's words. `by` is the expression that is looked up. */
-const lookUp = (map: ReadonlyMap<string, number>, by: string, what: string): string =>
-  `CASE WHEN ${by} IS NULL THEN NULL ELSE coalesce(CAST(${mapSql([...map])}[${by}] AS UINTEGER),
+const lookUp = (map: ReadonlyMap<string, number>, by: string, what: string, first = 'NULL'): string =>
+  `CASE WHEN ${by} IS NULL THEN NULL ELSE coalesce(${first}, CAST(${mapSql([...map])}[${by}] AS UINTEGER),
     TRY_CAST(${by} AS UINTEGER), error('${what} "' || ${by} || '" does not exist')) END`;
 /** A name in three parts begins with the database; typeorm writes it so. */
 const inDatabase = String.raw`regexp_replace(CAST(name AS VARCHAR),
   '^("[^"]+"|[^".]+)\.(("[^"]+"|[^".]+)\.("[^"]+"|[^".]+))$', '\2')`;
 const unqualified = String.raw`regexp_replace(CAST(name AS VARCHAR), '^("pg_catalog"|pg_catalog)\."?([^"]*)"?$', '\2')`;
 
-const named = (map: string): string => `CASE WHEN CAST(oid AS BIGINT) = 0 THEN '-'
-  ELSE coalesce(${map}[CAST(oid AS BIGINT)], CAST(oid AS VARCHAR)) END`;
+const named = (map: string, otherwise = 'NULL'): string => `CASE WHEN CAST(oid AS BIGINT) = 0 THEN '-'
+  ELSE coalesce(${map}[CAST(oid AS BIGINT)], ${otherwise}, CAST(oid AS VARCHAR)) END`;
 
 /** The reg* types: text to object id, and object id to text. passes/casts.ts calls them. */
 const objectNames: Readonly<Record<string, Macro>> = {
-  regclass_oid: [['name', lookUp(relationOids, inDatabase, 'relation')]],
+  regclass_oid: [['name', lookUp(relationOids, inDatabase, 'relation', ownOid(inDatabase))]],
   regtype_oid: [['name', lookUp(typeOids, unqualified, 'type')]],
   regproc_oid: [['name', lookUp(procOids, unqualified, 'function')]],
   regnamespace_oid: [
@@ -78,12 +83,17 @@ const objectNames: Readonly<Record<string, Macro>> = {
       `CASE WHEN name = ${userVariable} THEN ${userOid} ELSE error('role "' || name || '" does not exist') END`,
     ],
   ],
-  regclass_name: [['oid', named(mapSql(relationNames))]],
+  regclass_name: [['oid', named(mapSql(relationNames), ownName('CAST(oid AS BIGINT)'))]],
   regtype_name: [['oid', named(formatted)]],
   regproc_name: [['oid', named(mapSql([...procOids].map(([name, oid]) => [oid, name])))]],
   regnamespace_name: [['oid', named(schemaNames)]],
   regrole_name: [['oid', `CASE WHEN oid = ${userOid} THEN ${userVariable} ELSE CAST(oid AS VARCHAR) END`]],
-  to_regclass: [['name', `CAST(${mapSql([...relationOids])}[${inDatabase}] AS UINTEGER)`]],
+  to_regclass: [
+    [
+      'name',
+      `coalesce(${ownOid(inDatabase)}, CAST(${mapSql([...relationOids])}[${inDatabase}] AS UINTEGER))`,
+    ],
+  ],
   to_regtype: [['name', `CAST(${mapSql([...typeOids])}[${unqualified}] AS UINTEGER)`]],
   to_regnamespace: [['name', `CAST(${schemaOids}[CAST(name AS VARCHAR)] AS UINTEGER)`]],
 };
@@ -120,7 +130,7 @@ const sessionFacts: Readonly<Record<string, Macro>> = {
   pg_char_to_encoding: [['name', `CASE WHEN upper(name) IN ('UTF8', 'UTF-8') THEN 6 ELSE -1 END`]],
   pg_postmaster_start_time: constant('CAST(NULL AS TIMESTAMPTZ)'),
   pg_conf_load_time: constant('CAST(NULL AS TIMESTAMPTZ)'),
-  pg_my_temp_schema: constant('CAST(0 AS UINTEGER)'),
+  pg_my_temp_schema: constant(`CAST(${tempNamespace.oid} AS UINTEGER)`),
   pg_is_other_temp_schema: [['oid', 'false']],
   inet_server_addr: constant('CAST(NULL AS VARCHAR)'),
   inet_server_port: constant('CAST(NULL AS INTEGER)'),

@@ -1,5 +1,5 @@
 import { namespaces, relations } from './relation-table.ts';
-import { fromUserColumns, fromUserTables } from './user-relations.ts';
+import { fromOwnColumns, fromOwnTables, schemaOfOwn } from './user-relations.ts';
 import type { View } from './view.ts';
 
 // The views of the SQL standard's information schema. In the engine their names have the schema's as a prefix.
@@ -41,9 +41,14 @@ const columns: View = {
     })),
   ),
   more: {
-    from: fromUserColumns,
+    from: fromOwnColumns,
     row: {
-      ...{ table_catalog: database.sql, table_name: 't.name', column_name: 'c.name' },
+      ...{
+        table_catalog: database.sql,
+        table_schema: schemaOfOwn,
+        table_name: 't.name',
+        column_name: 'c.name',
+      },
       ...{ ordinal_position: 'c.number', dtd_identifier: 'c.number', is_nullable: "'YES'" },
       ...{ data_type: 'c.title', udt_catalog: database.sql, udt_name: 'c.type' },
       character_octet_length: "if(c.category = 'S', 1073741824, NULL)",
@@ -59,8 +64,8 @@ const grants = `grantor name 'firn', grantee name, ${place}, privilege_type text
   with_hierarchy text 'YES'`;
 const grantRows = relations.map(({ name }) => ({ grantee: user, table_catalog: database, table_name: name }));
 const moreGrants = {
-  from: fromUserTables,
-  row: { grantee: user.sql, table_catalog: database.sql, table_name: 't.name' },
+  from: fromOwnTables,
+  row: { grantee: user.sql, table_catalog: database.sql, table_schema: schemaOfOwn, table_name: 't.name' },
 };
 
 const views: readonly View[] = [
@@ -76,8 +81,12 @@ const views: readonly View[] = [
       table_type: 'BASE TABLE',
     })),
     more: {
-      from: fromUserTables,
-      row: { table_catalog: database.sql, table_name: 't.name', table_type: "'BASE TABLE'" },
+      from: fromOwnTables,
+      row: {
+        ...{ table_catalog: database.sql, table_schema: schemaOfOwn, table_name: 't.name' },
+        table_type: "if(t.is_temp, 'LOCAL TEMPORARY', 'BASE TABLE')",
+        is_insertable_into: "if(t.is_temp, 'YES', 'NO')",
+      },
     },
   },
   {

@@ -97,14 +97,17 @@ const catalogOids: Readonly<Record<string, number>> = {
 
 /** Object ids of relations by their name as it may be written: bare, qualified, quoted. */
 export const relationOids: ReadonlyMap<string, number> = new Map([
-  ...relations.flatMap(({ name, oid }) => spellingsOf('public', name, oid)),
-  ...Object.entries(catalogOids).flatMap(([name, oid]) => spellingsOf('pg_catalog', name, oid)),
+  ...relations.flatMap(({ name, oid }) => spelled('public', name, oid)),
+  ...Object.entries(catalogOids).flatMap(([name, oid]) => spelled('pg_catalog', name, oid)),
 ]);
 
-function spellingsOf(schema: string, name: string, oid: number): (readonly [string, number])[] {
-  return [name, `"${name}"`, `${schema}.${name}`, `"${schema}"."${name}"`, `${schema}."${name}"`].map(
-    (spelling) => [spelling, oid] as const,
-  );
+function spelled(schema: string, name: string, oid: number): (readonly [string, number])[] {
+  return spellingsOf(schema, name).map((spelling) => [spelling, oid] as const);
+}
+
+/** How the name of a relation may be written: bare, qualified, quoted. */
+export function spellingsOf(schema: string, name: string): string[] {
+  return [name, `"${name}"`, `${schema}.${name}`, `"${schema}"."${name}"`, `${schema}."${name}"`];
 }
 
 /** Names of relations as regclass prints them, by object id. */

@@ -1,5 +1,11 @@
 import { namespaces, relations, userOid } from './relation-table.ts';
-import { fromUserColumns, fromUserTables } from './user-relations.ts';
+import {
+  fromOwnColumns,
+  fromOwnTables,
+  fromTempTables,
+  schemaOfOwn,
+  tempNamespace,
+} from './user-relations.ts';
 import type { View } from './view.ts';
 
 // pg_namespace, pg_class, pg_attribute and what hangs on them.
@@ -12,6 +18,10 @@ export const relationViews: readonly View[] = [
     name: 'pg_namespace',
     columns: 'oid oid, nspname name, nspowner oid 10, nspacl text[]',
     rows: Object.entries(namespaces).map(([nspname, oid]) => ({ oid, nspname })),
+    more: {
+      from: fromTempTables,
+      row: { oid: String(tempNamespace.oid), nspname: `'${tempNamespace.name}'` },
+    },
   },
   {
     name: 'pg_class',
@@ -29,8 +39,12 @@ export const relationViews: readonly View[] = [
       relnatts: columns.length,
     })),
     more: {
-      from: fromUserTables,
-      row: { oid: 't.oid', relname: 't.name', reltype: 't.oid + 1', relnatts: 'len(t.columns)' },
+      from: fromOwnTables,
+      row: {
+        ...{ oid: 't.oid', relname: 't.name', reltype: 't.oid + 1', relnatts: 'len(t.columns)' },
+        relnamespace: `if(t.is_temp, ${tempNamespace.oid}, ${namespaces.public})`,
+        relpersistence: "if(t.is_temp, 't', 'p')",
+      },
     },
   },
   {
@@ -54,7 +68,7 @@ export const relationViews: readonly View[] = [
       })),
     ),
     more: {
-      from: fromUserColumns,
+      from: fromOwnColumns,
       row: {
         ...{
           attrelid: 't.oid',
@@ -91,7 +105,7 @@ export const relationViews: readonly View[] = [
     columns: `schemaname name 'public', tablename name, tableowner name 'firn', tablespace name,
       hasindexes bool false, hasrules bool false, hastriggers bool false, rowsecurity bool false`,
     rows: relations.map(({ name }) => ({ tablename: name })),
-    more: { from: fromUserTables, row: { tablename: 't.name' } },
+    more: { from: fromOwnTables, row: { schemaname: schemaOfOwn, tablename: 't.name' } },
   },
   ...['pg_stat_user_tables', 'pg_stat_all_tables'].map((name) => ({
     name,

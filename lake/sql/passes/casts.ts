@@ -68,6 +68,19 @@ function isObjectId(node: Node): boolean {
   );
 }
 
+/** What a result shows of `'metrics'::regclass` is the name. Runs after the others, on the statement that is answered. */
+export function shownObjects(root: Node): Node {
+  const select = as(root, 'SelectStmt');
+  if (!select?.targetList) return root;
+  const targetList = select.targetList.map((target): Node => {
+    const { val, ...rest } = as(target, 'ResTarget') ?? {};
+    const object = objectOf(val);
+    if (!val || object?.as !== 'oid') return target;
+    return { ResTarget: { ...rest, val: call([catalogSchema, `${object.type}_name`], [val]) } };
+  });
+  return { SelectStmt: { ...select, targetList } };
+}
+
 interface ObjectReference {
   readonly type: string;
   readonly as: 'oid' | 'name';

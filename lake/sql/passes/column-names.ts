@@ -1,20 +1,35 @@
 import type { Node } from 'libpg-query';
-import { as, namesOf, type Rule } from '../ast.ts';
+import { as, modificationOf, namesOf, type Rule, returningOf, rewrite } from '../ast.ts';
 
 /** Gives each unnamed column of a result the name that PostgreSQL gives it (FigureColname in its parse_target.c). */
 export const columnNameRules: readonly Rule[] = [
   (node) => {
     const select = as(node, 'SelectStmt');
     if (!select?.targetList) return undefined;
-    const targetList = select.targetList.map((target): Node => {
-      const { name, val } = as(target, 'ResTarget') ?? {};
-      // A column reference has its own name already, and a star has none.
-      if (name !== undefined || !val || as(val, 'ColumnRef')) return target;
-      return { ResTarget: { ...as(target, 'ResTarget'), name: nameOf(val) ?? '?column?' } } as Node;
-    });
-    return { SelectStmt: { ...select, targetList } } as Node;
+    return { SelectStmt: { ...select, targetList: select.targetList.map(namedTarget) } } as Node;
+  },
+  (node) => {
+    const modification = modificationOf(node);
+    if (!modification?.statement.returningClause) return undefined;
+    const { tag, statement } = modification;
+    const table = statement.relation?.alias?.aliasname ?? statement.relation?.relname;
+    // DuckDB knows the columns of what was changed by their names alone.
+    const unqualified: Rule = (each) => {
+      const [qualifier, ...fields] = as(each, 'ColumnRef')?.fields ?? [];
+      const isOfTable = fields.length === 1 && as(qualifier, 'String')?.sval === table;
+      return isOfTable ? ({ ColumnRef: { ...as(each, 'ColumnRef'), fields } } as Node) : undefined;
+    };
+    const exprs = returningOf(statement).map((each) => rewrite(namedTarget(each), [unqualified]));
+    return { [tag]: { ...statement, returningClause: { exprs } } } as unknown as Node;
   },
 ];
+
+function namedTarget(target: Node): Node {
+  const { name, val } = as(target, 'ResTarget') ?? {};
+  // A column reference has its own name already, and a star has none.
+  if (name !== undefined || !val || as(val, 'ColumnRef')) return target;
+  return { ResTarget: { ...as(target, 'ResTarget'), name: nameOf(val) ?? '?column?' } } as Node;
+}
 
 function nameOf(node: Node | undefined): string | undefined {
   if (!node) return undefined;

@@ -41,7 +41,11 @@ function duckdbOf(sql: string, index = 0): string {
   const parsed = parseStatements(sql, 1e6)[index];
   if (!parsed?.node) throw parsed?.refusal ?? new Error('no statement');
   const { node, positionOf } = parsed;
-  const rules = [...relationRules(node, positionOf, 'plant'), ...functionRulesAt(positionOf), ...castRules];
+  const rules = [
+    ...relationRules(node, positionOf, { database: 'plant' }),
+    ...functionRulesAt(positionOf),
+    ...castRules,
+  ];
   const template = print(rewrite(node, rules), { positionOf, parameterTypes: [] });
   return fill(template, (hole) => (hole.kind === 'now' ? `make_timestamptz(${nowUs})` : metrics)).sql;
 }

@@ -1,10 +1,25 @@
 import type { Node, RangeVar, WithClause } from 'libpg-query';
 import { tableNames } from '../../model/table-name.ts';
-import { as, isNode, type Rule, walk } from '../ast.ts';
+import { as, isNode, namesOf, type Rule, walk } from '../ast.ts';
 import { catalogRelationOf } from '../catalog/catalog.ts';
+import { ownTableFunctions } from '../catalog/user-relations.ts';
+import { catalogSchema } from '../catalog/view.ts';
 import { notSupported, SqlError } from '../errors.ts';
-import { tableSchema, userTableSchema } from '../print/select.ts';
+import { tableSchema, tempTableSchema, userTableSchema } from '../print/select.ts';
 import { languageSchema } from './language-calls.ts';
+
+/** What the name of a table may mean. */
+interface KnownNames {
+  /** The one that a name in three parts may start with. */
+  readonly database: string;
+  readonly userTables?: readonly string[];
+  readonly tempTables?: readonly string[];
+  /** How many calls of other languages the statement has. */
+  readonly calls?: number;
+}
+
+/** How SQL names the schema of the session's temporary tables. */
+export const tempSchema = 'pg_temp';
 
 /**
  * Names of tables: Firn's own become references to `tableSchema` (holes, when printed), those of PostgreSQL's catalog the
@@ -13,9 +28,7 @@ import { languageSchema } from './language-calls.ts';
 export function relationRules(
   root: Node,
   positionOf: (location: number | undefined) => number | undefined,
-  database: string,
-  userTables: readonly string[] = [],
-  calls = 0,
+  { database, userTables = [], tempTables = [], calls = 0 }: KnownNames,
 ): readonly Rule[] {
   const common = commonReferences(root);
   return [
@@ -31,6 +44,9 @@ export function relationRules(
       }
       if (table.location !== undefined && common.has(table.location)) return undefined;
       if (schema === languageSchema && /^\d+$/.test(name) && Number(name) < calls) return undefined;
+      // As on PostgreSQL's search path, a temporary table hides a lasting one of its name.
+      if ((schema === undefined || schema === tempSchema) && tempTables.includes(name))
+        return renamed(table, tempTableSchema, name);
       if ((schema === undefined || schema === 'public') && (tableNames as readonly string[]).includes(name)) {
         return renamed(table, tableSchema, name);
       }
@@ -44,7 +60,7 @@ export function relationRules(
       const full = schema === undefined ? name : `${schema}.${name}`;
       throw new SqlError('42P01', `relation "${full}" does not exist`, {
         position: positionOf(table.location),
-        hint: `the tables are ${[...tableNames, ...userTables].join(', ')}`,
+        hint: `the tables are ${[...tableNames, ...userTables, ...tempTables].join(', ')}`,
       });
     },
   ];
@@ -62,12 +78,13 @@ export function namesOthers(root: Node): boolean {
   return found;
 }
 
-/** Whether a statement asks PostgreSQL's catalog, which lists the tenant's tables, too. */
+/** Whether a statement whose passes are done asks PostgreSQL's catalog, which lists the tenant's tables, too. */
 export function asksCatalog(root: Node): boolean {
   let found = false;
   walk(root, (node) => {
-    const { schemaname, relname } = as(node, 'RangeVar') ?? {};
-    found ||= relname !== undefined && catalogRelationOf(schemaname, relname) !== undefined;
+    found ||= as(node, 'RangeVar')?.schemaname === catalogSchema;
+    const [schema, name = ''] = namesOf(as(node, 'FuncCall')?.funcname);
+    found ||= schema === catalogSchema && ownTableFunctions.has(name);
   });
   return found;
 }

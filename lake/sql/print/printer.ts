@@ -2,6 +2,7 @@ import type { Node, SelectStmt } from 'libpg-query';
 import { as } from '../ast.ts';
 import { notSupported } from '../errors.ts';
 import { printExpression } from './expression.ts';
+import { printModification } from './modify.ts';
 import { printSelect } from './select.ts';
 import { createWriter, type Template, type Writer } from './template.ts';
 
@@ -26,8 +27,18 @@ export interface PrintOptions {
   readonly parameterTypes: readonly (string | undefined)[];
 }
 
-/** Prints a SELECT (or VALUES, or a set operation) whose passes are done. */
+/** Prints a SELECT (or VALUES, or a set operation), an INSERT, UPDATE or DELETE whose passes are done. */
 export function print(root: Node, options: PrintOptions): Template {
+  return printed(options, (printer) => {
+    if (!printModification(printer, root)) printer.select(as(root, 'SelectStmt'));
+  });
+}
+
+/** Prints an expression whose passes are done. */
+export const printValue = (node: Node, options: PrintOptions): Template =>
+  printed(options, (printer) => printer.expression(node));
+
+function printed(options: PrintOptions, write: (printer: Printer) => void): Template {
   const writer = createWriter();
   const printer: Printer = {
     text: writer.text,
@@ -59,6 +70,6 @@ export function print(root: Node, options: PrintOptions): Template {
       writer.text(type === undefined ? `$${number}` : `CAST($${number} AS ${type})`);
     },
   };
-  printer.select(as(root, 'SelectStmt'));
+  write(printer);
   return writer.done();
 }

@@ -11,6 +11,8 @@ import type { Printer } from './printer.ts';
 export const tableSchema = 'firn_public';
 /** The same for tables that a tenant loaded itself. */
 export const userTableSchema = 'firn_user';
+/** And for temporary tables of the session. */
+export const tempTableSchema = 'firn_temp';
 
 export function printSelect(p: Printer, select: SelectStmt): void {
   if (select.withClause) withClause(p, select.withClause);
@@ -33,7 +35,10 @@ export function printSelect(p: Printer, select: SelectStmt): void {
   // FOR UPDATE and FOR SHARE lock rows that nobody can write here, so they change nothing.
 }
 
-function withClause(p: Printer, { ctes = [], recursive }: NonNullable<SelectStmt['withClause']>): void {
+export function withClause(
+  p: Printer,
+  { ctes = [], recursive }: NonNullable<SelectStmt['withClause']>,
+): void {
   p.text(recursive ? 'WITH RECURSIVE ' : 'WITH ');
   ctes.forEach((node, index) => {
     const cte = as(node, 'CommonTableExpr');
@@ -121,7 +126,7 @@ function groupingSets(p: Printer, sets: readonly Node[]): void {
   p.text(')');
 }
 
-function fromItem(p: Printer, node: Node | undefined): void {
+export function fromItem(p: Printer, node: Node | undefined): void {
   const table = as(node, 'RangeVar');
   const subselect = as(node, 'RangeSubselect');
   const join = as(node, 'JoinExpr');
@@ -131,6 +136,7 @@ function fromItem(p: Printer, node: Node | undefined): void {
     if (table.schemaname === tableSchema)
       p.hole({ kind: 'table', table: table.relname as TableName, location: table.location });
     else if (table.schemaname === userTableSchema) p.hole({ kind: 'user-table', name: table.relname ?? '' });
+    else if (table.schemaname === tempTableSchema) p.hole({ kind: 'temp-table', name: table.relname ?? '' });
     else if (table.schemaname === languageSchema) p.hole({ kind: 'language', index: Number(table.relname) });
     else
       p.text(

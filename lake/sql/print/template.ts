@@ -10,10 +10,17 @@ export interface Template {
 }
 
 export type Hole =
-  /** One reference to a table, and its location in the syntax tree. */
-  | { readonly kind: 'table'; readonly table: TableName; readonly location?: number | undefined }
+  /** One reference to a table, and its location in the syntax tree; `plain`: without second names of columns. */
+  | {
+      readonly kind: 'table';
+      readonly table: TableName;
+      readonly location?: number | undefined;
+      readonly plain?: boolean;
+    }
   /** A table that the tenant loaded itself. */
   | { readonly kind: 'user-table'; readonly name: string }
+  /** A temporary table of the session. */
+  | { readonly kind: 'temp-table'; readonly name: string }
   /** What a call of another language gives, by its place in the statement's list of them. */
   | { readonly kind: 'language'; readonly index: number }
   /** now(): the same instant everywhere in a statement, and in its pruning. */

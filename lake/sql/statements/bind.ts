@@ -31,7 +31,7 @@ function bytesOf(text: string): Uint8Array {
 }
 
 /** `{1,2}` as DuckDB writes a list: `[1, 2]`. What is not a one-dimensional array is left for DuckDB to judge. */
-function listText(text: string, type: string): string {
+export function listText(text: string, type: string): string {
   const elements = parseArray(text);
   if (!elements) return text;
   const isText = type.startsWith('VARCHAR');

@@ -4,6 +4,8 @@ import { notSupported, SqlError } from '../errors.ts';
 import type { Parameters } from '../parameters.ts';
 import type { ParsedStatement } from '../parse.ts';
 import type { SqlColumn, SqlResult, SqlStatement } from '../sql-session.ts';
+import type { TempTables } from '../temp-tables.ts';
+import type { PreparedStatements } from './prepared.ts';
 import { done, rowsResult } from './statement.ts';
 
 // Commands that are answered without DuckDB: transactions, run-time parameters, and what clients send to tidy up.
@@ -12,12 +14,14 @@ export interface CommandContext {
   readonly parameters: Parameters;
   /** Forgets cursors, or the one of this name. Throws SqlError 34000 when there is no such cursor. */
   readonly closeCursor: (name: string | undefined) => void;
+  readonly prepared: PreparedStatements;
+  readonly temp: TempTables;
 }
 
 /** A statement without rows and parameters that does `run` when it is executed. */
 function command(
   tag: string,
-  run: () => void = () => undefined,
+  run: () => void | Promise<void> = () => undefined,
   kind: SqlStatement['kind'] = 'command',
 ): SqlStatement {
   return {
@@ -25,7 +29,7 @@ function command(
     parameterTypes: [],
     describe: async () => undefined,
     execute: async () => {
-      run();
+      await run();
       return done(tag);
     },
   };
@@ -52,12 +56,25 @@ export function commandStatement(
     );
   const deallocate = as(node, 'DeallocateStmt');
   if (deallocate) {
-    const name = deallocate.name ?? null;
-    return { ...command(name === null ? 'DEALLOCATE ALL' : 'DEALLOCATE'), deallocates: name };
+    return deallocateStatement(deallocate.name ?? null, context);
   }
   if (as(node, 'ListenStmt')) return command('LISTEN');
   if (as(node, 'UnlistenStmt')) return command('UNLISTEN');
+  // Nobody but the owner of a table may do these, whom PostgreSQL lets pass without doing anything.
+  const vacuum = as(node, 'VacuumStmt');
+  if (vacuum) return command(vacuum.is_vacuumcmd ? 'VACUUM' : 'ANALYZE');
+  // What readers lock is locked against nobody who could write here.
+  if (as(node, 'LockStmt')?.mode === accessShare) return command('LOCK TABLE');
   return undefined;
+}
+
+/** AccessShareLock of PostgreSQL's lockdefs.h. */
+const accessShare = 1;
+
+/** One that PREPARE has made, or else one of the protocol's. */
+function deallocateStatement(name: string | null, { prepared }: CommandContext): SqlStatement {
+  const forget = command(name === null ? 'DEALLOCATE ALL' : 'DEALLOCATE', () => prepared.deallocate(name));
+  return name !== null && prepared.has(name) ? forget : { ...forget, deallocates: name };
 }
 
 function transactionStatement(
@@ -73,8 +90,7 @@ function transactionStatement(
       return command('COMMIT', undefined, 'commit');
     case 'TRANS_STMT_ROLLBACK':
       return command('ROLLBACK', undefined, 'rollback');
-    // No table of the lake can be written, so there is nothing that a savepoint would have to undo; the protocol keeps
-    // their names.
+    // The protocol keeps their names, and tells the session (SqlSession.transaction).
     case 'TRANS_STMT_SAVEPOINT':
       return { ...command('SAVEPOINT', undefined, 'savepoint'), savepoint };
     case 'TRANS_STMT_RELEASE':
@@ -134,13 +150,24 @@ function showStatement(name: string, parameters: Parameters): SqlStatement {
   };
 }
 
-function discardStatement(target: string, { parameters, closeCursor }: CommandContext): SqlStatement {
+function discardStatement(target: string, context: CommandContext): SqlStatement {
+  const { parameters, closeCursor, prepared, temp } = context;
+  if (target === 'DISCARD_TEMP') return command('DISCARD TEMP', temp.dropAll);
   if (target !== 'DISCARD_ALL') return command(`DISCARD ${target.replace('DISCARD_', '')}`);
-  const all = command('DISCARD ALL', () => {
+  const all = command('DISCARD ALL', async () => {
     parameters.resetAll();
     closeCursor(undefined);
+    prepared.deallocate(null);
+    await temp.dropAll();
   });
   return { ...all, deallocates: null };
+}
+
+function hintOf(node: Node, word: string): string {
+  if (word === 'CREATE') return 'CREATE TEMP TABLE makes a table of this session';
+  if (as(node, 'CopyStmt')?.is_from)
+    return 'tables of the lake are written by sending data to a gateway; COPY into a table that CREATE TEMP TABLE has made, or load a CSV file with `firn tables load`';
+  return 'tables of the lake are written by sending data to a gateway; tables of CREATE TEMP TABLE can be written';
 }
 
 /** Says why a statement that would write, or do something else than read, is refused. */
@@ -154,7 +181,7 @@ export function refusal(node: Node, parsed: ParsedStatement): SqlError {
   ) {
     return new SqlError('25006', `cannot execute ${word} in a read-only transaction`, {
       position: parsed.positionOf(0),
-      hint: 'tables are written by sending data to a gateway',
+      hint: hintOf(node, word),
     });
   }
   return notSupported(word, parsed.positionOf(0));

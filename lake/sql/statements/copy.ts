@@ -22,7 +22,7 @@ export async function copyStatement(
       hint: 'COPY ... TO STDOUT (or \\copy of psql) gives the rows to the client',
     });
   }
-  const format = formatOf(copy.options ?? [], position);
+  const format = copyFormat(copy.options ?? [], position, 'to STDOUT');
   const query = copy.query ?? selectOf(copy);
   const statement = await select(query);
   if (statement.parameterTypes.length > 0)
@@ -43,7 +43,12 @@ function selectOf({ relation, attlist }: Fields<'CopyStmt'>): Node {
 
 type Option = Fields<'DefElem'>;
 
-function formatOf(nodes: readonly Node[], position: number | undefined): CopyFormat {
+/** Throws SqlError for options that are wrong, or not known in this direction. */
+export function copyFormat(
+  nodes: readonly Node[],
+  position: number | undefined,
+  direction: 'to STDOUT' | 'from STDIN',
+): CopyFormat {
   const options = new Map<string, Option>();
   for (const node of nodes) {
     const option = as(node, 'DefElem');
@@ -62,7 +67,7 @@ function formatOf(nodes: readonly Node[], position: number | undefined): CopyFor
   }
   const known = format === 'csv' ? csvOptions : format === 'text' ? textOptions : binaryOptions;
   for (const name of options.keys()) {
-    if (!known.includes(name)) throw bad(`COPY ${name} is not available in ${format} format to STDOUT`);
+    if (!known.includes(name)) throw bad(`COPY ${name} is not available in ${format} format ${direction}`);
   }
   if (format === 'binary') return { kind: 'binary' };
   const one = (name: string, otherwise: string): string => {

@@ -1,15 +1,17 @@
-import type { DuckDBPreparedStatement } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
 import type { Node } from 'libpg-query';
 import type { Tables, UserTableInfo } from '../../tables.ts';
+import { showOwnTables } from '../catalog/user-relations.ts';
 import { fromDuckdb } from '../duckdb-errors.ts';
-import type { SqlError } from '../errors.ts';
+import { SqlError } from '../errors.ts';
 import type { Languages } from '../languages.ts';
 import type { ParsedStatement } from '../parse.ts';
 import { type LanguageCall, parametersOf } from '../passes/language-calls.ts';
-import { print } from '../print/printer.ts';
 import { type Filled, fill, type Template } from '../print/template.ts';
+import type { TableBounds } from '../prune.ts';
 import type { SqlColumn } from '../sql-session.ts';
 import { emptyTableSql } from '../tables.ts';
+import type { TempTables } from '../temp-tables.ts';
 import type { Connections } from './connections.ts';
 import { emptyLanguageTable } from './language-tables.ts';
 import { typeName } from './statement.ts';
@@ -22,6 +24,8 @@ export interface SelectContext {
   readonly database: string;
   readonly lease: Connections['lease'];
   readonly statementTimeoutMs: () => number;
+  /** Temporary tables of the session. */
+  readonly temp: TempTables;
   /** Absent where no other language can be asked. */
   readonly languages: Languages | undefined;
   /** Rows of one result. */
@@ -38,8 +42,11 @@ export interface SelectInput extends Pick<ParsedStatement, 'positionOf' | 'trave
 }
 
 /** A statement whose passes are done. */
-export interface RewrittenSelect extends SelectInput {
-  readonly root: Node;
+export interface RewrittenSelect extends Omit<SelectInput, 'node'> {
+  /** DuckDB's SQL, with casts of parameters to these types. */
+  readonly print: (parameterTypes: readonly (string | undefined)[]) => Template;
+  readonly bounds: TableBounds;
+  readonly asksCatalog: boolean;
   /** As they are when the statement is described. */
   readonly userTables: readonly UserTableInfo[];
   /** What it asks of other languages. */
@@ -94,18 +101,21 @@ async function describeAs(
   context: SelectContext,
   parameterTypes: readonly (string | undefined)[],
 ): Promise<DescribedSelect> {
-  const template = print(select.root, { positionOf: select.positionOf, parameterTypes });
+  const template = select.print(parameterTypes);
   const filled = fill(template, (hole) =>
     hole.kind === 'now'
       ? nowSql(context.nowUs())
       : hole.kind === 'user-table'
         ? emptyUserTable(select.userTables, hole.name)
-        : hole.kind === 'language'
-          ? emptyLanguageTable(select.calls[hole.index]?.language ?? 'promql')
-          : emptyTableSql(hole.table),
+        : hole.kind === 'temp-table'
+          ? tempTableSql(context, hole.name)
+          : hole.kind === 'language'
+            ? emptyLanguageTable(select.calls[hole.index]?.language ?? 'promql')
+            : emptyTableSql(hole.table, hole.plain),
   );
   using lease = await context.lease();
   try {
+    if (select.asksCatalog) await showTables(lease.connection, context);
     const prepared = await lease.connection.prepare(select.prefix + filled.sql);
     lease.reusable = true;
     const count = Math.max(prepared.parameterCount, parametersOf(select.calls));
@@ -125,9 +135,24 @@ function emptyUserTable(tables: readonly UserTableInfo[], name: string): string 
   return `(SELECT ${nulls.join(', ')} WHERE false)`;
 }
 
+/** Throws SqlError 42P01 for one that was dropped since the statement was prepared. */
+export function tempTableSql({ temp }: SelectContext, name: string): string {
+  const table = temp.find(name);
+  if (table) return table.from;
+  throw new SqlError('42P01', `relation "${name}" does not exist`);
+}
+
+/** Lets PostgreSQL's catalog list the tenant's own tables, and the temporary ones of the session. */
+export async function showTables(
+  connection: DuckDBConnection,
+  { tables, temp }: SelectContext,
+): Promise<void> {
+  await connection.run(showOwnTables((await tables.userTables?.list()) ?? [], temp.list()));
+}
+
 /** DuckDB's error in PostgreSQL's terms, at its place in the client's text. */
 export function failureOf(
-  { prefix, positionOf }: SelectInput,
+  { prefix, positionOf }: Pick<SelectInput, 'prefix' | 'positionOf'>,
   { sql, locationAt }: Filled,
   error: unknown,
 ): SqlError {

@@ -1,8 +1,6 @@
-import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import knex from 'knex';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { Client, Pool } from 'pg';
@@ -12,7 +10,7 @@ import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { postgresPrograms, startPostgres } from '../../harness/postgres.ts';
 import { findProgram, pythonModule, sharedFolder } from '../../harness/programs.ts';
-import { type SqlServer, startSqlServer } from '../../harness/sql-server.ts';
+import { runClient, type SqlServer, startSqlServer } from '../../harness/sql-server.ts';
 
 // The clients that people have, as they are installed, against the real dialect: connect, look around, ask, leave.
 
@@ -27,14 +25,8 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-async function client(program: string, args: readonly string[], stdin = ''): Promise<string> {
-  const running = promisify(execFile)(program, [...args], {
-    env: { PATH: process.env.PATH, HOME: folder, SQLALCHEMY_SILENCE_UBER_WARNING: '1', ...server.env },
-  });
-  running.child.stdin?.end(stdin);
-  const { stdout, stderr } = await running;
-  return stdout + stderr;
-}
+const client = (program: string, args: readonly string[], stdin?: string): Promise<string> =>
+  runClient(server, folder, program, args, stdin);
 
 describe.skipIf(!findProgram('psql'))('psql', () => {
   const psql = (...commands: string[]): Promise<string> =>
@@ -213,10 +205,18 @@ public class Jdbc {
         int rows = 0;
         try (ResultSet r = s.executeQuery("SELECT * FROM metrics")) { while (r.next()) rows++; }
         System.out.println(rows);
+        s.execute("CREATE TEMP TABLE t (a int, b text)");
+        try (PreparedStatement p = c.prepareStatement("INSERT INTO t VALUES (?, ?)")) {
+          for (int i = 0; i < 20; i++) { p.setInt(1, i); p.setString(2, "b" + i); p.addBatch(); }
+          int written = 0;
+          for (int n : p.executeBatch()) written += n;
+          System.out.println(written);
+        }
         Savepoint point = c.setSavepoint();
+        s.executeUpdate("DELETE FROM t");
         try { s.executeQuery("SELECT nope"); } catch (SQLException e) { System.out.println(e.getSQLState()); }
         c.rollback(point);
-        try (ResultSet r = s.executeQuery("SELECT 1")) { r.next(); System.out.println(r.getInt(1)); }
+        try (ResultSet r = s.executeQuery("SELECT count(*) FROM t")) { r.next(); System.out.println(r.getInt(1)); }
       }
       c.commit();
     }
@@ -233,7 +233,7 @@ public class Jdbc {
       source,
       url,
     ]);
-    expect(out.trim().split('\n')).toEqual(['PostgreSQL', '9 12', '20', '42703', '1']);
+    expect(out.trim().split('\n')).toEqual(['PostgreSQL', '9 12', '20', '20', '42703', '20']);
   },
 );
 
@@ -276,6 +276,14 @@ describe('JavaScript', () => {
       };
       expect((await asked.query(named)).rows).toEqual([{ value: 15 }, { value: 18 }]);
     }
+    await asked.query('CREATE TEMP TABLE t (a int PRIMARY KEY, b text)');
+    const insert = { text: 'INSERT INTO t VALUES ($1, $2), ($3, DEFAULT) RETURNING a', values: [1, 'x', 2] };
+    expect(await asked.query(insert)).toMatchObject({
+      command: 'INSERT',
+      rowCount: 2,
+      rows: [{ a: 1 }, { a: 2 }],
+    });
+    await expect(asked.query(insert)).rejects.toMatchObject({ code: '23505' });
     await asked.end();
   });
 

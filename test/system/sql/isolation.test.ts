@@ -28,8 +28,7 @@ beforeAll(async () => {
     '--tenants',
     '["demo","acme"]',
     ...store,
-    '--query-memory-bytes-max',
-    '300000000',
+    ...['--query-memory-bytes-max', '300000000', '--query-spill-bytes-max', '200000000'],
   ]);
   for (const [tenant, topic] of [
     ['demo', 'own/reading'],
@@ -110,14 +109,42 @@ test('each tenant sees its own reading and not the other’s', async () => {
 
 test('no statement reads what is not the tenant’s, writes, or changes the engine', async () => {
   const wrong: string[] = [];
+  await attacker.query('CREATE TEMP TABLE mine (a text)');
   for (const statement of statements.quick) {
     const judged = await judge(statement);
     if (judged !== undefined) wrong.push(judged);
   }
   expect(wrong).toEqual([]);
-  expect(statements.quick.length).toBeGreaterThan(250);
+  expect(statements.quick.length).toBeGreaterThan(450);
+  expect((await answerOf('SELECT count(*) FROM mine')).rows).toEqual([['0']]);
   await victimIsWell();
   expect(existsSync('/tmp/firn-stolen.csv') || existsSync('/tmp/firn-stolen')).toBe(false);
+});
+
+test('a temporary table is its session’s: not another one’s of the tenant, and not another tenant’s', async () => {
+  await attacker.query(`CREATE TEMP TABLE private AS SELECT 'hush' AS word`);
+  const listed = `SELECT table_name FROM information_schema.tables WHERE table_type = 'LOCAL TEMPORARY' AND table_name = 'private'`;
+  expect((await answerOf(listed)).rows).toEqual([['private']]);
+  const colleague = await connectTo('demo');
+  for (const other of [colleague, victim]) {
+    expect((await answerOf(listed, other)).rows).toEqual([]);
+    for (const name of ['private', 'pg_temp.private', 'pg_temp_1.private', 'firn_temp_1."private firn~1"'])
+      expect((await answerOf(`SELECT * FROM ${name}`, other)).sqlstate).toBe('42P01');
+    expect((await answerOf(`FROM private`, other)).sqlstate).toBe('42P01');
+  }
+  await colleague.end();
+});
+
+test('temporary tables that are too large fail, and are gone with their session', async () => {
+  const hoarder = await connectTo('demo');
+  const fill =
+    'CREATE TEMP TABLE large AS SELECT i, md5(i::text) AS m, random() AS r FROM generate_series(1, 300000000) i';
+  await hoarder.query(`SET statement_timeout = '60s'`);
+  expect((await answerOf(fill, hoarder)).sqlstate).toBe('53200');
+  expect((await answerOf('SELECT * FROM large', hoarder)).sqlstate).toBe('42P01');
+  await victimIsWell();
+  await hoarder.end();
+  expect((await answerOf('SELECT 1')).rows).toEqual([[1]]);
 });
 
 test('the same by the extended protocol and as parameters', async () => {

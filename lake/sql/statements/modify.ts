@@ -1,0 +1,78 @@
+import type { Node, RangeVar } from 'libpg-query';
+import { as, modificationOf, returningOf } from '../ast.ts';
+import { SqlError } from '../errors.ts';
+import { tempSchema } from '../passes/relations.ts';
+import { chunkOfDuckdb } from '../row-chunk.ts';
+import type { SqlResult, SqlStatement } from '../sql-session.ts';
+import type { TempTable, TempTables } from '../temp-tables.ts';
+import type { SelectContext, SelectInput } from './describe-select.ts';
+import { analyzeQuery, type Query, type Values } from './query.ts';
+import { chunksResult, columnsOf, done } from './statement.ts';
+
+// INSERT, UPDATE and DELETE of temporary tables. Nothing else can be written.
+
+const tags = { InsertStmt: 'INSERT 0', UpdateStmt: 'UPDATE', DeleteStmt: 'DELETE' } as const;
+
+/** The temporary table that is meant; undefined when it is another table, or none. */
+export function tempTarget(
+  { schemaname, relname = '' }: RangeVar = {},
+  temp: TempTables,
+): TempTable | undefined {
+  const table = schemaname === undefined || schemaname === tempSchema ? temp.find(relname) : undefined;
+  if (table || schemaname !== tempSchema) return table;
+  throw new SqlError('42P01', `relation "${schemaname}.${relname}" does not exist`);
+}
+
+/** The statement, or undefined when the node is none of these, or its table is not temporary. */
+export async function modifyStatement(
+  input: SelectInput,
+  context: SelectContext,
+): Promise<SqlStatement | undefined> {
+  const modification = modificationOf(input.node);
+  const table = modification && tempTarget(modification.statement.relation, context.temp);
+  if (!table) return undefined;
+  const tag = tags[modification.tag];
+  const query = await analyzeQuery({ ...input, node: withColumns(input.node, table) }, context);
+  const returns = returningOf(modification.statement).length > 0;
+  const { columns, parameters } = query.described;
+  return {
+    kind: 'command',
+    parameterTypes: parameters.map((type) => type ?? null),
+    describe: async () => (returns ? columns : undefined),
+    execute: (values, signal) =>
+      context.temp.change(table.name, async () => {
+        const { rows, result } = await runQuery(query, values, signal);
+        return returns ? { ...result, tag } : done(`${tag} ${rows}`);
+      }),
+  };
+}
+
+/** Values without a list of columns are those of the first ones, and the others get their defaults. */
+function withColumns(node: Node, { columns }: TempTable): Node {
+  const insert = as(node, 'InsertStmt');
+  const [row] = as(insert?.selectStmt, 'SelectStmt')?.valuesLists ?? [];
+  const count = as(row, 'List')?.items?.length ?? 0;
+  if (!insert || insert.cols || count === 0 || count >= columns.length) return node;
+  const cols = columns.slice(0, count).map(({ name }): Node => ({ ResTarget: { name, location: -1 } }));
+  return { InsertStmt: { ...insert, cols } };
+}
+
+/** Runs a query that changes a table. `rows` is how many it has changed. */
+export async function runQuery(
+  query: Query,
+  values: Values,
+  signal: AbortSignal,
+  lead?: string,
+): Promise<{ readonly rows: number; readonly result: SqlResult }> {
+  await using open = await query.open(values, signal, lead);
+  try {
+    const result = await open.prepared.run();
+    const columns = columnsOf(result);
+    const chunks = (await result.fetchAllChunks()).map((chunk) => chunkOfDuckdb(chunk, columns));
+    const rows = result.rowsChanged;
+    open.ended();
+    return { rows, result: chunksResult('', columns, chunks) };
+  } catch (error) {
+    throw open.failed(error);
+  }
+}
