@@ -193,6 +193,7 @@ async function start<Key extends ScramKey>(
       serverSecret,
       encrypted: wire.tls !== undefined,
       channelBinding: wire.tls?.channelBinding,
+      address: wire.socket.remoteAddress ?? '',
     };
     const key = await authenticate(options.authenticate, request.user, io, facts);
     proved.key = key;

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
+import { runInBackground } from '../base/background-thread.ts';
 import { systemClock } from '../base/clock.ts';
 import { explanationOf, messageOf } from '../base/errors.ts';
 import { labelsJson } from '../model/labels.ts';
@@ -23,6 +24,7 @@ import { type OtherSeries, storedSeries } from './samples/stored-series.ts';
 
 // Reads files and evaluates queries, off the thread that receives samples. Jobs take turns.
 
+runInBackground();
 const { limits } = workerData as WorkerSettings;
 const store = createSeriesFiles(limits);
 
