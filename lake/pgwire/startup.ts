@@ -1,7 +1,7 @@
 import { FirnError, hasCode } from '../base/errors.ts';
 import { type LoginAttempts, noLoginLimits } from '../base/login-attempts.ts';
+import type { ByteWriter } from '../sql/cells/byte-writer.ts';
 import { SqlError } from '../sql/errors.ts';
-import type { ByteWriter } from './byte-writer.ts';
 import { createFieldReader, type Frame, type StartupMessage } from './codec.ts';
 import { writeAuthentication, writeNegotiateProtocolVersion } from './messages.ts';
 import { decoyVerifier, isSecretOf, type ScramVerifier, startScram } from './scram.ts';

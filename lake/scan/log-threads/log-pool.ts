@@ -97,8 +97,8 @@ async function startQuery(
   throwIfStopped(signal, limits);
   await using stack = new AsyncDisposableStack();
   const helper = stack.use(openHelper(logs, signal));
-  const first = await helper.first(work);
-  throwIfStopped(signal, limits);
+  // Whoever has gone meanwhile gets that answer, and not what became of the view.
+  const first = await helper.first(work).finally(() => throwIfStopped(signal, limits));
   const job = pool.start(owner, { work, limits, first } satisfies StartQuery);
   stack.move();
   const { port } = job;
