@@ -117,7 +117,7 @@ function mover({ evaluation, node, times, scalars, matrix }: Moving) {
   const borders = bordersOfEach(matrix, matrix.rangeMs, times);
   return async (series: MatrixSeries, result: StepSeries): Promise<void> => {
     if (column && !series.histograms && !series.startsMs)
-      return column(series, borders(series.timestampsMs), result);
+      return column(series, borders(series.timestampsMs), result, scalars);
     const notes = { annotations, metric: metricName(series.labels), span };
     const moved = { series, result, matrix, scalars, lookbackMs, times, apply, budget, notes, name };
     const move = series.histograms ? slideMixed : slide;

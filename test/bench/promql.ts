@@ -10,14 +10,17 @@ import { runRemoteWriteLoad } from './remote-write-load.ts';
 import { median } from './side-by-side.ts';
 
 // PromQL on the same samples in Firn, Prometheus and VictoriaMetrics: 6 hours at 15 s, after everything is in its files.
+// Answers that Firn remembers are not what is measured (`cache=off`), nor those of VictoriaMetrics. With --growth: the last
+// hour of ever more samples.
 
 const stepMs = 15_000;
+/** With the share of the faster peer's time and CPU that Firn is to take at most. */
 const questions = [
-  ['a', 'one series', 'm{host="0",sensor="1"}'],
-  ['b', 'rate of 200 series', 'sum by (line) (rate(m{host=~"0|1|2|3"}[5m]))'],
-  ['c', 'rate of all series', 'sum by (line) (rate(m[5m]))'],
-  ['d', 'classic histograms', 'histogram_quantile(0.99, sum by (le) (rate(b_bucket[5m])))'],
-  ['e', 'top of averages', 'topk(10, avg_over_time(m[1h]))'],
+  ['a', 'one series', 'm{host="0",sensor="1"}', 1],
+  ['b', 'rate of 200 series', 'sum by (line) (rate(m{host=~"0|1|2|3"}[5m]))', 1],
+  ['c', 'rate of all series', 'sum by (line) (rate(m[5m]))', 0.5],
+  ['d', 'classic histograms', 'histogram_quantile(0.99, sum by (le) (rate(b_bucket[5m])))', 0.5],
+  ['e', 'top of averages', 'topk(10, avg_over_time(m[1h]))', 0.5],
 ] as const;
 
 interface Subject {
@@ -34,6 +37,8 @@ export async function main(argv: readonly string[]): Promise<void> {
       hours: { type: 'string', default: '6' },
       rounds: { type: 'string', default: '5' },
       alone: { type: 'boolean', default: false },
+      growth: { type: 'boolean', default: false },
+      millions: { type: 'string', default: '1,10,100' },
       node: { type: 'string', default: '' },
     },
   });
@@ -46,8 +51,14 @@ export async function main(argv: readonly string[]): Promise<void> {
     ];
     const endMs = Math.floor(Date.now() / 60_000) * 60_000 - 120_000;
     const startMs = endMs - Number(values.hours) * 3_600_000;
-    await load(subjects, Number(values.series), startMs, endMs);
-    await measure(subjects, startMs, endMs, Number(values.rounds));
+    const [series, rounds] = [Number(values.series), Number(values.rounds)];
+    if (values.growth) {
+      const samples = values.millions.split(',').map((millions) => Number(millions) * 1e6);
+      await grow(subjects, series, samples, endMs, rounds);
+    } else {
+      await load(subjects, series, startMs, startMs, endMs);
+      await measure(subjects, startMs, endMs, rounds);
+    }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -126,37 +137,43 @@ function labelsOf(index: number, series: number): [string, string][] {
   ];
 }
 
+/** Ever more samples of the same series, up to the same end; what is asked for is the last hour of them. */
+async function grow(
+  subjects: readonly Subject[],
+  series: number,
+  sizes: readonly number[],
+  endMs: number,
+  rounds: number,
+): Promise<void> {
+  const most = Math.ceil(Math.max(...sizes) / series) * stepMs;
+  const firstMs = endMs - most;
+  let loadedMs = firstMs;
+  for (const size of sizes) {
+    const untilMs = firstMs + Math.ceil(size / series) * stepMs;
+    await load(subjects, series, firstMs, loadedMs, untilMs);
+    loadedMs = untilMs;
+    await measure(subjects, Math.max(firstMs, untilMs - 3_600_000), untilMs, rounds);
+  }
+}
+
+/** Writes the samples of [fromMs, toMs) to all; the values are those of series that begin at `startMs`. */
 async function load(
   subjects: readonly Subject[],
   series: number,
   startMs: number,
-  endMs: number,
+  fromMs: number,
+  toMs: number,
 ): Promise<void> {
   const stepsPerRequest = 40;
-  const seriesPerRequest = 250;
   const spent = subjects.map(() => 0);
-  let samples = 0;
   // Some steps of some series a request, so that the requests of all of them fit into memory.
-  for (let fromMs = startMs; fromMs < endMs; fromMs += stepsPerRequest * stepMs) {
-    const bodies: Uint8Array[] = [];
-    for (let first = 0; first < series; first += seriesPerRequest) {
-      const some = Array.from({ length: Math.min(seriesPerRequest, series - first) }, (_, offset) => {
-        const index = first + offset;
-        const points: [number, number][] = [];
-        for (
-          let timeMs = fromMs;
-          timeMs < Math.min(endMs, fromMs + stepsPerRequest * stepMs);
-          timeMs += stepMs
-        )
-          points.push([timeMs, valueAt(index, (timeMs - startMs) / stepMs)]);
-        samples += points.length;
-        return { labels: labelsOf(index, series), samples: points };
-      });
-      bodies.push(writeRequestBody(some));
-    }
+  for (let atMs = fromMs; atMs < toMs; atMs += stepsPerRequest * stepMs) {
+    const untilMs = Math.min(toMs, atMs + stepsPerRequest * stepMs);
+    const bodies = requestsOf(series, startMs, atMs, untilMs);
     for (const [index, { base }] of subjects.entries())
       spent[index] = (spent[index] ?? 0) + (await runRemoteWriteLoad(`${base}/api/v1/write`, bodies, 2));
   }
+  const samples = series * Math.ceil((toMs - fromMs) / stepMs);
   console.log(`${samples / 1e6} million samples of ${series} series`);
   for (const [index, { name }] of subjects.entries())
     console.log(`  ${name}: written in ${spent[index]?.toFixed(1)} s`);
@@ -164,9 +181,35 @@ async function load(
   await new Promise((resolve) => setTimeout(resolve, 20_000));
 }
 
+const seriesPerRequest = 250;
+
+function requestsOf(series: number, startMs: number, fromMs: number, toMs: number): Uint8Array[] {
+  const bodies: Uint8Array[] = [];
+  for (let first = 0; first < series; first += seriesPerRequest) {
+    const some = Array.from({ length: Math.min(seriesPerRequest, series - first) }, (_, offset) => {
+      const index = first + offset;
+      const samples: [number, number][] = [];
+      for (let atMs = fromMs; atMs < toMs; atMs += stepMs)
+        samples.push([atMs, valueAt(index, (atMs - startMs) / stepMs)]);
+      return { labels: labelsOf(index, series), samples };
+    });
+    bodies.push(writeRequestBody(some));
+  }
+  return bodies;
+}
+
 /** A counter that restarts now and then. */
 const valueAt = (index: number, step: number): number =>
   ((step + index * 7) % 997) * (1 + (index % 10)) + Math.floor(5 * Math.sin(step / 20 + index));
+
+/** What a question took: the first time, and the times after it. */
+interface Figures {
+  readonly coldMs: number;
+  readonly coldCpu: number;
+  readonly warmMs: number;
+  readonly warmCpu: number;
+  readonly peakMebibytes: number;
+}
 
 async function measure(
   subjects: readonly Subject[],
@@ -175,43 +218,64 @@ async function measure(
   rounds: number,
 ): Promise<void> {
   const range = `start=${startMs / 1000}&end=${endMs / 1000}`;
+  const lookUp = `match[]=${encodeURIComponent('m{host="3"}')}`;
   const paths = [
-    ...questions.map(([key, what, query]) => {
+    ...questions.map(([key, what, query, goal]) => {
       const text = encodeURIComponent(query);
-      return { key, what, path: `/api/v1/query_range?query=${text}&${range}&step=60` };
+      return { key, what, goal, path: `/api/v1/query_range?query=${text}&${range}&step=60&cache=off` };
     }),
-    { key: 'f', what: 'values of a label', path: `/api/v1/label/sensor/values?${range}` },
-    {
-      key: 'f',
-      what: 'series of a host',
-      path: `/api/v1/series?match[]=${encodeURIComponent('m{host="3"}')}&${range}`,
-    },
+    { key: 'f', what: 'values of a label', goal: 1, path: `/api/v1/label/sensor/values?${range}` },
+    { key: 'f', what: 'series of a host', goal: 1, path: `/api/v1/series?${lookUp}&${range}` },
   ];
-  const head = subjects.map(({ name }) => name.padStart(46)).join('');
-  console.log(
-    `\n${''.padEnd(24)}${head}\n${''.padEnd(24)}${subjects.map(() => 'cold ms  CPU s, warm ms  CPU s, peak MiB'.padStart(46)).join('')}`,
-  );
-  for (const { key, what, path } of paths) {
-    const cells: string[] = [];
-    for (const { base, pid } of subjects) {
-      const times: number[] = [];
-      const spent: number[] = [];
-      for (let round = 0; round <= rounds; round++) {
-        const before = cpuSeconds(pid);
-        const start = performance.now();
-        const response = await fetch(base + path);
-        const text = await response.text();
-        if (!response.ok || !text.includes('"success"')) throw new Error(`${path}: ${text.slice(0, 300)}`);
-        times.push(performance.now() - start);
-        spent.push(cpuSeconds(pid) - before);
-      }
-      const [first = 0, ...others] = times;
-      const [firstSpent = 0, ...othersSpent] = spent;
-      const cpu = othersSpent.reduce((sum, one) => sum + one, 0) / othersSpent.length;
-      const peak = peakMemoryBytes(pid) / 1024 / 1024;
-      const cell = `${first.toFixed(0)} ${firstSpent.toFixed(2)}, ${median(others).toFixed(1)} ${cpu.toFixed(3)}, ${peak.toFixed(0)}`;
-      cells.push(cell.padStart(46));
+  const titles = ['cold ms', 'CPU s', 'warm ms', 'CPU s', 'peak MiB'].map((title) => title.padStart(9));
+  console.log(`\n${''.padEnd(40)}${titles.join('')}`);
+  for (const { key, what, path, goal } of paths) {
+    const all: Figures[] = [];
+    for (const subject of subjects) {
+      const figures = await ask(subject, path, rounds);
+      all.push(figures);
+      console.log(`(${key}) ${what}`.padEnd(24) + subject.name.padEnd(16) + cellsOf(figures));
     }
-    console.log(`(${key}) ${what}`.padEnd(24) + cells.join(''));
+    const [ours, ...others] = all;
+    if (ours && others.length > 0) console.log(`${''.padEnd(24)}${ratios(ours, others, goal)}`);
   }
+}
+
+/** Once, then again for `rounds` times and for a second, so that short questions are not told by the ticks of a clock. */
+async function ask({ base, pid }: Subject, path: string, rounds: number): Promise<Figures> {
+  const once = async (): Promise<number> => {
+    const start = performance.now();
+    const response = await fetch(base + path);
+    const text = await response.text();
+    if (!response.ok || !text.includes('"success"')) throw new Error(`${path}: ${text.slice(0, 300)}`);
+    return performance.now() - start;
+  };
+  const before = cpuSeconds(pid);
+  const coldMs = await once();
+  const coldCpu = cpuSeconds(pid) - before;
+  const times: number[] = [];
+  const warm = cpuSeconds(pid);
+  for (let taken = 0; times.length < rounds || (taken < 1000 && times.length < 20 * rounds); ) {
+    const ms = await once();
+    times.push(ms);
+    taken += ms;
+  }
+  const warmCpu = (cpuSeconds(pid) - warm) / times.length;
+  return { coldMs, coldCpu, warmMs: median(times), warmCpu, peakMebibytes: peakMemoryBytes(pid) / 1024 ** 2 };
+}
+
+const cellsOf = ({ coldMs, coldCpu, warmMs, warmCpu, peakMebibytes }: Figures): string =>
+  [coldMs.toFixed(0), coldCpu.toFixed(2), warmMs.toFixed(1), warmCpu.toFixed(3), peakMebibytes.toFixed(0)]
+    .map((cell) => cell.padStart(9))
+    .join('');
+
+function ratios(ours: Figures, others: readonly Figures[], goal: number): string {
+  const of = (figure: (figures: Figures) => number): string =>
+    (figure(ours) / Math.min(...others.map(figure))).toFixed(2);
+  const [cold, ms, cpu] = [
+    of(({ coldMs }) => coldMs),
+    of(({ warmMs }) => warmMs),
+    of(({ warmCpu }) => warmCpu),
+  ];
+  return `Firn / the better: cold ${cold}, warm ${ms}, CPU ${cpu} (goal ${goal})`;
 }
