@@ -1,13 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeRequestBody } from '../../lake/receive/remote-write/encode.fixture.ts';
 import { startPart } from '../harness/firn.ts';
-import { cpuSeconds, freePort, peakMemoryBytes, startProgram, waitFor } from '../harness/process.ts';
-import { findProgram } from '../harness/programs.ts';
+import { measureMonth } from './promql-month.ts';
+import { ask, cellsOf, type Figures, ratios, rivals, type Subject, titles } from './promql-peers.ts';
 import { runRemoteWriteLoad } from './remote-write-load.ts';
-import { median } from './side-by-side.ts';
 
 // PromQL on the same samples in Firn, Prometheus and VictoriaMetrics: 6 hours at 15 s, after everything is in its files.
 // Answers that Firn remembers are not what is measured (`cache=off`), nor those of VictoriaMetrics. With --growth: the last
@@ -22,12 +21,6 @@ const questions = [
   ['d', 'classic histograms', 'histogram_quantile(0.99, sum by (le) (rate(b_bucket[5m])))', 0.5],
   ['e', 'top of averages', 'topk(10, avg_over_time(m[1h]))', 0.5],
 ] as const;
-
-interface Subject {
-  readonly name: string;
-  readonly pid: number;
-  readonly base: string;
-}
 
 export async function main(argv: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -58,6 +51,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     } else {
       await load(subjects, series, startMs, startMs, endMs);
       await measure(subjects, startMs, endMs, rounds);
+      if (!values.alone) await measureMonth(folder, rounds);
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -69,53 +63,6 @@ async function firn(stack: AsyncDisposableStack, folder: string, nodeOptions: st
   const launch = nodeOptions === '' ? {} : { env: { NODE_OPTIONS: nodeOptions } };
   const part = stack.use(await startPart('gateway', flags, launch));
   return { name: 'Firn', pid: part.pid, base: `http://127.0.0.1:${part.port('gatewayHttp')}` };
-}
-
-async function rivals(stack: AsyncDisposableStack, folder: string): Promise<Subject[]> {
-  const found: Subject[] = [];
-  writeFileSync(join(folder, 'prometheus.yml'), 'storage: { tsdb: { out_of_order_time_window: 1d } }\n');
-  for (const [name, program, flags, ready] of [
-    [
-      'Prometheus',
-      'prometheus',
-      (port: number) => [
-        `--config.file=${join(folder, 'prometheus.yml')}`,
-        `--storage.tsdb.path=${join(folder, 'tsdb')}`,
-        `--web.listen-address=127.0.0.1:${port}`,
-        '--web.enable-remote-write-receiver',
-      ],
-      '/-/ready',
-    ],
-    [
-      'VictoriaMetrics',
-      'victoria-metrics',
-      (port: number) => [
-        ...[
-          `-storageDataPath=${join(folder, 'vm')}`,
-          `-httpListenAddr=127.0.0.1:${port}`,
-          '-retentionPeriod=10y',
-        ],
-        // Warm and cold alike are about reading samples, not about remembering answers.
-        '-search.disableCache',
-      ],
-      '/health',
-    ],
-  ] as const) {
-    const path = findProgram(program);
-    if (path === undefined) {
-      console.log(`${name} is not installed (test/setup): measured without it`);
-      continue;
-    }
-    const port = await freePort();
-    const base = `http://127.0.0.1:${port}`;
-    const started = stack.use(startProgram(path, flags(port)));
-    await waitFor(name, 30_000, async () => {
-      const response = await fetch(base + ready).catch(() => undefined);
-      return response?.ok ? true : undefined;
-    });
-    found.push({ name, pid: started.pid, base });
-  }
-  return found;
 }
 
 /** A fifth of the series are buckets of classic histograms; hosts have 50 sensors each, lines cut across them. */
@@ -202,15 +149,6 @@ function requestsOf(series: number, startMs: number, fromMs: number, toMs: numbe
 const valueAt = (index: number, step: number): number =>
   ((step + index * 7) % 997) * (1 + (index % 10)) + Math.floor(5 * Math.sin(step / 20 + index));
 
-/** What a question took: the first time, and the times after it. */
-interface Figures {
-  readonly coldMs: number;
-  readonly coldCpu: number;
-  readonly warmMs: number;
-  readonly warmCpu: number;
-  readonly peakMebibytes: number;
-}
-
 async function measure(
   subjects: readonly Subject[],
   startMs: number,
@@ -227,8 +165,7 @@ async function measure(
     { key: 'f', what: 'values of a label', goal: 1, path: `/api/v1/label/sensor/values?${range}` },
     { key: 'f', what: 'series of a host', goal: 1, path: `/api/v1/series?${lookUp}&${range}` },
   ];
-  const titles = ['cold ms', 'CPU s', 'warm ms', 'CPU s', 'peak MiB'].map((title) => title.padStart(9));
-  console.log(`\n${''.padEnd(40)}${titles.join('')}`);
+  console.log(titles);
   for (const { key, what, path, goal } of paths) {
     const all: Figures[] = [];
     for (const subject of subjects) {
@@ -239,43 +176,4 @@ async function measure(
     const [ours, ...others] = all;
     if (ours && others.length > 0) console.log(`${''.padEnd(24)}${ratios(ours, others, goal)}`);
   }
-}
-
-/** Once, then again for `rounds` times and for a second, so that short questions are not told by the ticks of a clock. */
-async function ask({ base, pid }: Subject, path: string, rounds: number): Promise<Figures> {
-  const once = async (): Promise<number> => {
-    const start = performance.now();
-    const response = await fetch(base + path);
-    const text = await response.text();
-    if (!response.ok || !text.includes('"success"')) throw new Error(`${path}: ${text.slice(0, 300)}`);
-    return performance.now() - start;
-  };
-  const before = cpuSeconds(pid);
-  const coldMs = await once();
-  const coldCpu = cpuSeconds(pid) - before;
-  const times: number[] = [];
-  const warm = cpuSeconds(pid);
-  for (let taken = 0; times.length < rounds || (taken < 1000 && times.length < 20 * rounds); ) {
-    const ms = await once();
-    times.push(ms);
-    taken += ms;
-  }
-  const warmCpu = (cpuSeconds(pid) - warm) / times.length;
-  return { coldMs, coldCpu, warmMs: median(times), warmCpu, peakMebibytes: peakMemoryBytes(pid) / 1024 ** 2 };
-}
-
-const cellsOf = ({ coldMs, coldCpu, warmMs, warmCpu, peakMebibytes }: Figures): string =>
-  [coldMs.toFixed(0), coldCpu.toFixed(2), warmMs.toFixed(1), warmCpu.toFixed(3), peakMebibytes.toFixed(0)]
-    .map((cell) => cell.padStart(9))
-    .join('');
-
-function ratios(ours: Figures, others: readonly Figures[], goal: number): string {
-  const of = (figure: (figures: Figures) => number): string =>
-    (figure(ours) / Math.min(...others.map(figure))).toFixed(2);
-  const [cold, ms, cpu] = [
-    of(({ coldMs }) => coldMs),
-    of(({ warmMs }) => warmMs),
-    of(({ warmCpu }) => warmCpu),
-  ];
-  return `Firn / the better: cold ${cold}, warm ${ms}, CPU ${cpu} (goal ${goal})`;
 }
