@@ -156,7 +156,7 @@ function createSignalTable(
   };
   const open = async (prune: Prune): Promise<TableView> => {
     const moment = await loaded(prune);
-    return viewOf(signal, dataDir, moment, tail.pin(moment.sealedSeq, moment.lastSeq));
+    return viewOf(signal, dataDir, moment, tail.pin(moment.sealedSeq, moment.lastSeq, prune));
   };
   return {
     // One at a time: each batch must be loaded exactly once.

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { constants, createGzip, gzipSync } from 'node:zlib';
 import type { Context, MiddlewareHandler } from 'hono';
 import { accepts } from 'hono/accepts';
@@ -46,11 +47,19 @@ function* joined(first: string, others: Iterable<string>): Generator<string> {
   yield* others;
 }
 
+/** Whoever else the thread serves has its turn between two pieces. */
+async function* inTurns(pieces: Iterable<string>): AsyncGenerator<string, undefined> {
+  for (const piece of pieces) {
+    yield piece;
+    await setImmediate();
+  }
+}
+
 function streamOf(texts: Iterable<string>): ReadableStream<Uint8Array> {
-  const pieces = texts[Symbol.iterator]();
+  const pieces = inTurns(texts);
   const encoder = new TextEncoder();
-  const pull = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
-    const { done, value } = pieces.next();
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+    const { done, value } = await pieces.next();
     if (done) controller.close();
     else controller.enqueue(encoder.encode(value));
   };
@@ -93,4 +102,4 @@ const takesGzip = (c: Context): boolean =>
 const gzipped = (text: TextAnswer['text']): Uint8Array<ArrayBuffer> | ReadableStream =>
   typeof text === 'string'
     ? gzipSync(text, { level })
-    : (Readable.toWeb(Readable.from(text).compose(createGzip({ level }))) as ReadableStream);
+    : (Readable.toWeb(Readable.from(inTurns(text)).compose(createGzip({ level }))) as ReadableStream);

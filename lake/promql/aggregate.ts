@@ -2,7 +2,7 @@ import type { Labels } from '../model/labels.ts';
 import { withHistograms } from './aggregate-histograms.ts';
 import { aggregateK, foldBest } from './aggregate-k.ts';
 import { executionError } from './errors.ts';
-import { type Evaluation, evaluateScalar, evaluateVector } from './evaluation.ts';
+import { attempt, type Evaluation, evaluateScalar, evaluateVector } from './evaluation.ts';
 import { foldGroups, foldMembers } from './fold-groups.ts';
 import { printHistogram } from './histograms/print.ts';
 import { printFloat, printGeneral, printString } from './literals.ts';
@@ -19,10 +19,10 @@ export async function aggregate(evaluation: Evaluation, node: AggregationNode, t
     const input = await evaluateVector(evaluation, node.input, times);
     return { kind: 'vector', series: await countValues(evaluation, node, label, input, times) };
   }
-  const folded = await foldGroups(evaluation, node, grouper(node), times);
+  const folded = await attempt(evaluation, () => foldGroups(evaluation, node, grouper(node), times));
   if (folded) return { kind: 'vector', series: folded };
   const parameters = parameter ? await evaluateScalar(evaluation, parameter, times) : new Float64Array(0);
-  const best = await foldBest(evaluation, node, parameters, times);
+  const best = await attempt(evaluation, () => foldBest(evaluation, node, parameters, times));
   if (best) return { kind: 'vector', series: best };
   const input = await evaluateVector(evaluation, node.input, times);
   const groups = await groupSeries(evaluation, node, input);

@@ -93,6 +93,7 @@ export async function eachOverWindows(
   const move = mover({ evaluation, node, times, scalars, matrix });
   for (const series of matrix.series) {
     if (budget.due()) await budget.pause();
+    evaluation.counts?.addWindows(series, matrix, matrix.rangeMs, times);
     const result = newSeries(series.labels, dropsName(name) || series.dropName);
     await move(series, result);
     if (!isEmpty(result) && !found(result)) return;

@@ -6,11 +6,12 @@ import { writeRequestBody } from '../../lake/receive/remote-write/encode.fixture
 import { startPart } from '../harness/firn.ts';
 import { measureMonth } from './promql-month.ts';
 import { ask, cellsOf, type Figures, ratios, rivals, type Subject, titles } from './promql-peers.ts';
+import { measureRefresh } from './promql-refresh.ts';
 import { runRemoteWriteLoad } from './remote-write-load.ts';
 
 // PromQL on the same samples in Firn, Prometheus and VictoriaMetrics: 6 hours at 15 s, after everything is in its files.
-// Answers that Firn remembers are not what is measured (`cache=off`), nor those of VictoriaMetrics. With --growth: the last
-// hour of ever more samples.
+// Answers are not remembered here, in none of the three; promql-refresh.ts measures what that is worth. With --growth: the
+// last hour of ever more samples.
 
 const stepMs = 15_000;
 /** With the share of the faster peer's time and CPU that Firn is to take at most. */
@@ -51,6 +52,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     } else {
       await load(subjects, series, startMs, startMs, endMs);
       await measure(subjects, startMs, endMs, rounds);
+      const [ours] = subjects;
+      if (ours) await measureRefresh(ours, questions, endMs);
       if (!values.alone) await measureMonth(folder, rounds);
     }
   } finally {

@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import { hasCode, messageOf } from '../../base/errors.ts';
+import { explanationOf, hasCode } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { PromqlError, type PromqlErrorType } from '../../promql/errors.ts';
 import { textResponse } from '../text-response.ts';
@@ -48,7 +48,7 @@ export function succeed(data: unknown, notes: Notes = {}): Response {
 export function failWith(error: unknown, c: Context, logger: Logger): Response {
   const type = errorTypeOf(error, c);
   if (type === 'internal') logger.error('PromQL request failed', { path: c.req.path, error });
-  const body = JSON.stringify({ status: 'error', errorType: type, error: messageOf(error) });
+  const body = JSON.stringify({ status: 'error', errorType: type, error: explanationOf(error) });
   return new Response(body, { status: statusCodes[type], headers });
 }
 

@@ -80,17 +80,19 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
     app.on(['GET', 'POST'], path, handle(handler));
   };
 
-  const evaluation = (deployment: PromqlDeployment, c: Context) => ({
+  const evaluation = (deployment: PromqlDeployment, c: Context, queuedMs: number) => ({
     ...{ source: deployment.scan, limits, clock, signal: c.req.raw.signal, evaluator: options.evaluator },
-    cache: options.cache,
+    ...{ cache: options.cache, queuedMs },
     warningOf: (read: ReadRange) => warningOf(options, c, read),
   });
   const queue = createFairQueue(queueErrors, options.queue);
   const queued = (answer: typeof answerQuery): Handler => {
-    return (parameters, deployment, c) =>
-      queue.run(deployment.tables.tenant, c.req.raw.signal, () =>
-        answer(parameters, evaluation(deployment, c)),
+    return (parameters, deployment, c) => {
+      const sinceMs = clock.monotonicMs();
+      return queue.run(deployment.tables.tenant, c.req.raw.signal, () =>
+        answer(parameters, evaluation(deployment, c, clock.monotonicMs() - sinceMs)),
       );
+    };
   };
   getOrPost('/api/v1/query', queued(answerQuery));
   getOrPost('/api/v1/query_range', queued(answerRangeQuery));

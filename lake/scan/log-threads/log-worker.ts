@@ -1,4 +1,5 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { runInBackground } from '../../base/background-thread.ts';
 import { systemClock } from '../../base/clock.ts';
 import type { JobStart } from '../../base/worker-pool.ts';
 import { runQuery } from '../../logql/query.ts';
@@ -15,6 +16,7 @@ import { remoteViews } from './remote-views.ts';
 
 // Answers LogQL off the thread that receives: reads files, filters and evaluates. Queries of one thread take turns.
 
+runInBackground();
 const files = createLogFiles(workerData as LogWorkerData);
 
 async function answer(port: MessagePort, { task, limits, first }: StartQuery): Promise<void> {
