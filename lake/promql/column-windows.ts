@@ -1,7 +1,7 @@
 import { meanOf, sumOf } from './functions/over-time.ts';
 import { firstAfter } from './functions/window.ts';
 import type { Reference, Times } from './plan.ts';
-import { slidingExtreme, slidingPairs, slidingQuantile } from './sliding-windows.ts';
+import { slidingExtreme, slidingPairs } from './sliding-windows.ts';
 import type { SeriesData } from './source.ts';
 import type { StepSeries } from './value.ts';
 
@@ -29,12 +29,10 @@ interface Slopes {
   readonly toEnd: Float64Array;
 }
 
-/** Fills the result in; scalar arguments have one value a step. */
 export type ColumnFunction = (
   series: Pick<SeriesData, 'values'>,
   borders: Borders,
   result: Pick<StepSeries, 'values' | 'present'>,
-  scalars: readonly Float64Array[],
 ) => void;
 
 function bordersOf(
@@ -95,7 +93,6 @@ export const columnFunctions: Readonly<Record<string, ColumnFunction>> = {
   present_over_time: overEach(() => 1),
   min_over_time: slidingExtreme(-1),
   max_over_time: slidingExtreme(1),
-  quantile_over_time: slidingQuantile(),
   resets: slidingPairs((before, value) => value < before),
   changes: slidingPairs(
     (before, value) => value !== before && !(Number.isNaN(value) && Number.isNaN(before)),

@@ -64,20 +64,15 @@ function sortNanFirst(values: Float64Array): Float64Array {
 
 /** The q-quantile, interpolated between neighbours; sorts `values`. */
 export function quantile(q: number, values: Float64Array): number {
-  sortNanFirst(values);
-  return quantileOf(q, values.length, (place) => values[place] ?? Number.NaN);
-}
-
-/** The same of values that are in order, by their places. */
-export function quantileOf(q: number, count: number, at: (place: number) => number): number {
-  if (count === 0 || Number.isNaN(q)) return Number.NaN;
+  if (values.length === 0 || Number.isNaN(q)) return Number.NaN;
   if (q < 0) return -Infinity;
   if (q > 1) return Infinity;
-  const rank = q * (count - 1);
+  sortNanFirst(values);
+  const rank = q * (values.length - 1);
   const lower = Math.max(0, Math.floor(rank));
-  const upper = Math.min(count - 1, lower + 1);
+  const upper = Math.min(values.length - 1, lower + 1);
   const weight = rank - Math.floor(rank);
-  return at(lower) * (1 - weight) + at(upper) * weight;
+  return (values[lower] ?? Number.NaN) * (1 - weight) + (values[upper] ?? Number.NaN) * weight;
 }
 
 /** Go's math.Mod: the remainder with the sign of the dividend (JavaScript's % is the same). */

@@ -118,7 +118,7 @@ function mover({ evaluation, node, times, scalars, matrix }: Moving) {
   const borders = bordersOfEach(matrix, matrix.rangeMs, times);
   return async (series: MatrixSeries, result: StepSeries): Promise<void> => {
     if (column && !series.histograms && !series.startsMs)
-      return column(series, borders(series.timestampsMs), result, scalars);
+      return column(series, borders(series.timestampsMs), result);
     const notes = { annotations, metric: metricName(series.labels), span };
     const moved = { series, result, matrix, scalars, lookbackMs, times, apply, budget, notes, name };
     const move = series.histograms ? slideMixed : slide;

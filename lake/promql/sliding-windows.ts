@@ -1,5 +1,4 @@
 import type { ColumnFunction } from './column-windows.ts';
-import { quantileOf } from './numbers.ts';
 
 // Range functions whose next window is told from the one before: what comes in and what goes out. They give what
 // functions/over-time.ts gives, bit for bit.
@@ -42,78 +41,3 @@ export function slidingPairs(counts: (before: number, value: number) => boolean)
     }
   };
 }
-
-/** Quantiles of windows whose samples are kept in order. */
-export function slidingQuantile(): ColumnFunction {
-  const window = createSorted();
-  return ({ values }, { from, to }, result, [quantiles]) => {
-    let [start, end] = [0, 0];
-    window.fill(values, 0, 0);
-    for (let step = 0; step < from.length; step++) {
-      const [first, last] = [from[step] ?? 0, to[step] ?? 0];
-      if (first >= last) continue;
-      // Where more changes than stays, sorting anew is quicker.
-      if (first - start + last - end > (last - first) / 4) window.fill(values, first, last);
-      else {
-        for (; start < first; start++) window.remove(values[start] ?? 0);
-        for (; end < last; end++) window.add(values[end] ?? 0);
-      }
-      [start, end] = [first, last];
-      result.values[step] = quantileOf(quantiles?.[step] ?? Number.NaN, last - first, window.at);
-      result.present[step] = 1;
-    }
-  };
-}
-
-/** Numbers in the order of Prometheus' quantiles: NaN first, -0 before 0. */
-function createSorted() {
-  let sorted = new Float64Array(1024);
-  let size = 0;
-  let nans = 0;
-  /** Where the first number is that does not come before this one. */
-  const placeOf = (value: number): number => {
-    let [low, high] = [0, size];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (comesBefore(sorted[middle] ?? 0, value)) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  };
-  const reserve = (count: number): void => {
-    if (count <= sorted.length) return;
-    const larger = new Float64Array(count * 2);
-    larger.set(sorted.subarray(0, size));
-    sorted = larger;
-  };
-  return {
-    at: (place: number): number => (place < nans ? Number.NaN : (sorted[place - nans] ?? Number.NaN)),
-    add: (value: number): void => {
-      if (Number.isNaN(value)) return void nans++;
-      reserve(size + 1);
-      const place = placeOf(value);
-      sorted.copyWithin(place + 1, place, size++);
-      sorted[place] = value;
-    },
-    /** Of a number that is there. */
-    remove: (value: number): void => {
-      if (Number.isNaN(value)) return void nans--;
-      const place = placeOf(value);
-      sorted.copyWithin(place, place + 1, size--);
-    },
-    /** In the place of all. */
-    fill: (values: Float64Array, from: number, to: number): void => {
-      reserve(to - from);
-      [size, nans] = [0, 0];
-      for (let index = from; index < to; index++) {
-        const value = values[index] ?? 0;
-        if (Number.isNaN(value)) nans++;
-        else sorted[size++] = value;
-      }
-      sorted.subarray(0, size).sort();
-    },
-  };
-}
-
-const comesBefore = (one: number, other: number): boolean =>
-  one < other || (one === 0 && other === 0 && Object.is(one, -0) && !Object.is(other, -0));
