@@ -10,6 +10,7 @@ import {
   isLoopback,
   limit,
   listenSettings,
+  loginSettings,
   logLevelSetting,
   logqlSettings,
   MEBIBYTE,
@@ -255,6 +256,7 @@ const settings = z.strictObject({
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
     })
     .prefault({}),
+  login: loginSettings,
   pgwire: z.strictObject(pgwireSettings(5434, 32)).superRefine(checkPgwire).prefault({}),
   otlp: otlp.prefault({}),
   limits: limits.prefault({}),
