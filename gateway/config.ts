@@ -294,6 +294,16 @@ const settings = z.strictObject({
     .union([z.literal(''), z.url({ protocol: /^https?$/ })])
     .default('')
     .describe('HTTP proxy on the way to the cloud and to an S3 store, for example http://10.0.0.1:3128'),
+  sql: z
+    .strictObject({
+      process: z
+        .enum(['own', 'shared'])
+        .default('own')
+        .describe(
+          "Whether SQL is answered by a process of its own, which may die alone, or by the gateway's",
+        ),
+    })
+    .prefault({}),
   query: querySettings(256, 128, 32),
   logql: logqlSettings(24, 1),
   test: z

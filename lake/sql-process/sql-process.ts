@@ -28,6 +28,8 @@ export interface SqlProcess extends AsyncDisposable {
 
 export interface SqlProcessOptions extends StartOptions {
   readonly logger: Logger;
+  /** Flags of Node for it. */
+  readonly nodeFlags?: readonly string[];
   /** Without sessions for so long, it ends until it is needed again. */
   readonly idleMs?: number;
   /** A process that does not answer for so long is ended. */
@@ -166,12 +168,12 @@ function environment(): NodeJS.ProcessEnv {
 }
 
 async function startEngine(options: SqlProcessOptions, onEnd: (pid?: number) => void): Promise<Running> {
-  const { logger, engine, limits, logLevel } = options;
+  const { logger, engine, limits, logLevel, nodeFlags = [] } = options;
   // Nobody else can enter a folder that mkdtemp makes.
   const folder = mkdtempSync(join(tmpdir(), 'firn-sql-'));
   const sockets = { pg: join(folder, 'pg'), http: join(folder, 'http') };
   const child = fork(join(import.meta.dirname, 'main.ts'), [], {
-    ...{ env: environment(), execArgv: [], serialization: 'advanced' },
+    ...{ env: environment(), execArgv: [...nodeFlags], serialization: 'advanced' },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const desk = createSourceDesk(
