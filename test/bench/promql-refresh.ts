@@ -28,7 +28,9 @@ export async function measureRefresh(
         await response.arrayBuffer();
         reused += Number(response.headers.get('x-firn-cached-steps') ?? 0);
       };
-      await refresh(0);
+      // The second time, parts of answers with annotations are remembered.
+      for (let time = 0; time < 2; time++) await refresh(0);
+      reused = 0;
       const [before, start] = [cpuSeconds(pid), performance.now()];
       for (let index = 1; index <= refreshes; index++) await refresh(index);
       const each = (total: number): string => (total / refreshes).toFixed(4);

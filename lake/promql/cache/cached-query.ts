@@ -65,24 +65,22 @@ export async function cachedRangeQuery(
   options: QueryOptions,
   cache: ResultCache,
 ): Promise<CachedResult> {
-  const task = taskOf(query, times, options, cache);
-  if (task === undefined || task.entry.refused) return uncached(query, times, options);
+  const timed = { ...options, sinceMs: options.clock.monotonicMs() };
+  const task = taskOf(query, times, timed, cache);
+  if (task === undefined || task.entry.refused) return uncached(query, times, timed);
   const before = await task.look();
   const known = knownBlocks(task, before);
-  const sinceMs = options.clock.monotonicMs();
   const parts: Part[] = [];
   for (const steps of missing(task, known)) {
-    const result = await rangeQuery(query, timesOfSteps(times, steps), { ...options, sinceMs });
+    const result = await rangeQuery(query, timesOfSteps(times, steps), timed);
     if (!result.additive) {
       task.entry.refused = true;
-      return uncached(query, times, options);
+      return uncached(query, times, timed);
     }
     parts.push({ steps, result });
   }
   await remember(task, parts, before);
-  const united = unite(task, known, parts);
-  if (united) return united;
-  return uncached(query, times, options);
+  return unite(task, known, parts) ?? uncached(query, times, timed);
 }
 
 const uncached = async (query: Query, times: QueryTimes, options: QueryOptions): Promise<CachedResult> => ({
@@ -180,7 +178,9 @@ async function remember(task: Task, parts: readonly Part[], before: VersionOf): 
     return !large && result.rollups.length === 0 && (single || !isNoted(result));
   });
   if (kept.length === 0) return;
-  const after = await task.look();
+  // Without a second look nothing is remembered; the answer is right all the same.
+  const after = await task.look().catch(() => undefined);
+  if (after === undefined) return;
   for (const { steps, result } of kept)
     for (const { number, part } of partsByBlock(steps)) {
       const version = versionOf(part, before);

@@ -92,6 +92,11 @@ test('a query that nobody waits for any more ends and lets its view go; the next
   gone.abort();
   await expect(asked).rejects.toMatchObject({ type: 'canceled' });
   expect(tables.opened()).toBe(0);
+  const goneAtOnce = new AbortController();
+  const askedAtOnce = ask(logs, '{app="x"} | json | n < 0', goneAtOnce.signal);
+  goneAtOnce.abort();
+  await expect(askedAtOnce).rejects.toMatchObject({ type: 'canceled' });
+  expect(tables.opened()).toBe(0);
   const few = logScan({ tables: tablesOf(100), engine, pool });
   expect((await ask(few, '{app="x"}')).data).toMatchObject({ type: 'streams' });
 });

@@ -42,7 +42,8 @@ export function createLogPool({ threads, cacheBytesMax }: LogPoolOptions): LogPo
       evaluate: async (task, limits, signal): Promise<QueryResult> => {
         throwIfStopped(signal, limits);
         await using helper = openHelper(views, signal);
-        const first = await helper.first(task);
+        // Whoever has gone meanwhile gets that answer, and not what became of the view.
+        const first = await helper.first(task).finally(() => throwIfStopped(signal, limits));
         using job = pool.start(owner, { task, limits, first } satisfies StartQuery);
         const { port } = job;
         const ended = Promise.withResolvers<QueryResult>();
