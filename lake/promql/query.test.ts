@@ -264,7 +264,7 @@ test('a query ends when its time is up, in a scan and in evaluation', async () =
     ),
   };
   await expect(ask('a', 0, { source: waiting, limits: { timeoutMs: 20 } })).rejects.toMatchObject(timedOut);
-  const heavy = 'max_over_time((max_over_time(vector(1)[10h:1s]))[1h:1s])';
+  const heavy = 'max_over_time((stddev_over_time(vector(1)[10h:1s]))[1h:1s])';
   await expect(ask(heavy, 0, { limits: { timeoutMs: 50 } })).rejects.toMatchObject(timedOut);
 });
 

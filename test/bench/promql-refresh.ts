@@ -9,7 +9,7 @@ const rangeMs = 5 * 3_600_000;
 
 export async function measureRefresh(
   { base, pid }: { readonly base: string; readonly pid: number },
-  questions: readonly (readonly [key: string, what: string, query: string])[],
+  questions: readonly (readonly [key: string, what: string, query: string, goal: number])[],
   endMs: number,
 ): Promise<void> {
   console.log(
