@@ -7,6 +7,7 @@ import {
   checkPgwire,
   count,
   listenSettings,
+  loginSettings,
   logLevelSetting,
   logqlSettings,
   MEBIBYTE,
@@ -185,6 +186,7 @@ const schema = z.strictObject({
       ),
     })
     .prefault({}),
+  login: loginSettings,
   limits: limitSettings,
   query: querySettings(1024, 512, 128),
   logql: logqlSettings(256, 2),

@@ -10,7 +10,9 @@ import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { createLanguages } from '../lake/api/sql/languages.ts';
 import { type HttpStatement, sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
+import { hasCode } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
+import { createLoginAttempts, type LoginAttempts } from '../lake/base/login-attempts.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
@@ -51,6 +53,7 @@ import { meteringAdminRoutes, meteringRoutes } from './metering/routes.ts';
 import { tableRoutes } from './tables/routes.ts';
 import type { Access, TenantAccess } from './tenants/access.ts';
 import { adminRoutes } from './tenants/admin-routes.ts';
+import { withAuditTable } from './tenants/audit-table.ts';
 import {
   accessOf,
   type GateEnv,
@@ -59,8 +62,9 @@ import {
   tenantAccessOf,
   wholeTenantGate,
 } from './tenants/gate.ts';
-import { accessOfHeader } from './tenants/http-credentials.ts';
+import { type Logins, openLogins } from './tenants/logins.ts';
 import { makeTenants } from './tenants/make-tenants.ts';
+import { type NoteRefusal, noteRefusals } from './tenants/note-refusals.ts';
 import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
 import { userTableRoutes } from './user-tables/routes.ts';
 import { type UserTableStore, userTableStores } from './user-tables/user-table-store.ts';
@@ -123,9 +127,26 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
     : undefined;
   const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator, meterOf, virtual };
   const deployments = openDeployments(config, parts, logger, stack);
-  const iceberg = await openIcebergRest(config, tenants, { store, locationOf, headOf }, stack);
-  const fleet = stack.use(await openGateways(config, tenants, logger, stack));
-  const served = { store, deployments, evaluator, iceberg, fleet, userTablesOf, metering };
+  const onRefused = noteRefusals(tenants, clock, logger);
+  const attempts = createLoginAttempts(config.login, clock, (address, name) => {
+    logger.warn('too many failed logins; more are refused for a while', { address, name });
+    onRefused({ name, address }, tenants.tenantOf(name), 'log in, failed too often');
+  });
+  const logins = openLogins(tenants, attempts);
+  const iceberg = await openIcebergRest(config, tenants, logins, { store, locationOf, headOf }, stack);
+  const fleet = stack.use(await openGateways(config, tenants, onRefused, logger, stack));
+  const served = {
+    store,
+    deployments,
+    evaluator,
+    iceberg,
+    fleet,
+    userTablesOf,
+    metering,
+    logins,
+    attempts,
+    onRefused,
+  };
   const direct = virtual && directRoutes({ gateways: virtual, site });
   const { ports, endpoints } = await openDoors(config, logger, tenants, { ...served, direct }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
@@ -148,6 +169,7 @@ const maintainLimits = (settings: CloudConfig['maintain']) => ({
 async function openIcebergRest(
   config: CloudConfig,
   keys: TenantStore,
+  logins: Logins,
   lake: Omit<ServedTablesOptions, 'clock'>,
   stack: AsyncDisposableStack,
 ) {
@@ -163,20 +185,29 @@ async function openIcebergRest(
           }),
         );
   const tables = servedTables({ ...lake, clock });
-  return icebergRestRoutes({ tables, keys, clock, fileConfig: fileConfigOf(config.store), vendor });
+  return icebergRestRoutes({
+    tables,
+    keys,
+    logins,
+    addressOf,
+    clock,
+    fileConfig: fileConfigOf(config.store),
+    vendor,
+  });
 }
 
 /** Everything about gateways. */
 async function openGateways(
   { store, iceberg, fleet }: CloudConfig,
   tenants: TenantStore,
+  onRefused: NoteRefusal,
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Promise<Fleet> {
   const { uploadRoleArn: roleArn, uploadSeconds: durationSeconds } = fleet;
   const { stsEndpoint } = iceberg;
   const uploads = stack.use(await openUploads({ store, roleArn, stsEndpoint, durationSeconds, clock }));
-  return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, logger });
+  return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, onRefused, logger });
 }
 
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
@@ -193,6 +224,9 @@ interface Served {
   readonly iceberg: ReturnType<typeof icebergRestRoutes>;
   readonly fleet: Fleet;
   readonly metering: Metering;
+  readonly logins: Logins;
+  readonly onRefused: NoteRefusal;
+  readonly attempts: LoginAttempts;
   readonly direct: ReturnType<typeof directRoutes> | undefined;
   readonly userTablesOf: (tenant: TenantId) => UserTableStore;
 }
@@ -212,11 +246,12 @@ async function openDoors(
   // They have their own ways to authenticate.
   app.route('/iceberg', parts.iceberg);
   app.route('/', parts.fleet.devices);
-  app.use('*', keyGate(tenants));
+  app.use('*', keyGate(parts.logins, addressOf));
   app.route('/', parts.fleet.admin);
-  app.route('/', meteringAdminRoutes({ metering, clock, accessOf, addressOf }));
+  const asking = { accessOf, addressOf, onRefused: parts.onRefused };
+  app.route('/', meteringAdminRoutes({ metering, clock, ...asking }));
   const documented = { ...fleetRoutes, ...meteringRoutes };
-  app.route('/', adminRoutes({ store: tenants, accessOf, addressOf, documented }));
+  app.route('/', adminRoutes({ store: tenants, documented, ...asking }));
   if (parts.direct) app.route('/', parts.direct);
   app.use('*', scopeGate('read'));
   app.use('*', queryGate(metering.meterOf));
@@ -248,7 +283,7 @@ async function openDoors(
   );
   app.route('/', maintainRoutes({ store, clock, tenantOf }));
   const pg = await openSqlDoors(config, logger, tenants, { ...parts, context }, app, stack);
-  const tail = openLogDoors(config, logger, tenants, deployments, app, stack);
+  const tail = openLogDoors(config, logger, parts, app, stack);
   tenants.onLook(() => {
     pg.endSessions(({ access }) => !tenants.counts(access.keyId));
     void tail.endRefused();
@@ -280,8 +315,8 @@ async function openSqlDoors(
   const { timeoutMs, samplesMax } = config.query;
   const promqlLimits = { ...defaultQueryLimits, timeoutMs, samplesMax };
   const logqlLimits = { ...defaultLogqlLimits, timeoutMs, samplesMax };
-  const sourceOf = ({ tables, scan, logs }: Deployment): SqlSource => ({
-    tables,
+  const sourceOf = (access: TenantAccess, { tables, scan, logs }: Deployment): SqlSource => ({
+    tables: managesTenant(access) ? withAuditTable(tables, tenants) : tables,
     languages: createLanguages({ scan, logs, evaluator, clock, promqlLimits, logqlLimits }),
   });
   const runSql = async (c: Context, source: SqlSource, statement: HttpStatement): Promise<Response> => {
@@ -291,7 +326,9 @@ async function openSqlDoors(
   };
   app.route(
     '/',
-    sqlRoutes({ answer: async (c, statement) => runSql(c, sourceOf(await context(c)), statement) }),
+    sqlRoutes({
+      answer: async (c, statement) => runSql(c, sourceOf(tenantAccessOf(c), await context(c)), statement),
+    }),
   );
   const tablesOf = async (c: Context) => (await deployments(tenantAccessOf(c))).tables;
   app.route(
@@ -301,17 +338,25 @@ async function openSqlDoors(
   return stack.use(
     await startPgServer({
       ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
-      authenticate: { kind: 'scram', keyOf: tenants.keyOf, plainInTls: config.pgwire.plainPassword },
+      authenticate: {
+        ...{ kind: 'scram', keyOf: tenants.keyOf, attempts: parts.attempts },
+        plainInTls: config.pgwire.plainPassword,
+      },
       openSession: async ({ user, database, key, parameters, processId, secret }) => {
-        const deployment = await deployments(sqlAccess(key?.access, database));
+        const access = sqlAccess(key?.access, database);
+        const deployment = await deployments(access);
         const settings = { parameters: [...parameters], secret: secret.toString('hex') };
-        const source = meteredSession(sourceOf(deployment), metering.meterOf(database));
+        const source = meteredSession(sourceOf(access, deployment), metering.meterOf(database));
         return deployment.sql.session(source, { ...settings, user, database, processId });
       },
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
   );
 }
+
+/** Whether a key may see who has done what about its tenant. */
+const managesTenant = ({ scopes, restriction }: Access): boolean =>
+  scopes.has('admin') && restriction === undefined;
 
 const readsTenant = (access: Access | undefined): access is TenantAccess =>
   access?.tenant !== undefined && access.scopes.has('read');
@@ -330,8 +375,7 @@ const addressOf = (c: Context): string => getConnInfo(c).remote.address ?? '';
 function openLogDoors(
   { query: { timeoutMs, samplesMax }, logql }: CloudConfig,
   logger: Logger,
-  tenants: TenantStore,
-  deployments: Deployments,
+  { logins, deployments }: Served,
   app: Hono<GateEnv>,
   stack: AsyncDisposableStack,
 ) {
@@ -341,9 +385,14 @@ function openLogDoors(
   return stack.use(
     openTail({
       ...shared,
-      context: async ({ headers }) => {
-        const access = accessOfHeader(headers.authorization, tenants);
-        return readsTenant(access) ? deployments(access) : undefined;
+      context: async ({ headers, socket }) => {
+        try {
+          const access = logins.ofHeader(headers.authorization, socket.remoteAddress ?? '');
+          return readsTenant(access) ? await deployments(access) : undefined;
+        } catch (error) {
+          if (hasCode(error, 'limit')) return undefined;
+          throw error;
+        }
       },
     }),
   );

@@ -10,6 +10,7 @@ import {
   isLoopback,
   limit,
   listenSettings,
+  loginSettings,
   logLevelSetting,
   logqlSettings,
   MEBIBYTE,
@@ -255,6 +256,7 @@ const settings = z.strictObject({
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
     })
     .prefault({}),
+  login: loginSettings,
   pgwire: z.strictObject(pgwireSettings(5434, 32)).superRefine(checkPgwire).prefault({}),
   otlp: otlp.prefault({}),
   limits: limits.prefault({}),
@@ -292,6 +294,16 @@ const settings = z.strictObject({
     .union([z.literal(''), z.url({ protocol: /^https?$/ })])
     .default('')
     .describe('HTTP proxy on the way to the cloud and to an S3 store, for example http://10.0.0.1:3128'),
+  sql: z
+    .strictObject({
+      process: z
+        .enum(['own', 'shared'])
+        .default('own')
+        .describe(
+          "Whether SQL is answered by a process of its own, which may die alone, or by the gateway's",
+        ),
+    })
+    .prefault({}),
   query: querySettings(256, 128, 32),
   logql: logqlSettings(24, 1),
   test: z

@@ -6,7 +6,7 @@ import { textTable } from './print-table.ts';
 const linesSchema = z.array(
   z.object({
     ...{ at: z.string(), actor: z.string(), address: z.string(), action: z.string() },
-    ...{ tenant: z.string().nullable(), subject: z.string() },
+    ...{ tenant: z.string().nullable(), subject: z.string(), result: z.string() },
   }),
 );
 
@@ -33,12 +33,13 @@ export function main(argv: readonly string[]): Promise<number> {
     if (line.isSet('--json')) process.stdout.write(`${JSON.stringify(data)}\n`);
     else {
       const lines = linesSchema.parse(data);
-      const columns = ['TIME', 'ACTION', 'TENANT', 'SUBJECT', 'BY', 'FROM'];
-      const rows = lines.map(({ at, action, tenant, subject, actor, address }) => [
+      const columns = ['TIME', 'ACTION', 'TENANT', 'SUBJECT', 'RESULT', 'BY', 'FROM'];
+      const rows = lines.map(({ at, action, tenant, subject, result, actor, address }) => [
         at,
         action,
         tenant,
         subject,
+        result,
         actor,
         address,
       ]);

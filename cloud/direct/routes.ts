@@ -1,7 +1,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { type Context, Hono } from 'hono';
-import { FirnError } from '../../lake/base/errors.ts';
+import { FirnError, retryAfterSecondsOf } from '../../lake/base/errors.ts';
 import { type SiteId, siteId } from '../../lake/model/ids.ts';
 import type { VirtualGateway } from '../../lake/virtual-gateway.ts';
 import type { Restriction } from '../tenants/access.ts';
@@ -102,9 +102,10 @@ const wrong = (message: string, hint: string): FirnError =>
   });
 
 /** Before it is known how the protocol says it: plain text, which senders log. */
-function refused(c: Context, { code, message, retryAfterMs }: FirnError): Response {
+function refused(c: Context, error: FirnError): Response {
+  const { code, message } = error;
   if (code === 'denied') return c.text(`${message}\n`, 403);
   if (code === 'invalid') return c.text(`${message}\n`, 400);
-  c.header('Retry-After', String(Math.ceil((retryAfterMs ?? 1000) / 1000)));
+  c.header('Retry-After', `${retryAfterSecondsOf(error)}`);
   return c.text(`${message}\n`, 503);
 }

@@ -27,7 +27,7 @@ export interface Fleet extends AsyncDisposable {
 
 /** Opens everything about gateways: the device authority, claims, gateways, and the HTTP routes of both sides. */
 export async function openFleet(
-  options: Pick<AdminApiOptions, 'accessOf' | 'addressOf'> & {
+  options: AdminApiOptions & {
     readonly store: TenantStore;
     /** Folder of the device authority. */
     readonly authorityDir: string;
@@ -39,7 +39,7 @@ export async function openFleet(
   },
 ): Promise<Fleet> {
   const { store, authorityDir, certificateDays, publicUrl, heartbeatSeconds, logger, uploads } = options;
-  const { accessOf, addressOf } = options;
+  const { accessOf, addressOf, onRefused } = options;
   const { context } = store;
   const { clock } = context;
   const db = await openFleetDatabase(context.db);
@@ -60,7 +60,7 @@ export async function openFleet(
     devices: deviceRoutes({
       ...{ enrollment, sessions, reports, uploads, orders, commands, heartbeatSeconds, addressOf },
     }),
-    admin: fleetAdminRoutes({ administration, clock, publicUrl, accessOf, addressOf }),
+    admin: fleetAdminRoutes({ administration, clock, publicUrl, accessOf, addressOf, onRefused }),
     flush: async () => {
       await reports.flush();
       await orders.refresh();

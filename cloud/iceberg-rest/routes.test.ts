@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { noLoginLimits } from '../../lake/base/login-attempts.ts';
 import { tenantId } from '../../lake/model/ids.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { locationOf, someFile, stillClock, tenant } from '../../test/contract/lake-fixtures.ts';
 import { memoryStore } from '../../test/contract/memory-store.ts';
 import { changeMetadata, commit } from '../catalog/commit.ts';
 import { openTable } from '../catalog/table.ts';
+import { openLogins } from '../tenants/logins.ts';
 import { openTenantStore } from '../tenants/tenant-store.ts';
 import { icebergRestRoutes } from './routes.ts';
 import { servedTables } from './served-tables.ts';
@@ -35,6 +37,8 @@ const open = (signal: 'metrics' | 'logs') => openTable({ store, tenant, signal, 
 const app = icebergRestRoutes({
   tables: servedTables({ store, locationOf, clock, maxAgeMs: 0 }),
   keys,
+  logins: openLogins(keys, noLoginLimits),
+  addressOf: () => '127.0.0.1',
   clock,
   fileConfig: { 's3.region': 'us-east-1' },
   vendor: {

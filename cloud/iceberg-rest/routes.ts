@@ -3,9 +3,9 @@ import { bodyLimit } from 'hono/body-limit';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import type { ExistingTable } from '../catalog/table-head.ts';
-import { openAccessToken } from '../tenants/access-token.ts';
+import { isAccessToken, openAccessToken } from '../tenants/access-token.ts';
 import type { Directory } from '../tenants/directory.ts';
-import { accessOfHeader } from '../tenants/http-credentials.ts';
+import type { Logins } from '../tenants/logins.ts';
 import type { CredentialVendor } from './credentials.ts';
 import { errorResponse, noSuchNamespace, noSuchTable, RestError } from './errors.ts';
 import { loadTableResult } from './load-table.ts';
@@ -18,6 +18,9 @@ import { tokenRoutes } from './tokens.ts';
 export interface IcebergRestOptions {
   readonly tables: ServedTables;
   readonly keys: Directory;
+  readonly logins: Logins;
+  /** Address that a request came from. */
+  readonly addressOf: (c: Context) => string;
   readonly clock: Clock;
   /** How clients reach the files, without secrets: `s3.endpoint` and the like. */
   readonly fileConfig: Readonly<Record<string, string>>;
@@ -77,12 +80,14 @@ export function icebergRestRoutes(options: IcebergRestOptions): Hono<Env> {
   return app;
 }
 
-function authenticated(c: Context, { keys, clock }: IcebergRestOptions): TenantId {
+function authenticated(c: Context, { keys, logins, addressOf, clock }: IcebergRestOptions): TenantId {
   const header = c.req.header('authorization');
   const token = /^bearer +(.+)$/i.exec(header ?? '')?.[1]?.trim();
+  // One that is over is nobody's guess.
   const access =
-    (token === undefined ? undefined : openAccessToken(keys, token, clock.nowMs())) ??
-    accessOfHeader(header, keys);
+    token !== undefined && isAccessToken(token)
+      ? openAccessToken(keys, token, clock.nowMs())
+      : logins.ofHeader(header, addressOf(c));
   if (access?.tenant === undefined) {
     const message = 'give a key: its secret as a bearer token, or a token from /v1/oauth/tokens';
     throw new RestError(401, 'NotAuthorizedException', message);

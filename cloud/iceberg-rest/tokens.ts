@@ -3,6 +3,7 @@ import { bodyLimit } from 'hono/body-limit';
 import type { Clock } from '../../lake/base/clock.ts';
 import { makeAccessToken, openAccessToken } from '../tenants/access-token.ts';
 import type { Directory } from '../tenants/directory.ts';
+import type { Logins } from '../tenants/logins.ts';
 
 // `POST /v1/oauth/tokens`: deprecated in the specification, and what DuckDB, ClickHouse, pyiceberg and the Java clients
 // use by default. client_id and client_secret are id and secret of a key. Errors have OAuth's form, not ErrorModel's.
@@ -15,6 +16,8 @@ const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token';
 
 export interface TokenOptions {
   readonly keys: Directory;
+  readonly logins: Logins;
+  readonly addressOf: (c: Context) => string;
   readonly clock: Clock;
 }
 
@@ -26,7 +29,7 @@ export function tokenRoutes(options: TokenOptions): Hono {
     switch (form.get('grant_type')) {
       case 'client_credentials': {
         const { id, secret } = clientOf(c, form);
-        const known = options.keys.authenticate(id, secret) !== undefined;
+        const known = options.logins.of(id, secret, options.addressOf(c)) !== undefined;
         return known
           ? granted(c, options, id, form)
           : refused(c, 401, 'invalid_client', 'client_id and client_secret are not id and secret of a key');

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import type { Context } from 'hono';
 import { asOfOf } from '../../lake/api/as-of.ts';
 import { committedLogs, type LiveLogs } from '../../lake/api/loki/live-logs.ts';
-import { nowNs } from '../../lake/api/loki/queries.ts';
 import { systemClock } from '../../lake/base/clock.ts';
 import { messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
@@ -57,9 +56,6 @@ export interface Deployment extends DeploymentBase {
   readonly live: LiveLogs;
   readonly completeness: CompletenessSource;
 }
-
-/** Bytes of lines that one tail reads after a commit. */
-const tailBytesMax = 256 * 1024 * 1024;
 
 export type Deployments = (access: TenantAccess) => Promise<Deployment>;
 
@@ -143,8 +139,8 @@ function deploymentOver(base: DeploymentBase): Deployment {
   const { engine, tables, pool, evaluator, gateways, onLogs, onTailError } = base;
   const logs = logScan({ tables, engine, pool });
   const live = committedLogs({
-    ...{ source: logs, nowNs: () => nowNs(clock), bytesMax: tailBytesMax },
-    ...{ onCommit: onLogs, onError: onTailError },
+    ...{ logs, clock, onCommit: onLogs, onError: onTailError },
+    refresh: () => tables.icebergTable('logs').load(),
   });
   const completeness = { gateways, gaps: gapRows(tables, engine, clock) };
   return { ...base, scan: seriesScan({ tables, engine, pool: evaluator }), logs, live, completeness };

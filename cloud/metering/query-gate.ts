@@ -1,6 +1,6 @@
 import type { HttpBindings } from '@hono/node-server';
 import type { Context, MiddlewareHandler } from 'hono';
-import { hasCode } from '../../lake/base/errors.ts';
+import { hasCode, retryAfterSecondsOf } from '../../lake/base/errors.ts';
 import { tenantAccessOf } from '../tenants/gate.ts';
 import type { TenantMeter } from './meter.ts';
 
@@ -12,7 +12,7 @@ export function queryGate(meterOf: (tenant: string) => TenantMeter): MiddlewareH
       end = meterOf(tenantAccessOf(c).tenant).startQuery();
     } catch (error) {
       if (!hasCode(error, 'limit')) throw error;
-      c.header('Retry-After', String(Math.ceil((error.retryAfterMs ?? 0) / 1000)));
+      c.header('Retry-After', `${retryAfterSecondsOf(error)}`);
       return refusal(c, error.message);
     }
     const { outgoing } = (c.env ?? {}) as Partial<HttpBindings>;

@@ -19,10 +19,12 @@ export function makeAccessToken(keys: Keys, key: string, expiresMs: number): str
   return signature && `${tokenPrefix}${claims}.${signature.toString('base64url')}`;
 }
 
+export const isAccessToken = (text: string): boolean => text.startsWith(tokenPrefix);
+
 /** What the key that a token stands for may do; undefined when it is none, or is over. */
 export function openAccessToken(keys: Keys, token: string, nowMs: number): Access | undefined {
   const [claims = '', signature = ''] = token.slice(tokenPrefix.length).split('.');
-  const parsed = token.startsWith(tokenPrefix) ? claimsJson.safeParse(jsonOf(claims)) : undefined;
+  const parsed = isAccessToken(token) ? claimsJson.safeParse(jsonOf(claims)) : undefined;
   if (!parsed?.success || parsed.data.expiresMs <= nowMs) return undefined;
   const { key } = parsed.data;
   const expected = keys.sign(key, claims);

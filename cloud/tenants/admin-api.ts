@@ -16,6 +16,8 @@ export interface AdminApiOptions {
   readonly accessOf: (c: Context) => Access;
   /** Address that a request came from. */
   readonly addressOf: (c: Context) => string;
+  /** Told of a key that may not do what it asks for. */
+  readonly onRefused?: ((actor: Actor, tenant: string | undefined, request: string) => void) | undefined;
 }
 
 type AddRoute = <Body extends z.ZodType>(
@@ -24,11 +26,14 @@ type AddRoute = <Body extends z.ZodType>(
 ) => void;
 
 /** Adds routes to an application; what `run` gives is the answer's `data`. */
-export function adminApi(app: Hono, { accessOf, addressOf }: AdminApiOptions): AddRoute {
+export function adminApi(app: Hono, { accessOf, addressOf, onRefused }: AdminApiOptions): AddRoute {
   return ({ method, path, by, body: schema }, run) => {
     app.on(method.toUpperCase(), `${adminPath}${path.replaceAll(/\{(\w+)\}/g, ':$1')}`, async (c) => {
       const access = accessOf(c);
-      if (!mayAsk(access, by, c.req.param('tenant'))) return refuse(c, 403, notAllowed);
+      if (!mayAsk(access, by, c.req.param('tenant'))) {
+        onRefused?.({ name: access.keyId, address: addressOf(c) }, access.tenant, `${method} ${path}`);
+        return refuse(c, 403, notAllowed);
+      }
       try {
         const body = await readJson(c, schema);
         const actor = { name: access.keyId, address: addressOf(c) };

@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { tenantId } from '../../lake/model/ids.ts';
 import { restrictionSchema, tenantScopes } from './access.ts';
 import { type AdminApiOptions, adminApi, adminPath, noBody, refuse, time, timeText } from './admin-api.ts';
-import { auditLinesMax } from './audit-log.ts';
 import type { KeyInfo } from './key-administration.ts';
 import { openApiOf, type RouteDescription } from './open-api.ts';
 import type { TenantStore } from './tenant-store.ts';
@@ -11,6 +10,8 @@ import type { TenantStore } from './tenant-store.ts';
 // The HTTP API that administers tenants and keys. Operators may do everything; a key of a tenant with the scope admin
 // manages the keys of its tenant, and is told of others what it is told of tenants that are not there.
 
+/** Lines of the audit log in one answer. */
+const answerLinesMax = 1_000;
 const overlapSecondsMax = 30 * 86_400;
 const overlapSecondsDefault = 86_400;
 
@@ -45,12 +46,13 @@ const secretAnswer = z.object({ id: z.string(), secret: z.string().describe('Sho
 const auditAnswer = z.object({
   ...{ id: z.number(), at: time, actor: z.string(), address: z.string(), action: z.string() },
   ...{ tenant: z.string().nullable(), subject: z.string(), detail: z.unknown() },
+  result: z.enum(['done', 'refused']),
 });
 
 const auditQuery = z.object({
   tenant: z.string().optional().describe('Lines about this tenant only'),
   before: z.coerce.number().int().positive().optional().describe('Lines before this id'),
-  limit: z.coerce.number().int().min(1).max(auditLinesMax).default(100).describe('Lines of the answer'),
+  limit: z.coerce.number().int().min(1).max(answerLinesMax).default(100).describe('Lines of the answer'),
 });
 
 const routes = {
@@ -125,7 +127,7 @@ const routes = {
     body: noBody,
     query: auditQuery,
     answer: z.array(auditAnswer),
-    summary: 'Who changed what, the newest first',
+    summary: 'Who changed what, or was refused to, the newest first',
   },
 } as const satisfies Readonly<Record<string, RouteDescription>>;
 

@@ -1,7 +1,7 @@
-import type { TenantDatabase } from './database.ts';
+import { type Actor, addLine, type Change, type ChangeContext } from './changes.ts';
 
-/** Lines of the audit log in one answer. */
-export const auditLinesMax = 1_000;
+/** Lines that are read at once. */
+export const auditLinesMax = 10_000;
 
 interface AuditLine {
   readonly id: number;
@@ -11,10 +11,12 @@ interface AuditLine {
   readonly action: string;
   readonly tenant: string | undefined;
   readonly subject: string;
+  /** `done`, or `refused`: it was asked for, and nothing was changed. */
+  readonly result: string;
   readonly detail: unknown;
 }
 
-/** Who changed what, the newest first. */
+/** Who changed what, or was refused to, the newest first. */
 export interface AuditLog {
   /** `beforeId` goes on where an answer ended. `tenant`: lines about it alone. */
   auditLog(asked: {
@@ -22,10 +24,13 @@ export interface AuditLog {
     readonly beforeId?: number | undefined;
     readonly limit: number;
   }): Promise<readonly AuditLine[]>;
+  /** Adds a line about what was refused. */
+  refused(actor: Actor, what: Change): Promise<void>;
 }
 
-export function openAuditLog(db: TenantDatabase): AuditLog {
+export function openAuditLog({ db, clock }: Pick<ChangeContext, 'db' | 'clock'>): AuditLog {
   return {
+    refused: async (actor, what) => addLine(db, clock.nowMs(), actor, what, 'refused'),
     auditLog: async ({ tenant, beforeId, limit }) => {
       let lines = db.selectFrom('audit').selectAll();
       if (tenant !== undefined) lines = lines.where('tenant', '=', tenant);
@@ -33,7 +38,7 @@ export function openAuditLog(db: TenantDatabase): AuditLog {
       const rows = await lines.orderBy('id', 'desc').limit(Math.min(limit, auditLinesMax)).execute();
       return rows.map((row) => ({
         ...{ id: Number(row.id), atMs: Number(row.at_ms), actor: row.actor, address: row.address },
-        ...{ action: row.action, tenant: row.tenant ?? undefined, subject: row.subject },
+        ...{ action: row.action, tenant: row.tenant ?? undefined, subject: row.subject, result: row.result },
         detail: JSON.parse(row.detail) as unknown,
       }));
     },

@@ -12,7 +12,7 @@ export interface Actor {
 }
 
 /** What the audit log says of a change. */
-interface Change {
+export interface Change {
   readonly action: string;
   readonly tenant: string | undefined;
   readonly subject: string;
@@ -29,7 +29,7 @@ export interface ChangeContext {
 
 /** `changed` is called after each change. */
 export function openChanges(db: TenantDatabase, clock: Clock, changed: () => Promise<void>): Changes {
-  return async (actor, { action, tenant = null, subject, detail = {} }, work) => {
+  return async (actor, what, work) => {
     const result = await db.transaction().execute(async (tx) => {
       // First of all, so that changes come one after the other.
       await tx
@@ -37,14 +37,26 @@ export function openChanges(db: TenantDatabase, clock: Clock, changed: () => Pro
         .set((each) => ({ count: each('count', '+', 1) }))
         .execute();
       const done = await work(tx);
-      const who = { actor: actor.name, address: actor.address, at_ms: clock.nowMs() };
-      const line = { ...who, action, tenant, subject, detail: JSON.stringify(detail) };
-      await tx.insertInto('audit').values(line).execute();
+      await addLine(tx, clock.nowMs(), actor, what, 'done');
       return done;
     });
     await changed();
     return result;
   };
+}
+
+/** The database lets nobody change or remove it again. */
+export async function addLine(
+  db: TenantDatabase,
+  at_ms: number,
+  actor: Actor,
+  { action, tenant, subject, detail = {} }: Change,
+  result: 'done' | 'refused',
+): Promise<void> {
+  const who = { actor: actor.name, address: actor.address, at_ms };
+  const about = { action, tenant: tenant ?? null, subject, detail: JSON.stringify(detail) };
+  const line = { ...who, ...about, result };
+  await db.insertInto('audit').values(line).execute();
 }
 
 /** A time, or nothing, as the database gives it. */

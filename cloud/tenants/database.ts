@@ -36,6 +36,7 @@ export interface Schema {
     readonly tenant: string | null;
     readonly subject: string;
     readonly detail: string;
+    readonly result: string;
   };
   /** One row; it counts changes of tenants and keys, so that whoever keeps a copy sees that it is old. */
   readonly change: { readonly id: number; readonly count: number };
@@ -128,6 +129,8 @@ async function migrate(tx: TenantDatabase, postgres: boolean): Promise<void> {
     .addColumn('subject', 'text', (column) => column.notNull())
     .addColumn('detail', 'text', (column) => column.notNull())
     .execute();
+  await addAuditResult(tx);
+  await keepAudit(tx, postgres);
   await tx.schema
     .createTable('change')
     .ifNotExists()
@@ -139,4 +142,33 @@ async function migrate(tx: TenantDatabase, postgres: boolean): Promise<void> {
     .values({ id: 1, count: 0 })
     .onConflict((conflict) => conflict.doNothing())
     .execute();
+}
+
+/** Lines of earlier versions are all about what was done. */
+async function addAuditResult(tx: TenantDatabase): Promise<void> {
+  const tables = await tx.introspection.getTables();
+  const audit = tables.find(({ name }) => name === 'audit');
+  if (audit?.columns.some(({ name }) => name === 'result')) return;
+  await tx.schema
+    .alterTable('audit')
+    .addColumn('result', 'text', (column) => column.notNull().defaultTo('done'))
+    .execute();
+}
+
+/** Lines are added, and then stay as they are, whoever asks the database otherwise. */
+async function keepAudit(tx: TenantDatabase, postgres: boolean): Promise<void> {
+  if (!postgres) {
+    for (const event of ['UPDATE', 'DELETE'])
+      await sql
+        .raw(
+          `CREATE TRIGGER IF NOT EXISTS audit_keeps_${event.toLowerCase()} BEFORE ${event} ON audit
+          BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END`,
+        )
+        .execute(tx);
+    return;
+  }
+  await sql`CREATE OR REPLACE FUNCTION firn_audit_keeps() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$`.execute(tx);
+  await sql`CREATE OR REPLACE TRIGGER audit_keeps BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION firn_audit_keeps()`.execute(tx);
 }

@@ -41,6 +41,8 @@ export interface Directory extends AsyncDisposable {
   authenticateSecret(secret: string): Access | undefined;
   /** For the PostgreSQL protocol: what proves that a client knows the secret. */
   keyOf(keyId: string): { readonly access: Access; readonly verifier: ScramVerifier } | undefined;
+  /** Whose a key is that counts; undefined also for an operator's. */
+  tenantOf(keyId: string): TenantId | undefined;
   /** Whether a key of this id still counts. */
   counts(keyId: string): boolean;
   /** Signs a text (HMAC-SHA-256) with what is stored of a key; undefined for a key that does not count. */
@@ -65,12 +67,6 @@ export async function openDirectory(options: {
     if ((await countOf(db)) !== copy.count) copy = await readAll(db);
     for (const listener of listeners) listener();
   };
-  const writeUsed = async (): Promise<void> => {
-    const times = [...used];
-    used.clear();
-    for (const [id, last_used_ms] of times)
-      await db.updateTable('api_key').set({ last_used_ms }).where('id', '=', id).execute();
-  };
   const ended = new AbortController();
   const loop = async (): Promise<void> => {
     let failing = false;
@@ -82,7 +78,7 @@ export async function openDirectory(options: {
         await refresh();
         if (clock.monotonicMs() - usedWrittenMs >= usedIntervalMs) {
           usedWrittenMs = clock.monotonicMs();
-          await writeUsed();
+          await writeUsed(db, used);
         }
         failing = false;
       } catch (error) {
@@ -113,6 +109,7 @@ export async function openDirectory(options: {
       const key = copy.byId.get(keyId);
       return valid(key) ? { access: note(key), verifier: decodeVerifier(key.scram) } : undefined;
     },
+    tenantOf: (keyId) => copy.byId.get(keyId)?.access.tenant,
     counts: (keyId) => valid(copy.byId.get(keyId)),
     sign: (keyId, text) => {
       const key = copy.byId.get(keyId);
@@ -123,9 +120,16 @@ export async function openDirectory(options: {
     [Symbol.asyncDispose]: async () => {
       ended.abort();
       await looking;
-      await writeUsed().catch(() => undefined);
+      await writeUsed(db, used).catch(() => undefined);
     },
   };
+}
+
+async function writeUsed(db: TenantDatabase, used: Map<string, number>): Promise<void> {
+  const times = [...used];
+  used.clear();
+  for (const [id, last_used_ms] of times)
+    await db.updateTable('api_key').set({ last_used_ms }).where('id', '=', id).execute();
 }
 
 const nobodysHash = '0'.repeat(64);

@@ -1,7 +1,7 @@
 import type { Context, MiddlewareHandler } from 'hono';
+import { hasCode, retryAfterSecondsOf } from '../../lake/base/errors.ts';
 import type { Access, TenantAccess, TenantScope } from './access.ts';
-import type { Directory } from './directory.ts';
-import { accessOfHeader } from './http-credentials.ts';
+import type { Logins } from './logins.ts';
 
 // What stands before HTTP endpoints: who asks, and whether the key is one for this. Refusals don't tell whether a tenant
 // or a key exists.
@@ -9,11 +9,16 @@ import { accessOfHeader } from './http-credentials.ts';
 export type GateEnv = { Variables: { access: Access } };
 
 /** Lets requests with a key pass; `accessOf` then tells what it may do. */
-export function keyGate(
-  keys: Pick<Directory, 'authenticate' | 'authenticateSecret'>,
-): MiddlewareHandler<GateEnv> {
+export function keyGate(logins: Logins, addressOf: (c: Context) => string): MiddlewareHandler<GateEnv> {
   return async (c, next) => {
-    const access = accessOfHeader(c.req.header('authorization'), keys);
+    let access: Access | undefined;
+    try {
+      access = logins.ofHeader(c.req.header('authorization'), addressOf(c));
+    } catch (error) {
+      if (!hasCode(error, 'limit')) throw error;
+      c.header('Retry-After', `${retryAfterSecondsOf(error)}`);
+      return c.json({ status: 'error', errorType: 'too_many_requests', error: error.message }, 429);
+    }
     if (access === undefined) {
       c.header('WWW-Authenticate', 'Basic realm="firn"');
       const error =

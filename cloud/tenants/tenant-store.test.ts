@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { afterAll, describe, expect, test } from 'vitest';
 import { tenantId } from '../../lake/model/ids.ts';
 import { makeScramVerifier } from '../../lake/pgwire/scram.ts';
@@ -120,6 +121,21 @@ describe.each(places)('$name', ({ name, make: makePlace, canRun }) => {
         ['create tenant', 'test', '127.0.0.1'],
       ]);
       expect(await store.auditLog({ beforeId: log[1]?.id, limit: 10 })).toEqual([log[2]]);
+      await store.refused(
+        { name: 'mallory', address: '10.0.0.9' },
+        { action: 'log in', tenant: 'a', subject: 'x' },
+      );
+      const [newest] = await store.auditLog({ tenant: 'a', limit: 1 });
+      expect(newest).toMatchObject({
+        actor: 'mallory',
+        address: '10.0.0.9',
+        result: 'refused',
+        subject: 'x',
+      });
+      const { db } = store.context;
+      await expect(db.deleteFrom('audit').execute()).rejects.toThrow('append-only');
+      await expect(db.updateTable('audit').set({ actor: 'nobody' }).execute()).rejects.toThrow('append-only');
+      expect(await store.auditLog({ limit: 10 })).toHaveLength(4);
     }
     if (name !== 'SQLite') return;
     for (const file of readdirSync(place.directory)) {
@@ -128,6 +144,21 @@ describe.each(places)('$name', ({ name, make: makePlace, canRun }) => {
       for (const secret of secrets) expect(readFileSync(path).includes(secret)).toBe(false);
     }
   });
+});
+
+test('an audit log of an earlier version goes on: what is in it was done', async () => {
+  const directory = mkdtempSync(join(folder, 'audit-'));
+  const earlier = new Database(join(directory, 'tenants.db'));
+  earlier.exec(`CREATE TABLE audit (id integer PRIMARY KEY AUTOINCREMENT, at_ms integer NOT NULL, actor text NOT NULL,
+    address text NOT NULL, action text NOT NULL, tenant text, subject text NOT NULL, detail text NOT NULL);
+    INSERT INTO audit VALUES (1, 5, 'ann', '10.0.0.1', 'create tenant', 'a', 'a', '{}')`);
+  earlier.close();
+  await using store = await openTenantStore({ directory, clock: heldClock(1_000) });
+  await store.createTenant(a, me);
+  expect((await store.auditLog({ limit: 10 })).map(({ actor, result }) => [actor, result])).toEqual([
+    ['test', 'done'],
+    ['ann', 'done'],
+  ]);
 });
 
 test('when a key was last used is known after the end, too', async () => {

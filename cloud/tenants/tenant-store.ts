@@ -41,7 +41,7 @@ export async function openTenantStore(options: {
     const administered = {
       ...tenantAdministration(context),
       ...keyAdministration(context),
-      ...openAuditLog(db),
+      ...openAuditLog(context),
     };
     const open = stack.move();
     return { ...known, ...administered, context, [Symbol.asyncDispose]: () => open.disposeAsync() };

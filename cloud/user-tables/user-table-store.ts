@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
-import { tableNames } from '../../lake/model/table-name.ts';
+import { auditTable, tableNames } from '../../lake/model/table-name.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { commit } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
@@ -61,7 +61,7 @@ const requestsConcurrentMax = 16;
 
 /** Throws FirnError `invalid` for a name that no table can have. */
 export function checkTableName(name: string): void {
-  const why = (tableNames as readonly string[]).includes(name)
+  const why = [...tableNames, auditTable].includes(name)
     ? 'is the name of a table of the lake'
     : /^[a-z][a-z0-9_]{0,62}$/.test(name)
       ? undefined

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import mqtt, { type IClientOptions } from 'mqtt';
 import { expect, test } from 'vitest';
+import { createLoginAttempts } from '../../lake/base/login-attempts.ts';
 import { createAuthority, hasOpenssl } from '../../test/harness/certificates.ts';
 import { formatUsers, hashPassword } from './access/password-file.ts';
 import { connect, host, opened, start, temporaryFolder, until, urlOf } from './broker.fixture.ts';
@@ -45,6 +46,24 @@ test('a user with the right password gets in, nobody else does', async () => {
     await expect(five).rejects.toMatchObject({ code: 0x87 });
   }
   expect(broker.counters().refusedLogins).toBe(6);
+});
+
+test('who failed too often is refused also with the right password, until the window is over', async () => {
+  const { access } = await usersAndRules({ sensor: 'secret', viewer: 'seen' });
+  let nowMs = 0;
+  const limits = { failuresPerNameMax: 2, failuresPerAddressMax: 0, windowSeconds: 60 };
+  const logins = createLoginAttempts(limits, { monotonicMs: () => nowMs });
+  const { broker } = await start({ access, logins });
+  const tried = (name: string, password: string): Promise<unknown> =>
+    mqtt.connectAsync(urlOf(broker), { ...asUser(name, password), reconnectPeriod: 0 }, false);
+  for (const name of ['sensor', 'nobody']) {
+    for (let time = 0; time < 2; time++)
+      await expect(tried(name, 'wrong')).rejects.toMatchObject({ code: 5 });
+    await expect(tried(name, 'secret')).rejects.toMatchObject({ code: 5 });
+  }
+  await connect(urlOf(broker), asUser('viewer', 'seen'));
+  nowMs = 60_000;
+  await connect(urlOf(broker), asUser('sensor', 'secret'));
 });
 
 test('a changed file of users is read again; who is not in it any more is disconnected', async () => {

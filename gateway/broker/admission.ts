@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Aedes, AuthenticateError, Client } from 'aedes';
 import type { Logger } from '../../lake/base/log.ts';
+import type { LoginAttempts } from '../../lake/base/login-attempts.ts';
 import type { Access, Identity } from './access/access.ts';
 import type { Acl } from './access/acl-file.ts';
 import type { InternalClient } from './aedes-internals.ts';
@@ -34,6 +35,8 @@ interface AdmissionOptions {
   readonly limits: AdmissionLimits;
   readonly persistence: BrokerPersistence;
   readonly logger: Logger;
+  /** Knows who has failed too often. */
+  readonly attempts: LoginAttempts;
 }
 
 export type Admission = ReturnType<typeof createAdmission>;
@@ -110,7 +113,7 @@ function answerConnects(
   aedes: Aedes,
   access: () => Access,
   { clients, wanted, identities, sockets, counts }: State,
-  { limits, logger }: AdmissionOptions,
+  { limits, logger, attempts }: AdmissionOptions,
 ): void {
   aedes.preConnect = (client, packet, done) => {
     wanted.set(client, readConnect(packet, limits.keepAliveSecondsMax));
@@ -124,14 +127,21 @@ function answerConnects(
       return done(refusal(connackUnavailable, 'connectionsMax is reached'), false);
     if (wanted.get(client)?.keepAliveRefused)
       return done(refusal(connackIdentifierRejected, 'keepAliveSecondsMax is exceeded'), false);
+    const address = sockets.get(client.conn)?.remoteAddress ?? '';
     const letIn = (identity: Identity | undefined): void => {
       if (identity) identities.set(client, identity);
       else counts.refusedLogins++;
       done(null, identity !== undefined);
     };
+    // Answered as a wrong password is, and without the work of checking one.
+    if (username !== undefined && attempts.waitMs(address, username) > 0) return letIn(undefined);
+    const checked = (identity: Identity | undefined): void => {
+      if (username !== undefined) attempts[identity ? 'succeeded' : 'failed'](address, username);
+      letIn(identity);
+    };
     access()
       .authenticate(sockets.get(client.conn), username, password)
-      .then(letIn, (error: unknown) => {
+      .then(checked, (error: unknown) => {
         logger.error('a password can not be checked', { error });
         letIn(undefined);
       });

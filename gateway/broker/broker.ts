@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Aedes, type Client } from 'aedes';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import { type LoginAttempts, noLoginLimits } from '../../lake/base/login-attempts.ts';
 import type { OwnTime } from '../../lake/receive/mqtt/device-time.ts';
 import { createMqttMapper } from '../../lake/receive/mqtt/mapper.ts';
 import type { TopicRule } from '../../lake/receive/mqtt/rules/reading.ts';
@@ -89,6 +90,8 @@ export interface BrokerOptions extends Partial<BrokerLimits> {
   readonly onDropped?: (receivedUs: number) => void;
   /** Without it every client is let in. */
   readonly access?: AccessOptions;
+  /** Without it passwords can be tried for ever. */
+  readonly logins?: LoginAttempts;
   /** Where broker.db is; without it retained messages and sessions are kept in memory only. */
   readonly dataDir?: string;
   /** How often $SYS topics are published; 0, the default: never. */
@@ -169,7 +172,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 
 /** aedes, with what Firn puts in the place of its parts. */
 function openCore(options: BrokerOptions, limits: BrokerLimits) {
-  const { logger, clock, dataDir } = options;
+  const { logger, clock, dataDir, logins: attempts = noLoginLimits } = options;
   const counts = { undelivered: 0, sent: 0, sentBytes: 0 };
   const onDrop = (): void => void counts.undelivered++;
   const access: Access = openAccess(options.access ?? everybody, logger, () => admission.dismiss());
@@ -205,7 +208,7 @@ function openCore(options: BrokerOptions, limits: BrokerLimits) {
     persistence: { ...outgoing.persistence, addSubscriptions },
   });
   withoutPrototypes(aedes);
-  const admission = createAdmission(aedes, () => access, { limits, persistence, logger });
+  const admission = createAdmission(aedes, () => access, { limits, persistence, logger, attempts });
   const inOrder = createAcknowledgementOrder();
   const publish = storeThenAcknowledge({ ...limits, aedes, store, persistence, inOrder });
   const lane = createPublishLane({ aedes, store, persistence, inOrder, admission });

@@ -6,7 +6,7 @@ import { lokiRoutes } from '../../lake/api/loki/routes.ts';
 import { openTail, type Tail, tailPath } from '../../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../../lake/api/prometheus/routes.ts';
 import { createLanguages } from '../../lake/api/sql/languages.ts';
-import { answerBySession, sqlRoutes } from '../../lake/api/sql/routes.ts';
+import { sqlRoutes } from '../../lake/api/sql/routes.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
@@ -35,6 +35,7 @@ import { brokerCounters, openBridges, openBroker } from './mqtt.ts';
 import { listenForOtlp } from './otlp.ts';
 import { type HttpReceivers, openReceiving } from './receivers.ts';
 import { openScraping } from './scraping.ts';
+import { openGatewaySql } from './sql.ts';
 import type { Storage } from './storage.ts';
 import { openSyslog } from './syslog.ts';
 
@@ -229,7 +230,7 @@ async function openQueries(
   app: Hono,
   stack: AsyncDisposableStack,
 ): Promise<PgServer> {
-  const { timeoutMs, samplesMax, rowsMax, cacheBytesMax } = config.query;
+  const { timeoutMs, samplesMax, cacheBytesMax } = config.query;
   const evaluator = stack.use(createEvaluationPool({ clock, threads: 1, cacheBytesMax }));
   const deployment = { tables, scan: seriesScan({ tables, engine, pool: evaluator }) };
   const limits = { ...defaultQueryLimits, timeoutMs, samplesMax };
@@ -250,22 +251,14 @@ async function openQueries(
     ...{ scan: deployment.scan, logs, evaluator, clock, promqlLimits: limits },
     logqlLimits: { ...defaultLogqlLimits, timeoutMs, samplesMax },
   });
-  const openSession = async (user: string, startParameters: ReadonlyMap<string, string> = new Map()) => {
-    // Loaded by the first who asks: PostgreSQL's parser is large, and most gateways are never asked.
-    const { openSqlSession } = await import('../../lake/sql/session.ts');
-    return openSqlSession({
-      ...{ engine, tables, languages, clock, user, startParameters },
-      database: ids.tenant,
-      limits: { statementTimeoutMs: timeoutMs, rowsMax },
-    });
-  };
-  app.route('/', sqlRoutes({ answer: answerBySession(() => openSession('firn')) }));
+  const sql = openGatewaySql({ config, ids, engine, tables, languages, clock, logger }, stack);
+  app.route('/', sqlRoutes({ answer: sql.answer }));
   return stack.use(
     await startPgServer({
       ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
       // Who can connect may read: config.ts refuses any address but loopback, unless it is opened on purpose.
       authenticate: { kind: 'trust' },
-      openSession: ({ user, parameters }) => openSession(user, parameters),
+      openSession: sql.openSession,
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
   );

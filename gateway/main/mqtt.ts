@@ -1,5 +1,6 @@
 import { firnVersion } from '../../lake/api/build-info.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import { createLoginAttempts } from '../../lake/base/login-attempts.ts';
 import type { Gap } from '../../lake/model/gap.ts';
 import type { SeriesCache } from '../../lake/receive/series-cache.ts';
 import { type Bridge, startBridge } from '../bridge/bridge.ts';
@@ -31,6 +32,9 @@ export async function openBroker(
       ...{ usersFile, aclFile, anonymous: letsAnonymousIn(config.mqtt) },
       certificateUser: tls.clientCertificates === 'none' ? 'none' : tls.certificateUser,
     },
+    logins: createLoginAttempts(config.login, clock, (address, user) =>
+      logger.warn('too many failed logins over MQTT; more are refused for a while', { address, user }),
+    ),
     onDropped: (receivedUs) => gaps.record(droppedGap(receivedUs)),
   });
 }

@@ -29,6 +29,7 @@ import { openWal } from '../wal/open-wal.ts';
 import { openWalReader } from '../wal/reader.ts';
 import { startRecovery } from '../wal/recovery/run-recovery.ts';
 import type { Wal } from '../wal/wal.ts';
+import { sqlTailFolder } from './sql.ts';
 
 export type Storage = Awaited<ReturnType<typeof openStorage>>;
 
@@ -189,9 +190,12 @@ export async function shipTheRest({ sealer, shipper }: Storage, clock: Clock): P
 }
 
 /** May read the segments; what does not fit into its memory has some disk, in a folder that begins empty. */
-function queryEngine({ dataDir, query }: GatewayConfig): Engine {
+function queryEngine({ dataDir, query, sql }: GatewayConfig): Engine {
   const { memoryBytesMax, threads, spillBytesMax: bytesMax } = query;
   const spill = { directory: join(dataDir, 'spill', 'query'), bytesMax };
   rmSync(spill.directory, { recursive: true, force: true });
-  return lazyEngine({ directories: [join(dataDir, 'segments')], memoryBytesMax, threads, spill });
+  const directories = [join(dataDir, 'segments')];
+  // It writes the newest rows there, for a process that answers SQL.
+  if (sql.process === 'own') directories.push(sqlTailFolder(dataDir));
+  return lazyEngine({ directories, memoryBytesMax, threads, spill });
 }

@@ -10,10 +10,9 @@ import { isRollupTable, type RollupTable } from '../../lake/model/table-name.ts'
 import { filesSql } from '../../lake/parquet/files-sql.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import type { Engine } from '../../lake/sql/duckdb/engine.ts';
-import type { ImmutableFile, Prune, Tables, TableView } from '../../lake/tables.ts';
+import type { Prune, Tables, TableView } from '../../lake/tables.ts';
 import { type IntactBatch, intactBatches, type SkippedBatch } from '../wal/intact-batches.ts';
-import { openWalReader, type WalReader } from '../wal/reader.ts';
-import type { SegmentRecord } from '../wal/wal.ts';
+import { openWalReader, type SegmentFile, type WalReader } from '../wal/reader.ts';
 import type { FilePins } from './file-pins.ts';
 import { openTail, type Tail, type TailLimits, tailTooLong } from './tail.ts';
 import type { TouchedMinutes } from './touched-minutes.ts';
@@ -109,7 +108,7 @@ interface SignalTable extends AsyncDisposable {
 interface Moment {
   readonly sealedSeq: number;
   readonly lastSeq: number;
-  readonly segments: readonly SegmentRecord[];
+  readonly segments: readonly SegmentFile[];
   readonly segmentCount: number;
   /** Batches that are not in the engine yet. */
   readonly batches: readonly IntactBatch[];
@@ -138,7 +137,7 @@ function createSignalTable(
       const lastSeq = reader.lastSeq();
       sizes.check(signal, sealedSeq, limits);
       const batches = [...intactBatches(reader, signal, Math.max(loadedSeq, sealedSeq), lastSeq, skip)];
-      const segments = reader.segments(signal, prune);
+      const segments = reader.segmentFiles(signal, prune);
       const unpin = pins.pin(segments.map(({ path }) => path));
       return { sealedSeq, lastSeq, segments, segmentCount: reader.segmentCount(signal), batches, unpin };
     });
@@ -157,21 +156,7 @@ function createSignalTable(
   };
   const open = async (prune: Prune): Promise<TableView> => {
     const moment = await loaded(prune);
-    const { sealedSeq, lastSeq, segments, segmentCount } = moment;
-    const pinnedTail = tail.pin(sealedSeq, lastSeq);
-    const files = segments.map(({ path, bytes }) => ({ path: join(dataDir, path), bytes }));
-    let released = false;
-    return {
-      ...rowsOf(signal, files, pinnedTail.selects),
-      filesConsidered: segmentCount,
-      filesPruned: segmentCount - segments.length,
-      [Symbol.asyncDispose]: async () => {
-        if (released) return;
-        released = true;
-        moment.unpin();
-        pinnedTail.release();
-      },
-    };
+    return viewOf(signal, dataDir, moment, tail.pin(moment.sealedSeq, moment.lastSeq, prune));
   };
   return {
     // One at a time: each batch must be loaded exactly once.
@@ -204,7 +189,7 @@ function createTurns() {
 
 /** A path names the same bytes for ever. */
 const versionOfFiles =
-  (segments: readonly SegmentRecord[], touches: TouchedMinutes['touch']): VersionOf =>
+  (segments: readonly SegmentFile[], touches: TouchedMinutes['touch']): VersionOf =>
   (fromMs, toMs) => {
     if (touches(fromMs, toMs)) return undefined;
     const hash = createHash('sha256');
@@ -213,19 +198,34 @@ const versionOfFiles =
     return hash.digest('base64url');
   };
 
-function rowsOf(
+function viewOf(
   signal: Signal,
-  files: readonly ImmutableFile[],
-  tailSelects: readonly string[],
-): Pick<TableView, 'from' | 'parts'> {
-  const ofFiles = filesSql(
-    tableSchemas[signal],
-    files.map(({ path }) => path),
-  );
-  if (tailSelects.length === 0) return { from: ofFiles, parts: { files, rest: undefined } };
-  const rest = `(${tailSelects.join(' UNION ALL ')})`;
-  const from = files.length > 0 ? `(SELECT * FROM ${ofFiles} UNION ALL SELECT * FROM ${rest})` : rest;
-  return { from, parts: { files, rest } };
+  dataDir: string,
+  { segments, segmentCount, unpin }: Moment,
+  pinnedTail: ReturnType<Tail['pin']>,
+): TableView {
+  const files = segments.map(({ path, bytes }) => ({ path: join(dataDir, path), bytes }));
+  const { selects } = pinnedTail;
+  const rest = selects.length === 0 ? undefined : `(${selects.join(' UNION ALL ')})`;
+  let released = false;
+  return {
+    // Made when it is asked for: who reads files without SQL does not.
+    get from() {
+      if (rest !== undefined && files.length === 0) return rest;
+      const paths = files.map(({ path }) => path);
+      const ofFiles = filesSql(tableSchemas[signal], paths);
+      return rest === undefined ? ofFiles : `(SELECT * FROM ${ofFiles} UNION ALL SELECT * FROM ${rest})`;
+    },
+    parts: { files, rest },
+    filesConsidered: segmentCount,
+    filesPruned: segmentCount - segments.length,
+    [Symbol.asyncDispose]: async () => {
+      if (released) return;
+      released = true;
+      unpin();
+      pinnedTail.release();
+    },
+  };
 }
 
 interface TailSizes extends Disposable {

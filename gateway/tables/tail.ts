@@ -7,6 +7,7 @@ import { nameOf } from '../../lake/parquet/series-order.ts';
 import { batchColumnsOf, columnOf } from '../../lake/schema/batch-columns.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { type Engine, sqlText } from '../../lake/sql/duckdb/engine.ts';
+import type { Prune } from '../../lake/tables.ts';
 import type { IntactBatch } from '../wal/intact-batches.ts';
 import { createTouchedMinutes, type TouchedMinutes } from './touched-minutes.ts';
 
@@ -25,8 +26,15 @@ export interface TailLimits {
 export interface Tail extends AsyncDisposable {
   /** Adds batches in order of seq, all of them or none. One call at a time. */
   load(batches: readonly IntactBatch[], sealedSeq: number, labelsOf: LabelsOf): Promise<void>;
-  /** SELECTs that yield the rows with afterSeq < seq <= uptoSeq and the table's columns. They stay valid until released. */
-  pin(afterSeq: number, uptoSeq: number): { readonly selects: readonly string[]; release(): void };
+  /**
+   * SELECTs that yield the rows with afterSeq < seq <= uptoSeq and the table's columns; not of generations without a row
+   * that can be of `prune`. They stay valid until released.
+   */
+  pin(
+    afterSeq: number,
+    uptoSeq: number,
+    prune: Prune,
+  ): { readonly selects: readonly string[]; release(): void };
   /** Whether rows of metrics with afterSeq < seq <= uptoSeq may lie in a time: see TouchedMinutes. */
   touches(afterSeq: number, uptoSeq: number): TouchedMinutes['touch'];
   /** Drops generations that nobody needs. */
@@ -83,12 +91,13 @@ export async function openTail(engine: Engine, signal: Signal, site: string): Pr
         throw error;
       }
     },
-    pin: (afterSeq, uptoSeq) => {
+    pin: (afterSeq, uptoSeq, { fromUs = -Infinity, toUs = Infinity }) => {
       const pin = { afterSeq };
       pinned.add(pin);
-      const selects = between(afterSeq, uptoSeq).map(
-        ({ table }) => `${selectOf(signal, table, site)} WHERE seq > ${afterSeq} AND seq <= ${uptoSeq}`,
-      );
+      // Minutes are noted of metrics alone.
+      const selects = between(afterSeq, uptoSeq)
+        .filter(({ minutes }) => signal !== 'metrics' || minutes.touch(fromUs / 1000, toUs / 1000))
+        .map(({ table }) => `${selectOf(signal, table, site)} WHERE seq > ${afterSeq} AND seq <= ${uptoSeq}`);
       return { selects, release: () => void pinned.delete(pin) };
     },
     touches: (afterSeq, uptoSeq) => {

@@ -250,7 +250,7 @@ test('segments are pruned by time and name, replaced and removed', async () => {
   await wal.append(batchOf([1]));
   const segments = [segment('a'), segment('b', { minTimestampUs: 30, maxTimestampUs: 40, minName: 'x' })];
   await wal.commitSeal({ fromSeq: 0, toSeq: 1, segments });
-  const found = (prune: object): string[] => reader.segments('metrics', prune).map(({ path }) => path);
+  const found = (prune: object): string[] => reader.segmentFiles('metrics', prune).map(({ path }) => path);
   expect(found({})).toEqual(['a', 'b']);
   expect(found({ fromUs: 20 })).toEqual(['a', 'b']);
   expect(found({ fromUs: 21 })).toEqual(['b']);

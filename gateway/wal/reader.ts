@@ -34,8 +34,10 @@ export interface WalReader extends Disposable {
   metadata(): MetricMetadata[];
   /** Shipments in this state (or all), by number. */
   shipments(state?: ShipmentState): StoredShipment[];
-  /** Local files that can hold rows of `prune`, oldest first. */
-  segments(signal: Signal, prune?: Prune): SegmentRecord[];
+  /** Local files, oldest first. */
+  segments(signal: Signal): SegmentRecord[];
+  /** Of them those that can hold rows of `prune`, and no more of each than a query wants to know. */
+  segmentFiles(signal: Signal, prune: Prune): SegmentFile[];
   /** How many local files the signal has in all. */
   segmentCount(signal: Signal): number;
   /** Time up to which rows of the signal may be in the lake alone, because their local files were removed. */
@@ -51,6 +53,8 @@ export interface WalReader extends Disposable {
   /** Runs `read` in one read transaction, so that everything it sees is of one moment. */
   snapshot<T>(read: () => T): T;
 }
+
+export type SegmentFile = Pick<SegmentRecord, 'path' | 'bytes' | 'minTimestampUs' | 'maxTimestampUs'>;
 
 interface StoredBatch {
   readonly seq: number;
@@ -98,11 +102,13 @@ export const recordOf = ({ manifest, committed, ...row }: SegmentRow): SegmentRe
 });
 /** Newest sealed seq. */
 const sealedSql = `SELECT CAST(value AS INTEGER) AS value FROM meta WHERE key = 'sealed_seq'`;
-const segmentSql = `SELECT ${segmentColumns} FROM segment
+const segmentOrder = 'ORDER BY min_timestamp_us, path';
+const segmentFileSql = `SELECT path, bytes, min_timestamp_us AS minTimestampUs, max_timestamp_us AS maxTimestampUs
+  FROM segment
   WHERE signal = @signal
     AND (@fromUs IS NULL OR max_timestamp_us >= @fromUs) AND (@toUs IS NULL OR min_timestamp_us <= @toUs)
     AND (@name IS NULL OR min_name IS NULL OR (min_name <= @name AND max_name >= @name))
-  ORDER BY min_timestamp_us, path`;
+  ${segmentOrder}`;
 
 interface SegmentFilter {
   readonly signal: Signal;
@@ -131,7 +137,6 @@ export function openWalReader(path: string): WalReader {
     'SELECT name, type, help, unit FROM metadata ORDER BY name',
   );
   const shipments = db.prepare<[{ state: ShipmentState | null }], StoredShipment>(shipmentSql);
-  const segments = db.prepare<[SegmentFilter], SegmentRow>(segmentSql);
   const segmentCount = db.prepare<[Signal], { value: number }>(
     'SELECT count(*) AS value FROM segment WHERE signal = ?',
   );
@@ -164,8 +169,7 @@ export function openWalReader(path: string): WalReader {
     alarmIds: () => idSetOf(alarms.all()),
     boots: () => new Map(boots.all().map(({ id, ...boot }) => [id, boot])),
     shipments: (state) => shipments.all({ state: state ?? null }),
-    segments: (signal, { fromUs = null, toUs = null, name = null } = {}) =>
-      segments.all({ signal, fromUs, toUs, name }).map(recordOf),
+    ...prepareSegments(db),
     segmentCount: (signal) => segmentCount.get(signal)?.value ?? 0,
     localFloorUs: (signal) => {
       const text = meta.get(floorKey(signal));
@@ -185,6 +189,18 @@ export function openWalReader(path: string): WalReader {
     rowsBetween: (afterSeq, uptoSeq) => rowsBetween.get(afterSeq, uptoSeq)?.value ?? 0,
     snapshot: (read) => db.transaction(read)(),
     [Symbol.dispose]: () => void db.close(),
+  };
+}
+
+function prepareSegments(db: Database.Database): Pick<WalReader, 'segments' | 'segmentFiles'> {
+  const segments = db.prepare<[Signal], SegmentRow>(
+    `SELECT ${segmentColumns} FROM segment WHERE signal = ? ${segmentOrder}`,
+  );
+  const files = db.prepare<[SegmentFilter], SegmentFile>(segmentFileSql);
+  return {
+    segments: (signal) => segments.all(signal).map(recordOf),
+    segmentFiles: (signal, { fromUs = null, toUs = null, name = null }) =>
+      files.all({ signal, fromUs, toUs, name }),
   };
 }
 

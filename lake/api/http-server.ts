@@ -23,6 +23,26 @@ export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Bu
 /** How long running requests may take to end when the server closes. */
 const closeMsMax = 5000;
 
+export interface HttpLimits {
+  /** A request's line and headers may take so long to come, and all of it so long; then its connection is closed (408). */
+  readonly headersMsMax: number;
+  readonly requestMsMax: number;
+  /** How often that is looked at. */
+  readonly lookIntervalMs: number;
+  /** Bytes of a request's headers; more is 431. */
+  readonly headersBytesMax: number;
+  /** Connections at once; one more is closed. */
+  readonly connectionsMax: number;
+}
+
+export const httpLimits: HttpLimits = {
+  headersMsMax: 20_000,
+  requestMsMax: 300_000,
+  lookIntervalMs: 5_000,
+  headersBytesMax: 16 * 1024,
+  connectionsMax: 16_384,
+};
+
 /** Serves an application; resolves when it listens. Closing waits for running requests, but not for ever. */
 export async function startHttpServer(
   app: { fetch(request: Request): Response | Promise<Response> },
@@ -30,16 +50,22 @@ export async function startHttpServer(
   direct: DirectHandlers = {},
   /** By path. */
   upgrades: Readonly<Record<string, UpgradeHandler>> = {},
+  limits: HttpLimits = httpLimits,
 ): Promise<HttpServer> {
   const handlers = new Map(Object.entries(direct));
   const serveApp = getRequestListener(app.fetch);
-  const server = createServer((request, response) => {
+  const timeouts = {
+    ...{ headersTimeout: limits.headersMsMax, requestTimeout: limits.requestMsMax },
+    connectionsCheckingInterval: limits.lookIntervalMs,
+  };
+  const server = createServer({ ...timeouts, maxHeaderSize: limits.headersBytesMax }, (request, response) => {
     const { method = '', url = '' } = request;
     const query = url.indexOf('?');
     const handler = handlers.get(`${method} ${query < 0 ? url : url.slice(0, query)}`);
     if (handler === undefined) void serveApp(request, response);
     else handler(request, response).catch((error: unknown) => fail(response, error));
   });
+  server.maxConnections = limits.connectionsMax;
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const path = new URL(request.url ?? '/', 'http://localhost').pathname;
     const upgrade = Object.hasOwn(upgrades, path) ? upgrades[path] : undefined;

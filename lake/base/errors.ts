@@ -60,6 +60,16 @@ export function hasCode(error: unknown, code: ErrorCode): error is FirnError {
   return error instanceof FirnError && error.code === code;
 }
 
+/** For the header Retry-After: whole seconds, at least one. */
+export const retryAfterSecondsOf = ({ retryAfterMs = 1000 }: FirnError): number =>
+  Math.max(1, Math.ceil(retryAfterMs / 1000));
+
+/** The message of anything thrown, and what to try next where it says so. */
+export function explanationOf(error: unknown): string {
+  const hint = error instanceof FirnError ? error.hint : undefined;
+  return hint === undefined ? messageOf(error) : `${messageOf(error)}; ${hint}`;
+}
+
 /** The message of anything thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

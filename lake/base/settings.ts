@@ -75,6 +75,27 @@ export const logqlSettings = (pagesMebibytes: number, threads: number) =>
     })
     .prefault({});
 
+/** How often somebody may fail to prove who they are. */
+export const loginSettings = z
+  .strictObject({
+    failuresPerNameMax: z
+      .number()
+      .int()
+      .nonnegative()
+      .default(10)
+      .describe(
+        'Failed logins with one name in a window, beyond which nobody is asked for a proof; 0: no limit',
+      ),
+    failuresPerAddressMax: z
+      .number()
+      .int()
+      .nonnegative()
+      .default(50)
+      .describe('Failed logins from one address in a window, the same; 0: no limit'),
+    windowSeconds: count(60, 'Length of that window'),
+  })
+  .prefault({});
+
 export const pgwireSettings = (defaultPort: number, connections: number) => ({
   port: port(defaultPort, 'PostgreSQL protocol'),
   connectionsMax: count(connections, 'SQL clients at once'),

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import type { AnswerTask } from './answer/answer.ts';
 import type { LogExpr, MetricExpr } from './ast.ts';
 import { createBudget, throwIfStopped, timeoutReason } from './budget.ts';
 import { metadataReader, type Reading } from './collect.ts';
@@ -41,9 +42,15 @@ export type LogqlTask =
   | { readonly kind: 'range'; readonly expr: MetricExpr; readonly times: Times }
   | { readonly kind: 'log'; readonly expr: LogExpr; readonly log: LogOptions };
 
+/** Both throw LogqlError. */
 export interface LogqlEvaluator {
-  /** Throws LogqlError. */
   evaluate(task: LogqlTask, limits: LogqlLimits, signal: AbortSignal): Promise<QueryResult>;
+  /** Pieces come as they are taken. */
+  answer(
+    task: AnswerTask,
+    limits: LogqlLimits,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array<ArrayBuffer>>>;
 }
 
 /** Answers a query where it is to be evaluated. Throws LogqlError. */
@@ -93,7 +100,7 @@ export interface LogOptions {
 }
 
 /** Runs `body` under the query's timeout. Whatever is thrown after it is met is the timeout. */
-async function limited<T>(options: QueryOptions, body: (reading: Reading) => Promise<T>): Promise<T> {
+export async function limited<T>(options: QueryOptions, body: (reading: Reading) => Promise<T>): Promise<T> {
   const { source, limits, clock } = options;
   const timeout = new AbortController();
   const timer = setTimeout(() => timeout.abort(timeoutReason), limits.timeoutMs);
@@ -162,11 +169,21 @@ export function logQuery(expr: LogExpr, log: LogOptions, options: QueryOptions):
       'entriesMax',
       `max entries limit per query exceeded, limit > max_entries_limit_per_query (${log.limit} > ${limits.entriesMax}, entriesMax)`,
     );
-  return limited(options, async (reading) => {
-    const collector = createCollector(log);
-    if (log.limit > 0 && log.toNs > log.fromNs) await readLines(expr, log, reading, collector);
-    return { data: { type: 'streams', streams: collector.streams() }, stats: reading.stats };
-  });
+  return limited(options, async (reading) => ({
+    data: { type: 'streams', streams: await streamsOf(expr, log, reading) },
+    stats: reading.stats,
+  }));
+}
+
+/** The lines of a log query, by their labels. */
+export async function streamsOf(
+  expr: LogExpr,
+  log: LogOptions,
+  reading: Reading,
+): Promise<readonly LogStream[]> {
+  const collector = createCollector(log);
+  if (log.limit > 0 && log.toNs > log.fromNs) await readLines(expr, log, reading, collector);
+  return collector.streams();
 }
 
 interface Collector {

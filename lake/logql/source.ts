@@ -8,6 +8,39 @@ export interface LogSource {
   counts(request: CountsRequest, signal: AbortSignal): Promise<readonly CountRow[]>;
 }
 
+/** The port: what streams there are, without their lines. Rows come in batches. */
+export interface LogIndex {
+  /**
+   * Label sets of the streams that match one of the sets of matchers (all when there is none), as JSON texts, each once;
+   * no more than `streamsMax`, and one that shows that there are more.
+   */
+  streams(request: IndexRequest, signal: AbortSignal): AsyncIterable<readonly string[]>;
+  /** Lines and bytes of each such stream, in pieces of time where `stepNs` says so. */
+  volumes(request: VolumeRequest, signal: AbortSignal): AsyncIterable<readonly StreamVolume[]>;
+}
+
+export interface IndexRequest {
+  readonly matcherSets: readonly (readonly Matcher[])[];
+  /** Times, nanoseconds since the Unix epoch: from inclusive, to exclusive. */
+  readonly fromNs: bigint;
+  readonly toNs: bigint;
+  readonly streamsMax: number;
+}
+
+export interface VolumeRequest extends Omit<IndexRequest, 'streamsMax'> {
+  /** Pieces begin at `fromNs`. */
+  readonly stepNs: number | undefined;
+}
+
+export interface StreamVolume {
+  readonly labels: string;
+  /** Which piece of time, from 0. */
+  readonly step: number;
+  readonly lines: number;
+  /** Of lines; estimated from a sample where there are many. */
+  readonly bytes: number;
+}
+
 export interface LinesRequest {
   readonly matchers: readonly Matcher[];
   /** Filters that a line has to pass; a source may let others through, which are then filtered again. */

@@ -17,3 +17,6 @@ export const tableNames: readonly TableName[] = [...signals, ...rollupTables];
 
 export const isRollupTable = (table: TableName): table is RollupTable =>
   rollupTables.some((name) => name === table);
+
+/** What SQL calls the audit log where there is one; no table of a tenant can be called so. */
+export const auditTable = 'audit';

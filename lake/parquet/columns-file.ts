@@ -1,9 +1,8 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { zstdDecompressSync } from 'node:zlib';
-import types from 'parquetjs-lite/gen-nodejs/parquet_types.js';
-import util from 'parquetjs-lite/lib/util.js';
 import { FirnError, messageOf } from '../base/errors.ts';
 import { footerLength, footerTailBytes } from './parquet-footer.ts';
+import { bytesOf, numberOf, partsOf, readThrift, type ThriftStruct, type ThriftValue } from './thrift.ts';
 
 // A Parquet file as its columns' pages, for readers that want some pages of some columns and their bytes as they are.
 // All of it is synchronous: it is made for threads that do nothing else.
@@ -81,19 +80,21 @@ export function readColumnsFile(path: string): ColumnsFile {
       size < footerTailBytes ? Buffer.alloc(0) : readBytes(fd, path, size - footerTailBytes, footerTailBytes);
     const length = footerLength(tail);
     if (length === undefined || length > size - footerTailBytes) throw corrupt(path, 'it has no footer');
-    const footer = new types.FileMetaData();
-    util.decodeThrift(footer, readBytes(fd, path, size - footerTailBytes - length, length));
+    const footer = readThrift(readBytes(fd, path, size - footerTailBytes - length, length)).fields;
     const optional = new Set(
-      footer.schema.filter(({ repetition_type: type }) => type === OPTIONAL).map(({ name }) => String(name)),
+      elementsOf(footer[fileFields.schema])
+        .filter((element) => element[schemaFields.repetition] === OPTIONAL)
+        .map((element) => textOf(element[schemaFields.name])),
     );
     return {
       path,
-      groups: footer.row_groups.map(({ num_rows: rows, columns }) => ({
-        rows: Number(rows),
+      groups: elementsOf(footer[fileFields.rowGroups]).map((group) => ({
+        rows: numberOf(group[groupFields.rows]) ?? 0,
         chunks: new Map(
-          columns.flatMap(({ meta_data: meta }) => {
-            if (meta === null) return [];
-            const name = String(meta.path_in_schema[0]);
+          elementsOf(group[groupFields.columns]).flatMap((column) => {
+            const meta = partsOf(column[columnFields.metadata]);
+            if (meta === undefined) return [];
+            const name = textOf(partsOf(meta[chunkFields.path])?.[0]);
             return [[name, chunkOf(meta, optional.has(name))] as const];
           }),
         ),
@@ -102,25 +103,55 @@ export function readColumnsFile(path: string): ColumnsFile {
   });
 }
 
-type Meta = NonNullable<
-  InstanceType<typeof types.FileMetaData>['row_groups'][number]['columns'][number]['meta_data']
->;
+// Of the structs in parquet.thrift, the ids of the fields that are read.
+const fileFields = { schema: 2, rowGroups: 4 } as const;
+const schemaFields = { repetition: 3, name: 4 } as const;
+const groupFields = { columns: 1, rows: 3 } as const;
+const columnFields = { metadata: 3 } as const;
+const chunkFields = {
+  ...{ encodings: 2, path: 3, codec: 4, values: 5, compressedBytes: 7, notes: 8, dataOffset: 9 },
+  ...{ dictionaryOffset: 11, statistics: 12 },
+} as const;
+const noteFields = { key: 1, value: 2 } as const;
+const statisticsFields = { nulls: 3, max: 5, min: 6 } as const;
+const pageFields = { uncompressedBytes: 2, compressedBytes: 3, data: 5, dictionary: 7 } as const;
+const pageKindFields = { values: 1, encoding: 2 } as const;
 
-function chunkOf(meta: Meta, optional: boolean): ColumnChunk {
-  const { statistics } = meta;
-  const bytesOf = (value: string | Uint8Array | null | undefined): Buffer | undefined =>
-    value == null ? undefined : Buffer.from(value as string);
+const elementsOf = (list: ThriftValue | undefined): ThriftStruct[] =>
+  (partsOf(list) ?? []).map((element) => partsOf(element) ?? []);
+const textOf = (value: ThriftValue | undefined): string => bytesOf(value)?.toString() ?? '';
+
+/** Bytes that do not keep the footer that they are from. */
+function copyOf(value: ThriftValue | undefined): Buffer | undefined {
+  const bytes = bytesOf(value);
+  return bytes && Buffer.from(bytes);
+}
+
+/** A number that every chunk and page has. */
+function required(value: ThriftValue | undefined): number {
+  const number = numberOf(value);
+  if (number === undefined) throw new RangeError('a footer lacks a number');
+  return number;
+}
+
+function chunkOf(meta: ThriftStruct, optional: boolean): ColumnChunk {
+  const statistics = partsOf(meta[chunkFields.statistics]) ?? [];
   return {
-    offset: Number(meta.dictionary_page_offset ?? meta.data_page_offset),
-    bytes: Number(meta.total_compressed_size),
-    values: Number(meta.num_values),
-    codec: meta.codec,
-    encodings: meta.encodings,
+    offset: numberOf(meta[chunkFields.dictionaryOffset]) ?? required(meta[chunkFields.dataOffset]),
+    bytes: required(meta[chunkFields.compressedBytes]),
+    values: required(meta[chunkFields.values]),
+    codec: required(meta[chunkFields.codec]),
+    encodings: (partsOf(meta[chunkFields.encodings]) ?? []).map(required),
     optional,
-    min: bytesOf(statistics?.min_value),
-    max: bytesOf(statistics?.max_value),
-    nulls: statistics?.null_count == null ? undefined : Number(statistics.null_count),
-    notes: new Map((meta.key_value_metadata ?? []).map(({ key, value }) => [String(key), String(value)])),
+    min: copyOf(statistics[statisticsFields.min]),
+    max: copyOf(statistics[statisticsFields.max]),
+    nulls: numberOf(statistics[statisticsFields.nulls]),
+    notes: new Map(
+      elementsOf(meta[chunkFields.notes]).map((note) => [
+        textOf(note[noteFields.key]),
+        textOf(note[noteFields.value]),
+      ]),
+    ),
   };
 }
 
@@ -130,18 +161,21 @@ export function listPages(fd: number, path: string, chunk: ColumnChunk): readonl
   const end = chunk.offset + chunk.bytes;
   let firstRow = 0;
   for (let at = chunk.offset; firstRow < chunk.values; ) {
-    const header = new types.PageHeader();
-    const taken = util.decodeThrift(header, readBytes(fd, path, at, Math.min(headerBytesMax, end - at)));
-    const { data_page_header: data, dictionary_page_header: entries } = header;
-    const values = data?.num_values ?? entries?.num_values ?? -1;
-    if (values < 0) throw unsupported(path, 'it has pages of another kind');
-    const offset = at + taken;
+    const { fields, bytesRead } = readThrift(readBytes(fd, path, at, Math.min(headerBytesMax, end - at)));
+    const data = partsOf(fields[pageFields.data]);
+    const kind = data ?? partsOf(fields[pageFields.dictionary]);
+    if (kind === undefined) throw unsupported(path, 'it has pages of another kind');
+    const values = required(kind[pageKindFields.values]);
+    const offset = at + bytesRead;
+    const compressedBytes = required(fields[pageFields.compressedBytes]);
+    const uncompressedBytes = required(fields[pageFields.uncompressedBytes]);
+    const encoding = data ? required(data[pageKindFields.encoding]) : 0;
     pages.push({
-      ...{ dictionary: data === null, offset, values, firstRow, encoding: data?.encoding ?? 0 },
-      ...{ compressedBytes: header.compressed_page_size, uncompressedBytes: header.uncompressed_page_size },
+      ...{ dictionary: data === undefined, offset, values, firstRow, encoding },
+      ...{ compressedBytes, uncompressedBytes },
     });
     if (data) firstRow += values;
-    at = offset + header.compressed_page_size;
+    at = offset + compressedBytes;
     if (at > end || (data && values === 0)) throw corrupt(path, 'its pages are not as its footer says');
   }
   return pages;

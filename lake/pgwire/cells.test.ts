@@ -1,11 +1,11 @@
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createByteWriter } from '../sql/cells/byte-writer.ts';
+import { createTimestampPut, putDouble, putWhole } from '../sql/cells/digits.ts';
 import { openDuckdb } from '../sql/duckdb/engine.ts';
 import { chunkOfDuckdb, chunkOfRows } from '../sql/row-chunk.ts';
-import { createByteWriter } from './byte-writer.ts';
-import { cellOf, writeDataRows } from './cells.ts';
-import { createTimestampPut, putDouble, putWhole } from './digits.ts';
+import { writeDataRows } from './cells.ts';
 import { columnsOf } from './portal.ts';
 import { doubleText, timestampText } from './value-text.ts';
 
@@ -24,7 +24,7 @@ afterAll(() => {
 
 const written = (put: (bytes: Uint8Array, at: number) => number): string => {
   const bytes = Buffer.alloc(64);
-  return bytes.toString('latin1', 3, put(bytes, 3));
+  return bytes.toString('latin1', 3, Math.max(put(bytes, 3), 3));
 };
 
 const doubles = fc.oneof(
@@ -34,16 +34,20 @@ const doubles = fc.oneof(
 );
 
 test('doubles, whole numbers and timestamps', () => {
+  for (const usual of [0, 1, -1, 20.3, -0.5, 0.000125, 123456.789, 1e14, 99999999.999999])
+    expect(written((bytes, at) => putDouble(bytes, at, usual))).toBe(String(usual));
   fc.assert(
     fc.property(doubles, (value) => {
-      expect(written((bytes, at) => putDouble(bytes, at, value))).toBe(doubleText(value));
+      const text = written((bytes, at) => putDouble(bytes, at, value));
+      // What it does not write is left to the printer.
+      expect([doubleText(value), '']).toContain(text);
     }),
     { numRuns: 5000, seed: 8 },
   );
   fc.assert(
     fc.property(fc.maxSafeInteger(), (value) => {
       expect(written((bytes, at) => putWhole(bytes, at, value))).toBe(String(value));
-      const put = createTimestampPut('+00');
+      const put = createTimestampPut({ between: ' ', zone: '+00' });
       expect(written((bytes, at) => put(bytes, at, value))).toBe(timestampText(BigInt(value), '+00'));
     }),
     { numRuns: 5000, seed: 8 },
@@ -95,5 +99,4 @@ test('rows end where enough is written, and a value that can’t be written leav
   const bytes = out.length;
   expect(() => writeDataRows(out, columns, chunk, { start: 1, end: 3, bytesMax: 1e6 })).toThrow('unequal');
   expect(out.length).toBe(2 * bytes);
-  expect(cellOf(chunk, 0, columns[0] as never).roomOf(0)).toBeGreaterThan(0);
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createByteWriter } from './byte-writer.ts';
+import { createByteWriter } from '../sql/cells/byte-writer.ts';
 import { createFrameReader, decodeMessage, decodeStartup, type Frame, startupBytesMax } from './codec.ts';
 import { readNumeric, writeNumeric } from './numeric.ts';
 import { createRawWriter } from './raw-client.ts';

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import type { Logger } from '../base/log.ts';
+import { type ByteWriter, createByteWriter } from '../sql/cells/byte-writer.ts';
 import { SqlError } from '../sql/errors.ts';
 import type { SqlSession } from '../sql/sql-session.ts';
-import { type ByteWriter, createByteWriter } from './byte-writer.ts';
 import { decodeStartup, type Frame, type StartupMessage } from './codec.ts';
 import { openTransport, type Transport } from './encryption.ts';
 import { createInbox, type Inbox } from './inbox.ts';
@@ -193,6 +193,7 @@ async function start<Key extends ScramKey>(
       serverSecret,
       encrypted: wire.tls !== undefined,
       channelBinding: wire.tls?.channelBinding,
+      address: wire.socket.remoteAddress ?? '',
     };
     const key = await authenticate(options.authenticate, request.user, io, facts);
     proved.key = key;

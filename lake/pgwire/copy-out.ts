@@ -1,8 +1,12 @@
+import type { DuckDBValue } from '@duckdb/node-api';
+import { type ByteWriter, createByteWriter } from '../sql/cells/byte-writer.ts';
+import { type Escapes, escapedTexts } from '../sql/cells/escaped-texts.ts';
+import { type Field, textField, valuesField } from '../sql/cells/fields.ts';
+import { createRowsWriter, type RowFrame, type RowRange, separatedRows } from '../sql/cells/rows.ts';
 import { SqlError } from '../sql/errors.ts';
 import type { RowChunk } from '../sql/row-chunk.ts';
 import type { CopyFormat } from '../sql/sql-session.ts';
-import type { ByteWriter } from './byte-writer.ts';
-import { cellOf, fieldWriter, type RowRange, textCell } from './cells.ts';
+import { beginMessage, fieldOf, messageHeadBytes, pgTextStyle, tupleFrame } from './cells.ts';
 import type { ResultColumn } from './messages.ts';
 
 // The messages of COPY ... TO STDOUT, one CopyData for each row.
@@ -34,22 +38,7 @@ export function createCopyWriter(
       out.end();
       body.begin();
     },
-    rows: (chunk, { start, end, bytesMax }) => {
-      const write = body.writeRow(chunk);
-      let row = start;
-      for (; row < end && out.length < bytesMax; row++) {
-        const before = out.length;
-        try {
-          out.begin('d');
-          write(row);
-          out.end();
-        } catch (error) {
-          out.setLength(before);
-          throw error;
-        }
-      }
-      return row;
-    },
+    rows: body.rows,
     end: () => {
       body.end();
       out.begin('c');
@@ -59,116 +48,122 @@ export function createCopyWriter(
 }
 
 /** What the formats differ in. */
-interface CopyBody {
+interface CopyBody extends Pick<CopyWriter, 'rows'> {
   begin(): void;
-  /** Writes a row of the chunk into its message. */
-  writeRow(chunk: RowChunk): (row: number) => void;
   end(): void;
 }
 
 function binaryBody(out: ByteWriter, columns: readonly ResultColumn[]): CopyBody {
-  // PostgreSQL sends it in the message of the first row, and clients expect it there.
-  let signed = false;
-  const sign = (): void => {
-    if (!signed) out.bytes(signatureBytes);
-  };
   const binary = columns.map((column) => ({ ...column, format: 1 as const }));
+  const frame = tupleFrame('d', columns.length);
+  // PostgreSQL sends the signature in the message of the first row, and clients expect it there.
+  let signed = false;
+  const sign = (tuple: Uint8Array): void => {
+    out.begin('d');
+    out.bytes(signatureBytes);
+    out.bytes(tuple);
+    out.end();
+    signed = true;
+  };
   return {
     begin: () => undefined,
-    writeRow: (chunk) => {
-      const fields = fieldWriter(binary.map((column, index) => cellOf(chunk, index, column)));
-      return (row) => {
-        const room = fields.roomOf(row);
-        sign();
-        signed = true;
-        const at = out.length;
-        out.setLength(fields.put(out.reserve(room), at, row));
-      };
+    rows: (chunk, { start, ...range }) => {
+      const fields = binary.map((column, index) => fieldOf(chunk, index, column));
+      if (signed || start === range.end) return createRowsWriter(out, fields, frame)({ start, ...range });
+      const first = createByteWriter();
+      createRowsWriter(first, fields, frame)({ ...range, start, end: start + 1 });
+      sign(first.take().subarray(messageHeadBytes));
+      return createRowsWriter(out, fields, frame)({ start: start + 1, ...range });
     },
     end: () => {
+      const end = createByteWriter();
+      end.int16(-1);
+      if (!signed) return sign(end.take());
       out.begin('d');
-      sign();
-      out.int16(-1);
+      out.bytes(end.take());
       out.end();
     },
   };
 }
 
-function textBody(
-  out: ByteWriter,
-  columns: readonly ResultColumn[],
-  format: Exclude<CopyFormat, { readonly kind: 'binary' }>,
-): CopyBody {
+type TextFormat = Exclude<CopyFormat, { readonly kind: 'binary' }>;
+
+function textBody(out: ByteWriter, columns: readonly ResultColumn[], format: TextFormat): CopyBody {
   const field = fieldPrinter(columns, format);
-  const plain = plainTest(format);
-  const delimiter = format.delimiter.charCodeAt(0);
-  const writerOf = (chunk: RowChunk, { type }: ResultColumn, index: number): ((row: number) => void) => {
-    const print = (row: number): void => {
-      const value = chunk.value(index, row);
-      out.text(field(value === null || value === undefined ? null : type.text(value), index));
-    };
-    const cell = plain && textCell(chunk.column(index));
-    if (!cell) return print;
-    return (row) => {
-      const room = cell.roomOf(row);
-      if (room < 0) return print(row);
-      const bytes = out.reserve(room);
-      const at = out.length;
-      const end = cell.put(bytes, at, row);
-      if (plain(bytes, at, end)) out.setLength(end);
-      else print(row);
-    };
+  const around = { begin: '', end: '\n', absent: format.absent };
+  const frame = inMessages(separatedRows(columns.length, format.delimiter.charCodeAt(0), around));
+  const style = { ...pgTextStyle, texts: escapedTexts(escapesOf(columns, format)) };
+  const forced = format.kind === 'csv' ? format.forced : [];
+  const isDirect = (name: string): boolean => isUsual(format) && forced !== 'all' && !forced.includes(name);
+  const fieldFor = (chunk: RowChunk, { name, type }: ResultColumn, index: number): Field => {
+    const print = (value: DuckDBValue): string => field(type.text(value), index);
+    return isDirect(name)
+      ? textField(chunk, index, style, print)
+      : valuesField(chunk, index, (value, scratch) => scratch.text(print(value)));
   };
   return {
+    rows: (chunk, range) => {
+      const fields = columns.map((column, index) => fieldFor(chunk, column, index));
+      return createRowsWriter(out, fields, frame)(range);
+    },
     begin: () => {
       if (!format.header) return;
       out.begin('d');
       out.text(`${columns.map(({ name }, index) => field(name, index, false)).join(format.delimiter)}\n`);
       out.end();
     },
-    writeRow: (chunk) => {
-      const cells = columns.map((column, index) => writerOf(chunk, column, index));
-      return (row) => {
-        cells.forEach((write, index) => {
-          if (index > 0) out.uint8(delimiter);
-          write(row);
-        });
-        out.uint8(0x0a);
-      };
-    },
     end: () => undefined,
   };
 }
 
-/** Tells whether a field stands for itself; undefined where none may, because its column is forced to have quotes. */
-function plainTest(
-  format: Exclude<CopyFormat, { readonly kind: 'binary' }>,
-): ((bytes: Uint8Array, start: number, end: number) => boolean) | undefined {
-  if (format.kind === 'csv' && (format.forced === 'all' || format.forced.length > 0)) return undefined;
-  const special = format.kind === 'csv' ? `${format.quote}${format.escape}\\` : '\\';
-  const isPlain = new Uint8Array(256).fill(1, 0x20);
-  for (const byte of Buffer.from(format.delimiter + special)) isPlain[byte] = 0;
-  // A text that looks like NULL is judged with all care.
-  const absentBytes = format.kind === 'csv' ? Buffer.byteLength(format.absent) : -1;
-  return (bytes, start, end) => {
-    if (end - start === absentBytes) return false;
-    for (let at = start; at < end; at++) if (isPlain[bytes[at] as number] === 0) return false;
-    return true;
+/** Each row in a message of its own. */
+const inMessages = (rows: RowFrame): RowFrame => ({
+  ...rows,
+  bytes: messageHeadBytes + rows.bytes,
+  begin: ({ bytes }, places, sizes, count) => {
+    const code = 'd'.charCodeAt(0);
+    for (let row = 0; row < count; row++)
+      places[row] = beginMessage(bytes, places[row] as number, code, sizes[row] as number);
+  },
+});
+
+/** Whether no number or time can be taken for what stands for NULL, or has a character that is special. */
+function isUsual(format: TextFormat): boolean {
+  const special = format.kind === 'csv' ? format.delimiter + format.quote + format.escape : format.delimiter;
+  return !/[\w+.: -]/.test(special) && /^(\\N|null|)$/i.test(format.absent);
+}
+
+function escapesOf(columns: readonly ResultColumn[], format: TextFormat): Escapes {
+  const { delimiter } = format;
+  const codeOf = (character: string): number => character.charCodeAt(0);
+  if (format.kind === 'text') {
+    const escaped = [
+      ...Object.entries(letters),
+      [delimiter, letters[delimiter] ?? `\\${delimiter}`] as const,
+    ];
+    return { replaced: new Map(escaped.map(([letter, text]) => [codeOf(letter), text])) };
+  }
+  const { quote, escape: escapeBy, absent } = format;
+  return {
+    replaced: new Map([quote, escapeBy].map((each) => [codeOf(each), escapeBy + each])),
+    quote: codeOf(quote),
+    // A line that is only a backslash and a dot would end the data for older clients.
+    quotedFor: {
+      bytes: `${delimiter}${quote}\r\n`,
+      texts: columns.length === 1 ? [absent, '\\.'] : [absent],
+    },
   };
 }
 
 /** The file's signature, its flags and the length of its header's extension. */
 const signatureBytes = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)]);
 
-type FieldPrinter = (text: string | null, index: number, mayForce?: boolean) => string;
+type FieldPrinter = (text: string, index: number, mayForce?: boolean) => string;
 
-function fieldPrinter(
-  columns: readonly ResultColumn[],
-  format: Exclude<CopyFormat, { readonly kind: 'binary' }>,
-): FieldPrinter {
+function fieldPrinter(columns: readonly ResultColumn[], format: TextFormat): FieldPrinter {
   const { absent, delimiter } = format;
   if (format.kind === 'text') {
-    return (text) => (text === null ? absent : escapeText(text, delimiter));
+    return (text) => escapeText(text, delimiter);
   }
   const { quote, escape: escapeBy, forced } = format;
   const toEscape = new RegExp(
@@ -187,7 +182,6 @@ function fieldPrinter(
     // A line that is only this would end the data for older clients.
     (text === '\\.' && names.length === 1);
   return (text, index, mayForce = true) => {
-    if (text === null) return absent;
     const isForced = mayForce && (forced === 'all' || forced.includes(names[index] ?? ''));
     if (!isForced && !special(text)) return text;
     return quote + text.replace(toEscape, `${escapeBy.replace('$', '$$')}$&`) + quote;

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { createByteWriter } from '../sql/cells/byte-writer.ts';
 import { chunkOfRows } from '../sql/row-chunk.ts';
 import type { CopyFormat } from '../sql/sql-session.ts';
-import { createByteWriter } from './byte-writer.ts';
 import { createFrameReader } from './codec.ts';
 import { createCopyWriter } from './copy-out.ts';
 import { type CopiedRow, createCopyReader } from './copy-rows.ts';

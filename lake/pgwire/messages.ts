@@ -1,6 +1,6 @@
 import { FirnError, messageOf } from '../base/errors.ts';
+import type { ByteWriter } from '../sql/cells/byte-writer.ts';
 import { SqlError } from '../sql/errors.ts';
-import type { ByteWriter } from './byte-writer.ts';
 import type { PgType } from './types.ts';
 
 // What the server sends. https://www.postgresql.org/docs/16/protocol-message-formats.html

@@ -1,4 +1,4 @@
-import type { ByteWriter } from './byte-writer.ts';
+import type { ByteWriter } from '../sql/cells/byte-writer.ts';
 
 // PostgreSQL's binary numeric: base-10000 digits, the weight of the first one, a sign, and the decimals to print.
 

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { createByteWriter } from './byte-writer.ts';
+import { createByteWriter } from '../sql/cells/byte-writer.ts';
 import type { SessionOutput } from './session.ts';
 
 /** The client went away: nobody is left to tell. */
@@ -13,7 +13,11 @@ export function createOutput(socket: Duplex): SessionOutput {
     flush: async () => {
       const bytes = writer.take();
       if (!socket.writable) throw new ClientGone();
-      if (bytes.length === 0 || socket.write(bytes)) return;
+      if (bytes.length === 0) return;
+      const isTaken = socket.write(bytes);
+      // The system has taken all of it at once.
+      if (socket.writableLength === 0) writer.giveBack();
+      if (isTaken) return;
       const { promise, resolve } = Promise.withResolvers<void>();
       socket.once('drain', resolve);
       socket.once('close', resolve);

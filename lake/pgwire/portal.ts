@@ -1,7 +1,8 @@
+import type { RowRange } from '../sql/cells/rows.ts';
 import { canceled, SqlError } from '../sql/errors.ts';
 import type { RowChunk } from '../sql/row-chunk.ts';
 import type { CopyFormat, SqlColumn, SqlResult, SqlStatement } from '../sql/sql-session.ts';
-import { type RowRange, writeDataRows } from './cells.ts';
+import { writeDataRows } from './cells.ts';
 import { copyFromClient } from './copy-in.ts';
 import { createCopyWriter } from './copy-out.ts';
 import {

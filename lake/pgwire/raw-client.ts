@@ -1,4 +1,4 @@
-import { type ByteWriter, createByteWriter } from './byte-writer.ts';
+import { type ByteWriter, createByteWriter } from '../sql/cells/byte-writer.ts';
 import { createFieldReader, type FrontendMessage } from './codec.ts';
 
 // The client's side of the protocol, for tests that say and see each message.

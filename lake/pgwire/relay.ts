@@ -8,6 +8,11 @@ import type { PgSession, SessionOutput } from './session.ts';
 /** A session that another process has (backend.ts): what it says goes to the client as it is. */
 export interface RemoteSession {
   readonly stream: Duplex;
+  /**
+   * What it says goes to `take` from now on, which returns whether it wants more at once: else `stream` is resumed for it. The
+   * bytes are read over after that.
+   */
+  receive(take: (bytes: Uint8Array) => boolean): void;
   cancel(): void;
   /** Lets it say that the server closes, between two messages, and end. */
   terminate(): void;
@@ -26,13 +31,21 @@ export function relaySession(remote: RemoteSession, { socket, writer, flush }: C
   const { stream } = remote;
   const boundary = createBoundary();
   let leaving = false;
-  stream.on('data', (bytes: Buffer) => {
+  let isWaiting = false;
+  const goOn = (): void => {
+    if (!isWaiting || socket.writableLength > 0) return;
+    isWaiting = false;
+    stream.resume();
+  };
+  remote.receive((bytes) => {
     boundary.pass(bytes);
-    if (socket.writable && !socket.write(bytes)) {
-      stream.pause();
-      socket.once('drain', () => stream.resume());
-    }
+    if (!socket.writable) return true;
+    socket.write(bytes, goOn);
+    // What the system has not taken yet is still in the memory that would be read into.
+    isWaiting = socket.writableLength > 0;
+    return !isWaiting;
   });
+  stream.resume();
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   stream.on('error', () => undefined); // `close` follows.
   stream.once('close', () => {
@@ -80,12 +93,13 @@ function bytesOf({ type, body }: Frame): Buffer {
 }
 
 /** Follows a stream of messages: whether one is complete. */
-function createBoundary(): { pass(bytes: Buffer): void; isBetween(): boolean } {
+function createBoundary(): { pass(bytes: Uint8Array): void; isBetween(): boolean } {
   /** Bytes that are missing of the message, whose header is known. */
   let missing = 0;
   let header = Buffer.alloc(0);
   return {
-    pass: (bytes) => {
+    pass: ({ buffer, byteOffset, length }) => {
+      const bytes = Buffer.from(buffer, byteOffset, length);
       let at = Math.min(missing, bytes.length);
       missing -= at;
       while (at < bytes.length) {

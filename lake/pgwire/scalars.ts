@@ -13,7 +13,7 @@ import type {
   DuckDBTimeValue,
   DuckDBUUIDValue,
 } from '@duckdb/node-api';
-import type { ByteWriter } from './byte-writer.ts';
+import type { ByteWriter } from '../sql/cells/byte-writer.ts';
 import { decodeUtf8 } from './codec.ts';
 import { jsonText } from './json-text.ts';
 import { readNumeric, writeNumeric } from './numeric.ts';

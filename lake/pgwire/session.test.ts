@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createLogger } from '../base/log.ts';
-import { createByteWriter } from './byte-writer.ts';
+import { createByteWriter } from '../sql/cells/byte-writer.ts';
 import { createFrameReader, type FrontendMessage } from './codec.ts';
 import { createFakeSession, type FakeRow, type FakeSession } from './fake-session.ts';
 import { createRawWriter, printMessages } from './raw-client.ts';

@@ -1,7 +1,7 @@
 import type { Logger } from '../base/log.ts';
+import type { ByteWriter } from '../sql/cells/byte-writer.ts';
 import { canceled, SqlError } from '../sql/errors.ts';
 import type { SqlSession } from '../sql/sql-session.ts';
-import type { ByteWriter } from './byte-writer.ts';
 import { decodeMessage, type Frame, type FrontendMessage } from './codec.ts';
 import { bind, close, describe, execute, parse } from './extended-query.ts';
 import { type TransactionStatus, writeError, writeParameterStatus, writeReadyForQuery } from './messages.ts';

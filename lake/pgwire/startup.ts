@@ -1,6 +1,7 @@
 import { FirnError, hasCode } from '../base/errors.ts';
+import { type LoginAttempts, noLoginLimits } from '../base/login-attempts.ts';
+import type { ByteWriter } from '../sql/cells/byte-writer.ts';
 import { SqlError } from '../sql/errors.ts';
-import type { ByteWriter } from './byte-writer.ts';
 import { createFieldReader, type Frame, type StartupMessage } from './codec.ts';
 import { writeAuthentication, writeNegotiateProtocolVersion } from './messages.ts';
 import { decoyVerifier, isSecretOf, type ScramVerifier, startScram } from './scram.ts';
@@ -27,6 +28,8 @@ export type Authentication<Key extends ScramKey> =
       readonly kind: 'scram';
       /** Undefined for a user that doesn't exist; its client sees the same exchange, and a wrong password. */
       keyOf(user: string): Key | undefined | Promise<Key | undefined>;
+      /** Knows who has failed too often. */
+      readonly attempts?: LoginAttempts;
       /** Inside TLS the client is asked for the password itself, because it may have no SCRAM. */
       readonly plainInTls?: boolean;
     };
@@ -89,23 +92,34 @@ interface AuthenticationFacts {
   readonly encrypted: boolean;
   /** tls-server-end-point of the connection; undefined without TLS. */
   readonly channelBinding: Buffer | undefined;
+  /** Where the client is. */
+  readonly address: string;
 }
 
 /**
  * Lets the client prove who it is; returns its key, undefined where everyone is trusted. Throws SqlError 28P01 for a
- * wrong password, 08P01 for messages that are none of SCRAM.
+ * wrong password, 28000 where too many were wrong, 08P01 for messages that are none of SCRAM.
  */
 export async function authenticate<Key extends ScramKey>(
   how: Authentication<Key>,
   user: string,
   io: AuthenticationIo,
-  { serverSecret, encrypted, channelBinding }: AuthenticationFacts,
+  { serverSecret, encrypted, channelBinding, address }: AuthenticationFacts,
 ): Promise<Key | undefined> {
   if (how.kind === 'trust') return undefined;
+  const { attempts = noLoginLimits } = how;
+  const waitMs = attempts.waitMs(address, user);
+  if (waitMs > 0)
+    throw new SqlError('28000', `too many failed logins; try again in ${Math.ceil(waitMs / 1000)} s`);
+  const failed = (cause?: unknown): SqlError => {
+    attempts.failed(address, user);
+    return wrongPassword(user, cause);
+  };
   const key = await how.keyOf(user);
   const verifier = key?.verifier ?? decoyVerifier(user, serverSecret);
   if (how.plainInTls && encrypted) {
-    if (!(await plainPassword(verifier, io)) || !key) throw wrongPassword(user);
+    if (!(await plainPassword(verifier, io)) || !key) throw failed();
+    attempts.succeeded(address, user);
     return key;
   }
   try {
@@ -118,11 +132,12 @@ export async function authenticate<Key extends ScramKey>(
     const final = (await passwordMessage(io)).toString('utf8');
     writeAuthentication(io.writer, 'saslFinal', exchange.final(final));
   } catch (error) {
-    if (hasCode(error, 'denied')) throw wrongPassword(user, error);
+    if (hasCode(error, 'denied')) throw failed(error);
     if (error instanceof FirnError) throw new SqlError('08P01', error.message, { cause: error });
     throw error;
   }
-  if (!key) throw wrongPassword(user);
+  if (!key) throw failed();
+  attempts.succeeded(address, user);
   return key;
 }
 

@@ -1,7 +1,7 @@
 import type { DuckDBConnection, DuckDBInstance, DuckDBValue } from '@duckdb/node-api';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createByteWriter } from '../sql/cells/byte-writer.ts';
 import { openDuckdb } from '../sql/duckdb/engine.ts';
-import { createByteWriter } from './byte-writer.ts';
 import { parameterOidOf, parameterTypeOf, pgTypeOf } from './types.ts';
 
 // What DuckDB computes, as PostgreSQL 15.18 describes and prints the same: recorded from its answers in both formats.

@@ -1,6 +1,6 @@
 import type { DuckDBArrayValue, DuckDBListValue } from '@duckdb/node-api';
+import type { ByteWriter } from '../sql/cells/byte-writer.ts';
 import { SqlError } from '../sql/errors.ts';
-import type { ByteWriter } from './byte-writer.ts';
 import { byDuckdbName, type Scalar, scalars, text as textScalar } from './scalars.ts';
 import { arrayText, type TextArray } from './value-text.ts';
 

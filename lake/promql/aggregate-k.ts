@@ -1,6 +1,8 @@
 import type { Group } from './aggregate.ts';
+import type { Budget } from './budget.ts';
 import { executionError } from './errors.ts';
 import type { Evaluation } from './evaluation.ts';
+import { eachSeries } from './fold-groups.ts';
 import { labelsHash } from './hash.ts';
 import { printGeneral } from './literals.ts';
 import { extremes } from './numbers.ts';
@@ -18,14 +20,22 @@ export async function aggregateK(
 ): Promise<readonly StepSeries[]> {
   if (!checkParameters(evaluation, node, parameters)) return [];
   const { budget } = evaluation;
-  const kept = new Map<StepSeries, StepSeries>();
+  const found: StepSeries[] = [];
   for (const { members } of groups) {
-    const best = await bestOfAll(evaluation, node, members, parameters, times.steps);
+    const best = bestFor(node, members, parameters, times.steps);
+    if (best) {
+      for (const [index, member] of members.entries()) {
+        if (budget.due()) await budget.pause();
+        best.offer(member, index);
+      }
+      found.push(...best.series(members, budget));
+      continue;
+    }
+    const kept = new Map<StepSeries, StepSeries>();
     for (let step = 0; step < times.steps; step++) {
       if (budget.due()) await budget.pause();
       const parameter = parameters[step] ?? Number.NaN;
-      const chosen = best?.(step) ?? choose(evaluation, node, members, step, parameter, input.length);
-      for (const member of chosen) {
+      for (const member of choose(evaluation, node, members, step, parameter, input.length)) {
         let series = kept.get(member);
         if (series === undefined) {
           budget.charge(times.steps);
@@ -35,8 +45,9 @@ export async function aggregateK(
         copySample(series, step, member);
       }
     }
+    found.push(...kept.values());
   }
-  return [...kept.values()].filter((one) => !isEmpty(one));
+  return found.filter((one) => !isEmpty(one));
 }
 
 /** False when nothing can be kept at any step; throws for parameters that are no count. */
@@ -91,34 +102,80 @@ function choose(
   return largest(floats, step, k, op === 'topk' ? 1 : -1);
 }
 
+/**
+ * topk and bottomk of all series, which come one by one and of which only the best are kept. Undefined for other
+ * aggregations, and for series with native histograms.
+ */
+export async function foldBest(
+  evaluation: Evaluation,
+  node: AggregationNode,
+  parameters: Float64Array,
+  times: Times,
+): Promise<readonly StepSeries[] | undefined> {
+  if (node.without || node.grouping.length > 0) return undefined;
+  const best = bestFor(node, undefined, parameters, times.steps);
+  if (!best || !checkParameters(evaluation, node, parameters)) return undefined;
+  const members: Member[] = [];
+  let hasHistograms = false;
+  await eachSeries(evaluation, node.input, times, (series) => {
+    const { labels, dropName, histograms } = series;
+    hasHistograms = histograms !== undefined;
+    if (!hasHistograms) best.offer(series, members.push({ labels, dropName }) - 1);
+    return !hasHistograms;
+  });
+  return hasHistograms ? undefined : best.series(members, evaluation.budget);
+}
+
 /** Values of a heap at each step that are kept at once. */
 const heapValuesMax = 2_000_000;
 
-/**
- * What `largest` gives at each step, for all steps together: series by series, because the steps of a series lie side by
- * side. Undefined where that is not possible.
- */
-async function bestOfAll(
-  { budget }: Evaluation,
+type Member = Pick<StepSeries, 'labels' | 'dropName'>;
+
+interface Best {
+  /** Looks at all steps of a series at once, because they lie side by side. */
+  offer(series: StepSeries, index: number): void;
+  /** What is left of the members, in the order in which they are chosen. */
+  series(members: readonly Member[], budget: Budget): readonly StepSeries[];
+}
+
+/** What `largest` gives at each step, for all steps together. Undefined where that is not possible. */
+function bestFor(
   { op }: AggregationNode,
-  members: readonly StepSeries[],
+  members: readonly StepSeries[] | undefined,
   parameters: Float64Array,
   steps: number,
-): Promise<((step: number) => readonly StepSeries[]) | undefined> {
+): Best | undefined {
   if (op !== 'topk' && op !== 'bottomk') return undefined;
-  const kMax = Math.min(Math.trunc(extremes(parameters).most), members.length);
-  if (kMax * steps > heapValuesMax || members.some(({ histograms }) => histograms)) return undefined;
+  const kMax = Math.min(Math.trunc(extremes(parameters).most), members?.length ?? Infinity);
+  if (kMax * steps > heapValuesMax || members?.some(({ histograms }) => histograms)) return undefined;
   const sign = op === 'topk' ? 1 : -1;
   const heaps = Array.from({ length: steps }, (_, step) => newHeap(Math.trunc(parameters[step] ?? 0)));
-  for (const [index, { values, present }] of members.entries()) {
-    if (budget.due()) await budget.pause();
-    for (let step = 0; step < steps; step++) {
-      if (present[step] !== 1) continue;
-      const heap = heaps[step];
-      if (heap) offer(heap, sign * (values[step] ?? 0), index);
-    }
-  }
-  return (step) => (heaps[step] ? inOrder(heaps[step], members) : []);
+  return {
+    offer: ({ values, present }, index) => {
+      for (let step = 0; step < steps; step++) {
+        if (present[step] !== 1) continue;
+        const heap = heaps[step];
+        if (heap) offer(heap, sign * (values[step] ?? 0), index);
+      }
+    },
+    series: (members, budget) => {
+      const kept = new Map<number, StepSeries>();
+      for (const [step, heap] of heaps.entries())
+        for (const place of inOrder(heap)) {
+          const index = heap.indexes[place] ?? -1;
+          let series = kept.get(index);
+          if (series === undefined) {
+            const { labels = [], dropName = false } = members[index] ?? {};
+            budget.charge(steps);
+            series = newSeries(labels, dropName, steps);
+            kept.set(index, series);
+          }
+          series.values[step] = sign * (heap.values[place] ?? 0);
+          series.present[step] = 1;
+        }
+      return [...kept.values()];
+    },
+  };
 }
 
 /**
@@ -169,14 +226,13 @@ function swap(array: number[], i: number, j: number): void {
   array[j] = one;
 }
 
-/** Best first and NaN last. */
-function inOrder({ values, indexes }: Heap, members: readonly StepSeries[]): readonly StepSeries[] {
-  const places = [...values.keys()].sort((one, other) => {
+/** Places in the heap, best first and NaN last. */
+function inOrder({ values }: Heap): readonly number[] {
+  return [...values.keys()].sort((one, other) => {
     const [a, b] = [values[one] ?? 0, values[other] ?? 0];
     if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
     return b - a;
   });
-  return places.flatMap((place) => members[indexes[place] ?? -1] ?? []);
 }
 
 /** The k largest (sign 1) or smallest (sign -1), best first and NaN last. */
@@ -188,5 +244,5 @@ function largest(
 ): readonly StepSeries[] {
   const heap = newHeap(k);
   for (const [index, { values }] of candidates.entries()) offer(heap, sign * (values[step] ?? 0), index);
-  return inOrder(heap, candidates);
+  return inOrder(heap).flatMap((place) => candidates[heap.indexes[place] ?? -1] ?? []);
 }

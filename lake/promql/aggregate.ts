@@ -1,8 +1,9 @@
 import type { Labels } from '../model/labels.ts';
 import { withHistograms } from './aggregate-histograms.ts';
-import { aggregateK } from './aggregate-k.ts';
+import { aggregateK, foldBest } from './aggregate-k.ts';
 import { executionError } from './errors.ts';
-import { type Evaluation, evaluateScalar, evaluateVector } from './evaluation.ts';
+import { attempt, type Evaluation, evaluateScalar, evaluateVector } from './evaluation.ts';
+import { foldGroups, foldMembers } from './fold-groups.ts';
 import { printHistogram } from './histograms/print.ts';
 import { printFloat, printGeneral, printString } from './literals.ts';
 import { extremes, type Mean, meanAdd, meanValue, newMean, quantile } from './numbers.ts';
@@ -18,7 +19,11 @@ export async function aggregate(evaluation: Evaluation, node: AggregationNode, t
     const input = await evaluateVector(evaluation, node.input, times);
     return { kind: 'vector', series: await countValues(evaluation, node, label, input, times) };
   }
+  const folded = await attempt(evaluation, () => foldGroups(evaluation, node, grouper(node), times));
+  if (folded) return { kind: 'vector', series: folded };
   const parameters = parameter ? await evaluateScalar(evaluation, parameter, times) : new Float64Array(0);
+  const best = await attempt(evaluation, () => foldBest(evaluation, node, parameters, times));
+  if (best) return { kind: 'vector', series: best };
   const input = await evaluateVector(evaluation, node.input, times);
   const groups = await groupSeries(evaluation, node, input);
   switch (node.op) {
@@ -38,19 +43,16 @@ export async function aggregate(evaluation: Evaluation, node: AggregationNode, t
     evaluation.budget.charge(times.steps);
     const dropName = members.some((one) => one.dropName);
     const result = newSeries(labels, dropName, times.steps);
-    if (members.some(({ histograms }) => histograms !== undefined)) {
-      const reduced = withHistograms(evaluation, node, members, result);
-      reduce(node.op, reduced, result, parameters, 0, times.steps);
-      series.push(result);
-      continue;
-    }
+    const hasHistograms = members.some(({ histograms }) => histograms !== undefined);
+    const floats = hasHistograms ? withHistograms(evaluation, node, members, result) : members;
+    series.push(result);
+    if (foldMembers(node.op, floats, result)) continue;
     // In slices of steps, so that large groups don't hold the event loop.
     const stepsPerTurn = Math.max(1, Math.floor(valuesPerTurn / members.length));
     for (let from = 0; from < times.steps; from += stepsPerTurn) {
       if (evaluation.budget.due()) await evaluation.budget.pause();
-      reduce(node.op, members, result, parameters, from, Math.min(times.steps, from + stepsPerTurn));
+      reduce(node.op, floats, result, parameters, from, Math.min(times.steps, from + stepsPerTurn));
     }
-    series.push(result);
   }
   return { kind: 'vector', series: series.filter((one) => !isEmpty(one)) };
 }
@@ -113,27 +115,8 @@ function reduce(
   to: number,
 ): void {
   switch (op) {
-    case 'sum':
-      sum(members, result, from, to);
-      break;
     case 'avg':
       average(members, result, from, to);
-      break;
-    case 'count':
-      fold(members, result, from, to, 1, (count) => count + 1);
-      break;
-    case 'group':
-      fold(members, result, from, to, 1, () => 1);
-      break;
-    case 'min':
-      fold(members, result, from, to, undefined, (least, value) =>
-        least > value || Number.isNaN(least) ? value : least,
-      );
-      break;
-    case 'max':
-      fold(members, result, from, to, undefined, (most, value) =>
-        most < value || Number.isNaN(most) ? value : most,
-      );
       break;
     case 'stdvar':
     case 'stddev':
@@ -145,58 +128,6 @@ function reduce(
     default:
       throw new Error(`${op} is no reduction`);
   }
-}
-
-/** Folds the values of each step, in the order of the series; without `first` the first value itself starts. */
-function fold(
-  members: readonly StepSeries[],
-  { values: out, present: seen }: StepSeries,
-  from: number,
-  to: number,
-  first: number | undefined,
-  step: (accumulated: number, value: number) => number,
-): void {
-  for (const { values, present } of members) {
-    for (let index = from; index < to; index++) {
-      if (!present[index]) continue;
-      const value = values[index] ?? 0;
-      out[index] = seen[index] ? step(out[index] ?? 0, value) : (first ?? value);
-      seen[index] = 1;
-    }
-  }
-}
-
-function sum(
-  members: readonly StepSeries[],
-  { values: out, present: seen }: StepSeries,
-  from: number,
-  to: number,
-): void {
-  // One member after the other, because its steps lie side by side; the order of additions is the same. `out` holds the
-  // sum until the end.
-  const compensations = new Float64Array(to - from);
-  for (const { values, present } of members) {
-    for (let index = from; index < to; index++) {
-      if (!present[index]) continue;
-      const value = values[index] ?? 0;
-      const before = out[index] ?? 0;
-      if (!seen[index]) {
-        out[index] = value;
-        seen[index] = 1;
-        continue;
-      }
-      // As kahanAdd of numbers.ts.
-      const total = before + value;
-      const compensation = compensations[index - from] ?? 0;
-      if (total === Infinity || total === -Infinity) compensations[index - from] = 0;
-      else if (Math.abs(before) >= Math.abs(value))
-        compensations[index - from] = compensation + (before - total + value);
-      else compensations[index - from] = compensation + (value - total + before);
-      out[index] = total;
-    }
-  }
-  for (let index = from; index < to; index++)
-    out[index] = (out[index] ?? 0) + (compensations[index - from] ?? 0);
 }
 
 function average(

@@ -1,6 +1,7 @@
 import { meanOf, sumOf } from './functions/over-time.ts';
 import { firstAfter } from './functions/window.ts';
 import type { Reference, Times } from './plan.ts';
+import { slidingExtreme, slidingPairs } from './sliding-windows.ts';
 import type { SeriesData } from './source.ts';
 import type { StepSeries } from './value.ts';
 
@@ -28,7 +29,7 @@ interface Slopes {
   readonly toEnd: Float64Array;
 }
 
-type ColumnFunction = (
+export type ColumnFunction = (
   series: Pick<SeriesData, 'values'>,
   borders: Borders,
   result: Pick<StepSeries, 'values' | 'present'>,
@@ -86,14 +87,24 @@ export const columnFunctions: Readonly<Record<string, ColumnFunction>> = {
   delta: extrapolated(false, false),
   sum_over_time: sums(false),
   avg_over_time: sums(true),
-  count_over_time: overEach(({ from, to }, step) => (to[step] ?? 0) - (from[step] ?? 0)),
+  count_over_time: overEach((_, from, to) => to - from),
+  first_over_time: overEach((values, from) => values[from] ?? 0),
+  last_over_time: overEach((values, _, to) => values[to - 1] ?? 0),
+  present_over_time: overEach(() => 1),
+  min_over_time: slidingExtreme(-1),
+  max_over_time: slidingExtreme(1),
+  resets: slidingPairs((before, value) => value < before),
+  changes: slidingPairs(
+    (before, value) => value !== before && !(Number.isNaN(value) && Number.isNaN(before)),
+  ),
 };
 
-function overEach(value: (borders: Borders, step: number) => number): ColumnFunction {
-  return (_, borders, result) => {
-    for (let step = 0; step < borders.from.length; step++) {
-      if ((borders.from[step] ?? 0) >= (borders.to[step] ?? 0)) continue;
-      result.values[step] = value(borders, step);
+function overEach(value: (values: Float64Array, from: number, to: number) => number): ColumnFunction {
+  return ({ values }, { from, to }, result) => {
+    for (let step = 0; step < from.length; step++) {
+      const [first, end] = [from[step] ?? 0, to[step] ?? 0];
+      if (first >= end) continue;
+      result.values[step] = value(values, first, end);
       result.present[step] = 1;
     }
   };

@@ -2,7 +2,13 @@ import { aggregate } from './aggregate.ts';
 import { evaluateBinary } from './binary.ts';
 import { evaluateCall } from './call.ts';
 import { executionError } from './errors.ts';
-import { type Evaluation, evaluateInstant, evaluateMatrix, type Matrix } from './evaluation.ts';
+import {
+  type Evaluation,
+  evaluateApart,
+  evaluateInstant,
+  evaluateMatrix,
+  type Matrix,
+} from './evaluation.ts';
 import { extendedSamples } from './functions/rate.ts';
 import { firstAfter } from './functions/window.ts';
 import { type Histogram, multiply } from './histograms/histogram.ts';
@@ -52,12 +58,17 @@ async function evaluateNode(evaluation: Evaluation, node: PlanNode, times: Times
     case 'window':
     case 'subquery': {
       const matrix = await evaluateMatrix(evaluation, node);
-      return { kind: 'matrix', series: windowsAt(matrix, times.startMs, evaluation.lookbackMs) };
+      const series = windowsAt(matrix, times.startMs, evaluation.lookbackMs);
+      for (const one of series) evaluation.counts?.addWindows(one, matrix, Number.POSITIVE_INFINITY, times);
+      return { kind: 'matrix', series };
     }
     case 'negate':
       return negate(await evaluation.evaluate(node.input, times));
-    case 'once':
-      return repeat(await evaluation.evaluate(node.input, { ...times, steps: 1 }), times.steps);
+    case 'once': {
+      const { value, samples } = await evaluateApart(evaluation, node.input, { ...times, steps: 1 });
+      evaluation.counts?.addToAll(samples);
+      return repeat(value, times.steps);
+    }
     case 'call':
       return evaluateCall(evaluation, node, times);
     case 'aggregation':

@@ -4,6 +4,7 @@ import { type Histogram, withHint } from './histograms/histogram.ts';
 import type { InstantNode, PlanNode, Reference, SubqueryNode, Times, WindowNode } from './plan.ts';
 import { hinted } from './reset-hints.ts';
 import { type BucketSeries, selectFromBuckets } from './rollups/evaluate.ts';
+import { createSampleCounts, type SampleCounts, sumOf } from './sample-counts.ts';
 import { type SamplePart, selectInstant, selectSmoothed } from './select.ts';
 import { type SeriesData, type SeriesSet, withoutStale } from './source.ts';
 import { isEmpty, type MatrixSeries, type StepSeries, toMatrix, type Value } from './value.ts';
@@ -17,6 +18,8 @@ export interface Evaluation {
   readonly lookbackMs: number;
   readonly annotations: Annotations;
   readonly budget: Budget;
+  /** Of the node that is being evaluated; absent when nobody asks. */
+  counts: SampleCounts | undefined;
   /** The value of a plan node at all steps of `times`. */
   evaluate(node: PlanNode, times: Times): Promise<Value>;
 }
@@ -66,9 +69,36 @@ export async function evaluateInstant(
       ? selectSmoothed(series, node, times, lookbackMs, evaluation.annotations)
       : selectInstant(series, node, times, lookbackMs, part);
     if (isEmpty(selected)) continue;
+    evaluation.counts?.addInstant(selected);
     budget.charge(times.steps);
     found.push(selected);
   }
+  return found;
+}
+
+/** Evaluates an input that has steps of its own, and tells how many samples that took; they do not count by step. */
+export async function evaluateApart(
+  evaluation: Evaluation,
+  node: PlanNode,
+  times: Times,
+): Promise<{ readonly value: Value; readonly samples: number }> {
+  const { counts } = evaluation;
+  if (counts === undefined) return { value: await evaluation.evaluate(node, times), samples: 0 };
+  const own = createSampleCounts(times.steps);
+  evaluation.counts = own;
+  const value = await evaluation.evaluate(node, times);
+  evaluation.counts = counts;
+  return { value, samples: sumOf(own.perStep) };
+}
+
+/** Runs what may give up with undefined, and has then counted nothing. */
+export async function attempt<T>(
+  { counts }: Evaluation,
+  work: () => Promise<T | undefined>,
+): Promise<T | undefined> {
+  const before = counts?.perStep.slice();
+  const found = await work();
+  if (found === undefined && before) counts?.perStep.set(before);
   return found;
 }
 
@@ -102,7 +132,8 @@ export async function evaluateMatrix(
     return { series, rangeMs, offsetMs, atMs, extension: node.extension };
   }
   if (node.times.steps === 0) return { series: [], rangeMs, offsetMs, atMs, extension: undefined };
-  const value = await evaluation.evaluate(node.input, node.times);
+  // As in Prometheus, what counts are the values that the windows see.
+  const { value } = await evaluateApart(evaluation, node.input, node.times);
   if (value.kind !== 'vector') throw new Error(`a subquery over ${value.kind} has passed the checks`);
   const series = value.series.map((one) => {
     const matrix = toMatrix(one, node.times);

@@ -5,6 +5,7 @@ import { createEvaluation } from './evaluate.ts';
 import type { Plan, QueryTimes } from './plan.ts';
 import { finish, type ResultData } from './result.ts';
 import type { BucketSeries } from './rollups/evaluate.ts';
+import { createSampleCounts, type SampleCounts } from './sample-counts.ts';
 import type { SeriesData, SeriesSet, StoredScan } from './source.ts';
 
 /** A query whose samples have been read. */
@@ -19,6 +20,8 @@ export interface EvaluationTask<Scan = readonly SeriesData[] | StoredScan> {
   /** Samples that are in `data`. */
   readonly samplesRead: number;
   readonly samplesMax: number;
+  /** Samples are counted by step. */
+  readonly counted: boolean;
   /** For the positions in what is said of it. */
   readonly text: string;
 }
@@ -26,6 +29,8 @@ export interface EvaluationTask<Scan = readonly SeriesData[] | StoredScan> {
 export interface Evaluated extends AnnotationTexts {
   readonly data: ResultData;
   readonly samplesRead: number;
+  /** Absent when nobody has asked. */
+  readonly counts?: { readonly perStep: SampleCounts['perStep']; readonly peakSamples: number } | undefined;
 }
 
 /** Where queries are evaluated. It may keep the arrays of a task for itself; the task is of no use afterwards. */
@@ -50,14 +55,19 @@ export const inlineEvaluator = (clock: Clock): Evaluator => ({
 
 /** Throws what Evaluator throws. */
 export async function evaluateTask(
-  { plan, times, data, buckets, lookbackMs, samplesRead, samplesMax, text }: EvaluationTask<SeriesSet>,
+  task: EvaluationTask<SeriesSet>,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Evaluated> {
+  const { plan, times, data, buckets, lookbackMs, samplesRead, samplesMax, counted, text } = task;
   const budget = createBudget(samplesMax, clock, signal);
   budget.charge(samplesRead);
   const annotations = createAnnotations();
-  const evaluation = createEvaluation({ data, buckets, lookbackMs, annotations, budget });
+  const counts = counted ? createSampleCounts(plan.times.steps) : undefined;
+  const evaluation = createEvaluation({ data, buckets, lookbackMs, annotations, budget, counts });
   const value = await evaluation.evaluate(plan.root, plan.times);
-  return { data: finish(plan, times, value), ...annotations.texts(text), samplesRead };
+  return {
+    ...{ data: finish(plan, times, value), ...annotations.texts(text), samplesRead },
+    ...(counts && { counts: { perStep: counts.perStep, peakSamples: budget.peak } }),
+  };
 }

@@ -8,8 +8,8 @@ import { extended } from './functions/rate.ts';
 import { firstAfter, type Window, type WindowFunction } from './functions/window.ts';
 import { printGeneral, printString } from './literals.ts';
 import type { Notes } from './notes.ts';
-import type { CallNode, Times, WindowNode } from './plan.ts';
-import { type BucketSeries, bucketsOverTime } from './rollups/evaluate.ts';
+import type { CallNode, Times } from './plan.ts';
+import { bucketsOverTime } from './rollups/evaluate.ts';
 import { keepSamples, type SeriesData } from './source.ts';
 import {
   isEmpty,
@@ -45,90 +45,89 @@ export async function overWindows(
   node: CallNode,
   times: Times,
 ): Promise<readonly StepSeries[]> {
+  const found: StepSeries[] = [];
+  await eachOverWindows(evaluation, node, times, seriesMaker(times.steps), (series) => {
+    evaluation.budget.charge(times.steps);
+    found.push(series);
+    return true;
+  });
+  if (node.name !== 'absent_over_time') return found;
+  return absentSeries(node, found, times).map((one) => ({ ...one, dropName: true }));
+}
+
+/**
+ * The same series, one after the other, in memory that `newSeries` gives: those of which no step is empty. Stops when
+ * `take` says false.
+ */
+export async function eachOverWindows(
+  evaluation: Evaluation,
+  node: CallNode,
+  times: Times,
+  newSeries: ReturnType<typeof seriesMaker>,
+  take: (series: StepSeries) => boolean,
+): Promise<void> {
   const { name, args } = node;
   const matrixIndex = args.findIndex(({ kind }) => kind === 'window' || kind === 'subquery');
   const matrixNode = args[matrixIndex];
   if (matrixNode?.kind !== 'window' && matrixNode?.kind !== 'subquery')
     throw new Error(`${name} without a range vector has passed the checks`);
-  const buckets = matrixNode.kind === 'window' ? evaluation.buckets[matrixNode.scan] : undefined;
-  if (buckets && matrixNode.kind === 'window')
-    return finished(
-      evaluation,
-      node,
-      times,
-      await overBuckets(evaluation, node, matrixNode, buckets, times),
-      [],
-    );
-  const matrix = await evaluateMatrix(evaluation, matrixNode);
   const scalars: Float64Array[] = [];
   for (const [index, arg] of args.entries())
     if (index !== matrixIndex) scalars.push(await evaluateScalar(evaluation, arg, times));
+  const note = annotator(evaluation, node, scalars);
+  const found = (series: StepSeries): boolean => {
+    note(series);
+    return take(series);
+  };
   const { budget } = evaluation;
-  const apply = windowFunction(node, matrix);
-  const dropName = dropsName(name);
-  const found: StepSeries[] = [];
-  const span = args[0]?.span ?? node.span;
-  const column = matrix.extension === undefined ? columnFunctions[name] : undefined;
-  const newSeries = seriesMaker(times.steps);
-  const borders = bordersOfEach(matrix, matrix.rangeMs, times);
+  const buckets = matrixNode.kind === 'window' ? evaluation.buckets[matrixNode.scan] : undefined;
+  if (buckets && matrixNode.kind === 'window') {
+    for (const series of buckets) {
+      if (budget.due()) await budget.pause();
+      const result = await bucketsOverTime(name, dropsName(name), series, matrixNode, times, budget);
+      if (!isEmpty(result) && !found(result)) return;
+    }
+    return;
+  }
+  const matrix = await evaluateMatrix(evaluation, matrixNode);
+  const move = mover({ evaluation, node, times, scalars, matrix });
   for (const series of matrix.series) {
     if (budget.due()) await budget.pause();
-    const result = newSeries(series.labels, dropName || series.dropName);
-    const moved = {
-      series,
-      result,
-      matrix,
-      scalars,
-      lookbackMs: evaluation.lookbackMs,
-      times,
-      apply,
-      budget,
-      notes: { annotations: evaluation.annotations, metric: metricName(series.labels), span },
-      name,
-    };
-    const move = series.histograms ? slideMixed : slide;
-    if (column && !series.histograms && !series.startsMs)
-      column(series, borders(series.timestampsMs), result);
-    else for (let step = move(moved, 0); step < times.steps; step = move(moved, step)) await budget.pause();
-    if (isEmpty(result)) continue;
-    budget.charge(times.steps);
-    found.push(result);
+    evaluation.counts?.addWindows(series, matrix, matrix.rangeMs, times);
+    const result = newSeries(series.labels, dropsName(name) || series.dropName);
+    await move(series, result);
+    if (!isEmpty(result) && !found(result)) return;
   }
-  return finished(evaluation, node, times, found, scalars);
+}
+
+interface Moving {
+  readonly evaluation: Evaluation;
+  readonly node: CallNode;
+  readonly times: Times;
+  readonly scalars: readonly Float64Array[];
+  readonly matrix: Matrix;
+}
+
+/** Moves the windows over a series, and fills what comes of it in. */
+function mover({ evaluation, node, times, scalars, matrix }: Moving) {
+  const { name } = node;
+  const { budget, annotations, lookbackMs } = evaluation;
+  const apply = windowFunction(node, matrix);
+  const span = node.args[0]?.span ?? node.span;
+  const column = matrix.extension === undefined ? columnFunctions[name] : undefined;
+  const borders = bordersOfEach(matrix, matrix.rangeMs, times);
+  return async (series: MatrixSeries, result: StepSeries): Promise<void> => {
+    if (column && !series.histograms && !series.startsMs)
+      return column(series, borders(series.timestampsMs), result);
+    const notes = { annotations, metric: metricName(series.labels), span };
+    const moved = { series, result, matrix, scalars, lookbackMs, times, apply, budget, notes, name };
+    const move = series.histograms ? slideMixed : slide;
+    for (let step = move(moved, 0); step < times.steps; step = move(moved, step)) await budget.pause();
+  };
 }
 
 /** The name stays where the value is one of the metric's own samples. */
 const dropsName = (name: string): boolean => name !== 'last_over_time' && name !== 'first_over_time';
-
-function finished(
-  evaluation: Evaluation,
-  node: CallNode,
-  times: Times,
-  found: readonly StepSeries[],
-  scalars: readonly Float64Array[],
-): readonly StepSeries[] {
-  annotate(evaluation, node, found, scalars);
-  if (node.name !== 'absent_over_time') return found;
-  return absentSeries(node, found, times).map((one) => ({ ...one, dropName: true }));
-}
-
-async function overBuckets(
-  { budget }: Evaluation,
-  { name }: CallNode,
-  window: WindowNode,
-  buckets: readonly BucketSeries[],
-  times: Times,
-): Promise<readonly StepSeries[]> {
-  const found: StepSeries[] = [];
-  for (const series of buckets) {
-    if (budget.due()) await budget.pause();
-    const result = await bucketsOverTime(name, dropsName(name), series, window, times, budget);
-    if (isEmpty(result)) continue;
-    budget.charge(times.steps);
-    found.push(result);
-  }
-  return found;
-}
 
 /** One series that has a 1 where none of \`series\` has a sample; none when there is no such step. */
 export function absentSeries(
@@ -249,25 +248,31 @@ function byKind(series: SeriesData) {
   return { floats, histograms: { ...rest, histograms } };
 }
 
-function annotate(
+/** Says of each series what there is to say of it. */
+function annotator(
   { annotations }: Evaluation,
-  node: CallNode,
-  found: readonly StepSeries[],
+  { name, args, span: ofCall }: CallNode,
   scalars: readonly Float64Array[],
-): void {
-  const span = node.args[0]?.span ?? node.span;
-  if (node.name === 'rate' || node.name === 'increase') {
+): (series: StepSeries) => void {
+  const span = args[0]?.span ?? ofCall;
+  if (name === 'rate' || name === 'increase') {
     const text = 'metric might not be a counter, name does not end in _total/_sum/_count/_bucket:';
-    for (const { labels, present, histograms } of found) {
-      const name = metricName(labels);
-      if (histograms && !present.some((flag, step) => flag === 1 && histograms[step] === undefined)) continue;
-      if (name !== '' && !/_(total|sum|count|bucket)$/.test(name))
-        annotations.inform(`${text} ${printString(name)}`, span);
-    }
+    let before = '';
+    return ({ labels, present, histograms }) => {
+      const metric = metricName(labels);
+      if (metric === before) return;
+      if (histograms && !present.some((flag, step) => flag === 1 && histograms[step] === undefined)) return;
+      before = metric;
+      if (metric !== '' && !/_(total|sum|count|bucket)$/.test(metric))
+        annotations.inform(`${text} ${printString(metric)}`, span);
+    };
   }
-  if (node.name === 'quantile_over_time' && found.length > 0) {
-    for (const q of scalars[0] ?? [])
+  if (name !== 'quantile_over_time') return () => undefined;
+  let first = true;
+  return () => {
+    for (const q of first ? (scalars[0] ?? []) : [])
       if (!(q >= 0 && q <= 1))
         annotations.warn(`quantile value should be between 0 and 1, got ${printGeneral(q)}`, span);
-  }
+    first = false;
+  };
 }

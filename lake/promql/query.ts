@@ -1,18 +1,16 @@
 import type { Clock } from '../base/clock.ts';
-import { hasCode } from '../base/errors.ts';
+import { explanationOf, hasCode } from '../base/errors.ts';
 import type { RollupTable } from '../model/table-name.ts';
-import type { AnnotationTexts } from './annotations.ts';
 import type { Expr } from './ast.ts';
-import { throwIfStopped, timeoutReason, tooManySamples } from './budget.ts';
+import { throwIfStopped, timeoutReason, tooManySamples, withLimit } from './budget.ts';
 import { checkExpr } from './check.ts';
 import { executionError, PromqlError } from './errors.ts';
-import { type Evaluator, inlineEvaluator } from './evaluator.ts';
+import { type Evaluated, type Evaluator, inlineEvaluator } from './evaluator.ts';
 import { weightOf } from './histograms/histogram.ts';
 import type { QueryLimits } from './limits.ts';
 import { parseExpr } from './parse.ts';
 import { type Plan, planQuery, type QueryTimes } from './plan.ts';
 import { type ReadRange, readRangeOf } from './read-range.ts';
-import type { ResultData } from './result.ts';
 import { planRollups } from './rollups/plan.ts';
 import { typeName, typeOf } from './signatures.ts';
 import type { SelectedBuckets, SeriesData, SeriesSource, StoredScan } from './source.ts';
@@ -39,12 +37,15 @@ export interface QueryOptions {
   readonly signal: AbortSignal;
   /** Where it is evaluated; absent: here. */
   readonly evaluator?: Evaluator | undefined;
+  /** Samples are counted by step, and times taken. */
+  readonly counted?: boolean | undefined;
+  /** Since when its time counts, by the monotonic clock; absent: since it is asked. */
+  readonly sinceMs?: number | undefined;
 }
 
-export interface QueryResult extends AnnotationTexts {
-  readonly data: ResultData;
-  /** Samples that were read for it. */
-  readonly samplesRead: number;
+export interface QueryResult extends Evaluated {
+  /** How long it took to have the samples at hand, and to evaluate; absent when nobody has asked for counts. */
+  readonly timings?: { readonly preparedMs: number; readonly evaluatedMs: number } | undefined;
   /** Tables that were read in the place of samples, where that gives the same. */
   readonly rollups: readonly RollupTable[];
   /** The time that was read for it, offsets, ranges and lookback included; undefined when nothing was. */
@@ -82,14 +83,17 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
   const timeout = new AbortController();
   const done = new AbortController();
   const signal = AbortSignal.any([options.signal, timeout.signal]);
-  if (limits.timeoutMs <= 0) timeout.abort(timeoutReason);
-  const timer = clock.sleep(limits.timeoutMs, done.signal).then(
+  const { sinceMs = clock.monotonicMs() } = options;
+  const leftMs = Math.max(0, limits.timeoutMs - (clock.monotonicMs() - sinceMs));
+  if (leftMs === 0) timeout.abort(timeoutReason);
+  const timer = clock.sleep(leftMs, done.signal).then(
     () => timeout.abort(timeoutReason),
     // The query was done before its time was up.
     () => undefined,
   );
   try {
     throwIfStopped(signal);
+    const startMs = clock.monotonicMs();
     const plan = planQuery(query.expr, times, options.lookbackMs);
     checkSteps(plan, limits);
     const { lookbackMs, evaluator = inlineEvaluator(clock) } = options;
@@ -113,13 +117,18 @@ async function run(query: Query, times: QueryTimes, options: QueryOptions): Prom
       lookbackMs,
       samplesRead,
       samplesMax: limits.samplesMax,
+      counted: options.counted ?? false,
       text: query.text,
     };
+    const preparedMs = clock.monotonicMs() - startMs;
     const evaluated = await evaluator.evaluate(task, signal).catch((error) => {
       throw readingFailed(error, signal);
     });
+    const evaluatedMs = clock.monotonicMs() - startMs - preparedMs;
     const rollups = [...new Set(buckets.flatMap((one) => one?.table ?? []))];
-    return { ...evaluated, rollups, read };
+    return { ...evaluated, rollups, read, ...(options.counted && { timings: { preparedMs, evaluatedMs } }) };
+  } catch (error) {
+    throw withLimit(error, limits);
   } finally {
     done.abort();
     await timer;
@@ -134,9 +143,9 @@ function weightOfSeries({ values, histograms = [] }: SeriesData): number {
   return histograms.reduce((sum, one) => sum + (one ? weightOf(one) - 1 : 0), values.length);
 }
 
-/** Subqueries have steps of their own, which no parameter of the query shows. */
+/** Subqueries have steps of their own, which no parameter of the query shows. As in Prometheus, steps are from point to point. */
 function checkSteps(plan: Plan, { stepsMax, samplesMax }: QueryLimits): void {
-  if (plan.times.steps > stepsMax) {
+  if (plan.times.steps - 1 > stepsMax) {
     throw new PromqlError(
       'bad_data',
       `exceeded maximum resolution of ${stepsMax.toLocaleString('en')} points per timeseries. Try decreasing the query resolution (?step=XX)`,
@@ -188,5 +197,5 @@ async function readScans(
 function readingFailed(error: unknown, signal: AbortSignal): unknown {
   throwIfStopped(signal);
   if (hasCode(error, 'limit') && error.subject === 'samplesMax') return tooManySamples();
-  return hasCode(error, 'limit') ? executionError(error.message) : error;
+  return hasCode(error, 'limit') ? executionError(explanationOf(error)) : error;
 }

@@ -50,6 +50,8 @@ export interface StoredScan extends AsyncDisposable {
   readonly selection: Selection;
   /** Absolute paths; each names the same bytes for ever. */
   readonly files: readonly { readonly path: string; readonly bytes: number }[];
+  /** Whether there are rows in no file. */
+  readonly hasRest: boolean;
   /**
    * Series with samples that are in no file, or in one that the evaluator cannot read (`unsupported`); and series by
    * their ids (`special`), with all their samples.
@@ -87,6 +89,8 @@ export interface SeriesData {
   readonly histograms?: readonly (Histogram | undefined)[] | undefined;
   /** Since when a sample counts (milliseconds since the Unix epoch), 0 where that is not known. Absent: nowhere. */
   readonly startsMs?: Float64Array | undefined;
+  /** True when it is known that no value is NaN: nobody need look for staleness markers. */
+  readonly isPlain?: boolean;
 }
 
 /** Series by their place, in the order of their labels. What `at` gives is valid until it is called again. */
@@ -163,6 +167,7 @@ export function setStaleAt(bits: Uint32Array, index: number): void {
 /** The series without its staleness markers (the same object when it has none). */
 export function withoutStale<T extends SeriesData>(series: T): T {
   const { values } = series;
+  if (series.isPlain) return series;
   let index = 0;
   // Markers are NaNs, and mostly there are none.
   while (index < values.length && !Number.isNaN(values[index])) index++;

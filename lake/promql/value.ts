@@ -102,11 +102,12 @@ export function withLabel(labels: Labels, name: string, value: string): Labels {
 
 /** The order of series in a matrix: label by label, name before value. */
 export function compareLabels(one: Labels, other: Labels): number {
-  for (let index = 0; index < Math.min(one.length, other.length); index++) {
-    for (const part of [0, 1] as const) {
-      const [a = '', b = ''] = [one[index]?.[part], other[index]?.[part]];
-      if (a !== b) return a < b ? -1 : 1;
-    }
+  const length = Math.min(one.length, other.length);
+  for (let index = 0; index < length; index++) {
+    const [a, b] = [one[index], other[index]];
+    if (a === undefined || b === undefined) break;
+    if (a[0] !== b[0]) return a[0] < b[0] ? -1 : 1;
+    if (a[1] !== b[1]) return a[1] < b[1] ? -1 : 1;
   }
   return one.length - other.length;
 }

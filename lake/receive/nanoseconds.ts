@@ -27,7 +27,7 @@ export function setDigits(to: Int64Halves, digits: string): boolean {
   return true;
 }
 
-/** Whether tables can hold a time, by its high half: 1684 to 2242, a little less than 64 bits can say. */
+/** Whether tables can hold a time, by its high half: 1698 to 2242, a little less than 64 bits can say. */
 export const isStorableTime = (high: number): boolean => high < 2_000_000_000 && high > -2_000_000_000;
 
 /** The same for protocols whose times are unsigned. */

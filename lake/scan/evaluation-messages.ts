@@ -48,8 +48,15 @@ export interface FoundSeries {
 
 export type JobRequest =
   | { readonly kind: 'find'; readonly request: SeriesRequest }
-  /** Scans whose samples are in files, others undefined. */
-  | { readonly kind: 'locate'; readonly scans: readonly (FilesToRead | undefined)[] }
+  /**
+   * Scans whose samples are in files, others undefined. With `task`, which then needs nothing else, it is evaluated at
+   * once unless something turns out not to be in files.
+   */
+  | {
+      readonly kind: 'locate';
+      readonly scans: readonly (FilesToRead | undefined)[];
+      readonly task: Omit<EvaluationTask, 'data'> | undefined;
+    }
   /** Of located scans `data` holds what is in no file. */
   | {
       readonly kind: 'evaluate';

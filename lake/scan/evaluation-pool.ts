@@ -10,6 +10,7 @@ import {
   type FromWorker,
   type JobAnswer,
   type JobRequest,
+  type NotInFiles,
   type SeriesRequest,
   type ToWorker,
   type WorkerSettings,
@@ -111,6 +112,8 @@ async function withJob<T>(
   body: (ask: Ask) => Promise<T>,
 ): Promise<T> {
   throwIfStopped(signal);
+  /** The thread keeps something for the job. */
+  let held = false;
   const end = (): void => worker.postMessage({ kind: 'cancel', job } satisfies ToWorker);
   const cancel = (): void => {
     end();
@@ -122,17 +125,19 @@ async function withJob<T>(
   };
   signal.addEventListener('abort', cancel, { once: true });
   try {
-    return await body((request, transfer = []) => {
+    return await body(async (request, transfer = []) => {
       const answer = Promise.withResolvers<JobAnswer>();
       jobs.set(job, answer);
       worker.postMessage({ kind: 'job', job, request } satisfies ToWorker, transfer);
-      return answer.promise;
+      const answered = await answer.promise;
+      held = answered.kind === 'located';
+      return answered;
     });
   } finally {
     signal.removeEventListener('abort', cancel);
     jobs.delete(job);
     // What was located is not needed any more, whatever became of it.
-    end();
+    if (held) end();
   }
 }
 
@@ -140,12 +145,19 @@ const runJob = (thread: Thread, job: number, task: EvaluationTask, signal: Abort
   withJob(thread, job, signal, async (ask) => {
     const { data: scans, ...rest } = task;
     const stored = scans.map((one) => ('files' in one ? one : undefined));
-    const missing = stored.some((one) => one !== undefined)
-      ? expectKind(await ask({ kind: 'locate', scans: stored.map((one) => one && filesOf(one)) }), 'located')
-      : undefined;
+    const isAll = stored.every((one) => one !== undefined && !one.hasRest);
+    let missing: readonly (NotInFiles | undefined)[] = [];
+    if (stored.some((one) => one !== undefined)) {
+      const located = await ask({
+        ...{ kind: 'locate', scans: stored.map((one) => one && filesOf(one)) },
+        task: isAll ? rest : undefined,
+      });
+      if (located.kind === 'done') return located.evaluated;
+      missing = expectKind(located, 'located').scans;
+    }
     const data: (readonly SeriesData[])[] = [];
     for (const [index, one] of scans.entries())
-      data.push('files' in one ? await one.readOthers(missing?.scans[index] ?? nothing, signal) : one);
+      data.push('files' in one ? await one.readOthers(missing[index] ?? nothing, signal) : one);
     throwIfStopped(signal);
     const answer = await ask({ kind: 'evaluate', task: rest, data }, buffersOf(data.flat()));
     return expectKind(answer, 'done').evaluated;

@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
+import { runInBackground } from '../base/background-thread.ts';
 import { systemClock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { explanationOf, messageOf } from '../base/errors.ts';
 import { labelsJson } from '../model/labels.ts';
 import { executionError, PromqlError } from '../promql/errors.ts';
 import { evaluateTask } from '../promql/evaluator.ts';
@@ -23,6 +24,7 @@ import { type OtherSeries, storedSeries } from './samples/stored-series.ts';
 
 // Reads files and evaluates queries, off the thread that receives samples. Jobs take turns.
 
+runInBackground();
 const { limits } = workerData as WorkerSettings;
 const store = createSeriesFiles(limits);
 
@@ -50,7 +52,7 @@ function pauseOf({ stopped: { signal } }: Job): Pause {
   };
 }
 
-async function locateAll(job: Job, { scans }: JobRequest & { kind: 'locate' }): Promise<JobAnswer> {
+async function locateAll(job: Job, { scans, task }: JobRequest & { kind: 'locate' }): Promise<JobAnswer> {
   const located: (Located | undefined)[] = [];
   const missing: (NotInFiles | undefined)[] = [];
   locating++;
@@ -61,7 +63,7 @@ async function locateAll(job: Job, { scans }: JobRequest & { kind: 'locate' }): 
         store.table.retain(one.series);
         job.series.push(one.series);
         if (one.series.length > scan.seriesMax)
-          throw executionError(tooMuch('seriesMax', scan.seriesMax, 'series').message);
+          throw executionError(explanationOf(tooMuch('seriesMax', scan.seriesMax, 'series')));
       }
       located.push(one);
       missing.push(
@@ -72,6 +74,8 @@ async function locateAll(job: Job, { scans }: JobRequest & { kind: 'locate' }): 
     locating--;
   }
   job.located = located;
+  const isAll = missing.every((one) => one && one.special.length + one.unsupported.length === 0);
+  if (task && isAll) return evaluate(job, { kind: 'evaluate', task, data: scans.map(() => []) });
   return { kind: 'located', scans: missing };
 }
 

@@ -1,8 +1,8 @@
 import type { LogqlEvaluator } from '../logql/query.ts';
-import type { LogSource } from '../logql/source.ts';
+import type { LogIndex, LogSource } from '../logql/source.ts';
 import type { TenantId } from '../model/ids.ts';
 import { createLogFiles } from './log-files/log-file.ts';
-import { type LogIndex, logIndex } from './log-index.ts';
+import { logIndex } from './log-index.ts';
 import type { LogPool } from './log-threads/log-pool.ts';
 import { type LogViewsOptions, logViews } from './log-view.ts';
 import { viewLogs } from './view-logs.ts';
@@ -24,11 +24,12 @@ const ownBytesMax = 16 * 1024 * 1024;
 
 export function logScan(options: LogScanOptions): LogScan {
   const views = logViews(options);
+  const index = logIndex(options);
   const files = createLogFiles({ bytesMax: ownBytesMax });
   return {
     ...viewLogs(views, files),
-    ...logIndex(options),
+    ...index,
     tenant: options.tables.tenant,
-    evaluator: options.pool?.evaluatorOf(views, options.tables.tenant),
+    evaluator: options.pool?.evaluatorOf({ views, index }, options.tables.tenant),
   };
 }

@@ -171,7 +171,7 @@ async function openStored(
   }
   const { files, rest } = view.parts;
   return {
-    ...{ owner: tables.tenant, selection, files },
+    ...{ owner: tables.tenant, selection, files, hasRest: rest !== undefined },
     readOthers: (missing, aborted) =>
       readOthers(view.from, rest, missing, (from) =>
         useConnection(engine, aborted, (connection) =>

@@ -1,8 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
-import { getRequestListener } from '@hono/node-server';
-import type { Context } from 'hono';
 import { answerBySession, sqlRoutes } from '../api/sql/routes.ts';
 import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
@@ -12,14 +9,16 @@ import { type Backend, serveBackend } from '../pgwire/backend.ts';
 import { pgServerLimits } from '../pgwire/server.ts';
 import { lazyEngine } from '../sql/duckdb/engine.ts';
 import { openSqlSession } from '../sql/session.ts';
-import {
-  type FromEngine,
-  type SessionHead,
-  type Sockets,
-  type StartOptions,
-  type StatementHead,
-  type ToEngine,
-  whoHeader,
+import type { SqlSession } from '../sql/sql-session.ts';
+import { readJsonFrame, sendAnswer } from './frames.ts';
+import type {
+  FromEngine,
+  SessionHead,
+  Sockets,
+  StartOptions,
+  StatementHead,
+  StatementRequest,
+  ToEngine,
 } from './messages.ts';
 import { createRemoteSources, type RemoteSources } from './remote-sources.ts';
 
@@ -69,7 +68,7 @@ async function start(options: StartOptions, sockets: Sockets): Promise<void> {
   };
   const pg = createServer({ noDelay: true }, async (socket) => {
     socket.on('error', () => undefined);
-    const head = await readHead(socket);
+    const head = (await readJsonFrame(socket)) as SessionHead | undefined;
     if (!head) return;
     const { session, processId } = head;
     const backend = serveBackend({
@@ -81,10 +80,27 @@ async function start(options: StartOptions, sockets: Sockets): Promise<void> {
     await backend.ended;
     backends.delete(session);
   });
-  const openOf = async (c: Context) => open(JSON.parse(c.req.header(whoHeader) ?? '') as StatementHead);
-  const app = sqlRoutes({ answer: answerBySession(openOf) });
-  const http = createHttpServer(getRequestListener(app.fetch));
-  await Promise.all([listen(pg, sockets.pg), listen(http, sockets.http)]);
+  const statements = createServer(async (socket) => {
+    socket.on('error', () => undefined);
+    const request = (await readJsonFrame(socket)) as StatementRequest | undefined;
+    if (request) await answerStatement(socket, request, async () => open(request));
+  });
+  await Promise.all([listen(pg, sockets.pg), listen(statements, sockets.http)]);
+}
+
+/** Answers one statement as the HTTP API does. When the other side goes, it is canceled. */
+async function answerStatement(
+  socket: Socket,
+  { sql, type }: StatementRequest,
+  openSession: () => Promise<SqlSession>,
+): Promise<void> {
+  const gone = new AbortController();
+  socket.once('close', () => gone.abort());
+  socket.resume();
+  const app = sqlRoutes({ answer: answerBySession(openSession), bodyBytesMax: Number.POSITIVE_INFINITY });
+  const headers = { accept: type, 'content-type': 'text/plain' };
+  const request = { method: 'POST', headers, body: sql, signal: gone.signal };
+  await sendAnswer(socket, await app.request('/api/v1/firn/sql', request)).catch(() => socket.destroy());
 }
 
 const listen = (server: { listen(path: string, done: () => void): unknown }, path: string): Promise<void> =>
@@ -97,18 +113,4 @@ function beFirstToGo(): void {
   } catch {
     // Another system, or one that does not allow it.
   }
-}
-
-/** The first frame; what follows it stays in the socket. Undefined when the other side is gone. */
-async function readHead(socket: Socket): Promise<SessionHead | undefined> {
-  let bytes = Buffer.alloc(0);
-  for await (const piece of socket.iterator({ destroyOnReturn: false })) {
-    bytes = Buffer.concat([bytes, piece as Buffer]);
-    if (bytes.length < 4) continue;
-    const end = 4 + bytes.readUInt32BE();
-    if (bytes.length < end) continue;
-    socket.unshift(bytes.subarray(end));
-    return JSON.parse(bytes.toString('utf8', 4, end)) as SessionHead;
-  }
-  return undefined;
 }

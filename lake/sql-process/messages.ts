@@ -34,7 +34,7 @@ export interface Sockets {
   readonly http: string;
 }
 
-/** The first frame of a session's socket: a length in four bytes, and this as JSON. */
+/** The first frame of a session's socket. */
 export interface SessionHead {
   readonly session: number;
   /** What its statements are answered from, by the number that it was let in with. */
@@ -47,9 +47,13 @@ export interface SessionHead {
   readonly secret: string;
 }
 
-/** The header of a request over HTTP that says whose it is, as JSON. */
-export const whoHeader = 'x-firn-sql';
+/** The first frame of a statement's socket. */
 export type StatementHead = Pick<SessionHead, 'source' | 'user' | 'database'>;
+export interface StatementRequest extends StatementHead {
+  readonly sql: string;
+  /** The media type of the answer. */
+  readonly type: string;
+}
 
 /** What the engine asks of the source that a session has. */
 export type SourceRequest =

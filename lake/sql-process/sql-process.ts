@@ -1,25 +1,15 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { RemoteSession } from '../pgwire/relay.ts';
 import { SqlError } from '../sql/errors.ts';
 import type { SqlSource } from '../sql/session.ts';
-import {
-  type FromEngine,
-  type SessionHead,
-  type Sockets,
-  type StartOptions,
-  type StatementHead,
-  type ToEngine,
-  whoHeader,
-} from './messages.ts';
+import { askStatement, connectEngine } from './ask.ts';
+import { jsonFrame } from './frames.ts';
+import type { FromEngine, SessionHead, Sockets, StartOptions, StatementHead, ToEngine } from './messages.ts';
 import { createSourceDesk, type SourceDesk } from './source-desk.ts';
 
 /** A tenant's SQL engine in a process of its own, which may die without harm to anything else (README.md). */
@@ -38,6 +28,8 @@ export interface SqlProcess extends AsyncDisposable {
 
 export interface SqlProcessOptions extends StartOptions {
   readonly logger: Logger;
+  /** Flags of Node for it. */
+  readonly nodeFlags?: readonly string[];
   /** Without sessions for so long, it ends until it is needed again. */
   readonly idleMs?: number;
   /** A process that does not answer for so long is ended. */
@@ -64,16 +56,19 @@ export function createSqlProcess(options: SqlProcessOptions): SqlProcess {
     session: (source, client) =>
       keeper.enter(source, async ({ child, sockets }, id, leave) => {
         const session = ++lastSession;
-        const stream = connect(sockets.pg);
-        await once(stream, 'connect');
+        let take = (_: Uint8Array): boolean => false;
+        const stream = await connectEngine(sockets.pg, (bytes) => take(bytes));
         stream.once('close', leave);
-        stream.write(headOf({ ...client, session, source: id }));
+        stream.write(jsonFrame({ ...client, session, source: id } satisfies SessionHead));
         const tell = (kind: 'cancel' | 'terminate') => (): void => sendTo(child, { kind, session });
-        return { stream, cancel: tell('cancel'), terminate: tell('terminate') };
+        const receive = (by: typeof take): void => {
+          take = by;
+        };
+        return { stream, receive, cancel: tell('cancel'), terminate: tell('terminate') };
       }),
     statement: (source, client, statement) =>
       keeper.enter(source, ({ sockets }, id, leave) =>
-        askOverHttp(sockets.http, { ...client, source: id }, statement, leave),
+        askStatement(sockets.http, { ...client, source: id }, statement, leave),
       ),
     [Symbol.asyncDispose]: keeper.end,
   };
@@ -162,13 +157,6 @@ function createKeeper(options: SqlProcessOptions): Keeper {
 const isGone = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'ECONNREFUSED' || error.code === 'ENOENT');
 
-function headOf(head: SessionHead): Buffer {
-  const json = Buffer.from(JSON.stringify(head));
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(json.length);
-  return Buffer.concat([length, json]);
-}
-
 function sendTo(child: ChildProcess, message: ToEngine): void {
   if (child.connected) child.send(message);
 }
@@ -180,12 +168,12 @@ function environment(): NodeJS.ProcessEnv {
 }
 
 async function startEngine(options: SqlProcessOptions, onEnd: (pid?: number) => void): Promise<Running> {
-  const { logger, engine, limits, logLevel } = options;
+  const { logger, engine, limits, logLevel, nodeFlags = [] } = options;
   // Nobody else can enter a folder that mkdtemp makes.
   const folder = mkdtempSync(join(tmpdir(), 'firn-sql-'));
   const sockets = { pg: join(folder, 'pg'), http: join(folder, 'http') };
   const child = fork(join(import.meta.dirname, 'main.ts'), [], {
-    ...{ env: environment(), execArgv: [], serialization: 'advanced' },
+    ...{ env: environment(), execArgv: [...nodeFlags], serialization: 'advanced' },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const desk = createSourceDesk(
@@ -241,33 +229,4 @@ function watch(
   }, silentMsMax / 2);
   timer.unref();
   return () => clearInterval(timer);
-}
-
-async function askOverHttp(
-  socketPath: string,
-  head: StatementHead,
-  { sql, type, signal }: { readonly sql: string; readonly type: string; readonly signal: AbortSignal },
-  done: () => void,
-): Promise<Response> {
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const headers = { accept: type, 'content-type': 'text/plain', [whoHeader]: JSON.stringify(head) };
-  const request = httpRequest(
-    { socketPath, method: 'POST', path: '/api/v1/firn/sql', headers, signal, agent: false },
-    resolve,
-  );
-  request.once('error', reject);
-  request.end(sql);
-  try {
-    const answer = await promise;
-    answer.once('close', done);
-    const body = Readable.toWeb(answer) as ReadableStream<Uint8Array>;
-    const contentType = answer.headers['content-type'] ?? '';
-    return new Response(body, { status: answer.statusCode ?? 500, headers: { 'content-type': contentType } });
-  } catch (cause) {
-    if (isGone(cause) || signal.aborted) throw cause;
-    throw new SqlError('57P02', 'the SQL engine of this database has crashed', {
-      hint: 'Ask again: it is started anew. A statement that ended it before will again.',
-      cause,
-    });
-  }
 }

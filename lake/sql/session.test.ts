@@ -372,3 +372,24 @@ test.each([
   await using result = await statement.execute(values, new AbortController().signal);
   for await (const chunk of result.chunks()) expect(String(chunk.value(0, 0))).toBe(expected);
 });
+
+test('a large LIMIT is counted by the reader, which stops there', async () => {
+  const count = async (sql: string): Promise<number> => {
+    const [parsed] = await session.parse(sql);
+    const statement = await parsed?.analyze();
+    await using result = await statement?.execute([], new AbortController().signal);
+    let rows = 0;
+    for await (const chunk of result?.chunks() ?? []) {
+      rows += chunk.end - chunk.start;
+      expect(chunk.rows()).toHaveLength(chunk.end - chunk.start);
+    }
+    return rows;
+  };
+  const rows = 'SELECT i FROM generate_series(1, 1000000000) t(i)';
+  expect(await count(`${rows} LIMIT 30000`)).toBe(30_000);
+  expect(await count(`${rows} LIMIT 20480`)).toBe(20_480);
+  expect(await count('SELECT i FROM generate_series(1, 15000) t(i) LIMIT 30000')).toBe(15_000);
+  expect(await count('SELECT i FROM generate_series(1, 15000) t(i) LIMIT 12000 OFFSET 10000')).toBe(5000);
+  const [plan] = await run(`EXPLAIN ${rows} LIMIT 30000`);
+  expect(String(plan)).toContain('LIMIT');
+});

@@ -6,6 +6,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly st
     'lake-compaction': () => import('./lake-compaction.ts'),
     card: () => import('./card.ts'),
     fleet: () => import('./fleet.ts'),
+    'ingest-queries': () => import('./ingest-queries.ts'),
     path: () => import('./path.ts'),
     lake: () => import('./lake.ts'),
     outage: () => import('./outage.ts'),

@@ -13,16 +13,17 @@ import { rollupTables } from '../../lake/model/table-name.ts';
 import { directoryStore } from '../../lake/object-store/directory/directory-store.ts';
 import { openDuckdbWriter } from '../../lake/parquet/duckdb-writer.ts';
 import { defaultLookbackMs, defaultQueryLimits } from '../../lake/promql/limits.ts';
-import { parseQuery, rangeQuery } from '../../lake/promql/query.ts';
+import type { QueryTimes } from '../../lake/promql/plan.ts';
+import { parseQuery, type QueryResult, rangeQuery } from '../../lake/promql/query.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
-import { openEngine } from '../../lake/sql/duckdb/engine.ts';
+import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
 import { tenant } from '../contract/lake-fixtures.ts';
 import { type MetricRow, metricsBatch } from '../contract/rows.ts';
 import { ship } from '../contract/ship.ts';
 
 // What rollups cost to make, in CPU and bytes, and what they save: the same queries over the same days with and without.
 
-const dayMs = 86_400_000;
+export const dayMs = 86_400_000;
 const scrapeMs = 15_000;
 
 export async function main(argv: readonly string[]): Promise<void> {
@@ -34,8 +35,9 @@ export async function main(argv: readonly string[]): Promise<void> {
   const [days, count] = [Number(values.days), Number(values.series)];
   const folder = mkdtempSync(join(tmpdir(), 'firn-bench-rollups-'));
   const endMs = Math.floor(Date.now() / dayMs) * dayMs;
+  const startMs = endMs - days * dayMs;
   try {
-    await measure(folder, endMs - days * dayMs, endMs, count);
+    await withRollups(folder, startMs, endMs, count, (tables) => askAll(folder, tables, startMs, endMs));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -43,7 +45,14 @@ export async function main(argv: readonly string[]): Promise<void> {
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
-async function measure(folder: string, startMs: number, endMs: number, count: number): Promise<void> {
+/** Makes a lake of some series, with rollups, and says what they cost. */
+export async function withRollups(
+  folder: string,
+  startMs: number,
+  endMs: number,
+  count: number,
+  use: (tables: CloudTables) => Promise<void>,
+): Promise<void> {
   const store = directoryStore({ root: join(folder, 'lake') });
   const locationOf = (key: string): string => `${pathToFileURL(join(folder, 'lake')).href}/${key}`;
   const lake = {
@@ -74,8 +83,23 @@ async function measure(folder: string, startMs: number, endMs: number, count: nu
     const bytes = (await tables.plan(name, {})).files.reduce((sum, file) => sum + file.bytes, 0);
     print(`${name}: ${(bytes / samples).toFixed(2)} bytes a sample`);
   }
-  await askAll(folder, tables, startMs, endMs);
+  await use(tables);
   store.close();
+}
+
+/** The id of a series; all of them are named `a_total`. */
+export const idOf = (number: number): bigint => BigInt(number * 4 + 1);
+
+/** A day of a series that begins at `startMs`. */
+export function samplesOf(
+  number: number,
+  startMs: number,
+  dayStart: number,
+): [atMs: number, value: number][] {
+  const samples: [number, number][] = [];
+  for (let atMs = dayStart; atMs < dayStart + dayMs; atMs += scrapeMs)
+    samples.push([atMs, Math.round(((atMs - startMs) / 1000) * number + 50 * Math.sin(atMs / 1e6)) / 10]);
+  return samples;
 }
 
 async function shipDays(
@@ -86,15 +110,13 @@ async function shipDays(
   count: number,
 ): Promise<number> {
   await using writer = await openDuckdbWriter({ writerMemoryBytesMax: 512 * 1024 * 1024 });
-  const bits = new BigInt64Array(1);
-  const value = new Float64Array(bits.buffer);
   let samples = 0;
   for (let dayStart = startMs, number = 1; dayStart < endMs; dayStart += dayMs, number++) {
     const rows: MetricRow[] = [];
-    for (let id = 1; id <= count; id++)
-      for (let atMs = dayStart; atMs < dayStart + dayMs; atMs += scrapeMs) {
-        value[0] = Math.round(((atMs - startMs) / 1000) * id + 50 * Math.sin(atMs / 1e6)) / 10;
-        rows.push([BigInt(id * 4 + 1), BigInt(atMs) * 1000n, bits[0] ?? 0n]);
+    for (let number = 1; number <= count; number++)
+      for (const [atMs, value] of samplesOf(number, startMs, dayStart)) {
+        const [bits = 0n] = new BigInt64Array(Float64Array.of(value).buffer);
+        rows.push([idOf(number), BigInt(atMs) * 1000n, bits]);
       }
     samples += rows.length;
     await ship({ writer, store, folder, gateway: 'gw-1', number, batches: [metricsBatch(rows)] });
@@ -102,12 +124,23 @@ async function shipDays(
   return samples;
 }
 
-const queries = [
+export const queries = [
   'sum(rate(a_total[1h]))',
   'avg_over_time(a_total[1h])',
   'max_over_time(a_total[1d])',
   'a_total',
 ];
+
+export const askRange = (
+  tables: CloudTables,
+  engine: Engine,
+  text: string,
+  times: QueryTimes,
+): Promise<QueryResult> =>
+  rangeQuery(parseQuery(text), times, {
+    ...{ source: seriesScan({ tables, engine }), clock: systemClock, lookbackMs: defaultLookbackMs },
+    ...{ limits: defaultQueryLimits, signal: new AbortController().signal },
+  });
 
 async function askAll(folder: string, tables: CloudTables, startMs: number, endMs: number): Promise<void> {
   await using engine = await openEngine({ directories: [folder], memoryBytesMax: 1024 ** 3, threads: 1 });
@@ -115,14 +148,8 @@ async function askAll(folder: string, tables: CloudTables, startMs: number, endM
   for (const text of queries) {
     const seconds: number[] = [];
     for (const source of [{ ...tables, rollups: openRollups(tables) }, tables]) {
-      const scan = seriesScan({ tables: source, engine });
-      const ask = () =>
-        rangeQuery(parseQuery(text), times, {
-          ...{ source: scan, clock: systemClock, lookbackMs: defaultLookbackMs, limits: defaultQueryLimits },
-          signal: new AbortController().signal,
-        });
       const before = process.cpuUsage();
-      const { samplesRead, rollups } = await ask();
+      const { samplesRead, rollups } = await askRange(source, engine, text, times);
       const { user, system } = process.cpuUsage(before);
       seconds.push((user + system) / 1e6);
       print(

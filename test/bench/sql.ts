@@ -7,7 +7,7 @@ import pg from 'pg';
 import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import { call, type Part, readKey, run, startPart } from '../harness/firn.ts';
 import { type Postgres, postgresPrograms, startPostgres } from '../harness/postgres.ts';
-import { cpuSeconds, peakMemoryBytes } from '../harness/process.ts';
+import { childrenOf, cpuSeconds, peakMemoryBytes } from '../harness/process.ts';
 import { findProgram } from '../harness/programs.ts';
 import { forget, makeLake } from './sql-lake.ts';
 
@@ -65,16 +65,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 
 /** A process and its children, which have its work. */
 function familyOf(pid: number): number[] {
-  const children = readChildren(pid);
-  return [pid, ...children.flatMap(familyOf)];
-}
-
-function readChildren(pid: number): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  } catch {
-    return []; // It has ended.
-  }
+  return [pid, ...childrenOf(pid).flatMap(familyOf)];
 }
 
 /** The same rows as a table of PostgreSQL's, loaded from text. */

@@ -7,17 +7,16 @@ import { createLabels, labelsAndErrors } from '../../lake/logql/pipeline/row.ts'
 import { planPipeline } from '../../lake/logql/plan.ts';
 import { formatExpr } from '../../lake/logql/pretty.ts';
 import { printExpr } from '../../lake/logql/print.ts';
+import type { RowsInProcess } from './logql-rows.ts';
 
 // The cases that need no server. Each check says what is wrong, or nothing.
 
-// biome-ignore lint/suspicious/noExplicitAny: rows of other people's files, a shape for each file
-export type CaseRow = any;
-type Check = (row: CaseRow) => string | undefined;
+type Check<Name extends keyof RowsInProcess> = (row: RowsInProcess[Name]) => string | undefined;
 
 /** Bytes that are no UTF-8 become what the lexer knows as such. */
-function queryOf(row: CaseRow): string {
-  if (typeof row.query === 'string') return row.query;
-  const bytes = Buffer.from(row.query_hex, 'hex');
+function queryOf({ query, query_hex: hex = '' }: RowsInProcess['parse_ok']): string {
+  if (query !== undefined) return query;
+  const bytes = Buffer.from(hex, 'hex');
   const text = bytes.toString('utf8');
   if (!text.includes('\ufffd')) return text;
   return [...bytes].map((byte) => String.fromCharCode(byte < 0x80 ? byte : 0xdc00 + byte)).join('');
@@ -32,10 +31,10 @@ function errorOf(run: () => unknown): string | undefined {
   }
 }
 
-const parse = (row: CaseRow): unknown =>
+const parse = (row: RowsInProcess['parse_ok']): unknown =>
   row.api?.startsWith('ParseMatchers') ? parseSelector(queryOf(row)) : parseExpr(queryOf(row));
 
-const parseOk: Check = (row) => {
+const parseOk: Check<'parse_ok'> = (row) => {
   const problem = errorOf(() => parse(row));
   if (problem !== undefined || row.api?.startsWith('ParseMatchers'))
     return problem && `${queryOf(row)}: ${problem}`;
@@ -47,7 +46,7 @@ const parseOk: Check = (row) => {
   return undefined;
 };
 
-const parseFail: Check = (row) => {
+const parseFail: Check<'parse_fail'> = (row) => {
   const problem = errorOf(() => parse(row));
   if (problem === undefined) return `${queryOf(row)} has no error`;
   const right = row.match === 'equals' ? problem === row.error : problem.includes(row.error ?? '');
@@ -57,7 +56,7 @@ const parseFail: Check = (row) => {
 const equal = (want: unknown, got: unknown): string | undefined =>
   want === got ? undefined : `want ${String(want)} got ${String(got)}`;
 
-const stageFail: Check = (row) => {
+const stageFail: Check<'stage_fail'> = (row) => {
   const problem = errorOf(() => planPipeline(parseLogExpr(`{a="b"} ${row.stages}`)));
   const mustFail = row.must_fail ?? true;
   if ((problem !== undefined) !== mustFail) return `${row.stages}: ${problem ?? 'no error'}`;
@@ -69,13 +68,10 @@ const stageFail: Check = (row) => {
 const sortedText = (labels: Iterable<readonly [string, string]>): string =>
   JSON.stringify([...labels].sort(([a], [b]) => (a < b ? -1 : 1)));
 
-const pipeline: Check = (row) => {
+const pipeline: Check<'pipeline'> = (row) => {
   if (row.why?.includes('not expressible') || row.why?.includes('hint')) return undefined;
   const { stream_labels: stream, structured_metadata: metadata, line, ts_ns: ns } = row.input;
-  const labels = createLabels(
-    new Map(Object.entries<string>(stream)),
-    Object.entries<string>(metadata ?? {}),
-  );
+  const labels = createLabels(new Map(Object.entries(stream)), Object.entries(metadata ?? {}));
   labels.error = row.injected_error?.__error__ ?? '';
   labels.errorDetails = row.injected_error?.__error_details__ ?? '';
   const entry = { line, timestampNs: BigInt(ns ?? 0), labels };
@@ -84,22 +80,19 @@ const pipeline: Check = (row) => {
   if (expect.keep !== undefined && expect.keep !== keep) return `keep is ${keep}`;
   if (expect.keep === false) return undefined;
   if (expect.labels) {
-    const problem = equal(
-      sortedText(Object.entries<string>(expect.labels)),
-      sortedText(labelsAndErrors(labels)),
-    );
+    const problem = equal(sortedText(Object.entries(expect.labels)), sortedText(labelsAndErrors(labels)));
     if (problem !== undefined) return `${row.stages}: ${problem}`;
   }
   return expect.line === undefined ? undefined : equal(expect.line, entry.line);
 };
 
-const lineMatch: Check = (row) => {
-  const labels = createLabels(new Map(Object.entries<string>(row.stream_labels)), []);
+const lineMatch: Check<'line_match'> = (row) => {
+  const labels = createLabels(new Map(Object.entries(row.stream_labels)), []);
   const keep = compilePipeline(parseLogExpr(row.query).stages)({ line: row.line, timestampNs: 0n, labels });
   return equal(row.match, keep);
 };
 
-const pattern: Check = (row) => {
+const pattern: Check<'pattern'> = (row) => {
   const parts = parsePattern(row.pattern);
   const found = [...captures(parts, row.line)];
   return (
@@ -108,7 +101,7 @@ const pattern: Check = (row) => {
   );
 };
 
-const exprParse: Check = (row) => {
+const exprParse: Check<'expr_parse'> = (row) => {
   const read = (): readonly unknown[] =>
     row.kind === 'json_expr'
       ? parseJsonPath(row.expression)
@@ -118,7 +111,7 @@ const exprParse: Check = (row) => {
   return problem ?? equal(JSON.stringify(row.path ?? []), JSON.stringify(read()));
 };
 
-export const inProcess: Readonly<Record<string, Check>> = {
+export const inProcess: { readonly [Name in keyof RowsInProcess]: Check<Name> } = {
   parse_ok: parseOk,
   parse_fail: parseFail,
   stage_fail: stageFail,

@@ -5,8 +5,8 @@ import { parseExpr } from '../../lake/logql/parse.ts';
 import { valueTest } from '../../lake/logql/pipeline/label-filter.ts';
 import { instantQuery } from '../../lake/logql/query.ts';
 import type { CountRow, CountsRequest, LogSource } from '../../lake/logql/source.ts';
-import type { CaseRow } from './logql-cases.ts';
 import { type Answer, push, query, type Report, same } from './logql-http.ts';
+import type { EngineRow, ExpectedAnswer, InstantCase, MockedSeries } from './logql-rows.ts';
 import { numberOf } from './logql-scripts.ts';
 
 // The engine's cases: what its mocked storage answers is pushed as lines that give those samples.
@@ -14,7 +14,11 @@ import { numberOf } from './logql-scripts.ts';
 const epochNs = BigInt(Date.parse('2026-01-01T00:00:00Z')) * 1_000_000n;
 const shifted = (ns: number): string => String(epochNs + BigInt(ns));
 
-export async function runEngineCases(base: string, rows: readonly CaseRow[], report: Report): Promise<void> {
+export async function runEngineCases(
+  base: string,
+  rows: readonly EngineRow[],
+  report: Report,
+): Promise<void> {
   for (const [index, row] of rows.entries()) {
     // Its mocks answer what the pipeline would not let through.
     if (row.replay.startsWith('engine_only') || row.caveat !== undefined || outOfRange(row)) continue;
@@ -27,13 +31,16 @@ export async function runEngineCases(base: string, rows: readonly CaseRow[], rep
 }
 
 /** Whether a mock answers lines that the query's own time leaves out. */
-const outOfRange = ({ expect, start_ns: start, end_ns: end }: CaseRow): boolean =>
-  expect.type === 'streams' &&
-  expect.result.some(({ entries }: CaseRow) => entries.some(([ns]: [number]) => ns < start || ns >= end));
+const outOfRange = (row: EngineRow): boolean =>
+  row.mode === 'range' &&
+  row.expect.type === 'streams' &&
+  (row.expect.result ?? []).some(({ entries = [] }) =>
+    entries.some(([ns]) => ns < row.start_ns || ns >= row.end_ns),
+  );
 
 /** What a mocked selector answers: the selector of lines within it, the labels it is summed by, and the series. */
-function mocksOf(row: CaseRow) {
-  return row.data.map(({ selector, series }: CaseRow) => {
+function mocksOf({ data }: EngineRow) {
+  return data.map(({ selector, series }) => {
     let expr = parseExpr(selector);
     const by =
       expr.kind === 'vector-aggregation' && !expr.grouping?.without
@@ -49,13 +56,13 @@ const matchesAll = (matchers: readonly Matcher[], labels: Readonly<Record<string
   matchers.every((matcher) => valueTest(matcher)(labels[matcher.label] ?? ''));
 
 /** Whether no storage could answer as the mocks do: series that a selector does not select, or not alone. */
-function contradicts(row: CaseRow): boolean {
+function contradicts(row: EngineRow): row is InstantCase {
   if (row.mode !== 'instant' || row.replay === 'streams') return false;
   const mocks = mocksOf(row);
-  return mocks.some(({ matchers, series }: CaseRow) =>
-    mocks.some((other: CaseRow) =>
-      other.series.some(({ labels }: CaseRow) => {
-        const own = series.some((one: CaseRow) => keyOf(one.labels) === keyOf(labels));
+  return mocks.some(({ matchers, series }) =>
+    mocks.some((other) =>
+      other.series.some(({ labels = {} }) => {
+        const own = series.some((one) => keyOf(one.labels ?? {}) === keyOf(labels));
         return matchesAll(matchers, labels) !== own;
       }),
     ),
@@ -63,19 +70,19 @@ function contradicts(row: CaseRow): boolean {
 }
 
 /** Those cases are the engine's on the port that it reads from. */
-async function checkMocked(row: CaseRow): Promise<string | undefined> {
+async function checkMocked(row: InstantCase): Promise<string | undefined> {
   const mocks = mocksOf(row);
   const counts = async (request: CountsRequest): Promise<readonly CountRow[]> => {
     const same_ = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
     const mock = mocks.find(
-      ({ matchers, by }: CaseRow) =>
+      ({ matchers, by }) =>
         same_(matchers, request.matchers) && (by === undefined || same_(by, request.labels)),
     );
-    return (mock?.series ?? []).flatMap(({ labels, samples }: CaseRow) =>
+    return (mock?.series ?? []).flatMap(({ labels = {}, samples = [] }: MockedSeries) =>
       samples
-        .map(([ns]: [number, number]) => BigInt(shifted(ns)))
-        .filter((ns: bigint) => ns >= request.fromNs && ns < request.toNs)
-        .map((ns: bigint) => ({
+        .map(([ns]) => BigInt(shifted(ns)))
+        .filter((ns) => ns >= request.fromNs && ns < request.toNs)
+        .map((ns) => ({
           ...{ labels: new Map(Object.entries(labels)), metadata: new Map(), value: 1 },
           bucket: Math.ceil(Number(ns - request.originNs) / request.bucketNs),
         })),
@@ -112,16 +119,16 @@ async function checkMocked(row: CaseRow): Promise<string | undefined> {
   return right ? undefined : `want ${JSON.stringify(row.expect).slice(0, 500)} got ${JSON.stringify(got)}`;
 }
 
-function load(base: string, tenant: string, row: CaseRow): Promise<string | undefined> {
+function load(base: string, tenant: string, row: EngineRow): Promise<string | undefined> {
   const streams = new Map<string, Map<number, readonly unknown[]>>();
   for (const { series } of row.data)
     for (const one of series) {
-      const labels = one.labels ?? one.stream.labels;
+      const labels = one.labels ?? one.stream?.labels;
       const values = streams.get(JSON.stringify(labels)) ?? new Map();
       streams.set(JSON.stringify(labels), values);
       if (one.stream) for (const [ns, line] of one.stream.entries) values.set(ns, [shifted(ns), line]);
       else
-        for (const [ns, value] of one.samples)
+        for (const [ns, value] of one.samples ?? [])
           values.set(ns, [shifted(ns), ...lineOf(row.replay, ns, value)]);
     }
   const body = [...streams].map(([labels, values]) => ({
@@ -139,7 +146,7 @@ function lineOf(replay: string, ns: number, value: number): unknown[] {
   return metadata === null ? [line] : [line, { [metadata[1] ?? '']: String(value) }];
 }
 
-async function check(base: string, tenant: string, row: CaseRow): Promise<string | undefined> {
+async function check(base: string, tenant: string, row: EngineRow): Promise<string | undefined> {
   const { expect } = row;
   const common = {
     query: row.query,
@@ -185,33 +192,41 @@ const keyOf = (labels: object): string =>
 const sorted = (points: readonly Point[]): readonly Point[] =>
   [...points].sort((a, b) => (`${a.key}${a.time}` < `${b.key}${b.time}` ? -1 : 1));
 
-function wanted(expect: CaseRow): readonly Point[] {
-  if (expect.type === 'scalar') return [{ key: '', time: expect.t_ms, value: expect.value }];
+function wanted({ type, t_ms: timeMs = 0, value = 0, result = [] }: ExpectedAnswer): readonly Point[] {
+  if (type === 'scalar') return [{ key: '', time: timeMs, value }];
   return sorted(
-    expect.result.flatMap((one: CaseRow): Point[] => {
+    result.flatMap((one): Point[] => {
       const key = keyOf(one.labels);
-      if (one.entries)
-        return one.entries.map(([ns, line]: [number, string]) => ({ key, time: shifted(ns), value: line }));
-      if (one.values)
-        return one.values.map(([ms, value]: [number, number]) => ({ key, time: ms, value: Number(value) }));
-      return [{ key, time: one.t_ms, value: Number(one.value) }];
+      if (one.entries) return one.entries.map(([ns, line]) => ({ key, time: shifted(ns), value: line }));
+      if (one.values) return one.values.map(([ms, each]) => ({ key, time: ms, value: Number(each) }));
+      return [{ key, time: one.t_ms ?? 0, value: Number(one.value) }];
     }),
   );
 }
 
+type Texts = Readonly<Record<string, string>>;
+/** A series or a stream of an answer of Loki's API. */
+type Gotten =
+  | { readonly stream: Texts; readonly values: readonly (readonly [ns: string, line: string])[] }
+  | {
+      readonly metric: Texts;
+      readonly value?: readonly [seconds: number, value: string];
+      readonly values?: readonly (readonly [seconds: number, value: string])[];
+    };
+
 function gotten({ data }: Answer): readonly Point[] {
   const ms = (seconds: number): number => Math.round(seconds * 1000) - Number(epochNs / 1_000_000n);
-  const result = data?.result as CaseRow;
-  if (data?.resultType === 'scalar') return [{ key: '', time: ms(result[0]), value: numberOf(result[1]) }];
+  if (data?.resultType === 'scalar') {
+    const [seconds, value] = data.result as [number, string];
+    return [{ key: '', time: ms(seconds), value: numberOf(value) }];
+  }
   return sorted(
-    result.flatMap((one: CaseRow): Point[] => {
-      const key = keyOf(one.metric ?? one.stream);
-      if (one.stream)
-        return one.values.map(([ns, line]: [string, string]) => ({ key, time: ns, value: line }));
-      return (one.values ?? [one.value]).map(([s, value]: [number, string]) => ({
-        key,
-        time: ms(s),
-        value: numberOf(value),
+    ((data?.result ?? []) as readonly Gotten[]).flatMap((one): Point[] => {
+      if ('stream' in one)
+        return one.values.map(([ns, line]) => ({ key: keyOf(one.stream), time: ns, value: line }));
+      const points = one.values ?? (one.value ? [one.value] : []);
+      return points.map(([seconds, value]) => ({
+        ...{ key: keyOf(one.metric), time: ms(seconds), value: numberOf(value) },
       }));
     }),
   );

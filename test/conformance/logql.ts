@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type CaseRow, inProcess } from './logql-cases.ts';
+import { inProcess } from './logql-cases.ts';
 import { runEngineCases } from './logql-engine.ts';
 import { runScripts } from './logql-http.ts';
+import type { EngineRow, RowsInProcess } from './logql-rows.ts';
 import { startLogqlServer } from './logql-server.ts';
 import type { Outcome } from './main.ts';
 
@@ -18,15 +19,19 @@ export function run(argv: readonly string[]): Promise<Outcome> {
   return outcomeOf(argv, async (report) => {
     runInProcess(report);
     await using server = await startLogqlServer();
-    await runEngineCases(server.base, rowsOf('engine'), report);
+    await runEngineCases(server.base, rowsOf<EngineRow>('engine'), report);
     await runScripts(server.base, join(corpusFolder, 'logqltest', 'dev'), report);
   });
 }
 
 /** Those that need no server. */
 export function runInProcess(report: ReportCase): void {
-  for (const [name, check] of Object.entries(inProcess))
-    for (const row of rowsOf(name)) report(`${name} ${row.id}`, check(row));
+  for (const name of Object.keys(inProcess) as (keyof RowsInProcess)[]) runFile(name, report);
+}
+
+function runFile<Name extends keyof RowsInProcess>(name: Name, report: ReportCase): void {
+  const check = inProcess[name];
+  for (const row of rowsOf<RowsInProcess[Name]>(name)) report(`${name} ${row.id}`, check(row));
 }
 
 async function outcomeOf(
@@ -44,9 +49,9 @@ async function outcomeOf(
   return { passed, failed };
 }
 
-function rowsOf(name: string): readonly CaseRow[] {
+function rowsOf<Row>(name: string): readonly Row[] {
   const path = join(corpusFolder, 'dev', `${name}.jsonl`);
   if (!existsSync(path)) return [];
   const lines = readFileSync(path, 'utf8').split('\n');
-  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as CaseRow);
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Row);
 }

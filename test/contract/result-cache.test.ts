@@ -131,6 +131,12 @@ test('on a gateway', async () => {
   expect(await compare(lake, cache, nowMs)).toBe(0);
   expect(await compare(lake, cache, nowMs)).toBe(361);
   await live(1);
+  // What waits in the log is not read for a time that it has no row of.
+  const waiting = async (toMs: number): Promise<boolean> => {
+    await using view = await (await lake.tables()).open('metrics', { toUs: toMs * 1000 });
+    return view.parts?.rest !== undefined;
+  };
+  expect([await waiting(nowMs), await waiting(nowMs - 2 * minuteMs)]).toEqual([true, false]);
   expect(await compare(lake, cache, nowMs)).toBeGreaterThan(280);
   await sealer.sealNow();
   expect(await compare(lake, cache, nowMs)).toBeGreaterThan(280);

@@ -90,6 +90,21 @@ export function peakMemoryBytes(pid: number): number {
   return Number(line?.[1]) * 1024;
 }
 
+/** Resident memory of a process, bytes. */
+export function memoryBytes(pid: number): number {
+  const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return Number(line?.[1]) * 1024;
+}
+
+/** Processes that it has started and that live; none when it has ended. */
+export function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
 /** Starts a program with its output thrown away; dispose kills it. */
 export function startProgram(
   command: string,

@@ -140,6 +140,7 @@ export const doors: ReadonlyMap<string, Door> = new Map([
     GET,POST /loki/api/v1/query
     GET,POST /loki/api/v1/query_range
     GET /loki/api/v1/rules
+    GET /api/prom/rules
     GET,POST /loki/api/v1/series
     GET /loki/api/v1/status/buildinfo`,
   ),

@@ -34,7 +34,9 @@ const newKey = (...flags: string[]): Promise<Key> =>
   firn<Key>(operator, 'keys', 'create', '--tenant', 'demo', ...flags);
 
 beforeAll(async () => {
-  cloud = await startPart('cloud', ['--data-dir', join(folder.path, 'cloud'), ...store]);
+  // Wrong keys are tried at every door; logins.test.ts is about how often that may be.
+  const unlimited = ['--login-failures-per-name-max', '0', '--login-failures-per-address-max', '0'];
+  cloud = await startPart('cloud', ['--data-dir', join(folder.path, 'cloud'), ...store, ...unlimited]);
   url = `http://127.0.0.1:${cloud.port('cloudHttp')}`;
   owner = readKey(join(folder.path, 'cloud', 'keys', 'demo.key'));
   operator = readKey(join(folder.path, 'cloud', 'keys', '_operator.key'));

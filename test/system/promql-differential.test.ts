@@ -46,7 +46,7 @@ describe.skipIf(!prometheus)('as Prometheus answers (skipped where it is not ins
         `--storage.tsdb.path=${join(folder.path, 'tsdb')}`,
         `--web.listen-address=${new URL(theirs).host}`,
         '--web.enable-remote-write-receiver',
-        '--enable-feature=promql-experimental-functions,promql-delayed-name-removal,native-histograms',
+        '--enable-feature=promql-experimental-functions,promql-delayed-name-removal,native-histograms,promql-per-step-stats',
       ]),
     );
     await waitFor('Prometheus', 30_000, async () => {
@@ -66,8 +66,8 @@ describe.skipIf(!prometheus)('as Prometheus answers (skipped where it is not ins
   });
 
   const range = { start: startMs + 100_000, end: endMs + 400_000, step: 61_000 };
-  const ask = async (base: string, query: string, times: Times): Promise<Answer> => {
-    const params = new URLSearchParams({ query });
+  const ask = async (base: string, query: string, times: Times, more = {}): Promise<Answer> => {
+    const params = new URLSearchParams({ query, ...more });
     for (const [name, ms] of Object.entries(times)) params.set(name, String(ms / 1000));
     const path = 'time' in times ? 'query' : 'query_range';
     const response = await fetch(`${base}/api/v1/${path}`, { method: 'POST', body: params });
@@ -102,7 +102,51 @@ describe.skipIf(!prometheus)('as Prometheus answers (skipped where it is not ins
     expect(await inParallel(queries, (query, index) => compare(query, times, index % 8 === 0))).toEqual([]);
     expect(queries.length).toBeGreaterThan(200);
   });
+
+  test.each(countedQueries(startMs))(
+    'samples of %s, by step, also when they are remembered',
+    async (query) => {
+      const samplesOf = async (base: string, times: Times): Promise<object> => {
+        const { data } = await ask(base, query, times, { stats: 'all' });
+        expect(Object.keys(data?.stats?.timings ?? {})).toEqual(timings);
+        const { totalQueryableSamplesPerStep, totalQueryableSamples } = data?.stats?.samples ?? {};
+        return { totalQueryableSamplesPerStep, totalQueryableSamples };
+      };
+      for (const times of [{ time: startMs + 1_000_000 }, range]) {
+        const there = await samplesOf(theirs, times);
+        for (let time = 0; time < 3; time++) expect(await samplesOf(ours, times)).toEqual(there);
+      }
+    },
+  );
 });
+
+/** Queries whose samples are counted as Prometheus counts them; native histograms are not (README). */
+const countedQueries = (ms: number): readonly string[] => [
+  'temperature',
+  'temperature{job="api"} offset 5m',
+  `temperature @ ${ms / 1000 + 900} * 2`,
+  'sum by (job) (rate(requests_total[5m]))',
+  'max_over_time(temperature[10m] offset 3m)',
+  `sum_over_time(temperature[10m] @ ${ms / 1000 + 900})`,
+  'sum_over_time(temperature[10m:1m])',
+  'avg_over_time(rate(requests_total[5m])[10m:30s])',
+  'min_over_time(max_over_time(temperature[3m])[10m:1m] offset 1m)',
+  'timestamp(temperature)',
+  'histogram_quantile(0.9, sum by (le) (rate(latency_bucket[5m])))',
+  'temperature > 22 or vector(0)',
+  'absent(nothing)',
+  'absent_over_time(temperature[1m])',
+  'topk(2, temperature)',
+  'requests_total * on (job) group_left (team) job_info',
+  'scalar(sum(temperature)) + time()',
+  'count_values("value", job_info)',
+  'quantile_over_time(0.5, temperature[5m])',
+  'temperature unless temperature offset 10m',
+];
+const timings = [
+  ...['evalTotalTime', 'resultSortTime', 'queryPreparationTime', 'innerEvalTime', 'execQueueTime'],
+  'execTotalTime',
+];
 
 type Times = { time: number } | { start: number; end: number; step: number };
 
@@ -120,6 +164,7 @@ interface Answer {
   readonly error?: string;
   readonly data?: {
     readonly resultType: string;
+    readonly stats?: { readonly timings: object; readonly samples: Record<string, unknown> };
     readonly result: readonly {
       readonly metric: Record<string, string>;
       readonly value?: readonly [number, Point];

@@ -1,14 +1,23 @@
+import type { Clock } from '../../base/clock.ts';
+import { labelsText } from '../../logql/answer/encode.ts';
 import type { Matcher } from '../../logql/ast.ts';
-import type { LineBatch, LogSource } from '../../logql/source.ts';
-import { newStats } from '../../logql/source.ts';
+import { defaultLogqlLimits, type LogqlLimits } from '../../logql/limits.ts';
+import { runQuery } from '../../logql/query.ts';
+import type { LineBatch } from '../../logql/source.ts';
+import { labelsKey } from '../../logql/value.ts';
 import type { Batch, LogsBatch } from '../../model/batch.ts';
 import { parseLabelsJson } from '../../model/labels.ts';
 import { textsOf } from '../../model/text-column.ts';
+import type { LogScan } from '../../scan/log-scan.ts';
+import { nowNs } from './queries.ts';
 
 /** The port: lines while they come in, for tail. */
 export interface LiveLogs {
-  /** Lines of these streams or of more, from now on, until the returned function is called. */
-  subscribe(matchers: readonly Matcher[], onLines: (batch: LineBatch) => void): () => void;
+  /**
+   * Lines of these streams or of more, until the function that it resolves to is called. None is missed that was not
+   * stored yet when it resolves; some before may be told, too.
+   */
+  subscribe(matchers: readonly Matcher[], onLines: (batch: LineBatch) => void): Promise<() => void>;
 }
 
 /** What a process stores itself, told when it is on disk. */
@@ -30,7 +39,7 @@ export function publishedLogs(
         for (const listener of listeners) listener(lines);
       }
     },
-    subscribe: (_matchers, onLines) => {
+    subscribe: async (_matchers, onLines) => {
       listeners.add(onLines);
       return () => void listeners.delete(onLines);
     },
@@ -59,49 +68,50 @@ function linesOf(
   };
 }
 
-/** Lines that one follower tells apart from those that it has seen. */
-const seenMax = 200_000;
+/** Lines that one follower tells apart from those that it has seen: the newest. */
+const seenMax = 50_000;
+/** For what is read after a commit. */
+const limits: LogqlLimits = { ...defaultLogqlLimits, entriesMax: seenMax, bytesMax: 256 * 1024 * 1024 };
 /** How late a line may be and still be followed. */
 const latenessNs = 600_000_000_000n;
 
+interface CommittedLogsOptions {
+  readonly logs: LogScan;
+  readonly clock: Clock;
+  /** Calls its listener after every commit, and returns the function that ends it. */
+  readonly onCommit: (listener: () => void) => () => void;
+  /** Resolves when what is committed by now will be read. */
+  readonly refresh: () => Promise<unknown>;
+  readonly onError: (error: unknown) => void;
+}
+
 /**
  * What comes in as files: whenever there are new ones, the last minutes are read, and lines that were not there before
- * are told. `onCommit` calls its listener after every commit, and returns the function that ends it.
+ * are told.
  */
-export function committedLogs(options: {
-  readonly source: LogSource;
-  readonly onCommit: (listener: () => void) => () => void;
-  readonly nowNs: () => bigint;
-  readonly bytesMax: number;
-  readonly onError: (error: unknown) => void;
-}): LiveLogs {
-  const { source, onCommit, nowNs, bytesMax, onError } = options;
+export function committedLogs(options: CommittedLogsOptions): LiveLogs {
+  const { onCommit, onError, refresh } = options;
   return {
-    subscribe: (matchers, onLines) => {
+    subscribe: async (matchers, onLines) => {
       const ended = new AbortController();
-      let seen: Set<string> | undefined;
+      const { signal } = ended;
+      let seen: ReadonlySet<string> | undefined;
       const read = async (): Promise<void> => {
-        const fromNs = nowNs() - latenessNs;
-        const request = {
-          ...{ matchers, lineFilters: [], fromNs, toNs: nowNs() + latenessNs, direction: 'forward' as const },
-          ...{ needs: { line: true, metadata: true }, bytesMax, stats: newStats() },
-        };
-        const now = new Set<string>();
-        for await (const batch of source.lines(request, ended.signal)) {
-          const fresh: number[] = [];
-          for (let row = 0; row < batch.rows && now.size < seenMax; row++) {
-            const key = `${batch.timestampNs[row]} ${[...batch.stream(row).labels].join()} ${batch.lines[row]}`;
-            now.add(key);
-            if (seen !== undefined && !seen.has(key)) fresh.push(row);
-          }
-          if (fresh.length > 0 && !ended.signal.aborted) onLines(rowsOf(batch, fresh));
-        }
-        seen = now;
+        await refresh();
+        const lines = await newest(matchers, options, signal);
+        const known = seen;
+        seen = new Set(lines.map(({ key }) => key));
+        const fresh = known === undefined ? [] : lines.filter(({ key }) => !known.has(key));
+        if (fresh.length > 0 && !signal.aborted) onLines(batchOf(fresh));
       };
-      let last = read().catch(onError);
+      const first = read();
+      let last = first.catch(() => undefined);
       const end = onCommit(() => {
-        last = last.then(() => (ended.signal.aborted ? undefined : read())).catch(onError);
+        last = last
+          .then(() => (signal.aborted ? undefined : read()))
+          .catch((error: unknown) => (signal.aborted ? undefined : onError(error)));
       });
+      await first;
       return () => {
         end();
         ended.abort();
@@ -110,12 +120,44 @@ export function committedLogs(options: {
   };
 }
 
-function rowsOf(batch: LineBatch, rows: readonly number[]): LineBatch {
-  return {
-    rows: rows.length,
-    timestampNs: BigInt64Array.from(rows, (row) => batch.timestampNs[row] ?? 0n),
-    lines: rows.map((row) => batch.lines[row] ?? ''),
-    metadata: rows.map((row) => batch.metadata[row] ?? null),
-    stream: (row) => batch.stream(rows[row] ?? 0),
-  };
+interface FoundLine {
+  readonly key: string;
+  readonly timeNs: bigint;
+  readonly line: string;
+  /** JSON text. */
+  readonly metadata: string;
+  readonly stream: { readonly labels: ReadonlyMap<string, string> };
 }
+
+/** In the order of time. */
+async function newest(
+  matchers: readonly Matcher[],
+  { logs, clock }: CommittedLogsOptions,
+  signal: AbortSignal,
+): Promise<readonly FoundLine[]> {
+  const now = nowNs(clock);
+  const times = { fromNs: now - latenessNs, toNs: now + latenessNs, intervalNs: 0 };
+  const log = { ...times, limit: seenMax, direction: 'backward' as const };
+  const { data } = await runQuery(
+    { kind: 'log', expr: { kind: 'log', matchers, stages: [] }, log },
+    { source: logs, evaluator: logs.evaluator, limits, clock, signal },
+  );
+  if (data.type !== 'streams') return [];
+  const found = data.streams.flatMap(({ labels, metadata, timesNs, lines }) => {
+    const own = { stream: { labels: new Map(labels) }, metadata: labelsText(metadata) };
+    const key = labelsKey(labels);
+    return lines.map((line, index) => {
+      const timeNs = timesNs[index] ?? 0n;
+      return { ...own, key: `${timeNs} ${key} ${line}`, timeNs, line };
+    });
+  });
+  return found.sort((a, b) => (a.timeNs < b.timeNs ? -1 : 1));
+}
+
+const batchOf = (lines: readonly FoundLine[]): LineBatch => ({
+  rows: lines.length,
+  timestampNs: BigInt64Array.from(lines, ({ timeNs }) => timeNs),
+  lines: lines.map(({ line }) => line),
+  metadata: lines.map(({ metadata }) => metadata),
+  stream: (row) => lines[row]?.stream ?? { labels: new Map() },
+});

@@ -1,9 +1,9 @@
 import type { Clock } from '../../base/clock.ts';
+import type { AnswerTask } from '../../logql/answer/answer.ts';
 import { defaultEntries } from '../../logql/limits.ts';
 import { parseExpr } from '../../logql/parse.ts';
-import { type LogqlTask, type QueryOptions, runQuery } from '../../logql/query.ts';
+import type { LogqlTask } from '../../logql/query.ts';
 import type { Parameters } from '../prometheus/parameters.ts';
-import { resultPieces } from './encode.ts';
 import {
   badParameter,
   countParameter,
@@ -13,17 +13,19 @@ import {
   type TimeRange,
   timeParameter,
 } from './parameters.ts';
-import { succeedWith } from './respond.ts';
-
-export interface QueryHandlerOptions extends QueryOptions {
-  readonly categorize: boolean;
-}
 
 export const nowNs = (clock: Clock): bigint => BigInt(Math.round(clock.nowMs())) * 1_000_000n;
 
+/** Of one request. */
+export interface Asking {
+  readonly nowNs: bigint;
+  /** Labels are to stand by where they come from. */
+  readonly categorize: boolean;
+}
+
 /** GET and POST /loki/api/v1/query: metric queries at one time. */
-export async function answerQuery(parameters: Parameters, options: QueryHandlerOptions): Promise<Response> {
-  const timeNs = timeParameter(parameters, 'time') ?? nowNs(options.clock);
+export function queryTask(parameters: Parameters, asking: Asking): AnswerTask {
+  const timeNs = timeParameter(parameters, 'time') ?? asking.nowNs;
   countParameter(parameters, 'limit', defaultEntries);
   directionParameter(parameters);
   const expr = parseExpr(parameters.text('query'));
@@ -31,15 +33,12 @@ export async function answerQuery(parameters: Parameters, options: QueryHandlerO
     throw badParameter(
       'log queries are not supported as an instant query type, please change your query to a range query type',
     );
-  return answer({ kind: 'instant', expr, timeNs }, options);
+  return ofQuery({ kind: 'instant', expr, timeNs }, asking);
 }
 
 /** GET and POST /loki/api/v1/query_range: lines, or a metric at each step. */
-export async function answerRangeQuery(
-  parameters: Parameters,
-  options: QueryHandlerOptions,
-): Promise<Response> {
-  const range = rangeParameters(parameters, nowNs(options.clock));
+export function rangeQueryTask(parameters: Parameters, asking: Asking): AnswerTask {
+  const range = rangeParameters(parameters, asking.nowNs);
   const { fromNs, toNs } = range;
   if (toNs < fromNs) throw badParameter('end timestamp must not be before or equal to start time');
   const limit = countParameter(parameters, 'limit', defaultEntries);
@@ -48,11 +47,17 @@ export async function answerRangeQuery(
   if (intervalNs < 0) throw badParameter('interval must be >= 0');
   const expr = parseExpr(parameters.text('query'));
   if (expr.kind === 'log')
-    return answer({ kind: 'log', expr, log: { ...range, limit, direction, intervalNs } }, options);
+    return ofQuery({ kind: 'log', expr, log: { ...range, limit, direction, intervalNs } }, asking);
   const stepNs = stepParameter(parameters, range);
   const steps = Number((toNs - fromNs) / BigInt(stepNs)) + 1;
-  return answer({ kind: 'range', expr, times: { startNs: fromNs, stepNs, steps } }, options);
+  return ofQuery({ kind: 'range', expr, times: { startNs: fromNs, stepNs, steps } }, asking);
 }
+
+const ofQuery = (task: LogqlTask, { categorize }: Asking): AnswerTask => ({
+  kind: 'query',
+  task,
+  categorize,
+});
 
 const stepsByDefault = 250n;
 
@@ -68,12 +73,4 @@ export function stepParameter(parameters: Parameters, { fromNs, toNs }: TimeRang
       'zero or negative query resolution step widths are not accepted. Try a positive integer',
     );
   return given;
-}
-
-async function answer(task: LogqlTask, options: QueryHandlerOptions): Promise<Response> {
-  const startMs = options.clock.monotonicMs();
-  const result = await runQuery(task, options);
-  const execMs = options.clock.monotonicMs() - startMs;
-  const forward = task.kind === 'log' && task.log.direction === 'forward';
-  return succeedWith(resultPieces(result, { categorize: options.categorize, forward, execMs }));
 }

@@ -2,7 +2,7 @@ import type { Context } from 'hono';
 import { hasCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { LogqlError, type LogqlErrorType } from '../../logql/errors.ts';
-import { textResponse } from '../text-response.ts';
+import { bytesResponse } from '../text-response.ts';
 
 const statusCodes: Readonly<Record<LogqlErrorType, number>> = {
   parse: 400,
@@ -15,8 +15,9 @@ const statusCodes: Readonly<Record<LogqlErrorType, number>> = {
 };
 
 const headers = { 'content-type': 'application/json; charset=UTF-8' };
-/** An answer of JSON text in pieces. */
-export const succeedWith = (texts: Iterable<string>): Response => textResponse(texts, headers);
+/** An answer of JSON in pieces. */
+export const answered = (pieces: AsyncIterable<Uint8Array<ArrayBuffer>>): Promise<Response> =>
+  bytesResponse(pieces, headers);
 
 /** An answer without Loki's envelope. */
 export const bare = (data: unknown): Response => new Response(JSON.stringify(data), { headers });

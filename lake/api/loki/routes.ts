@@ -1,29 +1,23 @@
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import { compress } from 'hono/compress';
 import type { Clock } from '../../base/clock.ts';
 import { createFairQueue, type FairQueueErrors, type FairQueueLimits } from '../../base/fair-queue.ts';
 import type { Logger } from '../../base/log.ts';
+import { type AnswerTask, answer } from '../../logql/answer/answer.ts';
 import { LogqlError } from '../../logql/errors.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
 import { parseExpr } from '../../logql/parse.ts';
 import { formatExpr } from '../../logql/pretty.ts';
+import { levelNames } from '../../receive/logs/level.ts';
+import { serviceNameLabels } from '../../receive/logs/streams.ts';
 import type { LogScan } from '../../scan/log-scan.ts';
 import { type Parameters, readParameters } from '../prometheus/parameters.ts';
 import type { BuildInfo } from '../prometheus/routes.ts';
-import { answerDetectedFields, answerDetectedFieldValues } from './detected-fields.ts';
-import {
-  answerDetectedLabels,
-  answerIndexStats,
-  answerLabels,
-  answerLabelValues,
-  answerSeries,
-  answerVolume,
-  answerVolumeRange,
-} from './index.ts';
-import { answerPatterns } from './patterns.ts';
-import { answerQuery, answerRangeQuery, nowNs } from './queries.ts';
-import { bare, failWith, succeed } from './respond.ts';
+import { gzipAnswers } from '../text-response.ts';
+import { fieldsTask, patternsTask } from './lines.ts';
+import { type Asking, nowNs, queryTask, rangeQueryTask } from './queries.ts';
+import { answered, bare, failWith, succeed } from './respond.ts';
+import { labelsTask, labelValuesTask, seriesTask, statsTask, volumeTask } from './streams.ts';
 
 /** What one tenant's queries are answered from. */
 interface LogqlDeployment {
@@ -52,7 +46,7 @@ export function lokiRoutes(options: LokiOptions): Hono {
   const app = new Hono();
   app.onError((error, c) => failWith(error, c, logger));
 
-  type Handler = (parameters: Parameters, deployment: LogqlDeployment, c: Context) => Promise<Response>;
+  type Handler = (parameters: Parameters, c: Context) => Promise<Response>;
   const tooLarge = () => {
     throw new LogqlError(
       'limit',
@@ -62,62 +56,51 @@ export function lokiRoutes(options: LokiOptions): Hono {
   };
   const route = (path: string, handler: Handler): void => {
     // Clients of data sources understand gzip and nothing newer (Grafana refuses zstd).
-    app.use(
-      root + path,
-      compress({ encoding: 'gzip' }),
-      bodyLimit({ maxSize: bodyBytesMax, onError: tooLarge }),
-    );
-    app.on(['GET', 'POST'], root + path, async (c) =>
-      handler(await readParameters(c), await options.context(c), c),
-    );
+    app.use(root + path, gzipAnswers(), bodyLimit({ maxSize: bodyBytesMax, onError: tooLarge }));
+    app.on(['GET', 'POST'], root + path, async (c) => handler(await readParameters(c), c));
   };
-
-  const query = ({ logs }: LogqlDeployment, c: Context) => {
-    const flags = c.req.header('x-loki-response-encoding-flags') ?? '';
-    const categorize = flags.split(',').some((flag) => flag.trim() === 'categorize-labels');
-    return { source: logs, evaluator: logs.evaluator, limits, clock, signal: c.req.raw.signal, categorize };
-  };
-  const index = ({ logs }: LogqlDeployment, c: Context) => ({
-    ...{ scan: logs, nowNs: nowNs(clock), signal: c.req.raw.signal, seriesMax: limits.seriesMax },
-  });
 
   const queue = createFairQueue(queueErrors, options.queue);
-  /** For what reads lines: tenants take turns. */
-  const queued = (path: string, handler: Handler): void =>
-    route(path, (parameters, deployment, c) =>
-      queue.run(deployment.logs.tenant, c.req.raw.signal, () => handler(parameters, deployment, c)),
-    );
+  /** For what is asked of lines or streams: tenants take turns. */
+  const asks = (path: string, taskOf: (parameters: Parameters, asking: Asking, name: string) => AnswerTask) =>
+    route(path, async (parameters, c) => {
+      const { logs } = await options.context(c);
+      const { signal } = c.req.raw;
+      const asking = { nowNs: nowNs(clock), categorize: wantsCategories(c) };
+      const task = taskOf(parameters, asking, c.req.param('name') ?? '');
+      const parts = { source: logs, index: logs, evaluator: logs.evaluator, limits, clock, signal };
+      return queue.run(logs.tenant, signal, async () => answered(await answer(task, parts)));
+    });
 
-  queued('/query', (parameters, deployment, c) => answerQuery(parameters, query(deployment, c)));
-  queued('/query_range', (parameters, deployment, c) => answerRangeQuery(parameters, query(deployment, c)));
-  route('/labels', (parameters, deployment, c) => answerLabels(parameters, index(deployment, c)));
-  route('/label', (parameters, deployment, c) => answerLabels(parameters, index(deployment, c)));
-  route('/label/:name/values', (parameters, deployment, c) =>
-    answerLabelValues(parameters, c.req.param('name') ?? '', index(deployment, c)),
+  asks('/query', queryTask);
+  asks('/query_range', rangeQueryTask);
+  asks('/labels', (parameters, asking) => labelsTask(parameters, asking, 'labels'));
+  asks('/label', (parameters, asking) => labelsTask(parameters, asking, 'labels'));
+  asks('/label/:name/values', labelValuesTask);
+  asks('/series', seriesTask);
+  asks('/index/stats', statsTask);
+  asks('/index/volume', (parameters, asking) => volumeTask(parameters, asking, 'vector'));
+  asks('/index/volume_range', (parameters, asking) => volumeTask(parameters, asking, 'matrix'));
+  asks('/detected_labels', (parameters, asking) => labelsTask(parameters, asking, 'detected-labels'));
+  asks('/detected_fields', (parameters, asking) => fieldsTask(parameters, asking, limits.entriesMax));
+  asks('/detected_field/:name/values', (parameters, asking, name) =>
+    fieldsTask(parameters, asking, limits.entriesMax, name),
   );
-  route('/series', (parameters, deployment, c) => answerSeries(parameters, index(deployment, c)));
-  queued('/index/stats', (parameters, deployment, c) => answerIndexStats(parameters, index(deployment, c)));
-  queued('/index/volume', (parameters, deployment, c) => answerVolume(parameters, index(deployment, c)));
-  queued('/index/volume_range', (parameters, deployment, c) =>
-    answerVolumeRange(parameters, index(deployment, c)),
-  );
-  route('/detected_labels', (parameters, deployment, c) =>
-    answerDetectedLabels(parameters, index(deployment, c)),
-  );
-  queued('/detected_fields', (parameters, deployment, c) =>
-    answerDetectedFields(parameters, query(deployment, c)),
-  );
-  queued('/detected_field/:name/values', (parameters, deployment, c) =>
-    answerDetectedFieldValues(parameters, c.req.param('name') ?? '', query(deployment, c)),
-  );
-  queued('/patterns', (parameters, deployment, c) => answerPatterns(parameters, query(deployment, c)));
+  asks('/patterns', patternsTask);
   route('/format_query', async (parameters) => succeed(formatExpr(parseExpr(parameters.text('query')))));
   route('/drilldown-limits', async () => bare(drilldownLimits(limits, buildInfo)));
   app.get(`${root}/status/buildinfo`, () => bare(buildInfo));
-  app.get('/loki/api/v1/rules', (c) => c.text('404 page not found\n', 404));
+  // No ruler: Grafana looks for these words.
+  for (const path of ['/loki/api/v1/rules', '/api/prom/rules'])
+    app.get(path, (c) => c.text('404 page not found\n', 404));
   app.get('/prometheus/api/v1/rules', () => succeed({ groups: [] }));
   app.get('/prometheus/api/v1/alerts', () => succeed({ alerts: [] }));
   return app;
+}
+
+function wantsCategories(c: Context): boolean {
+  const flags = c.req.header('x-loki-response-encoding-flags') ?? '';
+  return flags.split(',').some((flag) => flag.trim() === 'categorize-labels');
 }
 
 const queueErrors: FairQueueErrors = {
@@ -129,8 +112,8 @@ const queueErrors: FairQueueErrors = {
 function drilldownLimits({ entriesMax, seriesMax, timeoutMs }: LogqlLimits, { version }: BuildInfo) {
   return {
     limits: {
-      ...{ discover_log_levels: true, discover_service_name: ['service_name'] },
-      log_level_fields: ['level', 'LEVEL', 'Level', 'severity', 'lvl'],
+      ...{ discover_log_levels: true, discover_service_name: serviceNameLabels },
+      log_level_fields: levelNames,
       max_entries_limit_per_query: entriesMax,
       max_query_series: seriesMax,
       query_timeout: `${timeoutMs / 1000}s`,

@@ -4,6 +4,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import { labelsText } from '../../logql/answer/encode.ts';
 import type { LogExpr } from '../../logql/ast.ts';
 import { metadataReader } from '../../logql/collect.ts';
 import { LogqlError } from '../../logql/errors.ts';
@@ -17,7 +18,6 @@ import type { LineBatch, Stream } from '../../logql/source.ts';
 import { compareText, type SeriesLabels } from '../../logql/value.ts';
 import type { LogScan } from '../../scan/log-scan.ts';
 import type { UpgradeHandler } from '../http-server.ts';
-import { labelsText } from './encode.ts';
 import type { LiveLogs } from './live-logs.ts';
 import { badParameter, countParameter, durationParameter, timeParameter } from './parameters.ts';
 import { nowNs } from './queries.ts';
@@ -147,11 +147,6 @@ async function follow(
     if (waiting.length < waitingMax) waiting.push(entry);
     else if (dropped.length < 100) dropped.push(entry);
   };
-  // Before the past is read, so that nothing falls between; what is in both is known by its text.
-  const past = new Set<string>();
-  const end = live.subscribe(expr.matchers, (batch) => {
-    for (const entry of select(batch)) if (!past.has(textOf(entry))) add(entry);
-  });
   const flush = (): void => {
     if (client.bufferedAmount > bufferedBytesMax) return;
     const entries = waiting.splice(0, 1000);
@@ -163,11 +158,17 @@ async function follow(
   const pings = setInterval(() => client.ping(), pingMs);
   client.on('error', () => client.terminate());
   client.on('close', () => {
-    end();
     closed.abort();
     clearInterval(timer);
     clearInterval(pings);
   });
+  // Before the past is read, so that nothing falls between; what is in both is known by its text.
+  const past = new Set<string>();
+  const end = await live.subscribe(expr.matchers, (batch) => {
+    for (const entry of select(batch)) if (!past.has(textOf(entry))) add(entry);
+  });
+  if (closed.signal.aborted) return end();
+  closed.signal.addEventListener('abort', end, { once: true });
   const log = {
     fromNs: startNs,
     toNs: nowNs(clock) + 1n,

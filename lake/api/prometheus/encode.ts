@@ -1,27 +1,11 @@
+import { sampleText, timestampText } from '../../base/number-text.ts';
 import type { Labels } from '../../model/labels.ts';
 import type { Histogram } from '../../promql/histograms/histogram.ts';
 import { jsonBuckets } from '../../promql/histograms/print.ts';
 import type { ResultData } from '../../promql/result.ts';
+import type { SeriesData } from '../../promql/source.ts';
 
 // The JSON of Prometheus' HTTP API, in pieces, so that a large answer is never one string.
-
-/** A value as its JSON string holds it: shortest digits, an exponent below 1e-6 and from 1e21 on. */
-export function sampleText(value: number): string {
-  if (value === Infinity) return '+Inf';
-  if (value === -Infinity) return '-Inf';
-  if (Object.is(value, -0)) return '-0';
-  // Go writes at least two digits of exponent.
-  return String(value).replace(/e([+-])(\d)$/, 'e$10$2');
-}
-
-/** Seconds with three decimals, or with none when they are whole. */
-export function timestampText(timestampMs: number): string {
-  const whole = Math.trunc(timestampMs / 1000);
-  const rest = Math.abs(timestampMs % 1000);
-  if (rest === 0) return String(whole);
-  const sign = timestampMs < 0 && whole === 0 ? '-' : '';
-  return `${sign}${whole}.${String(rest).padStart(3, '0')}`;
-}
 
 /** A label set as a JSON object. Not by JSON.stringify of an object, which would reorder names like `10`. */
 export function labelsText(labels: Labels): string {
@@ -74,22 +58,27 @@ function histogramSample(timestampMs: number, histogram: Histogram): string {
 
 function* matrixTexts({ series }: ResultData & { type: 'matrix' }): Generator<string> {
   let comma = '';
-  for (const { labels, timestampsMs, values, histograms } of series) {
-    yield `${comma}{"metric":${labelsText(labels)}`;
-    let before = ',"values":[';
-    for (let index = 0; index < values.length; index++) {
-      if (histograms?.[index]) continue;
-      yield `${before}${sample(timestampsMs[index] ?? 0, values[index] ?? 0)}`;
-      before = ',';
-    }
-    if (before === ',') yield ']';
-    before = ',"histograms":[';
-    for (const [index, histogram] of histograms?.entries() ?? []) {
-      if (histogram === undefined) continue;
-      yield `${before}${histogramSample(timestampsMs[index] ?? 0, histogram)}`;
-      before = ',';
-    }
-    yield before === ',' ? ']}' : '}';
+  for (const one of series) {
+    yield comma + seriesText(one);
     comma = ',';
   }
+}
+
+/** One text: handing on each sample would cost more than making it. */
+function seriesText({ labels, timestampsMs, values, histograms }: SeriesData): string {
+  let text = `{"metric":${labelsText(labels)}`;
+  let before = ',"values":[';
+  for (let index = 0; index < values.length; index++) {
+    if (histograms?.[index]) continue;
+    text += before + sample(timestampsMs[index] ?? 0, values[index] ?? 0);
+    before = ',';
+  }
+  if (before === ',') text += ']';
+  before = ',"histograms":[';
+  for (const [index, histogram] of histograms?.entries() ?? []) {
+    if (histogram === undefined) continue;
+    text += before + histogramSample(timestampsMs[index] ?? 0, histogram);
+    before = ',';
+  }
+  return before === ',' ? `${text}]}` : `${text}}`;
 }

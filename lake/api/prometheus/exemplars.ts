@@ -1,7 +1,8 @@
+import { sampleText, timestampText } from '../../base/number-text.ts';
 import { selectorMatchers } from '../../promql/ast.ts';
 import { selectorsOf } from '../../promql/selectors.ts';
 import type { SeriesScan } from '../../scan/series-scan.ts';
-import { labelsText, sampleText, timestampText } from './encode.ts';
+import { labelsText } from './encode.ts';
 import { badParameter, type Parameters, timeParameter } from './parameters.ts';
 import { queryParameter } from './queries.ts';
 import { succeedWith } from './respond.ts';

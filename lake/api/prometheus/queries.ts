@@ -4,14 +4,7 @@ import type { ResultCache } from '../../promql/cache/result-cache.ts';
 import { PromqlError } from '../../promql/errors.ts';
 import type { Evaluator } from '../../promql/evaluator.ts';
 import { defaultLookbackMs, type QueryLimits } from '../../promql/limits.ts';
-import {
-  instantQuery,
-  parseQuery,
-  type Query,
-  type QueryOptions,
-  type QueryResult,
-  rangeQuery,
-} from '../../promql/query.ts';
+import { instantQuery, parseQuery, type Query, type QueryOptions, rangeQuery } from '../../promql/query.ts';
 import type { ReadRange } from '../../promql/read-range.ts';
 import type { ResultData } from '../../promql/result.ts';
 import type { SeriesSource } from '../../promql/source.ts';
@@ -24,6 +17,7 @@ import {
   timeParameter,
 } from './parameters.ts';
 import { succeedWith } from './respond.ts';
+import { type StatsOf, statsText } from './stats.ts';
 
 export interface QueryHandlerOptions {
   readonly source: SeriesSource;
@@ -33,6 +27,8 @@ export interface QueryHandlerOptions {
   readonly evaluator: Evaluator | undefined;
   /** Answers of range queries that are remembered; absent: none are. */
   readonly cache: ResultCache | undefined;
+  /** How long the query has waited for its turn. */
+  readonly queuedMs: number;
   /** What the author of a query that read this should know. */
   readonly warningOf: (read: ReadRange) => Promise<string | undefined>;
 }
@@ -45,7 +41,9 @@ export async function answerQuery(parameters: Parameters, options: QueryHandlerO
   const timeMs = timeParameter(parameters, 'time') ?? options.clock.nowMs();
   const queryOptions = optionsOf(parameters, options);
   const query = queryParameter(parameters);
-  return answer(await instantQuery(query, timeMs, queryOptions), limit, parameters, options);
+  const times = { startMs: timeMs, endMs: timeMs, stepMs: 0 };
+  const result = await instantQuery(query, timeMs, queryOptions);
+  return answer({ ...result, times, queuedMs: options.queuedMs }, limit, parameters, options);
 }
 
 /** GET and POST /api/v1/query_range. */
@@ -77,12 +75,10 @@ export async function answerRangeQuery(
   // Prometheus' clock has milliseconds; a finer step would stand still.
   const times = { startMs, endMs, stepMs: Math.max(1, Math.trunc(stepMs)) };
   const cache = parameters.text('cache') === 'off' ? undefined : options.cache;
-  if (!cache) return answer(await rangeQuery(query, times, queryOptions), limit, parameters, options);
-  const result = await cachedRangeQuery(query, times, queryOptions, cache);
-  const response = await answer(result, limit, parameters, options);
-  const { cachedSteps } = result;
-  if (cachedSteps !== undefined) response.headers.set('x-firn-cached-steps', String(cachedSteps));
-  return response;
+  const result = cache
+    ? await cachedRangeQuery(query, times, queryOptions, cache)
+    : await rangeQuery(query, times, queryOptions);
+  return answer({ ...result, times, queuedMs: options.queuedMs }, limit, parameters, options);
 }
 
 function required(parameters: Parameters, name: string): number {
@@ -111,12 +107,13 @@ function optionsOf(parameters: Parameters, options: QueryHandlerOptions): QueryO
     signal,
     evaluator,
     lookbackMs,
+    counted: parameters.text('stats') !== '',
     limits: { ...limits, timeoutMs: Math.max(0, timeoutMs) },
   };
 }
 
 async function answer(
-  result: QueryResult,
+  result: StatsOf,
   limit: number,
   parameters: Parameters,
   { warningOf }: QueryHandlerOptions,
@@ -128,10 +125,13 @@ async function answer(
     ...(cut ? [truncated] : []),
     ...(incomplete === undefined ? [] : [incomplete]),
   ];
-  const stats = parameters.text('stats') === '' ? '' : statsText(result);
-  const response = succeedWith(braced(resultPieces(data), stats), { warnings, infos: result.infos });
-  if (result.rollups.length > 0) response.headers.set('x-firn-rollups', result.rollups.join(', '));
-  return response;
+  const stats = statsText(parameters.text('stats'), result);
+  const { rollups, cachedSteps, infos } = result;
+  const headers = {
+    ...(rollups.length > 0 && { 'x-firn-rollups': rollups.join(', ') }),
+    ...(cachedSteps !== undefined && { 'x-firn-cached-steps': String(cachedSteps) }),
+  };
+  return succeedWith(braced(resultPieces(data), stats), { warnings, infos }, headers);
 }
 
 function limited(data: ResultData, limit: number): { data: ResultData; cut: boolean } {
@@ -141,11 +141,6 @@ function limited(data: ResultData, limit: number): { data: ResultData; cut: bool
   if (data.type === 'matrix' && data.series.length > limit)
     return { data: { ...data, series: data.series.slice(0, limit) }, cut: true };
   return { data, cut: false };
-}
-
-function statsText({ samplesRead, rollups }: QueryResult): string {
-  const stats = { samples: { totalQueryableSamples: samplesRead }, ...(rollups.length > 0 && { rollups }) };
-  return `,"stats":${JSON.stringify(stats)}`;
 }
 
 function* braced(pieces: Iterable<string>, last: string): Generator<string> {

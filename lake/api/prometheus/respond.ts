@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import { hasCode, messageOf } from '../../base/errors.ts';
+import { explanationOf, hasCode } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { PromqlError, type PromqlErrorType } from '../../promql/errors.ts';
 import { textResponse } from '../text-response.ts';
@@ -30,9 +30,13 @@ function* envelope(data: Iterable<string>, { warnings = [], infos = [] }: Notes)
   yield '}';
 }
 
-/** A successful answer whose data is JSON text in pieces; they are made as the client takes them. */
-export function succeedWith(data: Iterable<string>, notes: Notes = {}): Response {
-  return textResponse(envelope(data, notes), headers);
+/** A successful answer whose data is JSON text in pieces, with `more` headers. */
+export function succeedWith(
+  data: Iterable<string>,
+  notes: Notes = {},
+  more: Readonly<Record<string, string>> = {},
+): Response {
+  return textResponse(envelope(data, notes), { ...headers, ...more });
 }
 
 /** A successful answer. */
@@ -44,7 +48,7 @@ export function succeed(data: unknown, notes: Notes = {}): Response {
 export function failWith(error: unknown, c: Context, logger: Logger): Response {
   const type = errorTypeOf(error, c);
   if (type === 'internal') logger.error('PromQL request failed', { path: c.req.path, error });
-  const body = JSON.stringify({ status: 'error', errorType: type, error: messageOf(error) });
+  const body = JSON.stringify({ status: 'error', errorType: type, error: explanationOf(error) });
   return new Response(body, { status: statusCodes[type], headers });
 }
 

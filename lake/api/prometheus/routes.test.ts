@@ -5,13 +5,14 @@ import { expect, test } from 'vitest';
 import { systemClock } from '../../base/clock.ts';
 import { FirnError } from '../../base/errors.ts';
 import { createLogger } from '../../base/log.ts';
+import { sampleText, timestampText } from '../../base/number-text.ts';
 import { tenantId } from '../../model/ids.ts';
 import { canonicalLabels, type Labels } from '../../model/labels.ts';
-import { defaultQueryLimits } from '../../promql/limits.ts';
+import { createResultCache } from '../../promql/cache/result-cache.ts';
+import { defaultQueryLimits, type QueryLimits } from '../../promql/limits.ts';
 import type { SeriesData } from '../../promql/source.ts';
 import type { LabelsRequest, SeriesScan } from '../../scan/series-scan.ts';
 import { startHttpServer } from '../http-server.ts';
-import { sampleText, timestampText } from './encode.ts';
 import { type PrometheusOptions, prometheusRoutes } from './routes.ts';
 
 const labels = (pairs: Record<string, string>): Labels => canonicalLabels(Object.entries(pairs));
@@ -96,7 +97,7 @@ test.each([
   ],
   [
     '/api/v1/query?query=up/0&time=2&stats=all',
-    `${vector}[{"metric":{"10":"ten","job":"a\\"b"},"value":[2,"+Inf"]}],"stats":{"samples":{"totalQueryableSamples":3}}}}`,
+    `${vector}[{"metric":{"10":"ten","job":"a\\"b"},"value":[2,"+Inf"]}],"stats":{"timings":{…},"samples":{"totalQueryableSamplesPerStep":[[2,1]],"totalQueryableSamples":1,"peakSamples":6}}}}`,
   ],
   [
     '/api/v1/query?query=vector(1)%20or%20up&time=2&limit=1',
@@ -135,7 +136,12 @@ test.each([
   ['/api/v1/alerts', '{"status":"success","data":{"alerts":[]}}'],
   ['/api/v1/format_query?query=sum(a)by(b)', '{"status":"success","data":"sum by (b) (a)"}'],
 ])('GET %s', async (path, body) => {
-  expect(await ask(path)).toEqual({ status: 200, text: body });
+  const { status, text } = await ask(path);
+  // How long something takes is another time another.
+  expect({ status, text: text.replace(/(?<="timings":){[^}]*}/, '{…}') }).toEqual({
+    status: 200,
+    text: body,
+  });
 });
 
 test.each([
@@ -187,7 +193,12 @@ test.each([
     'execution',
     'invalid destination label name in label_replace(): ',
   ],
-  ['/api/v1/query?query=up&timeout=0', 503, 'timeout', 'query timed out in expression evaluation'],
+  [
+    '/api/v1/query?query=up&timeout=0',
+    503,
+    'timeout',
+    'query timed out in expression evaluation (timeoutMs = 0); select fewer series, a shorter range or a longer step',
+  ],
   [
     '/api/v1/query_range?query=up&start=2&end=1&step=1',
     400,
@@ -269,6 +280,86 @@ test('errors of the store have the status of their kind, and unforeseen ones are
   );
   expect((await ask(path, {}, failing(new Error('boom')))).status).toBe(500);
 });
+
+test('an answer tells how many steps were remembered; cache=off has all of them evaluated', async () => {
+  let version = 'a';
+  const versions = { scope: 'demo', look: async () => () => version };
+  const app = appOf(fakeScan({ versions }), { cache: createResultCache(1e6) });
+  const range = '/api/v1/query_range?query=sum(up)&start=0&end=100&step=1';
+  const askAgain = async (more = '') => {
+    const response = await app.request(`${range}${more}`);
+    return { steps: response.headers.get('x-firn-cached-steps'), text: await response.text() };
+  };
+  const { text } = await askAgain();
+  expect(await askAgain()).toEqual({ steps: '101', text });
+  expect(await askAgain('&cache=off')).toEqual({ steps: null, text });
+  // Counted by step it is another answer.
+  const counted = await askAgain('&stats=all');
+  expect(counted.steps).toBe('0');
+  const again = JSON.parse((await askAgain('&stats=all')).text);
+  expect(again.data.stats).toMatchObject({ cachedSteps: 101, samples: { totalQueryableSamples: 100 } });
+  version = 'b';
+  expect(await askAgain()).toEqual({ steps: '0', text });
+  expect(
+    (await app.request(range.replace('sum(up)', 'up + start()'))).headers.get('x-firn-cached-steps'),
+  ).toBeNull();
+});
+
+/** A scan that takes for ever. */
+const untilStopped: SeriesScan['select'] = async (_selection, signal) => {
+  await once(signal, 'abort');
+  throw signal.reason;
+};
+const samplesText = 'query processing would load too many samples into memory in query execution';
+const narrow = 'select fewer series, a shorter range or a longer step';
+const limitOf = (subject: string, message: string): SeriesScan['select'] => {
+  const hint = 'select fewer series or a shorter time';
+  return () =>
+    Promise.reject(new FirnError({ code: 'limit', operation: 'read series', subject, message, hint }));
+};
+test.each([
+  ['query?query=up&time=4', { limits: { samplesMax: 2 } }, 422, `${samplesText} (samplesMax = 2); ${narrow}`],
+  [
+    'query?query=up&time=4',
+    { select: limitOf('seriesMax', 'the selection holds more than 7 series (seriesMax)') },
+    422,
+    'the selection holds more than 7 series (seriesMax); select fewer series or a shorter time',
+  ],
+  [
+    'query?query=up&time=4',
+    { select: limitOf('query.memoryBytesMax', 'the selected series do not fit (query.memoryBytesMax)') },
+    422,
+    'the selected series do not fit (query.memoryBytesMax); select fewer series or a shorter time',
+  ],
+  [
+    'query_range?query=1&start=0&end=5001&step=1',
+    { limits: { stepsMax: 5000 } },
+    400,
+    'exceeded maximum resolution of 5,000 points per timeseries. Try decreasing the query resolution (?step=XX)',
+  ],
+  [
+    'query?query=up&time=4&timeout=50ms',
+    { select: untilStopped },
+    503,
+    `query timed out in expression evaluation (timeoutMs = 50); ${narrow}`,
+  ],
+  [
+    'query?query=up&time=4',
+    { select: untilStopped, limits: { timeoutMs: 30 } },
+    503,
+    `query timed out in expression evaluation (timeoutMs = 30); ${narrow}`,
+  ],
+])('%s says which limit it met: %j', async (path, { select, limits = {} }: Limited, status, error) => {
+  const app = appOf(fakeScan(select && { select }), { limits: { ...defaultQueryLimits, ...limits } });
+  const { status: got, text } = await ask(`/api/v1/${path}`, {}, app);
+  const errorType = { 400: 'bad_data', 422: 'execution', 503: 'timeout' }[status];
+  expect([got, JSON.parse(text)]).toEqual([status, { status: 'error', errorType, error }]);
+});
+
+interface Limited {
+  readonly select?: SeriesScan['select'];
+  readonly limits?: Partial<QueryLimits>;
+}
 
 test('a large answer is compressed with gzip when the client takes it, and never otherwise', async () => {
   const steps = '/api/v1/query_range?query=vector(1)&start=0&end=10000&step=1';

@@ -1,6 +1,5 @@
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import { compress } from 'hono/compress';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { createFairQueue, type FairQueueErrors, type FairQueueLimits } from '../../base/fair-queue.ts';
@@ -13,6 +12,7 @@ import { formatExpr } from '../../promql/print.ts';
 import type { ReadRange } from '../../promql/read-range.ts';
 import type { SeriesScan } from '../../scan/series-scan.ts';
 import type { Tables } from '../../tables.ts';
+import { gzipAnswers } from '../text-response.ts';
 import { answerExemplars } from './exemplars.ts';
 import { answerLabels, answerLabelValues, answerMetadata, answerSeries } from './labels.ts';
 import { type Parameters, readParameters } from './parameters.ts';
@@ -62,7 +62,7 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
   const app = new Hono();
   app.onError((error, c) => failWith(error, c, logger));
   // Clients of data sources understand gzip and nothing newer (Grafana refuses zstd).
-  app.use('/api/v1/*', compress({ encoding: 'gzip' }));
+  app.use('/api/v1/*', gzipAnswers());
   app.use(
     '/api/v1/*',
     bodyLimit({
@@ -80,17 +80,19 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
     app.on(['GET', 'POST'], path, handle(handler));
   };
 
-  const evaluation = (deployment: PromqlDeployment, c: Context) => ({
+  const evaluation = (deployment: PromqlDeployment, c: Context, queuedMs: number) => ({
     ...{ source: deployment.scan, limits, clock, signal: c.req.raw.signal, evaluator: options.evaluator },
-    cache: options.cache,
+    ...{ cache: options.cache, queuedMs },
     warningOf: (read: ReadRange) => warningOf(options, c, read),
   });
   const queue = createFairQueue(queueErrors, options.queue);
   const queued = (answer: typeof answerQuery): Handler => {
-    return (parameters, deployment, c) =>
-      queue.run(deployment.tables.tenant, c.req.raw.signal, () =>
-        answer(parameters, evaluation(deployment, c)),
+    return (parameters, deployment, c) => {
+      const sinceMs = clock.monotonicMs();
+      return queue.run(deployment.tables.tenant, c.req.raw.signal, () =>
+        answer(parameters, evaluation(deployment, c, clock.monotonicMs() - sinceMs)),
       );
+    };
   };
   getOrPost('/api/v1/query', queued(answerQuery));
   getOrPost('/api/v1/query_range', queued(answerRangeQuery));

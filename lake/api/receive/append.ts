@@ -1,4 +1,4 @@
-import { FirnError } from '../../base/errors.ts';
+import { FirnError, retryAfterSecondsOf } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
 import { recycleLogs } from '../../receive/logs-builder.ts';
 import type { SeriesCache } from '../../receive/series-cache.ts';
@@ -56,7 +56,7 @@ export function refusedAdmission(
     return undefined;
   } catch (error) {
     if (!(error instanceof FirnError) || error.retryAfterMs === undefined) throw error;
-    return { message: error.message, retryAfterSeconds: Math.ceil(error.retryAfterMs / 1000) };
+    return { message: error.message, retryAfterSeconds: retryAfterSecondsOf(error) };
   }
 }
 

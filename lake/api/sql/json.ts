@@ -1,5 +1,13 @@
 import type { DuckDBValue } from '@duckdb/node-api';
-import type { SqlColumn, SqlResult } from '../../sql/sql-session.ts';
+import { escapedTexts } from '../../sql/cells/escaped-texts.ts';
+import { plainTexts, type TextStyle, textField } from '../../sql/cells/fields.ts';
+import { separatedRows } from '../../sql/cells/rows.ts';
+import type { SqlResult } from '../../sql/sql-session.ts';
+import { rowPieces } from './row-pieces.ts';
+import { httpTextStyle, textOf } from './text.ts';
+
+/** Before every row; of the first one it is left out. */
+const separator = ',\n';
 
 /**
  * A result as JSON text in pieces: `{"columns":[{"name","type"}],"rows":[[...]]}`. JSON columns are JSON, times are
@@ -9,30 +17,45 @@ import type { SqlColumn, SqlResult } from '../../sql/sql-session.ts';
 export async function* jsonPieces(
   result: SqlResult,
   describeError: (error: unknown) => object,
-): AsyncGenerator<string> {
+): AsyncGenerator<Uint8Array> {
   const columns = result.columns ?? [];
-  yield `{"columns":${JSON.stringify(columns)},"rows":[`;
-  let separator = '';
+  yield Buffer.from(`{"columns":${JSON.stringify(columns)},"rows":[`);
+  const frame = separatedRows(columns.length, ','.charCodeAt(0), {
+    ...{ begin: `${separator}[`, end: ']', absent: 'null' },
+  });
+  const pieces = rowPieces(
+    result,
+    (chunk, { type }, index) =>
+      textField(chunk, index, type === 'JSON' ? documents : strings, (value) => printValue(value, type)),
+    frame,
+  );
   try {
-    for await (const chunk of result.chunks()) {
-      yield separator +
-        chunk
-          .rows()
-          .map((row) => printRow(row, columns))
-          .join(',\n');
-      separator = ',\n';
+    let before = separator.length;
+    for await (const piece of pieces) {
+      yield piece.subarray(before);
+      before = 0;
     }
-    yield ']}\n';
+    yield Buffer.from(']}\n');
   } catch (error) {
-    yield `],"error":${JSON.stringify(describeError(error))}}\n`;
+    yield Buffer.from(`],"error":${JSON.stringify(describeError(error))}}\n`);
   }
 }
 
-const printRow = (row: readonly DuckDBValue[], columns: readonly SqlColumn[]): string =>
-  `[${row.map((value, index) => printValue(value, columns[index]?.type ?? '')).join(',')}]`;
+/** Characters that a JSON string can't have as they are, as JSON.stringify writes them. */
+const escapes = [...Array(0x20).keys(), 0x22, 0x5c].map((code): [number, string] => [
+  code,
+  JSON.stringify(String.fromCharCode(code)).slice(1, -1),
+]);
 
-function printValue(value: DuckDBValue, type: string): string {
-  if (value === null || value === undefined) return 'null';
+const strings: TextStyle = {
+  ...httpTextStyle,
+  timeQuote: '"',
+  texts: escapedTexts({ replaced: new Map(escapes), quote: 0x22 }),
+};
+
+const documents: TextStyle = { ...strings, texts: plainTexts };
+
+function printValue(value: Exclude<DuckDBValue, null>, type: string): string {
   if (typeof value === 'boolean') return String(value);
   if (typeof value === 'number') return Number.isFinite(value) ? String(value) : `"${value}"`;
   if (typeof value === 'bigint') {
@@ -40,10 +63,4 @@ function printValue(value: DuckDBValue, type: string): string {
   }
   if (type === 'JSON') return String(value);
   return JSON.stringify(textOf(value, type));
-}
-
-/** A value as text; times in the form that JSON's users expect. */
-export function textOf(value: Exclude<DuckDBValue, null>, type: string): string {
-  const text = String(value);
-  return type === 'TIMESTAMP WITH TIME ZONE' ? text.replace(' ', 'T').replace(/\+00$/, 'Z') : text;
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { FirnError } from '../../base/errors.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
 import { parseExpr } from '../../logql/parse.ts';
-import * as logql from '../../logql/query.ts';
+import { type LogqlEvaluator, runQuery } from '../../logql/query.ts';
 import type { LogSource } from '../../logql/source.ts';
 import { labelsJson } from '../../model/labels.ts';
 import type { Evaluator } from '../../promql/evaluator.ts';
@@ -15,7 +15,7 @@ import type { LanguageQuery, LanguageRows, Languages } from '../../sql/languages
 
 export interface LanguagesOptions {
   readonly scan: SeriesSource;
-  readonly logs: LogSource;
+  readonly logs: LogSource & { readonly evaluator: LogqlEvaluator | undefined };
   readonly evaluator?: Evaluator;
   readonly clock: Clock;
   readonly promqlLimits: QueryLimits;
@@ -82,17 +82,17 @@ async function runLogql(
   signal: AbortSignal,
 ): Promise<LanguageRows> {
   const expr = parseExpr(text);
-  const asked = { source, clock, limits, signal };
+  const asked = { source, evaluator: source.evaluator, clock, limits, signal };
   const [fromNs, toNs] = [startMs, endMs].map((ms) => BigInt(Math.round(ms * 1000)) * 1000n) as [
     bigint,
     bigint,
   ];
   if (expr.kind === 'log') {
-    const range = { fromNs, toNs, limit: rows.max + 1, direction: 'forward', intervalNs: 0 } as const;
-    const { data } = await logql.logQuery(expr, range, {
-      ...asked,
-      limits: { ...limits, entriesMax: rows.max + 1 },
-    });
+    const log = { fromNs, toNs, limit: rows.max + 1, direction: 'forward', intervalNs: 0 } as const;
+    const { data } = await runQuery(
+      { kind: 'log', expr, log },
+      { ...asked, limits: { ...limits, entriesMax: rows.max + 1 } },
+    );
     for (const { labels, metadata, parsed, timesNs, lines } of data.type === 'streams' ? data.streams : []) {
       const all = JSON.stringify(Object.fromEntries([...labels, ...metadata, ...parsed]));
       for (const [index, line] of lines.entries())
@@ -104,8 +104,8 @@ async function runLogql(
   const steps = stepNs === 0 ? 1 : Number((toNs - fromNs) / BigInt(stepNs)) + 1;
   const { data } =
     stepNs === 0
-      ? await logql.instantQuery(expr, toNs, asked)
-      : await logql.rangeQuery(expr, { startNs: fromNs, stepNs, steps }, asked);
+      ? await runQuery({ kind: 'instant', expr, timeNs: toNs }, asked)
+      : await runQuery({ kind: 'range', expr, times: { startNs: fromNs, stepNs, steps } }, asked);
   if (data.type === 'scalar') rows.add('{}', Number(data.timestampNs / 1000n), data.value);
   else if (data.type !== 'streams') {
     const startUs = Number((data.type === 'matrix' ? data.times.startNs : data.timestampNs) / 1000n);

@@ -79,15 +79,15 @@ test('JSON: values that JSON has no word for are text, times are RFC 3339, JSON 
 test('Arrow: one stream of record batches, exact to the microsecond', async () => {
   const answer = await post('SELECT 1', { Accept: 'application/vnd.apache.arrow.stream' });
   const table = tableFromIPC(new Uint8Array(await answer.arrayBuffer()));
-  expect(table.batches).toHaveLength(2);
+  expect(table.batches).toHaveLength(1);
   expect(table.toArray().map((row) => [row.name, row.value, row.series_id, row.labels])).toEqual([
     ['a', 1.5, 3n, '{"x":"1"}'],
     ['b', null, 9_007_199_254_740_993n, null],
     ['c', Number.NaN, -1n, '{}'],
   ]);
-  const timestamps = table.batches.map((batch) => batch.getChild('timestamp')?.data[0]);
-  expect(timestamps[0]?.values[0]).toBe(1_767_225_600_123_456n);
-  expect(timestamps[0]?.nullCount).toBe(1);
+  const timestamps = table.batches[0]?.getChild('timestamp')?.data[0];
+  expect([...(timestamps?.values ?? [])]).toEqual([time.micros, 0n, time.micros]);
+  expect(timestamps?.nullCount).toBe(1);
 });
 
 test('CSV: NULL is an empty field, an empty text is quoted', async () => {

@@ -81,7 +81,9 @@ export const answerBySession =
     const pieces =
       type === arrowType
         ? (await import('./arrow.ts')).arrowPieces(result)
-        : encoded(type === csvType ? csvPieces(result) : jsonPieces(result, describe));
+        : type === csvType
+          ? csvPieces(result)
+          : jsonPieces(result, describe);
     const open = stack.move();
     return new Response(
       streamOf(pieces, () => open.disposeAsync()),
@@ -90,11 +92,6 @@ export const answerBySession =
       },
     );
   };
-
-async function* encoded(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
-  const utf8 = new TextEncoder();
-  for await (const text of texts) yield utf8.encode(text);
-}
 
 /** Pulled as the client reads; whatever way it ends, `close` is called. */
 function streamOf(

@@ -17,6 +17,8 @@ export interface Block {
   readonly histograms: readonly (Histogram | undefined)[] | undefined;
   readonly warnings: readonly string[];
   readonly infos: readonly string[];
+  /** Samples that each of its steps was made of; absent when nobody has asked. */
+  readonly samplesPerStep: Float64Array | undefined;
 }
 
 /** So few that little is asked anew at both ends of a range, so many that a range is few blocks. */
@@ -68,7 +70,7 @@ export function cutBlock(
   series: readonly SeriesData[],
   times: QueryTimes,
   steps: StepRange,
-  { warnings, infos }: Pick<Block, 'warnings' | 'infos'>,
+  { warnings, infos, samplesPerStep }: Pick<Block, 'warnings' | 'infos' | 'samplesPerStep'>,
 ): Block {
   const { startMs, endMs, stepMs } = timesOfSteps(times, steps);
   const count = countOf(steps);
@@ -91,7 +93,16 @@ export function cutBlock(
       histograms ??= new Array<undefined>(values.length).fill(undefined);
       histograms[at] = histogram;
     }
-  return { steps, labels: found.map(({ labels }) => labels), values, present, histograms, warnings, infos };
+  return {
+    steps,
+    labels: found.map(({ labels }) => labels),
+    values,
+    present,
+    histograms,
+    warnings,
+    infos,
+    samplesPerStep,
+  };
 }
 
 /** An answer that is put together of parts. */

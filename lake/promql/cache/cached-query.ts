@@ -1,6 +1,7 @@
 import type { VersionOf } from '../../model/row-versions.ts';
 import { annotationsMax } from '../annotations.ts';
-import { tooManySamples } from '../budget.ts';
+import { tooManySamples, withLimit } from '../budget.ts';
+import type { QueryLimits } from '../limits.ts';
 import { type Plan, planQuery, type QueryTimes } from '../plan.ts';
 import { type Query, type QueryOptions, type QueryResult, rangeQuery } from '../query.ts';
 import { readRangeOf } from '../read-range.ts';
@@ -64,26 +65,22 @@ export async function cachedRangeQuery(
   options: QueryOptions,
   cache: ResultCache,
 ): Promise<CachedResult> {
-  const task = taskOf(query, times, options, cache);
-  if (task === undefined || task.entry.refused) return uncached(query, times, options);
+  const timed = { ...options, sinceMs: options.clock.monotonicMs() };
+  const task = taskOf(query, times, timed, cache);
+  if (task === undefined || task.entry.refused) return uncached(query, times, timed);
   const before = await task.look();
   const known = knownBlocks(task, before);
-  const startMs = options.clock.monotonicMs();
   const parts: Part[] = [];
   for (const steps of missing(task, known)) {
-    const timeoutMs = options.limits.timeoutMs - (options.clock.monotonicMs() - startMs);
-    const limits = { ...options.limits, timeoutMs: Math.max(0, timeoutMs) };
-    const result = await rangeQuery(query, timesOfSteps(times, steps), { ...options, limits });
+    const result = await rangeQuery(query, timesOfSteps(times, steps), timed);
     if (!result.additive) {
       task.entry.refused = true;
-      return uncached(query, times, options);
+      return uncached(query, times, timed);
     }
     parts.push({ steps, result });
   }
   await remember(task, parts, before);
-  const united = unite(task, known, parts);
-  if (united) return united;
-  return uncached(query, times, options);
+  return unite(task, known, parts) ?? uncached(query, times, timed);
 }
 
 const uncached = async (query: Query, times: QueryTimes, options: QueryOptions): Promise<CachedResult> => ({
@@ -98,15 +95,15 @@ function taskOf(
   options: QueryOptions,
   cache: ResultCache,
 ): Task | undefined {
-  const { source, lookbackMs } = options;
+  const { source, lookbackMs, counted = false } = options;
   const { versions } = source;
   if (versions === undefined || cache.bytesMax === 0 || !isStepLocal(query.expr)) return undefined;
   const plan = planQuery(query.expr, times, lookbackMs);
   const steps = stepsOf(times);
-  if (plan.scans.length === 0 || plan.times.steps > options.limits.stepsMax) return undefined;
+  if (plan.scans.length === 0 || plan.times.steps - 1 > options.limits.stepsMax) return undefined;
   // Where rollups can stand in for samples, little is read; and they outlive what they were made of.
   if (source.selectBuckets && planRollups(plan).some((one) => one !== undefined)) return undefined;
-  const key = JSON.stringify([versions.scope, query.text, times.stepMs, phaseOf(times), lookbackMs]);
+  const key = JSON.stringify([versions.scope, query.text, times.stepMs, phaseOf(times), lookbackMs, counted]);
   const ranges = plan.scans.map(readBy);
   const look = () =>
     versions.look(
@@ -181,12 +178,18 @@ async function remember(task: Task, parts: readonly Part[], before: VersionOf): 
     return !large && result.rollups.length === 0 && (single || !isNoted(result));
   });
   if (kept.length === 0) return;
-  const after = await task.look();
+  // Without a second look nothing is remembered; the answer is right all the same.
+  const after = await task.look().catch(() => undefined);
+  if (after === undefined) return;
   for (const { steps, result } of kept)
     for (const { number, part } of partsByBlock(steps)) {
       const version = versionOf(part, before);
       if (version === undefined || versionOf(part, after) !== version) continue;
-      entry.put(number, version, cutBlock(matrixOf(result.data), times, part, result));
+      const [from, to] = [part.first - steps.first, part.last - steps.first + 1];
+      const samplesPerStep = result.counts?.perStep.slice(from, to);
+      const { warnings, infos } = result;
+      const block = cutBlock(matrixOf(result.data), times, part, { warnings, infos, samplesPerStep });
+      entry.put(number, version, block);
     }
 }
 
@@ -209,25 +212,51 @@ function unite(
   const warnings = [...new Set(noted.flatMap((one) => one.warnings))];
   const infos = [...new Set(noted.flatMap((one) => one.infos))];
   if (warnings.length > annotationsMax || infos.length > annotationsMax) return undefined;
-  const evaluatedSteps = parts.reduce((sum, part) => sum + countOf(part.steps), 0);
+  const evaluatedSteps = total(parts.map((part) => countOf(part.steps)));
   const cachedSteps = plan.times.steps - evaluatedSteps;
   cache.count({ reusedSteps: cachedSteps, evaluatedSteps });
   return {
-    data: { type: 'matrix', series: seriesOf(assembly, plan, options.limits.samplesMax) },
+    data: { type: 'matrix', series: seriesOf(assembly, plan, options.limits) },
     ...{ warnings, infos, additive: true },
-    samplesRead: results.reduce((sum, one) => sum + one.samplesRead, 0),
+    samplesRead: total(results.map((one) => one.samplesRead)),
+    ...(options.counted && {
+      counts: {
+        perStep: countsOf(steps, blocks, parts),
+        peakSamples: Math.max(0, ...results.map(({ counts }) => counts?.peakSamples ?? 0)),
+      },
+      timings: {
+        preparedMs: total(results.map(({ timings }) => timings?.preparedMs ?? 0)),
+        evaluatedMs: total(results.map(({ timings }) => timings?.evaluatedMs ?? 0)),
+      },
+    }),
     rollups: [...new Set(results.flatMap((one) => one.rollups))],
     read: readRangeOf(plan),
     cachedSteps,
   };
 }
 
+const total = (numbers: readonly number[]): number => numbers.reduce((sum, one) => sum + one, 0);
+
+/** Samples by step, of all parts. */
+function countsOf(asked: StepRange, blocks: readonly Block[], parts: readonly Part[]): Float64Array {
+  const counts = new Float64Array(countOf(asked));
+  const known = blocks.map(({ steps, samplesPerStep }) => ({ steps, samplesPerStep }));
+  const evaluated = parts.map(({ steps, result }) => ({ steps, samplesPerStep: result.counts?.perStep }));
+  for (const { steps, samplesPerStep } of [...known, ...evaluated]) {
+    const { first, last } = common(steps, asked);
+    for (let step = first; step <= last; step++)
+      counts[step - asked.first] = samplesPerStep?.[step - steps.first] ?? 0;
+  }
+  return counts;
+}
+
 function seriesOf(
   { series }: ReturnType<typeof createAssembly>,
   { times }: Plan,
-  samplesMax: number,
+  limits: QueryLimits,
 ): readonly SeriesData[] {
   const found = [...series.values()].filter((one) => !isEmpty(one)).map((one) => toMatrix(one, times));
-  if (found.reduce((sum, { values }) => sum + values.length, 0) > samplesMax) throw tooManySamples();
+  if (total(found.map(({ values }) => values.length)) > limits.samplesMax)
+    throw withLimit(tooManySamples(), limits);
   return sorted(found);
 }

@@ -1,4 +1,5 @@
 import type { Label } from '../../model/labels.ts';
+import { labelName } from '../label-name.ts';
 import type { KnownMetadata } from '../logs-builder.ts';
 import { levelOf, normalLevel } from './level.ts';
 import { levelOfLine } from './line-level.ts';
@@ -29,7 +30,7 @@ function bareMetadata(
   return metadata;
 }
 
-/** `pairs` in any order; of a name that is there twice the first counts. */
+/** `pairs` in whatever order, named as senders do; of a name that is there twice the first counts. */
 export function lineMetadata(
   pairs: readonly Label[],
   bytes: Buffer,
@@ -39,11 +40,17 @@ export function lineMetadata(
 ): KnownMetadata {
   if (pairs.length === 0) return bareMetadata(bytes, start, end, streamLevel);
   const byName = new Map<string, string>();
-  for (const [name, value] of pairs) if (!byName.has(name)) byName.set(name, value);
+  // Queries can only ask for names of labels.
+  for (const [sent, value] of pairs) {
+    const name = labelName(sent);
+    if (!byName.has(name)) byName.set(name, value);
+  }
   const given = byName.get(levelLabel);
   const level =
     given === undefined
-      ? (streamLevel ?? levelOf((name) => byName.get(name)) ?? levelOfLine(bytes, start, end))
+      ? (streamLevel ??
+        levelOf((name) => pairs.find(([sent]) => sent === name)?.[1]) ??
+        levelOfLine(bytes, start, end))
       : normalLevel(given);
   byName.set(levelLabel, level);
   return metadataOf([...byName]);

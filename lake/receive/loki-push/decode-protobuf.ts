@@ -186,7 +186,7 @@ function readPair(cursor: BufferCursor, end: number): Label {
 }
 
 export const outOfRange = (seconds: string) =>
-  invalid(`the timestamp ${seconds} s is out of range: times from 1910 to 2242 are accepted`);
+  invalid(`the timestamp ${seconds} s is out of range: times from 1698 to 2242 are accepted`);
 
 export const lineTooLong = (bytes: number, { lineBytesMax }: LokiPushLimits) =>
   limit('lineBytesMax', `Max entry size '${lineBytesMax}' bytes exceeded by an entry of '${bytes}' bytes`);

@@ -1,3 +1,4 @@
+import { labelName } from '../label-name.ts';
 import { readDouble, readEnd, readInt64, readTag, readVarint32, skipField } from '../protobuf.ts';
 import {
   type BufferCursor,
@@ -177,18 +178,4 @@ function parsed(inner: unknown): AnyValue {
   const json = JSON.stringify(inner);
   const isMap = typeof inner === 'object' && inner !== null && !Array.isArray(inner);
   return { kind: isMap ? 'map' : 'number', text: inner === null ? '' : json, json };
-}
-
-const names = new Map<string, string>();
-const namesMax = 10_000;
-
-/** A label's name for an attribute's key, as OpenTelemetry's translation to Prometheus has it. */
-export function labelName(key: string): string {
-  const known = names.get(key);
-  if (known !== undefined) return known;
-  const clean = key.replaceAll(/[^a-zA-Z0-9_]/gu, '_');
-  const name = /^\d/.test(clean) ? `key_${clean}` : /^_(?!_)/.test(clean) ? `key${clean}` : clean;
-  if (names.size >= namesMax) names.clear();
-  names.set(key, name);
-  return name;
 }

@@ -2,6 +2,7 @@ import { FirnError } from '../../base/errors.ts';
 import type { EventsBatch, LogsBatch } from '../../model/batch.ts';
 import type { Labels } from '../../model/labels.ts';
 import { type EventRow, eventsBatch } from '../events-builder.ts';
+import { labelName } from '../label-name.ts';
 import { levelOfSeverity } from '../logs/level.ts';
 import { levelOfString } from '../logs/line-level.ts';
 import type { LogStream, LogStreams } from '../logs/streams.ts';
@@ -18,15 +19,7 @@ import {
   knownBytes,
   type TextBuilder,
 } from '../text-builder.ts';
-import {
-  type AnyValue,
-  labelName,
-  labelPairs,
-  objectJson,
-  type Pair,
-  readAnyValue,
-  readKeyValue,
-} from './any-value.ts';
+import { type AnyValue, labelPairs, objectJson, type Pair, readAnyValue, readKeyValue } from './any-value.ts';
 import type { OtlpLimits } from './limits.ts';
 import { addPart, metadataJson, metadataParts, type Parts, pushPart } from './log-metadata.ts';
 import {

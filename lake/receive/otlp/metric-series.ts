@@ -1,7 +1,8 @@
 import type { Label } from '../../model/labels.ts';
+import { labelName } from '../label-name.ts';
 import { readEnd } from '../protobuf.ts';
 import type { CachedSeries, SeriesCache } from '../series-cache.ts';
-import { labelName, type Pair, readKeyValue } from './any-value.ts';
+import { type Pair, readKeyValue } from './any-value.ts';
 import { attributeText, type Resource, type Scope } from './resource.ts';
 import { type BufferCursor, cursorOf, eachField, messageTag, within } from './wire.ts';
 

@@ -1,6 +1,7 @@
 import { createByteTable } from '../../base/byte-table.ts';
+import { labelName } from '../label-name.ts';
 import { readEnd, readFixed32, readTag, readVarint32, skipField } from '../protobuf.ts';
-import { labelName, readAnyValue } from './any-value.ts';
+import { readAnyValue } from './any-value.ts';
 import { levelRankOf } from './log-metadata.ts';
 import {
   attributesTag,

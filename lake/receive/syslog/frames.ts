@@ -8,7 +8,7 @@ export interface FrameReader {
 
 const newline = 10;
 const space = 32;
-const digitsMax = 7;
+const digitsMax = 9;
 
 /** A longer message is cut: its start is a message, the rest is skipped. */
 export function createFrameReader(messageBytesMax: number, onCut: () => void): FrameReader {
@@ -36,7 +36,7 @@ export function createFrameReader(messageBytesMax: number, onCut: () => void): F
     if (end < 0 && held.length <= digitsMax) return undefined;
     const digits = held.subarray(0, end < 0 ? digitsMax + 1 : end).toString('latin1');
     // A line may begin with a digit too.
-    if (!/^[1-9]\d{0,6}$/.test(digits)) return nextLine();
+    if (!/^[1-9]\d{0,8}$/.test(digits)) return nextLine();
     const bytes = Number(digits);
     const whole = end + 1 + bytes;
     const kept = Math.min(bytes, messageBytesMax);

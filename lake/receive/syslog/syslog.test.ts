@@ -115,7 +115,7 @@ test('rows: labels, structured metadata, severity; a time that is not believable
     timestampNs: BigInt64Array.of(ns('2025-10-11T22:14:15Z', 3_456_789n), BigInt(receivedMs) * 1_000_000n),
     quality: [null, 'device-future'],
     attributes: [
-      '{"a.b":"c","detected_level":"info","message_id":"ID","process_id":"8","sender":"10.0.0.7"}',
+      '{"a_b":"c","detected_level":"info","message_id":"ID","process_id":"8","sender":"10.0.0.7"}',
       '{"detected_level":"info","sender":"10.0.0.7"}',
     ],
     series: [

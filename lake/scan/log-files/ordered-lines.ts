@@ -3,20 +3,26 @@ import type { Pause } from './counts.ts';
 import { batchBuilder, type Matches, matchesOf, openReading, type Reading } from './lines.ts';
 import type { LogFile, LogGroup } from './log-file.ts';
 import { groupsOf, overlaps, type Piece, piecesOf, timeOf } from './select.ts';
+import type { TextPage } from './text-page.ts';
 
 // Lines in the order of time, so that whoever needs few reads few: what is not opened yet (a row group, rows of a page)
 // stands in a queue by the time of the first line that it can have, and is opened when that is the next.
 
 type Waiting =
   | { readonly kind: 'group'; readonly firstNs: bigint; readonly group: LogGroup }
-  | { readonly kind: 'part'; readonly firstNs: bigint; readonly part: Part }
+  | { readonly kind: 'parts'; readonly firstNs: bigint; readonly parts: Parts }
   | { readonly kind: 'rows'; readonly firstNs: bigint; readonly open: OpenRows };
 
-/** Rows [from, to) of a piece that one page has. */
-interface Part {
-  readonly piece: Piece;
+/** What one page has of pieces: it is unpacked once for all of them. */
+interface Parts {
   /** Which data page of the lines; undefined where lines are not read. */
   readonly page: number | undefined;
+  readonly parts: readonly Part[];
+}
+
+/** Rows [from, to) of a piece. */
+interface Part {
+  readonly piece: Piece;
   readonly from: number;
   readonly to: number;
 }
@@ -107,36 +113,39 @@ function open(
     openGroup(queue, waiting.group, reading, forward);
     return;
   }
-  const { piece, page: number, from, to } = waiting.part;
-  const ref = number === undefined ? undefined : piece.group.pages('line')[number];
-  const page = ref && piece.group.textPage('line', ref);
-  const matches = matchesOf(reading, piece, page, from, to);
-  putBack(queue, { matches, at: forward ? 0 : matches.rows.length - 1 });
+  const { page: number, parts } = waiting.parts;
+  let page: TextPage | undefined;
+  for (const { piece, from, to } of parts) {
+    const ref = number === undefined ? undefined : piece.group.pages('line')[number];
+    page ??= ref && piece.group.textPage('line', ref);
+    const matches = matchesOf(reading, piece, page, from, to);
+    putBack(queue, { matches, at: forward ? 0 : matches.rows.length - 1 });
+  }
 }
 
 function openGroup(queue: TimeQueue, group: LogGroup, reading: Reading, forward: boolean): void {
   const pieces = piecesOf(group, reading.request, reading.streamOf);
   if (pieces.length === 0 || !reading.matcher.mayMatch(group)) return;
-  const pages = reading.readsLines ? group.pages('line') : [];
   const times = group.times();
-  for (const piece of pieces) {
-    for (const { page, from, to } of partsOf(piece, pages)) {
-      if (page !== undefined && !reading.matcher.pageMayMatch(group, page)) continue;
-      queue.add({
-        kind: 'part',
-        firstNs: timeOf(times, forward ? from : to - 1),
-        part: { piece, page, from, to },
-      });
-    }
+  const wait = (page: number | undefined, parts: readonly Part[]): void => {
+    const firsts = parts.map(({ from, to }) => timeOf(times, forward ? from : to - 1));
+    const firstNs = firsts.reduce((first, ns) => (ns < first === forward ? ns : first));
+    queue.add({ kind: 'parts', firstNs, parts: { page, parts } });
+  };
+  if (!reading.readsLines) {
+    for (const piece of pieces) wait(undefined, [{ piece, from: piece.from, to: piece.to }]);
+    return;
   }
-}
-
-function partsOf({ from, to }: Piece, pages: ReturnType<LogGroup['pages']>): readonly Omit<Part, 'piece'>[] {
-  if (pages.length === 0) return [{ page: undefined, from, to }];
-  return pages.flatMap(({ firstRow, values }, page) => {
-    const part = { page, from: Math.max(from, firstRow), to: Math.min(to, firstRow + values) };
-    return part.from < part.to ? [part] : [];
-  });
+  for (const [page, { firstRow, values }] of group.pages('line').entries()) {
+    if (!reading.matcher.pageMayMatch(group, page)) continue;
+    const parts = pieces
+      .map((piece) => {
+        const [from, to] = [Math.max(piece.from, firstRow), Math.min(piece.to, firstRow + values)];
+        return { piece, from, to };
+      })
+      .filter(({ from, to }) => from < to);
+    if (parts.length > 0) wait(page, parts);
+  }
 }
 
 function putBack(queue: TimeQueue, open: OpenRows): void {

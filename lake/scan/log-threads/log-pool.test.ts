@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { systemClock } from '../../base/clock.ts';
+import { type AnswerTask, answer } from '../../logql/answer/answer.ts';
 import { defaultLogqlLimits } from '../../logql/limits.ts';
-import { parseExpr } from '../../logql/parse.ts';
-import { type LogqlTask, runQuery } from '../../logql/query.ts';
+import { parseExpr, parseLogExpr } from '../../logql/parse.ts';
+import { type LogOptions, type LogqlTask, runQuery } from '../../logql/query.ts';
 import { tenantId } from '../../model/ids.ts';
 import { emptyRows } from '../../schema/duckdb-types.ts';
 import { tableSchemas } from '../../schema/tables.ts';
@@ -81,6 +82,98 @@ test('answers, limits, errors and ends of a thread are those of the thread that 
   expect(tables.opened()).toBe(0);
 });
 
+/** Tasks of all kinds that are more than a query. */
+const range = { fromNs: 0n, toNs: 10n ** 15n };
+const log = (limit: number): LogOptions => ({ ...range, limit, direction: 'backward', intervalNs: 0 });
+const expr = parseLogExpr('{app="x"}');
+const asked = { matcherSets: [expr.matchers], ...range };
+const volume = { ...asked, kind: 'volume', by: 'series', names: [], limit: 10 } as const;
+const tasks: readonly AnswerTask[] = [
+  { kind: 'query', task: taskOf('sum by (level) (count_over_time({app="x"} [1ms]))'), categorize: false },
+  // Some pieces.
+  { kind: 'query', task: { kind: 'log', expr, log: log(5000) }, categorize: true },
+  { kind: 'fields', expr, log: log(100), name: undefined, limit: 5 },
+  { kind: 'fields', expr, log: log(100), name: 'n', limit: 5 },
+  { kind: 'patterns', expr, log: log(1000), stepNs: 10_000_000_000n },
+  { kind: 'labels', ...asked },
+  { kind: 'label-values', name: 'app', ...asked },
+  { kind: 'series', ...asked },
+  { kind: 'detected-labels', ...asked },
+  { kind: 'stats', ...asked },
+  { ...volume, resultType: 'vector', stepNs: undefined },
+  { ...volume, resultType: 'matrix', stepNs: 5_000_000 },
+];
+
+async function textOf(
+  task: AnswerTask,
+  logs: LogScan,
+  limits = defaultLogqlLimits,
+  signal = new AbortController().signal,
+): Promise<string> {
+  const options = {
+    source: logs,
+    index: logs,
+    evaluator: logs.evaluator,
+    limits,
+    clock: systemClock,
+    signal,
+  };
+  return Buffer.concat(await Array.fromAsync(await answer(task, options)))
+    .toString()
+    .replace(/,"stats":{"summary".*/, '');
+}
+
+test.each(tasks.map((task) => [task.kind, task] as const))(
+  '%s: a thread answers the same',
+  async (_, task) => {
+    await using engine = await openEngine({ directories: [], memoryBytesMax: 1e9, threads: 1 });
+    await using pool = createLogPool({ threads: 1, cacheBytesMax: 1_000_000 });
+    const tables = tablesOf(20_000);
+    const here = logScan({ tables, engine });
+    const there = logScan({ tables, engine, pool });
+    const text = await textOf(task, here);
+    expect(text.length).toBeGreaterThan(20);
+    expect(await textOf(task, there)).toBe(text);
+    const few = { ...defaultLogqlLimits, seriesMax: 0 };
+    const wanted = await textOf(task, here, few).catch((error: unknown) => error);
+    expect(await textOf(task, there, few).catch((error: unknown) => error)).toEqual(wanted);
+    if (isOfStreams(task)) expect(wanted).toMatchObject({ type: 'limit', subject: 'seriesMax' });
+    // So much that it cannot be answered before it is ended.
+    const many = tablesOf(50_000_000);
+    const huge = { tables: many, engine };
+    const short = { ...defaultLogqlLimits, timeoutMs: 20 };
+    for (const logs of [logScan(huge), logScan({ ...huge, pool })])
+      await expect(textOf(task, logs, short)).rejects.toMatchObject({
+        type: 'timeout',
+        subject: 'timeoutMs',
+      });
+    const gone = new AbortController();
+    await expect.poll(many.opened).toBe(0);
+    const waiting = textOf(task, logScan({ ...huge, pool }), defaultLogqlLimits, gone.signal);
+    while (many.opened() === 0) await new Promise((resolve) => setImmediate(resolve));
+    gone.abort();
+    await expect(waiting).rejects.toMatchObject({ type: 'canceled' });
+    expect(many.opened()).toBe(0);
+    expect(tables.opened()).toBe(0);
+  },
+);
+
+const isOfStreams = ({ kind }: AnswerTask): boolean => !['query', 'fields', 'patterns'].includes(kind);
+
+test('an answer whose rest nobody takes ends, and the next is answered', async () => {
+  await using engine = await openEngine({ directories: [], memoryBytesMax: 1e9, threads: 1 });
+  await using pool = createLogPool({ threads: 1, cacheBytesMax: 1_000_000 });
+  const logs = logScan({ tables: tablesOf(20_000), engine, pool });
+  const { signal } = new AbortController();
+  const options = { source: logs, index: logs, evaluator: logs.evaluator, limits: defaultLogqlLimits };
+  const [, large = tasks[0]] = tasks;
+  for await (const piece of await answer(large as AnswerTask, { ...options, clock: systemClock, signal })) {
+    expect(piece.length).toBeGreaterThan(60_000);
+    break;
+  }
+  expect(await textOf({ kind: 'labels', ...asked }, logs)).toContain('"app"');
+});
+
 test('a query that nobody waits for any more ends and lets its view go; the next is answered', async () => {
   await using engine = await openEngine({ directories: [], memoryBytesMax: 1e9, threads: 1 });
   await using pool = createLogPool({ threads: 1, cacheBytesMax: 1_000_000 });
@@ -91,6 +184,11 @@ test('a query that nobody waits for any more ends and lets its view go; the next
   while (tables.opened() === 0) await new Promise((resolve) => setImmediate(resolve));
   gone.abort();
   await expect(asked).rejects.toMatchObject({ type: 'canceled' });
+  expect(tables.opened()).toBe(0);
+  const goneAtOnce = new AbortController();
+  const askedAtOnce = ask(logs, '{app="x"} | json | n < 0', goneAtOnce.signal);
+  goneAtOnce.abort();
+  await expect(askedAtOnce).rejects.toMatchObject({ type: 'canceled' });
   expect(tables.opened()).toBe(0);
   const few = logScan({ tables: tablesOf(100), engine, pool });
   expect((await ask(few, '{app="x"}')).data).toMatchObject({ type: 'streams' });

@@ -1,8 +1,9 @@
 import type { MessagePort } from 'node:worker_threads';
-import { createWorkerPool } from '../../base/worker-pool.ts';
+import { createWorkerPool, type WorkerPool } from '../../base/worker-pool.ts';
 import { throwIfStopped } from '../../logql/budget.ts';
-import type { LogqlEvaluator, LogqlTask, QueryResult } from '../../logql/query.ts';
-import { type LineBatch, type LogSource, newStats } from '../../logql/source.ts';
+import type { LogqlLimits } from '../../logql/limits.ts';
+import type { LogOptions, LogqlEvaluator, QueryResult } from '../../logql/query.ts';
+import { type LineBatch, type LogIndex, type LogSource, newStats } from '../../logql/source.ts';
 import type { LogView, LogViews } from '../log-view.ts';
 import {
   type Answer,
@@ -10,19 +11,27 @@ import {
   type FromThread,
   type LogWorkerData,
   type OpenView,
+  type QueryWork,
   type Read,
   receivedError,
   type SentBatch,
   type StartQuery,
   sentError,
+  type Told,
   type ToThread,
   type ViewAnswer,
 } from './messages.ts';
 
 /** Threads that answer LogQL. */
 export interface LogPool extends AsyncDisposable {
-  /** Answers from these views; what an owner asks goes where its files are known. */
-  evaluatorOf(views: LogViews, owner: string): LogqlEvaluator;
+  /** Answers from these logs; what an owner asks goes where its files are known. */
+  evaluatorOf(logs: OwnLogs, owner: string): LogqlEvaluator;
+}
+
+/** What a thread asks back for. */
+interface OwnLogs {
+  readonly views: LogViews;
+  readonly index: LogIndex;
 }
 
 export interface LogPoolOptions {
@@ -38,37 +47,116 @@ export function createLogPool({ threads, cacheBytesMax }: LogPoolOptions): LogPo
     threads,
   });
   return {
-    evaluatorOf: (views, owner) => ({
+    evaluatorOf: (logs, owner) => ({
       evaluate: async (task, limits, signal): Promise<QueryResult> => {
-        throwIfStopped(signal, limits);
-        await using helper = openHelper(views, signal);
-        const first = await helper.first(task);
-        using job = pool.start(owner, { task, limits, first } satisfies StartQuery);
-        const { port } = job;
-        const ended = Promise.withResolvers<QueryResult>();
-        port.on('message', (message: FromThread) => {
-          if (message.kind === 'answered') ended.resolve(message.result);
-          else if (message.kind === 'failed') ended.reject(receivedError(message.error));
-          else void reply(port, message.id, helper.answer(message.ask));
-        });
-        const onAbort = (): void => {
-          port.postMessage({ kind: 'cancel' } satisfies ToThread);
-          try {
-            throwIfStopped(signal, limits);
-          } catch (error) {
-            ended.reject(error);
-          }
-        };
-        signal.addEventListener('abort', onAbort, { once: true });
+        const asked = { logs, owner, work: { kind: 'evaluate', task } as const, limits, signal };
+        await using query = await startQuery(pool, asked);
+        return expectTold(await query.told(), 'evaluated').result;
+      },
+      answer: async (task, limits, signal) => {
+        const asked = { logs, owner, work: { kind: 'answer', task } as const, limits, signal };
+        const query = await startQuery(pool, asked);
         try {
-          return await Promise.race([ended.promise, job.failure]);
-        } finally {
-          signal.removeEventListener('abort', onAbort);
+          return restOf(query, expectTold(await query.told(), 'piece'));
+        } catch (error) {
+          await query[Symbol.asyncDispose]();
+          throw error;
         }
       },
     }),
     [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
   };
+}
+
+/** A query that a thread works on. */
+interface RunningQuery extends AsyncDisposable {
+  /** What the thread says next. Throws what it fails with, and LogqlError when the query is stopped. */
+  told(): Promise<Told>;
+  more(): void;
+}
+
+/** It may fail when nobody waits for it. */
+function awaited(): PromiseWithResolvers<Told> {
+  const resolvers = Promise.withResolvers<Told>();
+  resolvers.promise.catch(() => undefined);
+  return resolvers;
+}
+
+interface Asked {
+  readonly logs: OwnLogs;
+  readonly owner: string;
+  readonly work: QueryWork;
+  readonly limits: LogqlLimits;
+  readonly signal: AbortSignal;
+}
+
+async function startQuery(
+  pool: WorkerPool,
+  { logs, owner, work, limits, signal }: Asked,
+): Promise<RunningQuery> {
+  throwIfStopped(signal, limits);
+  await using stack = new AsyncDisposableStack();
+  const helper = stack.use(openHelper(logs, signal));
+  // Whoever has gone meanwhile gets that answer, and not what became of the view.
+  const first = await helper.first(work).finally(() => throwIfStopped(signal, limits));
+  const job = pool.start(owner, { work, limits, first } satisfies StartQuery);
+  stack.move();
+  const { port } = job;
+  const send = (message: ToThread): void => port.postMessage(message);
+  let next = awaited();
+  port.on('message', (message: FromThread) => {
+    if (message.kind === 'ask') void reply(port, message.id, helper.answer(message.ask));
+    else if (message.kind === 'failed') next.reject(receivedError(message.error));
+    else next.resolve(message);
+  });
+  let ended: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    signal.removeEventListener('abort', onAbort);
+    using _job = job;
+    await helper[Symbol.asyncDispose]();
+  };
+  const end = (): Promise<void> => {
+    ended ??= close();
+    return ended;
+  };
+  const onAbort = (): void => {
+    send({ kind: 'cancel' });
+    try {
+      throwIfStopped(signal, limits);
+    } catch (error) {
+      next.reject(error);
+    }
+    // Whoever has the rest of an answer may never ask for it.
+    void end();
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  return {
+    told: async () => {
+      const told = await Promise.race([next.promise, job.failure]);
+      next = awaited();
+      return told;
+    },
+    more: () => send({ kind: 'more' }),
+    [Symbol.asyncDispose]: end,
+  };
+}
+
+type Piece = Told & { readonly kind: 'piece' };
+
+async function* restOf(query: RunningQuery, first: Piece): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  await using _query = query;
+  let piece = first;
+  for (;;) {
+    yield piece.bytes;
+    if (piece.last) return;
+    query.more();
+    piece = expectTold(await query.told(), 'piece');
+  }
+}
+
+function expectTold<Kind extends Told['kind']>(told: Told, kind: Kind): Told & { readonly kind: Kind } {
+  if (told.kind === kind) return told as Told & { readonly kind: Kind };
+  throw new Error(`a thread says ${told.kind} where ${kind} was asked for`);
 }
 
 async function reply(port: MessagePort, id: number, asked: Promise<Answer>): Promise<void> {
@@ -83,18 +171,24 @@ async function reply(port: MessagePort, id: number, asked: Promise<Answer>): Pro
 interface Helper extends AsyncDisposable {
   answer(ask: Ask): Promise<Answer>;
   /** The view of a query for lines. */
-  first(task: LogqlTask): Promise<StartQuery['first']>;
+  first(work: QueryWork): Promise<StartQuery['first']>;
 }
 
-function openHelper(views: LogViews, signal: AbortSignal): Helper {
+function openHelper({ views, index }: OwnLogs, clientSignal: AbortSignal): Helper {
+  const ended = new AbortController();
+  const signal = AbortSignal.any([clientSignal, ended.signal]);
   const opened = new Map<number, LogView>();
   const rests = new Map<number, LogSource>();
-  const iterations = new Map<number, { next(): Promise<Answer>; close(): Promise<void> }>();
+  const iterations = new Map<number, Iteration>();
   let last = 0;
   const restHandle = (rest: LogSource | undefined): number | undefined => {
     if (rest === undefined) return undefined;
     rests.set(++last, rest);
     return last;
+  };
+  const iterate = (iteration: Iteration): Answer => {
+    iterations.set(++last, iteration);
+    return { kind: 'handle', handle: last };
   };
   const openView = async ({ fromNs, toNs }: OpenView): Promise<ViewAnswer> => {
     const view = await views.open(fromNs, toNs, signal);
@@ -105,9 +199,10 @@ function openHelper(views: LogViews, signal: AbortSignal): Helper {
     return { kind: 'view', view: number, files, rest, filesConsidered, filesPruned };
   };
   return {
-    first: async (task) => {
-      if (task.kind !== 'log' || task.log.toNs <= task.log.fromNs) return undefined;
-      const ask: OpenView = { kind: 'open', fromNs: task.log.fromNs, toNs: task.log.toNs };
+    first: async (work) => {
+      const log = logOf(work);
+      if (log === undefined || log.toNs <= log.fromNs) return undefined;
+      const ask: OpenView = { kind: 'open', fromNs: log.fromNs, toNs: log.toNs };
       return { ask, answer: await openView(ask) };
     },
     answer: async (ask) => {
@@ -125,11 +220,18 @@ function openHelper(views: LogViews, signal: AbortSignal): Helper {
         case 'lines': {
           const stats = newStats();
           const lines = known(rests, ask.rest).lines({ ...ask.request, stats }, signal);
-          iterations.set(++last, iterationOf(lines, stats));
-          return { kind: 'handle', handle: last };
+          return iterate(linesIteration(lines, stats));
         }
+        case 'streams':
+          return iterate(
+            iterationOf(index.streams(ask.request, signal), (labels) => ({ kind: 'streams', labels })),
+          );
+        case 'volumes':
+          return iterate(
+            iterationOf(index.volumes(ask.request, signal), (volumes) => ({ kind: 'volumes', volumes })),
+          );
         case 'next':
-          return known(iterations, ask.lines).next();
+          return known(iterations, ask.of).next();
         case 'counts': {
           const stats = newStats();
           const rows = await known(rests, ask.rest).counts({ ...ask.request, stats }, signal);
@@ -138,10 +240,17 @@ function openHelper(views: LogViews, signal: AbortSignal): Helper {
       }
     },
     [Symbol.asyncDispose]: async () => {
+      ended.abort();
       for (const iteration of iterations.values()) await iteration.close();
       for (const view of opened.values()) await view[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Which lines it wants, if it wants lines as they are. */
+function logOf({ kind, task }: QueryWork): LogOptions | undefined {
+  const asked = kind === 'answer' && task.kind === 'query' ? task.task : task;
+  return 'log' in asked ? asked.log : undefined;
 }
 
 function known<T>(map: ReadonlyMap<number, T>, handle: number): T {
@@ -150,19 +259,31 @@ function known<T>(map: ReadonlyMap<number, T>, handle: number): T {
   return found;
 }
 
-function iterationOf(lines: AsyncIterable<LineBatch>, stats: Read) {
-  const iterator = lines[Symbol.asyncIterator]();
-  const streams = new Map<ReadonlyMap<string, string>, number>();
+interface Iteration {
+  next(): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+function iterationOf<T>(items: AsyncIterable<T>, answerOf: (item: T | undefined) => Answer): Iteration {
+  const iterator = items[Symbol.asyncIterator]();
   return {
-    next: async (): Promise<Answer> => {
+    next: async () => {
       const { value, done } = await iterator.next();
-      const batch = done ? undefined : sentBatch(value, streams);
-      return { kind: 'batch', batch, read: { lines: stats.lines, bytes: stats.bytes } };
+      return answerOf(done ? undefined : value);
     },
     close: async () => {
       await iterator.return?.();
     },
   };
+}
+
+function linesIteration(lines: AsyncIterable<LineBatch>, stats: Read): Iteration {
+  const streams = new Map<ReadonlyMap<string, string>, number>();
+  return iterationOf(lines, (batch) => ({
+    kind: 'batch',
+    batch: batch && sentBatch(batch, streams),
+    read: { lines: stats.lines, bytes: stats.bytes },
+  }));
 }
 
 function sentBatch(batch: LineBatch, sent: Map<ReadonlyMap<string, string>, number>): SentBatch {

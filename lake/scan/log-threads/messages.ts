@@ -1,9 +1,17 @@
 import type { ErrorCode } from '../../base/errors.ts';
 import { FirnError, messageOf } from '../../base/errors.ts';
+import type { AnswerTask } from '../../logql/answer/answer.ts';
 import { LogqlError, type LogqlErrorType } from '../../logql/errors.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
 import type { LogqlTask, QueryResult } from '../../logql/query.ts';
-import type { CountRow, CountsRequest, LinesRequest } from '../../logql/source.ts';
+import type {
+  CountRow,
+  CountsRequest,
+  IndexRequest,
+  LinesRequest,
+  StreamVolume,
+  VolumeRequest,
+} from '../../logql/source.ts';
 import type { ImmutableFile } from '../../tables.ts';
 
 // What a thread that answers LogQL and the one that asks say to each other. The thread reads files itself; it asks back
@@ -16,13 +24,19 @@ export interface LogWorkerData {
 
 /** The first message of a job. */
 export interface StartQuery {
-  readonly task: LogqlTask;
+  readonly work: QueryWork;
   readonly limits: LogqlLimits;
   /** What surely is asked for first, so that it need not be. */
   readonly first: { readonly ask: OpenView; readonly answer: ViewAnswer } | undefined;
 }
 
-/** Names a view, or an iteration of lines, within a job. */
+export type QueryWork =
+  /** For a result, as values. */
+  | { readonly kind: 'evaluate'; readonly task: LogqlTask }
+  /** For the JSON of an answer, in pieces. */
+  | { readonly kind: 'answer'; readonly task: AnswerTask };
+
+/** Names a view, or an iteration, within a job. */
 type Handle = number;
 
 export interface OpenView {
@@ -37,7 +51,9 @@ export type Ask =
   /** The same with the lines of these files. */
   | { readonly kind: 'rest'; readonly view: Handle; readonly paths: readonly string[] }
   | { readonly kind: 'lines'; readonly rest: Handle; readonly request: LinesRequest }
-  | { readonly kind: 'next'; readonly lines: Handle }
+  | { readonly kind: 'streams'; readonly request: IndexRequest }
+  | { readonly kind: 'volumes'; readonly request: VolumeRequest }
+  | { readonly kind: 'next'; readonly of: Handle }
   | { readonly kind: 'counts'; readonly rest: Handle; readonly request: CountsRequest };
 
 export interface Reply {
@@ -51,6 +67,8 @@ export type Answer =
   | ViewAnswer
   | { readonly kind: 'handle'; readonly handle: Handle }
   | { readonly kind: 'batch'; readonly batch: SentBatch | undefined; readonly read: Read }
+  | { readonly kind: 'streams'; readonly labels: readonly string[] | undefined }
+  | { readonly kind: 'volumes'; readonly volumes: readonly StreamVolume[] | undefined }
   | { readonly kind: 'rows'; readonly rows: readonly CountRow[]; readonly read: Read };
 
 export interface ViewAnswer {
@@ -80,11 +98,18 @@ export interface SentBatch {
   readonly streamOf: Uint32Array;
 }
 
-export type ToThread = Reply | { readonly kind: 'cancel' };
+export type ToThread =
+  | Reply
+  /** The next piece of the answer is wanted. */
+  | { readonly kind: 'more' }
+  | { readonly kind: 'cancel' };
 
-export type FromThread =
-  | { readonly kind: 'ask'; readonly id: number; readonly ask: Ask }
-  | { readonly kind: 'answered'; readonly result: QueryResult }
+export type FromThread = { readonly kind: 'ask'; readonly id: number; readonly ask: Ask } | Told;
+
+/** What comes of it. */
+export type Told =
+  | { readonly kind: 'evaluated'; readonly result: QueryResult }
+  | { readonly kind: 'piece'; readonly bytes: Uint8Array<ArrayBuffer>; readonly last: boolean }
   | { readonly kind: 'failed'; readonly error: SentError };
 
 /** An error's fields: between threads it loses its class. */

@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { CountRow, LineBatch, LogSource, ReadStats, Stream } from '../../logql/source.ts';
+import type { CountRow, LineBatch, LogIndex, LogSource, ReadStats, Stream } from '../../logql/source.ts';
 import type { LogView, LogViews } from '../log-view.ts';
 import {
   type Answer,
@@ -9,24 +9,36 @@ import {
   type Reply,
   receivedError,
   type StartQuery,
+  type ViewAnswer,
 } from './messages.ts';
 
-/** Views that the thread which asks for a query opens. */
-export interface RemoteViews extends LogViews {
+/** Views and an index that are with the thread which asks for a query. */
+export interface RemoteLogs {
+  readonly views: LogViews;
+  readonly index: LogIndex;
   /** Replies come in here. */
   receive(reply: Reply): void;
 }
 
 /** `first` is a view that is there already, for whoever asks for its time. */
-export function remoteViews(port: MessagePort, first: StartQuery['first']): RemoteViews {
+export function remoteLogs(port: MessagePort, first: StartQuery['first']): RemoteLogs {
   let ready = first;
   const waiting = new Map<number, PromiseWithResolvers<Answer>>();
   let last = 0;
-  const ask = (what: Ask): Promise<Answer> => {
+  const ask: AskFor = async (what, signal) => {
+    signal.throwIfAborted();
     const answer = Promise.withResolvers<Answer>();
-    waiting.set(++last, answer);
-    port.postMessage({ kind: 'ask', id: last, ask: what } satisfies FromThread);
-    return answer.promise;
+    const id = ++last;
+    waiting.set(id, answer);
+    const giveUp = (): void => answer.reject(signal.reason);
+    signal.addEventListener('abort', giveUp, { once: true });
+    port.postMessage({ kind: 'ask', id, ask: what } satisfies FromThread);
+    try {
+      return await answer.promise;
+    } finally {
+      signal.removeEventListener('abort', giveUp);
+      waiting.delete(id);
+    }
   };
   // It will not be answered any more when the other side has gone.
   port.on('close', () => {
@@ -36,27 +48,57 @@ export function remoteViews(port: MessagePort, first: StartQuery['first']): Remo
     receive: ({ id, answer }) => {
       if (answer.kind === 'failed') waiting.get(id)?.reject(receivedError(answer.error));
       else waiting.get(id)?.resolve(answer);
-      waiting.delete(id);
     },
-    open: async (fromNs, toNs) => {
-      const isReady = ready?.ask.fromNs === fromNs && ready.ask.toNs === toNs;
-      const answer = isReady ? ready?.answer : await ask({ kind: 'open', fromNs, toNs });
-      ready = undefined;
-      const { view, files, rest, filesConsidered, filesPruned } = expectKind(answer, 'view');
-      const opened: LogView = {
-        ...{ files, filesConsidered, filesPruned },
-        rest: async (paths) => {
-          if (paths.length === 0) return rest === undefined ? undefined : remoteLogs(ask, rest);
-          const answer = await ask({ kind: 'rest', view, paths });
-          return answer.kind === 'done' ? undefined : remoteLogs(ask, expectKind(answer, 'handle').handle);
-        },
-        // Nobody waits for it: when the query ends it is closed at the latest.
-        [Symbol.asyncDispose]: async () => void ask({ kind: 'close', view }).catch(() => undefined),
-      };
-      return opened;
+    views: {
+      open: async (fromNs, toNs, signal) => {
+        const isReady = ready?.ask.fromNs === fromNs && ready.ask.toNs === toNs;
+        const answer = isReady ? ready?.answer : await ask({ kind: 'open', fromNs, toNs }, signal);
+        ready = undefined;
+        return viewOf(expectKind(answer, 'view'), ask, signal);
+      },
     },
+    index: remoteIndex(ask),
   };
 }
+
+/** Rejects when the signal is aborted: what is asked for may take long, and is ended when the query has. */
+type AskFor = (what: Ask, signal: AbortSignal) => Promise<Answer>;
+
+function viewOf(
+  { view, files, rest, filesConsidered, filesPruned }: ViewAnswer,
+  ask: AskFor,
+  signal: AbortSignal,
+): LogView {
+  return {
+    ...{ files, filesConsidered, filesPruned },
+    rest: async (paths) => {
+      if (paths.length === 0) return rest === undefined ? undefined : remoteRest(ask, rest);
+      const answer = await ask({ kind: 'rest', view, paths }, signal);
+      return answer.kind === 'done' ? undefined : remoteRest(ask, expectKind(answer, 'handle').handle);
+    },
+    // Nobody waits for it: when the query ends it is closed at the latest.
+    [Symbol.asyncDispose]: async () => void ask({ kind: 'close', view }, signal).catch(() => undefined),
+  };
+}
+
+const remoteIndex = (ask: AskFor): LogIndex => ({
+  streams: async function* (request, signal) {
+    const { handle } = expectKind(await ask({ kind: 'streams', request }, signal), 'handle');
+    for (;;) {
+      const { labels } = expectKind(await ask({ kind: 'next', of: handle }, signal), 'streams');
+      if (labels === undefined) return;
+      yield labels;
+    }
+  },
+  volumes: async function* (request, signal) {
+    const { handle } = expectKind(await ask({ kind: 'volumes', request }, signal), 'handle');
+    for (;;) {
+      const { volumes } = expectKind(await ask({ kind: 'next', of: handle }, signal), 'volumes');
+      if (volumes === undefined) return;
+      yield volumes;
+    }
+  },
+});
 
 function expectKind<Kind extends Answer['kind']>(
   answer: Answer | undefined,
@@ -71,13 +113,16 @@ const onlyLeft = <Request extends { readonly bytesMax: number; readonly stats: R
   request: Request,
 ): Request => ({ ...request, bytesMax: request.bytesMax - request.stats.bytes });
 
-const remoteLogs = (ask: (what: Ask) => Promise<Answer>, rest: number): LogSource => ({
-  lines: async function* (request): AsyncGenerator<LineBatch> {
-    const { handle } = expectKind(await ask({ kind: 'lines', rest, request: onlyLeft(request) }), 'handle');
+const remoteRest = (ask: AskFor, rest: number): LogSource => ({
+  lines: async function* (request, signal): AsyncGenerator<LineBatch> {
+    const { handle } = expectKind(
+      await ask({ kind: 'lines', rest, request: onlyLeft(request) }, signal),
+      'handle',
+    );
     const streams: Stream[] = [];
     let before: Read = { lines: 0, bytes: 0 };
     for (;;) {
-      const { batch, read } = expectKind(await ask({ kind: 'next', lines: handle }), 'batch');
+      const { batch, read } = expectKind(await ask({ kind: 'next', of: handle }, signal), 'batch');
       request.stats.lines += read.lines - before.lines;
       request.stats.bytes += read.bytes - before.bytes;
       before = read;
@@ -93,9 +138,9 @@ const remoteLogs = (ask: (what: Ask) => Promise<Answer>, rest: number): LogSourc
       };
     }
   },
-  counts: async (request): Promise<readonly CountRow[]> => {
+  counts: async (request, signal): Promise<readonly CountRow[]> => {
     const { rows, read } = expectKind(
-      await ask({ kind: 'counts', rest, request: onlyLeft(request) }),
+      await ask({ kind: 'counts', rest, request: onlyLeft(request) }, signal),
       'rows',
     );
     request.stats.lines += read.lines;

@@ -22,31 +22,67 @@ export async function findSeries(
         if (group.lastMs >= fromMs && group.firstMs <= toMs) groups.push([index, group]);
     await pause();
   }
-  const verdicts = matcherSets.map((matchers) => table.verdicts(matchers));
-  const matching = (number: number): boolean =>
-    verdicts.length === 0 || verdicts.some((one) => one[number] === yes);
-  const found = new Uint8Array(table.end);
-  for (const [index, group] of groups) {
-    const whole = group.firstMs >= fromMs && group.lastMs <= toMs;
-    for (let run = 0; run < group.series.length; run++) {
-      const number = group.series[run] ?? 0;
-      if (found[number] === 1 || !matching(number)) continue;
-      if (whole || hasSamples(store, index, group, run, fromMs, toMs)) found[number] = 1;
-    }
+  const wantedSeries = missingOf(
+    matcherSets.map((matchers) => table.verdicts(matchers)),
+    table.end,
+  );
+  const isWhole = ({ firstMs, lastMs }: GroupIndex): boolean => firstMs >= fromMs && lastMs <= toMs;
+  // First those of which no sample has to be looked at; mostly one of them has all the series.
+  const whole = groups.filter(([, group]) => isWhole(group));
+  const cut = groups.filter(([, group]) => !isWhole(group));
+  for (const [index, group] of [...whole, ...cut]) {
+    if (wantedSeries.missing === 0) break;
+    const has = isWhole(group)
+      ? undefined
+      : (run: number) => hasSamples(store, index, group, run, fromMs, toMs);
+    tick(wantedSeries, group, has);
     store.trimSamples();
     await pause();
   }
+  const { byNumber } = wantedSeries;
   const texts = new Set<string>();
-  for (let number = 0; number < found.length; number++) {
-    if (found[number] !== 1) continue;
+  for (let number = 0; number < byNumber.length; number++) {
+    if (byNumber[number] !== found) continue;
     const labels = table.labelsOf(number);
     if (wanted.kind === 'labels') texts.add(labelsJson(labels));
     else
-      for (const [name, value] of labels)
-        if (wanted.kind === 'names') texts.add(name);
-        else if (name === wanted.label) texts.add(value);
+      for (const label of labels)
+        if (wanted.kind === 'names') texts.add(label[0]);
+        else if (label[0] === wanted.label) texts.add(label[1]);
   }
   return { texts: [...texts], unsupported };
+}
+
+/** Which series are looked for, by their numbers, and how many of them have not been found. */
+interface Wanted {
+  readonly byNumber: Uint8Array;
+  missing: number;
+}
+
+const sought = 1;
+const found = 2;
+
+/** All series that satisfy one of the sets of matchers; without sets all. */
+function missingOf(verdicts: readonly Uint8Array[], end: number): Wanted {
+  const byNumber = new Uint8Array(end);
+  let missing = 0;
+  for (let number = 0; number < end; number++) {
+    if (verdicts.length > 0 && !verdicts.some((one) => one[number] === yes)) continue;
+    byNumber[number] = sought;
+    missing++;
+  }
+  return { byNumber, missing };
+}
+
+/** Finds series in a group; without `has` all of its runs count. */
+function tick(wanted: Wanted, { series }: GroupIndex, has?: (run: number) => boolean): void {
+  const { byNumber } = wanted;
+  for (let run = 0; run < series.length; run++) {
+    const number = series[run] ?? 0;
+    if (byNumber[number] !== sought || (has && !has(run))) continue;
+    byNumber[number] = found;
+    wanted.missing--;
+  }
 }
 
 function hasSamples(

@@ -51,23 +51,35 @@ function shareTimes(
 ): { readonly times: Int32Array; readonly timesOf: Uint32Array } {
   const times = new Int32Array(timesUs.length);
   const timesOf = new Uint32Array(starts.length - 1);
+  /** Where times begin, by their number and the first and the last of them; those that agree in that come later. */
+  const known = new Map<number, number[]>();
   let end = 0;
-  let before = 0;
-  let beforeLength = 0;
   for (let run = 0; run < timesOf.length; run++) {
     const from = starts[run] ?? 0;
     const length = (starts[run + 1] ?? 0) - from;
     for (let at = 0; at < length; at++)
       times[end + at] = Math.floor((timesUs[from + at] ?? 0) / 1000) - firstMs;
-    let same = length === beforeLength;
-    for (let at = 0; same && at < length; at++) same = times[before + at] === times[end + at];
-    timesOf[run] = same ? before : end;
-    if (same) continue;
-    before = end;
-    beforeLength = length;
+    const key = hashOf(length, times[end] ?? 0, times[end + length - 1] ?? 0);
+    const alike = known.get(key);
+    const same = alike?.find((start) => start + length <= end && isRepeated(times, start, end, length));
+    timesOf[run] = same ?? end;
+    if (same !== undefined) continue;
+    if (alike === undefined) known.set(key, [end]);
+    else if (alike.length < alikeMax) alike.push(end);
     end += length;
   }
   return { times: end * 2 < times.length ? times.slice(0, end) : times, timesOf };
+}
+
+/** Times that agree in number, first and last, and are compared with. */
+const alikeMax = 4;
+
+const hashOf = (length: number, first: number, last: number): number =>
+  (Math.imul(Math.imul(length, 31) + first, 0x9e3779b1) + last) | 0;
+
+function isRepeated(times: Int32Array, start: number, end: number, length: number): boolean {
+  for (let at = 0; at < length; at++) if (times[start + at] !== times[end + at]) return false;
+  return true;
 }
 
 /** Values of the rows [start, end), bit for bit. */
@@ -79,15 +91,45 @@ export function copyValues(
   at: number,
 ): void {
   if (codes === undefined) into.set(values.subarray(start, end), at);
-  else if (!hasNaN)
-    for (let row = start; row < end; row++) into[at + row - start] = values[codes[row] ?? 0] ?? 0;
-  else {
-    const [from, to] = [bitsOf(values), bitsOf(into)];
-    for (let row = start; row < end; row++) {
-      const code = 2 * (codes[row] ?? 0);
-      const target = 2 * (at + row - start);
-      to[target] = from[code] ?? 0;
-      to[target + 1] = from[code + 1] ?? 0;
-    }
+  else if (hasNaN) copyBits(bitsOf(values), codes, start, end, bitsOf(into), at);
+  // One loop for each kind of codes: it is quicker where it only sees one.
+  else if (codes instanceof Uint16Array) copyNumbers16(values, codes, start, end, into, at);
+  else copyNumbers32(values, codes, start, end, into, at);
+}
+
+function copyNumbers16(
+  values: Float64Array,
+  codes: Uint16Array,
+  start: number,
+  end: number,
+  into: Float64Array,
+  at: number,
+): void {
+  for (let row = start, to = at; row < end; row++, to++) into[to] = values[codes[row] ?? 0] ?? 0;
+}
+
+function copyNumbers32(
+  values: Float64Array,
+  codes: Uint32Array,
+  start: number,
+  end: number,
+  into: Float64Array,
+  at: number,
+): void {
+  for (let row = start, to = at; row < end; row++, to++) into[to] = values[codes[row] ?? 0] ?? 0;
+}
+
+function copyBits(
+  values: Uint32Array,
+  codes: Codes,
+  start: number,
+  end: number,
+  into: Uint32Array,
+  at: number,
+): void {
+  for (let row = start, to = 2 * at; row < end; row++, to += 2) {
+    const code = 2 * (codes[row] ?? 0);
+    into[to] = values[code] ?? 0;
+    into[to + 1] = values[code + 1] ?? 0;
   }
 }

@@ -74,7 +74,9 @@ export async function locate(
         if (index) found.push([index, group]);
     await pause();
   }
-  const wanted = runsOf(table.verdicts(selection.matchers), table.end);
+  const verdicts = table.verdicts(selection.matchers);
+  const numbers = numbersOf(verdicts, table.end);
+  const wanted = runsOf(verdicts, numbers);
   const special = new Set<number>();
   for (const [, group] of found)
     if (group.special)
@@ -96,7 +98,7 @@ export async function locate(
     store.trimSamples();
     await pause();
   }
-  return { unsupported, special, ...arrange(chosen, table.end, selection) };
+  return { unsupported, special, ...arrange(chosen, numbers, selection) };
 }
 
 function rowsOf({ starts }: GroupIndex, runs: Uint32Array): number {
@@ -130,15 +132,22 @@ function pick(group: GroupIndex, held: GroupSamples, runs: Uint32Array, rows: nu
   };
 }
 
-/** The runs of a group whose series are wanted, in order. */
-function runsOf(verdicts: Uint8Array, end: number): (group: GroupIndex) => Uint32Array {
+/** Which series are wanted, in ascending order. */
+function numbersOf(verdicts: Uint8Array, end: number): Uint32Array {
+  const numbers = new Uint32Array(end);
   let count = 0;
-  for (let number = 0; number < end; number++) if (verdicts[number] === yes) count++;
-  if (count <= searchedMax) {
-    const numbers: number[] = [];
-    for (let number = 0; number < end; number++) if (verdicts[number] === yes) numbers.push(number);
-    return (group) => Uint32Array.from(numbers.flatMap((number) => searchRuns(group, number))).sort();
-  }
+  for (let number = 0; number < end; number++) if (verdicts[number] === yes) numbers[count++] = number;
+  return numbers.slice(0, count);
+}
+
+/** The runs of a group whose series are wanted, in order. */
+function runsOf(verdicts: Uint8Array, numbers: Uint32Array): (group: GroupIndex) => Uint32Array {
+  if (numbers.length <= searchedMax)
+    return (group) => {
+      const runs: number[] = [];
+      for (const number of numbers) searchRuns(group, number, runs);
+      return Uint32Array.from(runs).sort();
+    };
   return ({ series }) => {
     const runs = new Uint32Array(series.length);
     let length = 0;
@@ -148,31 +157,29 @@ function runsOf(verdicts: Uint8Array, end: number): (group: GroupIndex) => Uint3
   };
 }
 
-function searchRuns({ series, bySeries }: GroupIndex, number: number): number[] {
+function searchRuns({ series, bySeries }: GroupIndex, number: number, runs: number[]): void {
   let [low, high] = [0, bySeries.length];
   while (low < high) {
     const middle = (low + high) >>> 1;
     if ((series[bySeries[middle] ?? 0] ?? 0) < number) low = middle + 1;
     else high = middle;
   }
-  const runs: number[] = [];
   for (; low < bySeries.length && series[bySeries[low] ?? 0] === number; low++) runs.push(bySeries[low] ?? 0);
-  return runs;
 }
 
 /** Brings the runs into the order of their series, cut to the time that is asked for. */
 function arrange(
   chosen: readonly Chosen[],
-  end: number,
+  wanted: Uint32Array,
   selection: FileSelection,
 ): Pick<Located, 'series' | 'pieces' | 'samples'> {
-  const counts = new Uint32Array(end);
+  const counts = new Uint32Array((wanted.at(-1) ?? 0) + 1);
   for (const { group, runs } of chosen)
     for (let at = 0; at < runs.length; at++) {
       const number = group.series[runs[at] ?? 0] ?? 0;
       counts[number] = (counts[number] ?? 0) + 1;
     }
-  const numbers = Uint32Array.from(counts.keys()).filter((number) => (counts[number] ?? 0) > 0);
+  const numbers = wanted.filter((number) => (counts[number] ?? 0) > 0);
   const ofSeries = new Uint32Array(numbers.length + 1);
   /** Where the next piece of a series goes. */
   const next = counts;

@@ -41,7 +41,6 @@ const verdictsMax = 64;
 /** What labels take beside their text. */
 const bytesPerLabel = 48;
 
-const unknown = 0;
 export const yes = 1;
 const no = 2;
 
@@ -132,26 +131,26 @@ function sharedTexts() {
 function createVerdicts(
   entries: readonly (Entry | undefined)[],
 ): (matchers: readonly Matcher[]) => Uint8Array {
-  /** In the order of their last use. */
-  const held = new Map<string, Uint8Array>();
+  /** In the order of their last use; series before `end` have been looked at. */
+  const held = new Map<string, { byNumber: Uint8Array; end: number }>();
   return (matchers) => {
     const key = JSON.stringify(matchers);
-    let known = held.get(key) ?? new Uint8Array(0);
+    const known = held.get(key) ?? { byNumber: new Uint8Array(0), end: 0 };
     held.delete(key);
-    if (known.length < entries.length) {
-      const grown = new Uint8Array(entries.length + 1024);
-      grown.set(known);
-      known = grown;
-    }
     held.set(key, known);
     for (const oldest of held.keys()) if (held.size > verdictsMax) held.delete(oldest);
-    let test: ((labels: Labels) => boolean) | undefined;
-    for (const [number, entry] of entries.entries()) {
-      if (known[number] !== unknown || entry === undefined) continue;
-      test ??= testOf(matchers, entries);
-      known[number] = test(entry.labels) ? yes : no;
+    if (known.byNumber.length < entries.length) {
+      const grown = new Uint8Array(entries.length + 1024);
+      grown.set(known.byNumber);
+      known.byNumber = grown;
     }
-    return known;
+    if (known.end === entries.length) return known.byNumber;
+    const test = testOf(matchers, entries);
+    for (; known.end < entries.length; known.end++) {
+      const entry = entries[known.end];
+      if (entry) known.byNumber[known.end] = test(entry.labels) ? yes : no;
+    }
+    return known.byNumber;
   };
 }
 

@@ -1,6 +1,6 @@
 import type { SeriesData, SeriesSet } from '../../promql/source.ts';
 import { inOrder, mergeSamples, type Samples } from '../samples.ts';
-import { copyValues } from './group-samples.ts';
+import { copyValues, type GroupSamples } from './group-samples.ts';
 import type { Located, Pieces } from './locate.ts';
 import type { SeriesTable } from './series-table.ts';
 
@@ -30,6 +30,7 @@ export function storedSeries(
   const order = table.sort(all);
   const places = Int32Array.from(order, (number) => placeOf.get(number) ?? -1);
   const tiles = createTiles(pieces, places);
+  const isPlain = pieces.groups.every(({ hasNaN }) => !hasNaN);
   return {
     length: order.length,
     at: (index) => {
@@ -42,7 +43,7 @@ export function storedSeries(
       const { timestampsMs, values } = tiles.read(index);
       return other
         ? { ...together({ timestampsMs, values }, other), labels }
-        : { labels, timestampsMs, values };
+        : { labels, timestampsMs, values, isPlain };
     },
   };
 }
@@ -144,18 +145,38 @@ function fillValues(
       }
 }
 
-/** Whether two series have the same times, because they share them in every group. */
-function sameTimes({ ofSeries, group, from, to, time }: Pieces, known: number, place: number): boolean {
+/** Whether two series have the same times, piece by piece. */
+function sameTimes(
+  { groups, ofSeries, group, from, to, time }: Pieces,
+  known: number,
+  place: number,
+): boolean {
   let one = ofSeries[known] ?? 0;
   const end = ofSeries[place + 1] ?? 0;
   if ((ofSeries[known + 1] ?? 0) - one !== end - (ofSeries[place] ?? 0)) return false;
-  for (let piece = ofSeries[place] ?? 0; piece < end; piece++, one++)
-    if (
-      group[piece] !== group[one] ||
-      time[piece] !== time[one] ||
-      (to[piece] ?? 0) - (from[piece] ?? 0) !== (to[one] ?? 0) - (from[one] ?? 0)
-    )
-      return false;
+  for (let piece = ofSeries[place] ?? 0; piece < end; piece++, one++) {
+    const length = (to[piece] ?? 0) - (from[piece] ?? 0);
+    if (length !== (to[one] ?? 0) - (from[one] ?? 0)) return false;
+    const [start, other] = [time[piece] ?? 0, time[one] ?? 0];
+    if (group[piece] === group[one] && start === other) continue;
+    const [samples, others] = [groups[group[piece] ?? 0], groups[group[one] ?? 0]];
+    if (!samples || !others || !equalTimes(samples, start, others, other, length)) return false;
+  }
+  return true;
+}
+
+function equalTimes(
+  one: GroupSamples,
+  start: number,
+  other: GroupSamples,
+  otherStart: number,
+  length: number,
+): boolean {
+  const { times } = one;
+  const { times: others } = other;
+  const differenceMs = other.baseMs - one.baseMs;
+  for (let at = 0; at < length; at++)
+    if ((times[start + at] ?? 0) !== (others[otherStart + at] ?? 0) + differenceMs) return false;
   return true;
 }
 

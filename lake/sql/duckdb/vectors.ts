@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 import type * as Bindings from '@duckdb/node-bindings';
+import { type Bytes, bytesOf } from './bytes.ts';
 
 // The columns of a chunk as DuckDB has them in memory, without an object for each value. The library's own vectors keep
 // their arrays to themselves, so this reads what they are made from.
@@ -37,14 +38,13 @@ export const isValid = (valid: Validity, row: number): boolean =>
 export interface TextColumn {
   /** Bytes of a row's text; of a row that is NULL nothing is known. */
   lengthOf(row: number): number;
-  /** Copies the text of a row that is not NULL; returns where it ends. There is room for it. */
-  copy(row: number, target: Uint8Array, at: number): number;
+  /** Makes `source` the memory that has the text of a row that is not NULL; returns where in it that begins. */
+  find(row: number): number;
+  readonly source: Bytes;
 }
 
 const textStride = 16;
 const inlineBytesMax = 12;
-/** Up to here a loop is quicker than asking for a copy. */
-const loopBytesMax = 48;
 
 let loaded: typeof Bindings | undefined;
 
@@ -152,12 +152,12 @@ const int32 = (
  * dear, and DuckDB mostly lays those of a result one behind the other: they are fetched together then.
  */
 function textColumn(buffer: ArrayBuffer, at: number, rows: number, valid: Validity): TextColumn {
-  const bytes = new Uint8Array(buffer, at, rows * textStride);
+  const inline = bytesOf(new Uint8Array(buffer, at, rows * textStride));
   const words = new Uint32Array(buffer, at, rows * 4);
   const lengthOf = (row: number): number => words[row * 4] as number;
   const pointerOf = (row: number): number =>
     (words[row * 4 + 2] as number) + (words[row * 4 + 3] as number) * 2 ** 32;
-  let fetched: Uint8Array<ArrayBufferLike> = bytes;
+  let fetched = inline;
   let from = 0;
   let end = 0;
   /** Fetches the text of the row and those of later rows that follow it without a gap. */
@@ -169,23 +169,22 @@ function textColumn(buffer: ArrayBuffer, at: number, rows: number, valid: Validi
       if (pointerOf(next) !== end) break;
       end += lengthOf(next);
     }
-    fetched = bindings().get_data_from_pointer(buffer, at + row * textStride + 8, end - from);
+    fetched = bytesOf(bindings().get_data_from_pointer(buffer, at + row * textStride + 8, end - from));
   };
-  return {
+  const column = {
     lengthOf,
-    copy: (row, target, to) => {
+    source: inline,
+    find: (row: number): number => {
       const length = lengthOf(row);
-      let source: Uint8Array = bytes;
-      let start = row * textStride + 4;
-      if (length > inlineBytesMax) {
-        const pointer = pointerOf(row);
-        if (pointer < from || pointer + length > end) fetch(row);
-        source = fetched;
-        start = pointer - from;
+      if (length <= inlineBytesMax) {
+        column.source = inline;
+        return row * textStride + 4;
       }
-      if (length > loopBytesMax) target.set(source.subarray(start, start + length), to);
-      else for (let index = 0; index < length; index++) target[to + index] = source[start + index] as number;
-      return to + length;
+      const pointer = pointerOf(row);
+      if (pointer < from || pointer + length > end) fetch(row);
+      column.source = fetched;
+      return pointer - from;
     },
   };
+  return column;
 }

@@ -1,7 +1,8 @@
 import type { Node } from 'libpg-query';
 import { as } from '../ast.ts';
 import { SqlError } from '../errors.ts';
-import { chunkOfDuckdb } from '../row-chunk.ts';
+import { takeCountedLimit } from '../passes/counted-limit.ts';
+import { chunkOfDuckdb, sliceOf } from '../row-chunk.ts';
 import type { SqlResult, SqlStatement } from '../sql-session.ts';
 import type { SelectContext, SelectInput } from './describe-select.ts';
 import { analyzeQuery, type OpenQuery, type Query } from './query.ts';
@@ -9,17 +10,33 @@ import { columnsOf } from './statement.ts';
 
 // SELECT (and VALUES, WITH, set operations): a query whose rows are streamed.
 
-export const selectStatement = async (input: SelectInput, context: SelectContext): Promise<SqlStatement> =>
-  streamedStatement(await analyzeQuery(input, context), context);
+export async function selectStatement(input: SelectInput, context: SelectContext): Promise<SqlStatement> {
+  // EXPLAIN shows what DuckDB would do with it.
+  const counted = input.prefix === '' ? takeCountedLimit(input.node) : undefined;
+  const query = await analyzeQuery({ ...input, node: counted?.select ?? input.node }, context);
+  return streamedStatement(query, context, counted?.rows);
+}
 
-export const streamedStatement = ({ described, open }: Query, { rowsMax }: SelectContext): SqlStatement => ({
+/** `rowsWanted` are read, or all there are. */
+export const streamedStatement = (
+  { described, open }: Query,
+  { rowsMax }: SelectContext,
+  rowsWanted = Number.POSITIVE_INFINITY,
+): SqlStatement => ({
   kind: 'select',
   parameterTypes: described.parameters.map((type) => type ?? null),
   describe: async () => described.columns,
-  execute: async (values, signal) => streamed(await open(values, signal), rowsMax),
+  execute: async (values, signal) => streamed(await open(values, signal), { rowsMax, rowsWanted }),
 });
 
-async function streamed(query: OpenQuery, rowsMax: number): Promise<SqlResult> {
+interface RowLimits {
+  /** More are an error. */
+  readonly rowsMax: number;
+  /** More are not read. */
+  readonly rowsWanted: number;
+}
+
+async function streamed(query: OpenQuery, { rowsMax, rowsWanted }: RowLimits): Promise<SqlResult> {
   await using stack = new AsyncDisposableStack();
   stack.use(query);
   const { failed } = query;
@@ -46,11 +63,14 @@ async function streamed(query: OpenQuery, rowsMax: number): Promise<SqlResult> {
           const chunk = await next;
           fetching = false;
           if (!chunk || chunk.rowCount === 0) return query.ended();
-          rows += chunk.rowCount;
+          const read = chunkOfDuckdb(chunk, columns);
+          const wanted = Math.min(chunk.rowCount, rowsWanted - rows);
+          rows += wanted;
           if (rows > rowsMax) throw tooManyRows(rowsMax);
           next = fetch();
           fetching = true;
-          yield chunkOfDuckdb(chunk, columns);
+          yield wanted < chunk.rowCount ? sliceOf(read, 0, wanted) : read;
+          if (rows === rowsWanted) return;
         }
       } catch (error) {
         fetching = false;

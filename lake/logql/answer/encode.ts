@@ -1,7 +1,7 @@
-import type { LogStream, QueryResult, ResultData } from '../../logql/query.ts';
-import type { ReadStats } from '../../logql/source.ts';
-import { compareText, type Series, type SeriesLabels, type Times } from '../../logql/value.ts';
-import { sampleText, timestampText } from '../prometheus/encode.ts';
+import { sampleText, timestampText } from '../../base/number-text.ts';
+import type { LogStream, QueryResult, ResultData } from '../query.ts';
+import type { ReadStats } from '../source.ts';
+import { compareText, type Series, type SeriesLabels, type Times } from '../value.ts';
 
 // The JSON of Loki's answers, in pieces, so that a large answer is never one string.
 

@@ -1,15 +1,11 @@
-import { LogqlError } from '../../logql/errors.ts';
-import { parseExpr } from '../../logql/parse.ts';
-import { eachField, JsonError, stringText, valueEnd } from '../../logql/pipeline/json.ts';
-import { readLogfmt } from '../../logql/pipeline/logfmt.ts';
-import { labelNameOf } from '../../logql/pipeline/row.ts';
-import { type LogStream, type QueryOptions, runQuery } from '../../logql/query.ts';
-import { parseBytes, parseGoDuration } from '../../logql/units.ts';
-import { compareText } from '../../logql/value.ts';
-import type { Parameters } from '../prometheus/parameters.ts';
-import { countParameter, rangeParameters } from './parameters.ts';
-import { nowNs } from './queries.ts';
-import { bare } from './respond.ts';
+import type { LogExpr } from '../ast.ts';
+import type { Reading } from '../collect.ts';
+import { eachField, JsonError, stringText, valueEnd } from '../pipeline/json.ts';
+import { readLogfmt } from '../pipeline/logfmt.ts';
+import { labelNameOf } from '../pipeline/row.ts';
+import { type LogOptions, type LogStream, streamsOf } from '../query.ts';
+import { parseBytes, parseGoDuration } from '../units.ts';
+import { compareText } from '../value.ts';
 
 // What fields the lines of a query have, by a sample of the newest: metadata, and what json or logfmt finds in them.
 
@@ -23,22 +19,44 @@ interface Field {
   readonly jsonPath: readonly string[] | undefined;
 }
 
-const linesByDefault = 1000;
-const fieldsByDefault = 1000;
+export interface FieldsTask {
+  readonly kind: 'fields';
+  readonly expr: LogExpr;
+  /** The lines to look at. */
+  readonly log: LogOptions;
+  /** The field whose values are asked for; undefined: the fields. */
+  readonly name: string | undefined;
+  /** Fields or values of the answer. */
+  readonly limit: number;
+}
+
 /** Values of one field that are told apart. */
 const valuesMax = 10_000;
 
-async function fieldsOf(parameters: Parameters, options: QueryOptions): Promise<ReadonlyMap<string, Field>> {
-  const range = rangeParameters(parameters, nowNs(options.clock));
-  const limit = Math.min(countParameter(parameters, 'line_limit', linesByDefault), options.limits.entriesMax);
-  const expr = parseExpr(parameters.text('query'));
-  if (expr.kind !== 'log') throw new LogqlError('parse', 'only log queries are supported');
-  const log = { ...range, limit, direction: 'backward' as const, intervalNs: 0 };
-  const { data } = await runQuery({ kind: 'log', expr, log }, options);
+/** The JSON of an answer. */
+export async function fieldsText(task: FieldsTask, reading: Reading): Promise<string> {
+  const { name, limit } = task;
+  const found = await fieldsOf(task, reading);
+  if (name !== undefined)
+    return JSON.stringify({ values: [...(found.get(name)?.values ?? [])].slice(0, limit), limit });
+  const fields = [...found.values()]
+    .sort((a, b) => compareText(a.label, b.label))
+    .slice(0, limit)
+    .map(({ label, type, values, parsers, jsonPath }) => ({
+      ...{ label, type, cardinality: values.size },
+      parsers: parsers.size === 0 ? null : [...parsers].sort(),
+      ...(jsonPath === undefined ? {} : { jsonPath }),
+    }));
+  return JSON.stringify({ fields, limit });
+}
+
+async function fieldsOf({ expr, log }: FieldsTask, reading: Reading): Promise<ReadonlyMap<string, Field>> {
   const fields = new Map<string, Field>();
-  if (data.type !== 'streams') return fields;
   const parsers = expr.stages.flatMap(({ kind }) => (kind === 'json' || kind === 'logfmt' ? [kind] : []));
-  for (const stream of data.streams) addStream(fields, stream, parsers);
+  for (const stream of await streamsOf(expr, log, reading)) {
+    addStream(fields, stream, parsers);
+    await reading.budget.breathe();
+  }
   return fields;
 }
 
@@ -119,29 +137,4 @@ function reads(read: (text: string) => number, text: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** GET and POST /loki/api/v1/detected_fields. */
-export async function answerDetectedFields(parameters: Parameters, options: QueryOptions): Promise<Response> {
-  const limit = countParameter(parameters, 'limit', fieldsByDefault);
-  const fields = [...(await fieldsOf(parameters, options)).values()]
-    .sort((a, b) => compareText(a.label, b.label))
-    .slice(0, limit)
-    .map(({ label, type, values, parsers, jsonPath }) => ({
-      ...{ label, type, cardinality: values.size },
-      parsers: parsers.size === 0 ? null : [...parsers].sort(),
-      ...(jsonPath === undefined ? {} : { jsonPath }),
-    }));
-  return bare({ fields, limit });
-}
-
-/** GET and POST /loki/api/v1/detected_field/:name/values. */
-export async function answerDetectedFieldValues(
-  parameters: Parameters,
-  name: string,
-  options: QueryOptions,
-): Promise<Response> {
-  const limit = countParameter(parameters, 'limit', fieldsByDefault);
-  const field = (await fieldsOf(parameters, options)).get(name);
-  return bare({ values: [...(field?.values ?? [])].slice(0, limit), limit });
 }

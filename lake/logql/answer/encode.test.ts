@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { LogStream, ResultData } from '../../logql/query.ts';
-import { newStats } from '../../logql/source.ts';
+import type { LogStream, ResultData } from '../query.ts';
+import { newStats } from '../source.ts';
 import { resultPieces } from './encode.ts';
 
 const streamOf = (level: string, lines: readonly (readonly [bigint, string])[]): LogStream => ({

@@ -1,3 +1,5 @@
+import { type Bytes, bytesOf } from '../duckdb/bytes.ts';
+
 /**
  * Bytes in network order, appended to one buffer that doubles when it is full. A message (`begin` ... `end`) gets its
  * type and length; a value inside it (`beginValue` ... `endValue`) its length, or -1 for NULL.
@@ -22,43 +24,83 @@ export interface ByteWriter {
   beginValue(): number;
   endValue(at: number): void;
   /** Room for so many more bytes, from `length` on, for who writes them himself and then says `setLength`. */
-  reserve(bytes: number): Uint8Array;
+  reserve(bytes: number): Bytes;
   /** Also forgets what was written after `length`: half a message that couldn't be finished. */
   setLength(length: number): void;
   /** What was written since the last call. The buffer goes to the caller; the next write begins another one. */
   take(): Buffer;
+  /** What was taken last is needed no more: it is written into again. */
+  giveBack(): void;
 }
 
 const initialBytes = 4096;
 /** From so many bytes on, what was written last time tells what will be next time. */
 const largeBytes = 32_768;
 
-export function createByteWriter(): ByteWriter {
+/** The buffer that is written into. */
+interface Memory {
+  readonly buffer: Buffer;
+  /** Makes it large enough for what is in it, which is kept, and so many bytes more. */
+  reserve(used: number, bytes: number): Buffer;
+  /** The same memory as `reserve` gave. */
+  seen(): Bytes;
+  take(used: number): Buffer;
+  giveBack(): void;
+}
+
+function createMemory(): Memory {
   let buffer = Buffer.allocUnsafe(initialBytes);
+  let seen: Bytes | undefined;
+  let taken: typeof buffer | undefined;
+  let spare: typeof buffer | undefined;
+  const replace = (by: typeof buffer): void => {
+    buffer = by;
+    seen = undefined;
+  };
+  return {
+    get buffer() {
+      return buffer;
+    },
+    reserve: (used, bytes) => {
+      if (used + bytes > buffer.length) {
+        const larger = Buffer.allocUnsafe(Math.max(buffer.length * 2, used + bytes));
+        buffer.copy(larger, 0, 0, used);
+        replace(larger);
+      }
+      return buffer;
+    },
+    seen: () => {
+      seen ??= bytesOf(buffer);
+      return seen;
+    },
+    take: (used) => {
+      taken = buffer;
+      replace(spare ?? Buffer.allocUnsafe(used < largeBytes ? initialBytes : buffer.length));
+      spare = undefined;
+      return taken.subarray(0, used);
+    },
+    giveBack: () => {
+      if (taken && taken.length >= largeBytes) spare = taken;
+      taken = undefined;
+    },
+  };
+}
+
+export function createByteWriter(): ByteWriter {
+  const memory = createMemory();
   let length = 0;
   let messageAt = 0;
 
-  const reserve = (bytes: number): Buffer => {
-    if (length + bytes > buffer.length) {
-      const larger = Buffer.allocUnsafe(Math.max(buffer.length * 2, length + bytes));
-      buffer.copy(larger, 0, 0, length);
-      buffer = larger;
-    }
-    return buffer;
-  };
   /** Makes room for `bytes` more and returns the buffer that they are in: its last ones before `length`. */
   const room = (bytes: number): Buffer => {
-    reserve(bytes);
+    const buffer = memory.reserve(length, bytes);
     length += bytes;
     return buffer;
   };
   const uint8 = (value: number): void => {
     room(1)[length - 1] = value;
   };
-  const int32 = (value: number): void => {
-    room(4);
-    putInt32(buffer, length - 4, value);
-  };
+  const int32 = (value: number): void => putInt32(room(4), length - 4, value);
   const text = (value: string): void => {
     const bytes = Buffer.byteLength(value);
     room(bytes).write(value, length - bytes);
@@ -90,18 +132,21 @@ export function createByteWriter(): ByteWriter {
       messageAt = beginValue();
     },
     // A message's length counts itself, a value's doesn't.
-    end: () => putInt32(buffer, messageAt, length - messageAt),
-    endValue: (at) => putInt32(buffer, at, length - at - 4),
-    reserve,
+    end: () => putInt32(memory.buffer, messageAt, length - messageAt),
+    endValue: (at) => putInt32(memory.buffer, at, length - at - 4),
+    reserve: (bytes) => {
+      memory.reserve(length, bytes);
+      return memory.seen();
+    },
     setLength: (to) => {
       length = to;
     },
     take: () => {
-      const taken = buffer.subarray(0, length);
-      buffer = Buffer.allocUnsafe(length < largeBytes ? initialBytes : buffer.length);
+      const bytes = memory.take(length);
       length = 0;
-      return taken;
+      return bytes;
     },
+    giveBack: memory.giveBack,
   };
 }
 

@@ -1,8 +1,5 @@
-import { dateText, doubleText } from './value-text.ts';
-
-// Numbers and times as PostgreSQL prints them, written as bytes: what value-text.ts makes, without a string for each
-// value. What is rare is left to it. Every function writes at `at`, where there are `digitsMax` bytes of room, and returns
-// where its text ends.
+// Numbers and times as ASCII, written as bytes without a string for each value. What is rare is left to the caller: -1 is
+// returned then. Every function writes at `at`, where there are `digitsMax` bytes of room, and returns where its text ends.
 
 /** The four digits of 0 to 9999, side by side. */
 const quads = new Uint8Array(40_000);
@@ -14,8 +11,8 @@ const minus = 0x2d;
 const dot = 0x2e;
 const colon = 0x3a;
 
-/** More than the text of any number or time. */
-export const digitsMax = 48;
+/** More than the text of any number or time, with quotes. */
+export const digitsMax = 64;
 
 /** A whole number from 0 to 2^53. */
 function putPositive(bytes: Uint8Array, at: number, value: number): number {
@@ -75,21 +72,21 @@ const scales = [10, 100, 1000, 10_000, 100_000, 1_000_000] as const;
 /** Up to here a double that is a whole number divided by a power of ten has no shorter text than that. */
 const exactMax = 1e15;
 
+/** The shortest text that is read back as this value, without an exponent; -1 where that may need one or is not quickly found. */
 export function putDouble(bytes: Uint8Array, at: number, value: number): number {
   const size = Math.abs(value);
   if (size < exactMax && Number.isInteger(value) && !Object.is(value, -0)) return putWhole(bytes, at, value);
-  if (size >= 1e-4) {
-    for (let decimals = 1; decimals <= scales.length; decimals++) {
-      const scale = scales[decimals - 1] as number;
-      const scaled = Math.round(size * scale);
-      if (scaled >= exactMax) break;
-      // The division rounds as reading the text does, so the text is read as this value.
-      if (scaled / scale !== size) continue;
-      if (value < 0) bytes[at++] = minus;
-      return putDecimal(bytes, at, scaled, decimals, scale);
-    }
+  if (!(size >= 1e-4)) return -1;
+  for (let decimals = 1; decimals <= scales.length; decimals++) {
+    const scale = scales[decimals - 1] as number;
+    const scaled = Math.round(size * scale);
+    if (scaled >= exactMax) break;
+    // The division rounds as reading the text does, so the text is read as this value.
+    if (scaled / scale !== size) continue;
+    if (value < 0) bytes[at++] = minus;
+    return putDecimal(bytes, at, scaled, decimals, scale);
   }
-  return putAscii(bytes, at, doubleText(value));
+  return -1;
 }
 
 function putDecimal(bytes: Uint8Array, at: number, scaled: number, decimals: number, scale: number): number {
@@ -105,6 +102,7 @@ function putDecimal(bytes: Uint8Array, at: number, scaled: number, decimals: num
   return start + decimals;
 }
 
+const dayMs = 86_400_000;
 const dayUs = 86_400_000_000;
 
 /** Days since 1970 of the years 1 to 9999, whose dates are ten characters. */
@@ -113,24 +111,31 @@ const lastDay = 2_932_896;
 
 type Put = (bytes: Uint8Array, at: number, value: number) => number;
 
-/** Dates, days since 1970; it remembers the last, which in most results is the next, too. */
+/** Dates, days since 1970; it remembers the last, which in most results is the next, too. -1 outside the years 1 to 9999. */
 export function createDatePut(): Put {
   let known = Number.NaN;
   const ascii = new Uint8Array(10);
   return (bytes, at, days) => {
-    if (days < firstDay || days > lastDay) return putAscii(bytes, at, dateText(days));
+    if (days < firstDay || days > lastDay) return -1;
     if (days !== known) {
       known = days;
-      putAscii(ascii, 0, dateText(days));
+      putAscii(ascii, 0, new Date(days * dayMs).toISOString().slice(0, 10));
     }
     for (let index = 0; index < 10; index++) bytes[at + index] = ascii[index] as number;
     return at + 10;
   };
 }
 
-/** Timestamps, safe integers of microseconds since 1970 (years 1684 to 2255); `zone` follows them. */
-export function createTimestampPut(zone: '' | '+00'): Put {
+/** What stands between date and time, and behind them. */
+export interface TimestampStyle {
+  readonly between: ' ' | 'T';
+  readonly zone: '' | '+00' | 'Z';
+}
+
+/** Timestamps, safe integers of microseconds since 1970 (years 1684 to 2255). */
+export function createTimestampPut({ between, zone }: TimestampStyle): Put {
   const putDate = createDatePut();
+  const separator = between.charCodeAt(0);
   return (bytes, start, micros) => {
     const days = Math.floor(micros / dayUs);
     let at = putDate(bytes, start, days);
@@ -138,7 +143,7 @@ export function createTimestampPut(zone: '' | '+00'): Put {
     const seconds = Math.floor(restUs / 1e6);
     const minutes = (seconds / 60) | 0;
     const hours = (minutes / 60) | 0;
-    bytes[at++] = 0x20;
+    bytes[at++] = separator;
     at = putTwo(bytes, at, hours);
     bytes[at++] = colon;
     at = putTwo(bytes, at, minutes - hours * 60);
