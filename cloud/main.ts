@@ -16,7 +16,7 @@ import { createLoginAttempts, type LoginAttempts } from '../lake/base/login-atte
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
-import { defaultLogqlLimits } from '../lake/logql/limits.ts';
+import { logqlLimits } from '../lake/logql/limits.ts';
 import type { TenantId } from '../lake/model/ids.ts';
 import { type RollupTable, rollupTables } from '../lake/model/table-name.ts';
 import type { ObjectStore } from '../lake/object-store/object-store.ts';
@@ -314,10 +314,12 @@ async function openSqlDoors(
   const { deployments, context, evaluator, metering } = parts;
   const { timeoutMs, samplesMax } = config.query;
   const promqlLimits = { ...defaultQueryLimits, timeoutMs, samplesMax };
-  const logqlLimits = { ...defaultLogqlLimits, timeoutMs, samplesMax };
   const sourceOf = (access: TenantAccess, { tables, scan, logs }: Deployment): SqlSource => ({
     tables: managesTenant(access) ? withAuditTable(tables, tenants) : tables,
-    languages: createLanguages({ scan, logs, evaluator, clock, promqlLimits, logqlLimits }),
+    languages: createLanguages({
+      ...{ scan, logs, evaluator, clock, promqlLimits },
+      logqlLimits: logqlLimits(config),
+    }),
   });
   const runSql = async (c: Context, source: SqlSource, statement: HttpStatement): Promise<Response> => {
     const access = tenantAccessOf(c);
@@ -373,13 +375,13 @@ const addressOf = (c: Context): string => getConnInfo(c).remote.address ?? '';
 
 /** LogQL: adds its routes to the application. Returns tail, which is a door of its own. */
 function openLogDoors(
-  { query: { timeoutMs, samplesMax }, logql }: CloudConfig,
+  config: CloudConfig,
   logger: Logger,
   { logins, deployments }: Served,
   app: Hono<GateEnv>,
   stack: AsyncDisposableStack,
 ) {
-  const shared = { limits: { ...defaultLogqlLimits, ...logql, timeoutMs, samplesMax }, clock, logger };
+  const shared = { limits: logqlLimits(config), clock, logger };
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
   app.route('/', lokiRoutes({ ...shared, context, buildInfo }));
   return stack.use(

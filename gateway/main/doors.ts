@@ -10,7 +10,7 @@ import { sqlRoutes } from '../../lake/api/sql/routes.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { completenessWarning } from '../../lake/completeness/warning.ts';
-import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
+import { logqlLimits } from '../../lake/logql/limits.ts';
 import { pgTls } from '../../lake/pgwire/encryption.ts';
 import { type PgServer, startPgServer } from '../../lake/pgwire/server.ts';
 import { createResultCache, type ResultCache } from '../../lake/promql/cache/result-cache.ts';
@@ -197,18 +197,18 @@ const localRules = { toleranceMs: 1000, retiredAfterDays: 1 } as const;
 
 /** LogQL: adds its routes to the application; tail is a door of its own. */
 function openLogs(
-  { query: { timeoutMs, samplesMax }, logql }: GatewayConfig,
+  config: GatewayConfig,
   clock: Clock,
   logger: Logger,
   { tables, engine, live }: Storage,
   app: Hono,
   stack: AsyncDisposableStack,
 ): { readonly tail: Tail; readonly logs: LogScan } {
-  const pool = stack.use(createLogPool(logql));
+  const pool = stack.use(createLogPool(config.logql));
   const deployment = { logs: logScan({ tables, engine, pool }), live };
   const options = {
     ...{ context: () => deployment, clock, logger, buildInfo },
-    limits: { ...defaultLogqlLimits, ...logql, timeoutMs, samplesMax },
+    limits: logqlLimits(config),
   };
   app.route('/', lokiRoutes(options));
   return { tail: stack.use(openTail(options)), logs: deployment.logs };
@@ -249,7 +249,7 @@ async function openQueries(
   app.route('/', completenessRoutes({ context: () => source, rules: localRules, clock, logger }));
   const languages = createLanguages({
     ...{ scan: deployment.scan, logs, evaluator, clock, promqlLimits: limits },
-    logqlLimits: { ...defaultLogqlLimits, timeoutMs, samplesMax },
+    logqlLimits: logqlLimits(config),
   });
   const sql = openGatewaySql({ config, ids, engine, tables, languages, clock, logger }, stack);
   app.route('/', sqlRoutes({ answer: sql.answer }));

@@ -23,6 +23,15 @@ export const defaultLogqlLimits: LogqlLimits = {
   timeoutMs: 120_000,
 };
 
+/** With what a deployment's settings say. */
+export const logqlLimits = ({
+  query: { timeoutMs, samplesMax },
+  logql,
+}: {
+  readonly query: Pick<LogqlLimits, 'timeoutMs' | 'samplesMax'>;
+  readonly logql: Partial<LogqlLimits>;
+}): LogqlLimits => ({ ...defaultLogqlLimits, ...logql, timeoutMs, samplesMax });
+
 /** Lines of an answer where the query does not say; as Loki's. */
 export const defaultEntries = 100;
 /** Characters of one query text; Loki's max_query_length for texts. */
