@@ -1,6 +1,6 @@
 import { FirnError, messageOf } from '../base/errors.ts';
 import type { ByteWriter } from '../sql/cells/byte-writer.ts';
-import { SqlError } from '../sql/errors.ts';
+import { SqlError, sqlstateOf } from '../sql/errors.ts';
 import type { PgType } from './types.ts';
 
 // What the server sends. https://www.postgresql.org/docs/16/protocol-message-formats.html
@@ -107,13 +107,13 @@ export function writeRowDescription(out: ByteWriter, columns: readonly ResultCol
 
 export type Severity = 'ERROR' | 'FATAL' | 'WARNING';
 
-/** ErrorResponse, or NoticeResponse for a warning. What isn't an SqlError is an internal error, XX000. */
+/** ErrorResponse, or NoticeResponse for a warning. */
 export function writeError(out: ByteWriter, severity: Severity, error: unknown): void {
   const sql = error instanceof SqlError ? error : undefined;
   const fields: readonly (readonly [string, string | number | undefined])[] = [
     ['S', severity],
     ['V', severity],
-    ['C', sql?.sqlstate ?? 'XX000'],
+    ['C', sqlstateOf(error)],
     ['M', messageOf(error)],
     ['D', sql?.detail],
     ['H', sql?.hint ?? (error instanceof FirnError ? error.hint : undefined)],

@@ -1,3 +1,5 @@
+import { type ErrorCode, FirnError } from '../base/errors.ts';
+
 /** What a SQL client is told: an SQLSTATE, a message, and where in the text it sent. */
 export class SqlError extends Error {
   /** Five characters, https://www.postgresql.org/docs/16/errcodes-appendix.html */
@@ -32,3 +34,20 @@ export const notSupported = (what: string, position?: number, hint?: string): Sq
 
 export const canceled = (why: 'user request' | 'statement timeout'): SqlError =>
   new SqlError('57014', `canceling statement due to ${why}`);
+
+const sqlstates: Readonly<Record<ErrorCode, string>> = {
+  invalid: '22023',
+  'not-found': '42704',
+  conflict: '40001',
+  limit: '54000',
+  unavailable: '58000',
+  denied: '42501',
+  corrupt: 'XX001',
+  unsupported: '0A000',
+};
+
+/** Of an error of other rooms by its kind; XX000 of what nobody expected. */
+export function sqlstateOf(error: unknown): string {
+  if (error instanceof SqlError) return error.sqlstate;
+  return error instanceof FirnError ? sqlstates[error.code] : 'XX000';
+}

@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { FirnError, hasCode, messageOf } from '../../base/errors.ts';
-import { SqlError } from '../../sql/errors.ts';
+import { SqlError, sqlstateOf } from '../../sql/errors.ts';
 import type { SqlSession } from '../../sql/sql-session.ts';
 import { csvPieces } from './csv.ts';
 import { jsonPieces } from './json.ts';
@@ -122,7 +122,7 @@ const statusOf = (error: unknown): ContentfulStatusCode =>
   hasCode(error, 'invalid') || hasCode(error, 'not-found') ? 400 : 500;
 
 const describe = (error: unknown): { code: string; message: string; position?: number; hint?: string } => ({
-  code: error instanceof SqlError ? error.sqlstate : 'XX000',
+  code: sqlstateOf(error),
   message: messageOf(error),
   ...(error instanceof SqlError && error.position !== undefined && { position: error.position }),
   ...((error instanceof SqlError || error instanceof FirnError) &&
