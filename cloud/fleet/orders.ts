@@ -1,7 +1,7 @@
 import type { Clock } from '../../lake/base/clock.ts';
-import { messageOf } from '../../lake/base/errors.ts';
 import { type JwsSigner, signJws } from '../../lake/base/jws.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import { repeat } from '../../lake/base/repeat.ts';
 import {
   commandType,
   configType,
@@ -55,22 +55,8 @@ export async function openOrders(options: {
     pending = await pendingCommands(db, clock.nowMs());
   };
   await refresh();
-  const ended = new AbortController();
-  const loop = async (): Promise<void> => {
-    let failing = false;
-    while (!ended.signal.aborted) {
-      await clock.sleep(lookMs, ended.signal).catch(() => undefined);
-      if (ended.signal.aborted) return;
-      try {
-        await refresh();
-        failing = false;
-      } catch (error) {
-        if (!failing) logger.warn('rollouts and commands are as last seen', { error: messageOf(error) });
-        failing = true;
-      }
-    }
-  };
-  const running = loop();
+  const failing = 'rollouts and commands are as last seen';
+  const looking = repeat({ clock, logger, everyMs: lookMs, failing }, refresh);
   return {
     ordersFor: async (who, { config, firmware }) => {
       const { tenant, gateway, site, group } = who;
@@ -98,10 +84,7 @@ export async function openOrders(options: {
       };
     },
     refresh,
-    [Symbol.asyncDispose]: async () => {
-      ended.abort();
-      await running;
-    },
+    [Symbol.asyncDispose]: () => looking[Symbol.asyncDispose](),
   };
 }
 

@@ -1,7 +1,7 @@
 import { setImmediate as yieldToOthers } from 'node:timers/promises';
 import type { Clock } from '../../lake/base/clock.ts';
-import { messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import { repeat } from '../../lake/base/repeat.ts';
 import type { GatewayReport } from '../../provisioning/contract.ts';
 import type { FleetDatabase } from './fleet-database.ts';
 import type { DeviceAccess } from './sessions.ts';
@@ -34,7 +34,6 @@ export function openReports(options: {
 }): Reports {
   const { db, clock, logger } = options;
   const waiting = new Map<string, ReportRow>();
-  const ended = new AbortController();
   const flush = async (): Promise<void> => {
     const rows = [...waiting.values()];
     waiting.clear();
@@ -43,22 +42,8 @@ export function openReports(options: {
       await yieldToOthers();
     }
   };
-  let failing = false;
-  const loop = async (): Promise<void> => {
-    while (!ended.signal.aborted) {
-      await clock.sleep(flushMs, ended.signal).catch(() => undefined);
-      await flush().then(
-        () => {
-          failing = false;
-        },
-        (error: unknown) => {
-          if (!failing) logger.warn('reports of gateways are not written', { error: messageOf(error) });
-          failing = true;
-        },
-      );
-    }
-  };
-  const running = loop();
+  const failing = 'reports of gateways are not written';
+  const writing = repeat({ clock, logger, everyMs: flushMs, failing }, flush);
   return {
     take: ({ tenant, gateway }, report, address) => {
       const row = { tenant, gateway, seen_ms: clock.nowMs(), address, report: JSON.stringify(report) };
@@ -66,8 +51,8 @@ export function openReports(options: {
     },
     flush,
     [Symbol.asyncDispose]: async () => {
-      ended.abort();
-      await running;
+      await writing[Symbol.asyncDispose]();
+      await flush().catch(() => undefined); // What gateways say comes again.
     },
   };
 }

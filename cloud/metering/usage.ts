@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import type { Clock } from '../../lake/base/clock.ts';
-import { messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import { repeat } from '../../lake/base/repeat.ts';
 import type { MeteringDatabase } from './metering-database.ts';
 import { countNames, noUse, peakNames, type Use, usedTogether } from './use.ts';
 
@@ -64,8 +64,8 @@ export async function openUsage(options: {
     await readThisHour();
   };
   await readThisHour();
-  const ended = new AbortController();
-  const running = repeat(clock, logger, ended.signal, async () => {
+  const failing = 'what tenants use is not written';
+  const writing = repeat({ clock, logger, everyMs: flushMs, failing }, async () => {
     await flush();
     const oldestMs = hourOf(clock.nowMs()) - usageDaysMax * 24 * hourMs;
     await db.deleteFrom('usage_hour').where('hour_ms', '<', oldestMs).execute();
@@ -94,8 +94,7 @@ export async function openUsage(options: {
     },
     flush,
     [Symbol.asyncDispose]: async () => {
-      ended.abort();
-      await running;
+      await writing[Symbol.asyncDispose]();
       await flush().catch(() => undefined); // Logged by the loop; these seconds are lost, as by a crash.
     },
   };
@@ -125,25 +124,4 @@ async function addRows(
     .values(rows)
     .onConflict((conflict) => conflict.columns(['tenant', 'hour_ms']).doUpdateSet(update))
     .execute();
-}
-
-/** Works every few seconds; says once that it fails. */
-async function repeat(
-  clock: Clock,
-  logger: Logger,
-  ended: AbortSignal,
-  work: () => Promise<void>,
-): Promise<void> {
-  let failing = false;
-  while (!ended.aborted) {
-    await clock.sleep(flushMs, ended).catch(() => undefined);
-    if (ended.aborted) return;
-    try {
-      await work();
-      failing = false;
-    } catch (error) {
-      if (!failing) logger.warn('what tenants use is not written', { error: messageOf(error) });
-      failing = true;
-    }
-  }
 }

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import type { Clock } from '../../lake/base/clock.ts';
-import { messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import { repeat } from '../../lake/base/repeat.ts';
 import { type TenantId, tenantId } from '../../lake/model/ids.ts';
 import type { ScramVerifier } from '../../lake/pgwire/scram.ts';
 import { type Access, restrictionSchema, type Scope, tenantOf } from './access.ts';
@@ -67,27 +67,14 @@ export async function openDirectory(options: {
     if ((await countOf(db)) !== copy.count) copy = await readAll(db);
     for (const listener of listeners) listener();
   };
-  const ended = new AbortController();
-  const loop = async (): Promise<void> => {
-    let failing = false;
-    let usedWrittenMs = clock.monotonicMs();
-    while (!ended.signal.aborted) {
-      await clock.sleep(lookIntervalMs, ended.signal).catch(() => undefined);
-      if (ended.signal.aborted) return;
-      try {
-        await refresh();
-        if (clock.monotonicMs() - usedWrittenMs >= usedIntervalMs) {
-          usedWrittenMs = clock.monotonicMs();
-          await writeUsed(db, used);
-        }
-        failing = false;
-      } catch (error) {
-        if (!failing) logger.warn('tenants and keys are as last seen', { error: messageOf(error) });
-        failing = true;
-      }
-    }
-  };
-  const looking = loop();
+  let usedWrittenMs = clock.monotonicMs();
+  const failing = 'tenants and keys are as last seen';
+  const looking = repeat({ clock, logger, everyMs: lookIntervalMs, failing }, async () => {
+    await refresh();
+    if (clock.monotonicMs() - usedWrittenMs < usedIntervalMs) return;
+    usedWrittenMs = clock.monotonicMs();
+    await writeUsed(db, used);
+  });
   const valid = (key: KnownKey | undefined): key is KnownKey =>
     key !== undefined && (key.expiresMs === undefined || clock.nowMs() < key.expiresMs);
   const note = (key: KnownKey): Access => {
@@ -118,8 +105,7 @@ export async function openDirectory(options: {
     onLook: (listener) => void listeners.push(listener),
     refresh,
     [Symbol.asyncDispose]: async () => {
-      ended.abort();
-      await looking;
+      await looking[Symbol.asyncDispose]();
       await writeUsed(db, used).catch(() => undefined);
     },
   };
