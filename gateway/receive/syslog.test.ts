@@ -123,7 +123,7 @@ test.skipIf(!findProgram('logger'))(
     expect(
       batches
         .flatMap(({ attributes }) => textsOf(attributes))
-        .filter((text) => text?.includes('"zone@1.room":"7"')),
+        .filter((text) => text?.includes('"zone_1_room":"7"')),
     ).toHaveLength(2);
   },
 );
