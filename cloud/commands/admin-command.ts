@@ -51,3 +51,12 @@ export const tenantFlag: CommandFlag = {
 /** Where the admin API has what is of the tenant that a command names. */
 export const tenantPath = (line: CommandLine): string =>
   `/api/v1/firn/admin/tenants/${encodeURIComponent(line.value('--tenant') ?? '')}`;
+
+/** What flags say, as the query of a URL. */
+export function queryOf(line: CommandLine, names: readonly string[]): URLSearchParams {
+  const given = names.flatMap((name) => {
+    const value = line.value(`--${name}`);
+    return value === undefined ? [] : [[name, value]];
+  });
+  return new URLSearchParams(given);
+}

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { jsonFlag, runCommand } from '../../lake/base/command.ts';
+import { queryOf } from './admin-command.ts';
 import { cloudApiSettings, openCloudApi } from './cloud-api.ts';
 import { textTable } from './print-table.ts';
 
@@ -24,11 +25,7 @@ const command = {
 
 export function main(argv: readonly string[]): Promise<number> {
   return runCommand(command, argv, async (line) => {
-    const query = new URLSearchParams();
-    for (const name of ['tenant', 'limit']) {
-      const value = line.value(`--${name}`);
-      if (value !== undefined) query.set(name, value);
-    }
+    const query = queryOf(line, ['tenant', 'limit']);
     const data = await openCloudApi(line.rest).call('GET', `/api/v1/firn/admin/audit?${query}`);
     if (line.isSet('--json')) process.stdout.write(`${JSON.stringify(data)}\n`);
     else {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { jsonFlag, runCommand } from '../../lake/base/command.ts';
-import { tenantFlag, tenantPath } from './admin-command.ts';
+import { queryOf, tenantFlag, tenantPath } from './admin-command.ts';
 import { cloudApiSettings, openCloudApi } from './cloud-api.ts';
 import { textTable } from './print-table.ts';
 
@@ -31,11 +31,7 @@ const command = {
 
 export function main(argv: readonly string[]): Promise<number> {
   return runCommand(command, argv, async (line) => {
-    const query = new URLSearchParams();
-    for (const name of ['by', 'from', 'to']) {
-      const value = line.value(`--${name}`);
-      if (value !== undefined) query.set(name, value);
-    }
+    const query = queryOf(line, ['by', 'from', 'to']);
     const data = await openCloudApi(line.rest).call('GET', `${tenantPath(line)}/usage?${query}`);
     if (line.isSet('--json')) process.stdout.write(`${JSON.stringify(data)}\n`);
     else process.stdout.write(usageText(data));
