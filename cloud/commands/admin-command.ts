@@ -54,9 +54,10 @@ export const tenantPath = (line: CommandLine): string =>
 
 /** What flags say, as the query of a URL. */
 export function queryOf(line: CommandLine, names: readonly string[]): URLSearchParams {
-  const given = names.flatMap((name) => {
+  const query = new URLSearchParams();
+  for (const name of names) {
     const value = line.value(`--${name}`);
-    return value === undefined ? [] : [[name, value]];
-  });
-  return new URLSearchParams(given);
+    if (value !== undefined) query.set(name, value);
+  }
+  return query;
 }
