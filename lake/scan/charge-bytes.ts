@@ -6,7 +6,7 @@ export function chargeBytes(
   { stats, bytesMax }: Pick<LinesRequest, 'stats' | 'bytesMax'>,
   bytes: number,
 ): void {
-  stats.bytes += Math.round(bytes);
+  stats.bytes += bytes;
   if (stats.bytes > bytesMax)
     throw limitError(
       'bytesMax',

@@ -10,16 +10,18 @@ const few = [
   ...['--query-samples-max', '300'],
 ];
 const lines = 400;
+const startNs = BigInt(Date.now() - 60_000) * 1_000_000n;
+const linesWith = (text: string, count = lines) =>
+  Array.from(
+    { length: count },
+    (_, index) => [`${startNs + BigInt(index) * 1000n}`, `{"n":${index},"text":"${text}"}`] as const,
+  );
 let site: LogSite;
 beforeAll(async () => {
   site = await startLogSite({ gateway: few, cloud: few, folder: folder.path });
-  const startNs = BigInt(Date.now() - 60_000) * 1_000_000n;
-  const linesWith = (text: string) =>
-    Array.from(
-      { length: lines },
-      (_, index) => [`${startNs + BigInt(index) * 1000n}`, `{"n":${index},"text":"${text}"}`] as const,
-    );
   expect((await push(site, { app: 'long' }, linesWith('x'.repeat(300)))).status).toBe(204);
+  // More than a thread looks at in a millisecond.
+  expect((await push(site, { app: 'many' }, linesWith('x'.repeat(300), 20_000))).status).toBe(204);
   for (let n = 0; n < 25; n++) await push(site, { stream: `s${n}` }, [[`${startNs}`, 'one']]);
   expect((await push(site, { app: 'short' }, linesWith('x'))).status).toBe(204);
 });
@@ -90,7 +92,7 @@ test('a query beyond the time names timeoutMs', { timeout: 120_000 }, async () =
   for (const place of site.places)
     for (const [path, query] of [
       [queryRange, slow],
-      [`${api}/patterns`, '{app="long"}'],
+      [`${api}/patterns`, '{app="many"}'],
       [`${api}/index/volume`, all],
     ] as const) {
       const [status, text] = await askRaw(place, path, { query, step: '5' });

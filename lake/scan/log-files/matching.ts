@@ -6,7 +6,7 @@ import { type FieldTest, surelyFails } from './json-fields.ts';
 import type { LogGroup } from './log-file.ts';
 import { allRows, compileSearch, type LineSearch } from './search.ts';
 import type { Piece } from './select.ts';
-import { entryOf, noEntry, type TextPage } from './text-page.ts';
+import { bytesOfRows, entryOf, noEntry, type TextPage } from './text-page.ts';
 
 // The rows of a piece whose lines pass what was pushed down.
 
@@ -36,7 +36,7 @@ export function rowMatcher(
     rows: (piece, page, from, to) => {
       stats.lines += to - from;
       if (page === undefined) return allRows(from, to);
-      chargeBytes(request, (page.entries.body.byteLength * (to - from)) / Math.max(1, page.rows));
+      chargeBytes(request, bytesOfRows(page, from, to));
       const rows = search.rows(page, from, to);
       // A stream's own label comes before a field of that name.
       const asked = fields.filter(({ field }) => !piece.stream.labels.has(field));

@@ -36,6 +36,23 @@ export const entryBytes = ({ starts }: Entries, entry: number): number => {
   return (at[entry + 1] ?? 0) - (at[entry] ?? 0) - 4;
 };
 
+/** Bytes of the texts of the rows [from, to) of the row group. */
+export function bytesOfRows(page: TextPage, from: number, to: number): number {
+  const { entries, codes, firstRow, rows } = page;
+  if (codes === undefined) {
+    const lengths = 4 * (to - from);
+    if (to - from === rows) return entries.body.byteLength - lengths;
+    const at = entries.starts();
+    return (at[to - firstRow] ?? 0) - (at[from - firstRow] ?? 0) - lengths;
+  }
+  let sum = 0;
+  for (let row = from; row < to; row++) {
+    const entry = entryOf(page, row);
+    if (entry !== noEntry) sum += entryBytes(entries, entry);
+  }
+  return sum;
+}
+
 /** The entry of a row of the row group. */
 export const entryOf = ({ codes, firstRow }: TextPage, row: number): number =>
   codes === undefined ? row - firstRow : (codes[row - firstRow] ?? noEntry);
