@@ -30,7 +30,11 @@ const disabled = [
   'grub-common.service',
   'e2scrub_reap.service',
 ];
-const masked = ['systemd-networkd-wait-online.service', 'getty@tty1.service', 'serial-getty@ttyS0.service'];
+const masked = [
+  'systemd-networkd-wait-online.service',
+  'getty@tty1.service',
+  ...['ttyS0', 'ttyS1', 'ttyAMA0'].map((console) => `serial-getty@${console}.service`),
+];
 
 export interface RootRecipe {
   readonly architecture: Architecture;
