@@ -23,10 +23,16 @@ export async function readJson<Schema extends z.ZodType>(
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw refused(issue?.path.join('.') || 'body', issue?.message ?? 'not valid');
+  const isUnknown = issue?.code === 'unrecognized_keys' && issue.path.length === 0;
+  const hint = isUnknown ? `fields are ${fieldsOf(schema).join(', ')}` : undefined;
+  throw refused(issue?.path.join('.') || 'body', issue?.message ?? 'not valid', hint);
 }
 
-const refused = (subject: string, why: string): FirnError =>
+const fieldsOf = (schema: z.ZodType): string[] =>
+  'shape' in schema ? Object.keys(schema.shape as object) : [];
+
+const refused = (subject: string, why: string, hint?: string): FirnError =>
   new FirnError({
     ...{ code: 'invalid', operation: 'read request', subject, message: `${subject}: ${why}` },
+    ...(hint !== undefined && { hint }),
   });

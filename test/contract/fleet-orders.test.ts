@@ -382,6 +382,7 @@ describe('firmware', () => {
 
   test.each([
     [{}, 'give one of them'],
+    [{ setings: {} }, /setings.*fields are settings, firmware, description/],
     [{ settings: {}, firmware: { version: '1.0.0', url: 'https://x.example' } }, 'give one of them'],
     [{ firmware: { version: 'new', url: 'https://x.example' } }, 'firmware.version'],
     [{ firmware: { version: '1.0.0', url: 'file:///etc/passwd' } }, 'firmware.url'],
