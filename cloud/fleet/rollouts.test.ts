@@ -146,6 +146,7 @@ describe('firmware', () => {
     const members = (...all: Member[]): Member[] => all.map((each) => ({ ...each, seenMs: late }));
     expect(nextOf(update, members(flashed('gw-1', '1.2.0', 'trying'), plain), late)).toBeUndefined();
     expect(nextOf(update, members(flashed('gw-1', '1.3.0'), plain), late)).toMatchObject({ state: 'done' });
+    expect(nextOf(update, members(flashed('gw-1', '1.3.0', 'trying'), plain), late)).toBeUndefined();
     expect(nextOf(update, members(flashed('gw-1', '1.2.0', 'rolled-back'), plain), late)).toMatchObject({
       state: 'halted',
     });

@@ -80,8 +80,9 @@ export function desiredRollout(
 function stateOf(rollout: Rollout, { said }: Member): string | undefined {
   if (rollout.firmware === undefined)
     return said?.config?.version === rollout.number ? said.config.state : undefined;
-  if (said?.firmware?.version === rollout.firmware.version) return 'applied';
-  return said?.firmware?.told?.rollout === rollout.number ? said.firmware.told.state : undefined;
+  // A version that runs may be on trial.
+  if (said?.firmware?.told?.rollout === rollout.number) return said.firmware.told.state;
+  return said?.firmware?.version === rollout.firmware.version ? 'applied' : undefined;
 }
 
 /** A gateway that was not seen for so long is not waited for. */
@@ -94,8 +95,9 @@ export function nextOf(
   nowMs: number,
 ): { readonly state: Rollout['state']; readonly stage: number; readonly detail: string } | undefined {
   const { plan, stage, stageSinceMs } = rollout;
+  // Of one that has not come yet nobody knows whether it was flashed.
   const canTake = ({ said }: Member): boolean =>
-    rollout.firmware === undefined || said?.firmware !== undefined;
+    rollout.firmware === undefined || said === undefined || said.firmware !== undefined;
   const reached = members.filter((member) => canTake(member) && reaches(rollout, member));
   const saying = (states: readonly string[]): Member[] =>
     reached.filter((member) => states.includes(stateOf(rollout, member) ?? ''));

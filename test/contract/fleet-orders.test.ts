@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type Places, placesUnder } from '../../gateway/appliance/places.ts';
-import { firmwareUpdates, installRequested } from '../../gateway/appliance/requested-update.ts';
+import { firmwareUpdates, installRequested, noteOutcome } from '../../gateway/appliance/requested-update.ts';
 import { openCloudClient } from '../../gateway/fleet/cloud-client.ts';
 import { runOrder } from '../../gateway/fleet/commands.ts';
 import { makeKeyFile } from '../../gateway/fleet/device-key.ts';
@@ -350,6 +350,10 @@ describe('firmware', () => {
     expect(await installRequested({ places, install, fetchBundle })).toBe(true);
     expect(fetched.at(-1)).toBe('https://updates.example.com/firn-1.5.0-arm64.raucb');
     writeFileSync(places.release, JSON.stringify({ version: version.next, architecture: 'arm64' }));
+    await turn(box, places);
+    await cloud.flush();
+    expect(await cloud.admin('GET', '/rollouts')).toMatchObject([{ state: 'running' }]); // it is on trial
+    noteOutcome(places, { rollout: 1, state: 'applied' });
     await turn(box, places);
     await cloud.flush();
     expect(await cloud.admin('GET', '/rollouts')).toMatchObject([{ number: 1, state: 'done' }]);
