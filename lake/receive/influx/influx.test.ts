@@ -70,8 +70,10 @@ describe('lines', () => {
       .filter((text) => /^[^\n\r\\"#\s]+$/.test(text));
     const escaped = (text: string): string => text.replaceAll(/[,= ]/g, '\\$&');
     const value = fc.oneof(fc.double({ noNaN: true, noDefaultInfinity: true }), fc.string({ maxLength: 10 }));
+    /** String(-0) is 0. */
+    const numberText = (each: number): string => (Object.is(each, -0) ? '-0' : String(each));
     const printed = (each: number | string): string =>
-      typeof each === 'number' ? String(each) : `"${each.replaceAll(/["\\]/g, '\\$&')}"`;
+      typeof each === 'number' ? numberText(each) : `"${each.replaceAll(/["\\]/g, '\\$&')}"`;
     const point = fc.record({
       measurement: name.filter((text) => !text.includes('=')),
       tags: fc.dictionary(name, name, { maxKeys: 3 }),
