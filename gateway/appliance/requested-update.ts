@@ -18,6 +18,11 @@ type Told = NonNullable<NonNullable<GatewayReport['firmware']>['told']>;
 /** What came of a request; `rollout` says of which. */
 type Outcome = Told & { readonly state: 'applied' | 'refused' | 'rolled-back' };
 
+/**
+ * It is there from a request on until the service begins to look at it, so that systemd starts the service again for one
+ * that comes while it runs: it would miss a mere change of a file then.
+ */
+export const requestMark = (places: Places): string => join(places.gateway, 'update/requested');
 const requestFile = (places: Places): string => join(places.gateway, 'update/request.json');
 const outcomeFile = (places: Places): string => join(places.config, 'update-outcome.json');
 const detailMax = 1000;
@@ -38,8 +43,10 @@ export function firmwareUpdates(places: Places): FirmwareUpdates | undefined {
       const told = toldOf(places);
       return { version, ...(told && { told }) };
     },
-    request: (rollout, { version, url }) =>
-      writeSecretFile(requestFile(places), JSON.stringify({ rollout, version, url })),
+    request: (rollout, { version, url }) => {
+      writeSecretFile(requestFile(places), JSON.stringify({ rollout, version, url }));
+      writeSecretFile(requestMark(places), '');
+    },
   };
 }
 

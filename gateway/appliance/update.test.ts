@@ -6,7 +6,7 @@ import type { Clock } from '../../lake/base/clock.ts';
 import { type Check, confirmUpdate, type Verdict } from './confirm-update.ts';
 import { installUpdate } from './install-update.ts';
 import { type Places, placesUnder } from './places.ts';
-import { firmwareUpdates, installRequested } from './requested-update.ts';
+import { firmwareUpdates, installRequested, requestMark } from './requested-update.ts';
 import { type DirectorySlots, directorySlots } from './slots.fixture.ts';
 import { readUpdateRecord } from './update-record.ts';
 
@@ -151,6 +151,7 @@ test('an installation that was cut off changes nothing, and is said', async () =
 describe('an update that the cloud asks for', () => {
   test('is told to be tried, then to be applied', async () => {
     expect(await installAsked('1.5.0')).toBe(true);
+    expect(existsSync(requestMark(places))).toBe(true);
     expect(toldToCloud()).toBe('trying');
     expect(await installAsked('1.5.0')).toBe(false); // it waits for its judgement
     expect(await start(well)).toBe('kept');

@@ -8,6 +8,8 @@ import { grubEnvironment } from '../../firmware-images/build/disk.ts';
 import { differencesOf, lockPath } from '../../firmware-images/build/lock.ts';
 import { collectPiFirmware } from '../../firmware-images/build/raspberry-pi.ts';
 import { raucConfiguration } from '../../firmware-images/build/root.ts';
+import { placesUnder } from '../../gateway/appliance/places.ts';
+import { requestMark } from '../../gateway/appliance/requested-update.ts';
 import { bootPartitionOffset, personaliseImage } from '../../provisioning/image.ts';
 import { parseSiteFile, printSiteFile } from '../../provisioning/site-file.ts';
 
@@ -41,6 +43,13 @@ test.skipIf(!has('systemd-analyze'))('systemd takes the unit files', () => {
       .filter((line) => line !== '' && !/is not executable|Failed to (open|connect)/.test(line));
     expect(complaints, unit).toEqual([]);
   }
+});
+
+test('systemd waits for what the gateway puts down when the cloud asks for an update', () => {
+  const read = (name: string): string => readFileSync(join(overlay, 'etc/systemd/system', name), 'utf8');
+  const mark = requestMark(placesUnder('/'));
+  expect(read('firn-update.path')).toContain(`PathExists=${mark}\n`);
+  expect(read('firn-update.service')).toContain(`ExecStartPre=/usr/bin/rm -f ${mark}\n`);
 });
 
 test.skipIf(!has('systemd-analyze'))('the gateway runs with few rights', () => {
