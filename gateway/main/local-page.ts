@@ -49,7 +49,7 @@ th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bot
 th { font-weight: 500; width: 9rem; }
 td:first-of-type { width: 3.5rem; font-weight: 600; }
 .ok { color: #18794e; } .look { color: #c2410c; }
-code { font-size: .9rem; } pre { overflow-x: auto; padding: .6rem; border: 1px solid #8886; }
+code { font-size: .9rem; } pre { white-space: pre-wrap; padding: .6rem; border: 1px solid #8886; }
 `;
 
 /** `host`: how the browser calls this machine. */
