@@ -7,6 +7,7 @@ import {
   checkedBy,
   checkPgwire,
   count,
+  countOrNone,
   isLoopback,
   limit,
   listenSettings,
@@ -39,9 +40,6 @@ const variablePrefix = 'FIRN_GATEWAY';
 
 /** What a gateway is called that nobody has named; not asked for when it enrolls, since each would. */
 export const idByDefault = 'gateway-1';
-
-const countOrNone = (fallback: number, description: string) =>
-  z.number().int().nonnegative().default(fallback).describe(description);
 
 const mqtt = z.strictObject({
   ...brokerSettings,

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Hono } from 'hono';
 import { openFleet } from '../../cloud/fleet/open-fleet.ts';
 import type { Uploads } from '../../cloud/fleet/uploads.ts';
+import type { AdoptionLimits } from '../../cloud/fleet/waiting-devices.ts';
 import type { Access } from '../../cloud/tenants/access.ts';
 import { openTenantStore, type TenantStore } from '../../cloud/tenants/tenant-store.ts';
 import { startHttpServer } from '../../lake/api/http-server.ts';
@@ -47,9 +48,9 @@ const operator: Access = {
 export async function openFleetCloud(
   folder: string,
   clock: Clock,
-  options: { readonly database?: string; readonly uploads?: Uploads } = {},
+  options: { readonly database?: string; readonly uploads?: Uploads } & Partial<AdoptionLimits> = {},
 ): Promise<FleetCloud> {
-  const { uploads, ...stored } = options;
+  const { uploads, adoptionsPerSecondMax = 0, adoptionsPerSecondPerAddressMax = 0, ...stored } = options;
   await using stack = new AsyncDisposableStack();
   const directory = mkdtempSync(join(folder, 'cloud-'));
   const store = stack.use(await openTenantStore({ directory, clock, ...stored }));
@@ -63,6 +64,7 @@ export async function openFleetCloud(
         [Symbol.dispose]: () => undefined,
       },
       ...{ heartbeatSeconds: 30, logger: createLogger('silent') },
+      ...{ adoptionsPerSecondMax, adoptionsPerSecondPerAddressMax },
       ...{ accessOf: () => operator, addressOf: () => '192.0.2.1' },
     }),
   );
