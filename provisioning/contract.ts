@@ -258,7 +258,9 @@ export function pinOf(root: X509Certificate): string {
 }
 
 /** A key by its hash: the gateway is who has it. */
-export const keyHashOf = (certificate: X509Certificate): string =>
-  createHash('sha256').update(spkiOf(certificate)).digest('hex');
+export const keyHashOf = (certificate: X509Certificate): string => keyHashOfSpki(spkiOf(certificate));
+
+/** Of a public key, SPKI in DER; hexadecimal. */
+export const keyHashOfSpki = (spki: Uint8Array): string => createHash('sha256').update(spki).digest('hex');
 
 const spkiOf = ({ publicKey }: X509Certificate): Buffer => publicKey.export({ type: 'spki', format: 'der' });

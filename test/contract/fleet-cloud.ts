@@ -37,7 +37,12 @@ export interface FleetCloud extends AsyncDisposable {
   /** Reports are written and rollouts moved on, as happens by itself every few seconds. */
   flush(): Promise<void>;
   /** As an operator; `data` of the answer, or what it says is wrong. */
-  admin<T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object): Promise<T>;
+  admin<T>(
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    body?: object,
+    tenant?: 'acme' | 'other',
+  ): Promise<T>;
 }
 
 const operator: Access = {
@@ -76,9 +81,9 @@ export async function openFleetCloud(
   const open = stack.move();
   return {
     ...{ url, store, flush: fleet.flush },
-    admin: async <T>(method: string, path: string, body?: object): Promise<T> => {
+    admin: async <T>(method: string, path: string, body?: object, tenant = 'acme'): Promise<T> => {
       const sent = body && { body: JSON.stringify(body) };
-      const response = await fetch(`${url}/api/v1/firn/admin/tenants/acme${path}`, { method, ...sent });
+      const response = await fetch(`${url}/api/v1/firn/admin/tenants/${tenant}${path}`, { method, ...sent });
       const answer = (await response.json()) as { data: T; error?: string };
       if (!response.ok) throw new Error(`${response.status} ${answer.error}`);
       return answer.data;
