@@ -102,7 +102,8 @@ export interface PatientOptions extends EnrollOptions, AdoptOptions {
   readonly random?: () => number;
 }
 
-const waits = { retryMinMs: 1000, retryMaxMs: 60_000 } as const;
+/** Somebody may stand beside it. */
+const waits = { retryMinMs: 1000, retryMaxMs: 15_000 } as const;
 /** Devices that come again after the same time spread over this part of it. */
 const spread = 0.2;
 
