@@ -32,6 +32,19 @@ test.each(['gzip', 'identity'])(
   },
 );
 
+test.each([1, 10, 15, 16, 40])(
+  'an answer of %i pieces is whole, compressed at once or as it is made',
+  async (count) => {
+    const texts = Array.from({ length: count }, (_, index) => `${index}`.padEnd(70_000, 'x'));
+    const ofSome = new Hono();
+    ofSome.use(gzipAnswers());
+    ofSome.get('/', () => textResponse(texts, headers));
+    const answer = await ofSome.request('/', { headers: { 'accept-encoding': 'gzip' } });
+    expect(answer.headers.get('content-encoding')).toBe('gzip');
+    expect(gunzipSync(Buffer.from(await answer.arrayBuffer())).toString()).toBe(texts.join(''));
+  },
+);
+
 test('an answer is its texts, one after the other', async () => {
   expect(await textResponse(['a', '', 'b'], headers).text()).toBe('ab');
   expect(await textResponse([], headers).text()).toBe('');

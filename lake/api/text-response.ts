@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
-import { constants, createGzip, gzipSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { constants, createGzip, gzip, gzipSync } from 'node:zlib';
 import type { Context, MiddlewareHandler } from 'hono';
 import { accepts } from 'hono/accepts';
 import { compress } from 'hono/compress';
@@ -92,9 +93,10 @@ export function gzipAnswers(): MiddlewareHandler {
     const { body, headers } = answer;
     if (body instanceof Uint8Array && body.length < compressedBytesMin) return;
     if (!takesGzip(c)) return c.header('vary', 'Accept-Encoding');
+    const compressed = await gzipped(body);
     // Without an answer before it, the new one is taken as it is.
     c.res = undefined;
-    c.res = new Response(gzipped(body), {
+    c.res = new Response(compressed, {
       headers: { ...headers, 'content-encoding': 'gzip', vary: 'Accept-Encoding' },
     });
   };
@@ -109,7 +111,29 @@ const takesGzip = (c: Context): boolean =>
     },
   }) === 'gzip';
 
-const gzipped = (body: Made['body']): Bytes | ReadableStream =>
-  body instanceof Uint8Array
-    ? gzipSync(body, { level })
-    : (Readable.toWeb(Readable.from(body).compose(createGzip({ level }))) as ReadableStream);
+/** Smaller than so many bytes, an answer is compressed in one call on another thread: streams take as long again. */
+const wholeBytesMax = 1024 * 1024;
+const gzipOnThread = promisify(gzip);
+
+async function gzipped(body: Made['body']): Promise<Bytes | ReadableStream> {
+  if (body instanceof Uint8Array) return gzipSync(body, { level });
+  const { pieces, rest } = await firstPieces(body, wholeBytesMax);
+  if (rest === undefined) return new Uint8Array(await gzipOnThread(Buffer.concat(pieces), { level }));
+  return Readable.toWeb(Readable.from(joined(pieces, rest)).compose(createGzip({ level }))) as ReadableStream;
+}
+
+/** Pieces up to so many bytes, and where the others come from; none when these were all. */
+async function firstPieces(
+  all: AsyncIterable<Bytes>,
+  bytesMax: number,
+): Promise<{ readonly pieces: readonly Bytes[]; readonly rest: AsyncIterator<Bytes> | undefined }> {
+  const rest = all[Symbol.asyncIterator]();
+  const pieces: Bytes[] = [];
+  for (let bytes = 0; bytes < bytesMax; ) {
+    const next = await rest.next();
+    if (next.done) return { pieces, rest: undefined };
+    pieces.push(next.value);
+    bytes += next.value.length;
+  }
+  return { pieces, rest };
+}

@@ -2,13 +2,17 @@
 
 /** A value as its JSON string holds it: shortest digits, an exponent below 1e-6 and from 1e21 on. */
 export function sampleText(value: number): string {
+  const size = Math.abs(value);
+  if (size >= exponentBelow && size < exponentFrom) return String(value);
   if (value === Infinity) return '+Inf';
   if (value === -Infinity) return '-Inf';
   if (Object.is(value, -0)) return '-0';
-  const text = String(value);
   // Go writes at least two digits of exponent.
-  return text.includes('e') ? text.replace(/e([+-])(\d)$/, 'e$10$2') : text;
+  return String(value).replace(/e([+-])(\d)$/, 'e$10$2');
 }
+
+const exponentBelow = 1e-6;
+const exponentFrom = 1e21;
 
 /** Seconds with three decimals, or with none when they are whole. */
 export function timestampText(timestampMs: number): string {

@@ -119,14 +119,21 @@ function readCells(fd: number, path: string, chunk: ColumnChunk): RawCells {
     codes ??= newCodes(entries, chunk.values);
     const { firstRow, values } = page;
     const nulls = present?.subarray(firstRow, firstRow + values);
-    readCodes(body, nulls, codes.subarray(firstRow, firstRow + values));
-    if (codes.some((code) => code >= entries && entries > 0)) throw corrupt(path, 'a code without entry');
+    const ofPage = codes.subarray(firstRow, firstRow + values);
+    readCodes(body, nulls, ofPage);
+    if (entries > 0 && largest(ofPage) >= entries) throw corrupt(path, 'a code without entry');
   }
   return { dictionary, codes, present, plain };
 }
 
 const newCodes = (entries: number, rows: number): Codes =>
   entries <= 0x10000 ? new Uint16Array(rows) : new Uint32Array(rows);
+
+function largest(codes: Codes): number {
+  let found = 0;
+  for (let row = 0; row < codes.length; row++) found = Math.max(found, codes[row] ?? 0);
+  return found;
+}
 
 function readCodes(body: Buffer, present: Uint8Array | undefined, into: Codes): void {
   const bitWidth = body[0] ?? 0;

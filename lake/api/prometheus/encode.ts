@@ -58,23 +58,42 @@ function histogramSample(timestampMs: number, histogram: Histogram): string {
 
 function* matrixTexts({ series }: ResultData & { type: 'matrix' }): Generator<string> {
   let comma = '';
+  const openings = createOpenings();
   for (const one of series) {
-    yield comma + seriesText(one);
+    yield comma + seriesText(one, openings);
     comma = ',';
   }
 }
 
+/** How the samples at a place of series begin, behind another sample of the same series. */
+type Openings = (index: number, timestampMs: number) => string;
+
+/** Most series of an answer have the same times, whose texts are made once. */
+function createOpenings(): Openings {
+  const timesMs: number[] = [];
+  const texts: string[] = [];
+  return (index, timestampMs) => {
+    const known = texts[index];
+    if (known !== undefined && timesMs[index] === timestampMs) return known;
+    const text = `"],[${timestampText(timestampMs)},"`;
+    timesMs[index] = timestampMs;
+    texts[index] = text;
+    return text;
+  };
+}
+
 /** One text: handing on each sample would cost more than making it. */
-function seriesText({ labels, timestampsMs, values, histograms }: SeriesData): string {
+function seriesText({ labels, timestampsMs, values, histograms }: SeriesData, openings: Openings): string {
   let text = `{"metric":${labelsText(labels)}`;
-  let before = ',"values":[';
+  let samples = 0;
   for (let index = 0; index < values.length; index++) {
     if (histograms?.[index]) continue;
-    text += before + sample(timestampsMs[index] ?? 0, values[index] ?? 0);
-    before = ',';
+    const opening = openings(samples, timestampsMs[index] ?? 0);
+    text += (samples === 0 ? `,"values":[${opening.slice(3)}` : opening) + sampleText(values[index] ?? 0);
+    samples++;
   }
-  if (before === ',') text += ']';
-  before = ',"histograms":[';
+  if (samples > 0) text += '"]]';
+  let before = ',"histograms":[';
   for (const [index, histogram] of histograms?.entries() ?? []) {
     if (histogram === undefined) continue;
     text += before + histogramSample(timestampsMs[index] ?? 0, histogram);

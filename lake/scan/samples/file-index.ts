@@ -80,7 +80,7 @@ function readGroup(
       labels().text(row),
     );
   }
-  const bySeries = Uint32Array.from(series.keys()).sort((a, b) => (series[a] ?? 0) - (series[b] ?? 0));
+  const bySeries = sortedRuns(series);
   const { min, max } = chunk('timestamp');
   if (min?.length !== 8 || max?.length !== 8) throw unsupported(path, 'it has no bounds of time');
   return {
@@ -89,6 +89,13 @@ function readGroup(
     firstMs: Math.floor(Number(min.readBigInt64LE()) / 1000),
     lastMs: Math.floor(Number(max.readBigInt64LE()) / 1000),
   };
+}
+
+/** By series and then by run, as numbers of both: an order that calls nothing is made many times quicker. */
+function sortedRuns(series: Uint32Array): Uint32Array {
+  const runs = series.length;
+  const keys = Float64Array.from(series, (number, run) => number * runs + run).sort();
+  return Uint32Array.from(keys, (key) => key % runs);
 }
 
 function lazy<T>(make: () => T): () => T {
