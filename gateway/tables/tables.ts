@@ -204,7 +204,9 @@ function viewOf(
   { segments, segmentCount, unpin }: Moment,
   pinnedTail: ReturnType<Tail['pin']>,
 ): TableView {
-  const files = segments.map(({ path, bytes }) => ({ path: join(dataDir, path), bytes }));
+  // Every query makes them all: they are put together, rather than each path being resolved.
+  const folder = join(dataDir, '/');
+  const files = segments.map(({ path, bytes }) => ({ path: folder + path, bytes }));
   const { selects } = pinnedTail;
   const rest = selects.length === 0 ? undefined : `(${selects.join(' UNION ALL ')})`;
   let released = false;

@@ -2,7 +2,6 @@ import type { Matcher } from '../promql/ast.ts';
 import type { PromqlErrorType } from '../promql/errors.ts';
 import type { Evaluated, EvaluationTask } from '../promql/evaluator.ts';
 import type { SeriesData } from '../promql/source.ts';
-import type { ImmutableFile } from '../tables.ts';
 import type { FileSelection } from './samples/locate.ts';
 import type { SeriesFilesLimits } from './samples/series-files.ts';
 import type { OtherSeries } from './samples/stored-series.ts';
@@ -15,8 +14,17 @@ export interface WorkerSettings {
   readonly limits: SeriesFilesLimits;
 }
 
+/** Paths of immutable files as one text: every query says hundreds, and each text of a message costs as much as its bytes. */
+export type PackedPaths = string & { readonly brand: 'PackedPaths' };
+
+export const packPaths = (files: readonly { readonly path: string }[]): PackedPaths =>
+  files.map(({ path }) => path).join('\0') as PackedPaths;
+
+export const unpackPaths = (packed: PackedPaths): readonly string[] =>
+  packed === '' ? [] : packed.split('\0');
+
 interface FilesToRead extends FileSelection {
-  readonly files: readonly ImmutableFile[];
+  readonly paths: PackedPaths;
   readonly seriesMax: number;
 }
 
@@ -28,7 +36,7 @@ export interface NotInFiles {
 
 /** Series of files: by any of these sets of matchers, with samples in this time (absent: at any). */
 export interface SeriesRequest {
-  readonly files: readonly ImmutableFile[];
+  readonly paths: PackedPaths;
   readonly matcherSets: readonly (readonly Matcher[])[];
   readonly fromMs?: number | undefined;
   readonly toMs?: number | undefined;

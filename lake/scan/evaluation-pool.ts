@@ -11,6 +11,7 @@ import {
   type JobAnswer,
   type JobRequest,
   type NotInFiles,
+  packPaths,
   type SeriesRequest,
   type ToWorker,
   type WorkerSettings,
@@ -171,7 +172,7 @@ const ownerOf = ({ data }: EvaluationTask): string => {
 };
 
 const filesOf = ({ files, selection: { matchers, fromMs, toMs, samplesMax, seriesMax } }: StoredScan) => ({
-  ...{ files, matchers, fromMs, toMs, samplesMax, seriesMax },
+  ...{ paths: packPaths(files), matchers, fromMs, toMs, samplesMax, seriesMax },
 });
 
 function expectKind<Kind extends JobAnswer['kind']>(

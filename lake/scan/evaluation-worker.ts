@@ -14,6 +14,7 @@ import {
   type JobRequest,
   type NotInFiles,
   type ToWorker,
+  unpackPaths,
   type WorkerSettings,
 } from './evaluation-messages.ts';
 import { tooMuch } from './read-series.ts';
@@ -58,7 +59,7 @@ async function locateAll(job: Job, { scans, task }: JobRequest & { kind: 'locate
   locating++;
   try {
     for (const scan of scans) {
-      const one = scan && (await locate(store, scan.files, scan, pauseOf(job)));
+      const one = scan && (await locate(store, unpackPaths(scan.paths), scan, pauseOf(job)));
       if (one) {
         store.table.retain(one.series);
         job.series.push(one.series);

@@ -17,7 +17,7 @@ import {
   seriesCondition,
   storedLabelSql,
 } from './conditions.ts';
-import type { WantedOfSeries } from './evaluation-messages.ts';
+import { packPaths, type WantedOfSeries } from './evaluation-messages.ts';
 import type { EvaluationPool } from './evaluation-pool.ts';
 import { type ExemplarSeries, readExemplars } from './exemplars.ts';
 import { readSeries, tooMuch } from './read-series.ts';
@@ -94,7 +94,12 @@ export function seriesScan({
     const { fromMs, toMs, matcherSets } = request;
     const files = view.parts?.files;
     const ofFiles =
-      files && (await pool?.find(tables.tenant, { files, matcherSets, fromMs, toMs, wanted }, signal));
+      files &&
+      (await pool?.find(
+        tables.tenant,
+        { paths: packPaths(files), matcherSets, fromMs, toMs, wanted },
+        signal,
+      ));
     const from = ofFiles ? restOf(view.parts?.rest, ofFiles.unsupported) : view.from;
     const more =
       from === undefined

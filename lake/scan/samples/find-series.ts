@@ -1,5 +1,5 @@
 import { labelsJson } from '../../model/labels.ts';
-import type { FoundSeries, SeriesRequest } from '../evaluation-messages.ts';
+import { type FoundSeries, type SeriesRequest, unpackPaths } from '../evaluation-messages.ts';
 import type { FileIndex, GroupIndex } from './file-index.ts';
 import type { Pause } from './locate.ts';
 import type { SeriesFiles } from './series-files.ts';
@@ -8,15 +8,15 @@ import { yes } from './series-table.ts';
 /** Looks into the indexes of files; samples are read only of row groups that are partly outside of the time. */
 export async function findSeries(
   store: SeriesFiles,
-  { files, matcherSets, fromMs = -Infinity, toMs = Infinity, wanted }: SeriesRequest,
+  { paths, matcherSets, fromMs = -Infinity, toMs = Infinity, wanted }: SeriesRequest,
   pause: Pause,
 ): Promise<FoundSeries> {
   const { table } = store;
   const unsupported: string[] = [];
   const groups: [FileIndex, GroupIndex][] = [];
-  for (const file of files) {
-    const index = store.index(file);
-    if (index === undefined) unsupported.push(file.path);
+  for (const path of unpackPaths(paths)) {
+    const index = store.index(path);
+    if (index === undefined) unsupported.push(path);
     else
       for (const group of index.groups)
         if (group.lastMs >= fromMs && group.firstMs <= toMs) groups.push([index, group]);

@@ -34,7 +34,15 @@ export function readGroupSamples(path: string, group: GroupIndex): GroupSamples 
     const { entries, codes } = readWideCells(fd, path, chunk('value'));
     const values = new Float64Array(entries.buffer);
     const bytes = times.byteLength + timesOf.byteLength + values.byteLength + (codes?.byteLength ?? 0);
-    return { times, timesOf, baseMs: group.firstMs, values, codes, hasNaN: values.includes(Number.NaN), bytes };
+    return {
+      times,
+      timesOf,
+      baseMs: group.firstMs,
+      values,
+      codes,
+      hasNaN: values.includes(Number.NaN),
+      bytes,
+    };
   });
 }
 

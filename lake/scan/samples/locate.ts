@@ -1,7 +1,6 @@
 import type { Matcher } from '../../promql/ast.ts';
 import { tooManySamples } from '../../promql/budget.ts';
 import { histogramHistoryMs } from '../../promql/source.ts';
-import type { ImmutableFile } from '../../tables.ts';
 import type { FileIndex, GroupIndex } from './file-index.ts';
 import { copyValues, type GroupSamples } from './group-samples.ts';
 import type { SeriesFiles } from './series-files.ts';
@@ -58,7 +57,7 @@ interface Chosen {
 /** Throws PromqlError when more samples than allowed are wanted, before all of them are read; FirnError as readGroupSamples. */
 export async function locate(
   store: SeriesFiles,
-  files: readonly ImmutableFile[],
+  paths: readonly string[],
   selection: FileSelection,
   pause: Pause,
 ): Promise<Located> {
@@ -66,9 +65,9 @@ export async function locate(
   const { table } = store;
   const unsupported: string[] = [];
   const found: [FileIndex, GroupIndex][] = [];
-  for (const file of files) {
-    const index = store.index(file);
-    if (index === undefined) unsupported.push(file.path);
+  for (const path of paths) {
+    const index = store.index(path);
+    if (index === undefined) unsupported.push(path);
     for (const group of index?.groups ?? [])
       if (group.lastMs >= fromMs - histogramHistoryMs && group.firstMs <= toMs)
         if (index) found.push([index, group]);

@@ -1,5 +1,4 @@
 import { hasCode } from '../../base/errors.ts';
-import type { ImmutableFile } from '../../tables.ts';
 import { type FileIndex, type GroupIndex, readFileIndex } from './file-index.ts';
 import { type GroupSamples, readGroupSamples } from './group-samples.ts';
 import { createSeriesTable, type SeriesTable } from './series-table.ts';
@@ -8,7 +7,7 @@ import { createSeriesTable, type SeriesTable } from './series-table.ts';
 export interface SeriesFiles {
   readonly table: SeriesTable;
   /** Undefined for a file that is written as no writer of ours does. Throws FirnError `corrupt`. */
-  index(file: ImmutableFile): FileIndex | undefined;
+  index(path: string): FileIndex | undefined;
   /** Throws FirnError `unsupported` and `corrupt`. */
   samples(file: FileIndex, group: GroupIndex): GroupSamples;
   /** Forgets samples that were not used for longest until those that are left are within their bound. */
@@ -64,7 +63,7 @@ export function createSeriesFiles({ indexBytesMax, samplesBytesMax }: SeriesFile
   return {
     table,
     trimSamples,
-    index: ({ path }) => {
+    index: (path) => {
       const index = indexes.get(path) ?? read(path);
       indexes.delete(path);
       indexes.set(path, index);
