@@ -53,6 +53,8 @@ export interface RewrittenSelect extends Omit<SelectInput, 'node' | 'isPrepared'
   readonly asksCatalog: boolean;
   /** May be true where that is not known. */
   readonly hasParameters: boolean;
+  /** Columns of JSON may be text: nothing but what is extracted from them is asked for. */
+  readonly jsonAsText: boolean;
   /** Its result is one row at most. */
   readonly isSingleRow: boolean;
   /** The reader of the result stops after so many rows. */
@@ -131,7 +133,7 @@ async function describeAs(
           ? tempTableSql(context, hole.name)
           : hole.kind === 'language'
             ? emptyLanguageTable(select.calls[hole.index]?.language ?? 'promql')
-            : emptyTableSql(hole.table, hole.plain),
+            : emptyTableSql(hole.table, { plain: hole.plain, jsonAsText: select.jsonAsText }),
   );
   using lease = await context.lease();
   try {

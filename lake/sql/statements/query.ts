@@ -9,6 +9,7 @@ import { aliasRules } from '../passes/aliases.ts';
 import { castRules, shownObjects } from '../passes/casts.ts';
 import { columnNameRules } from '../passes/column-names.ts';
 import { takeCountedLimit } from '../passes/counted-limit.ts';
+import { onlyExtractsJson } from '../passes/extracted-json.ts';
 import { functionRulesAt } from '../passes/functions.ts';
 import { takeLanguageCalls } from '../passes/language-calls.ts';
 import { assumedTypes } from '../passes/parameter-types.ts';
@@ -148,6 +149,7 @@ function rewritten(
   return {
     ...input,
     ...{ ...known, hasParameters, bounds: boundsOf(root), asksCatalog: asksCatalog(root) },
+    jsonAsText: onlyExtractsJson(root),
     isSingleRow: input.prefix === '' && isSingleRow(root),
     assumedTypes: hasParameters ? assumedTypes(root) : [],
     print: (parameterTypes) => print(root, { positionOf, parameterTypes }),
@@ -189,7 +191,9 @@ async function open(
           ? tempTableSql(context, hole.name)
           : hole.kind === 'language'
             ? (answers[hole.index]?.from ?? '')
-            : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? '', hole.plain),
+            : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? '', {
+                ...{ plain: hole.plain, jsonAsText: select.jsonAsText },
+              }),
   );
   const failed = (error: unknown): SqlError =>
     limit.reason() ?? failureOf({ ...select, prefix: lead }, filled, error);

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest';
+import { parseStatements } from '../parse.ts';
+import { onlyExtractsJson } from './extracted-json.ts';
+
+test.each([
+  [
+    `SELECT json_extract_string(labels, 'a'), value FROM metrics WHERE json_extract(m.labels, 'b') IS NULL`,
+    true,
+  ],
+  [`SELECT count(*) FROM metrics m JOIN logs l ON m.site = l.site`, true],
+  [`SELECT json_extract_string(labels, 'a'), labels FROM metrics`, false],
+  [`SELECT upper(labels) FROM metrics`, false],
+  [`SELECT json_extract_string("Labels", 'a'), "Labels" FROM metrics`, false],
+  [`SELECT json_extract_string(lower(labels), 'a') FROM metrics`, false],
+  [`SELECT other.json_extract_string(labels, 'a') FROM metrics`, false],
+  [`SELECT * FROM metrics`, false],
+  [`SELECT m.* FROM metrics m`, false],
+  [`SELECT count(m) FROM metrics m`, false],
+  [`SELECT row_to_json(METRICS) FROM metrics`, false],
+  [`SELECT x FROM metrics AS m(a, b, c, d, x)`, false],
+  [`SELECT l FROM (SELECT labels AS l FROM metrics) x`, false],
+  [`SELECT 1 FROM metrics JOIN logs USING (labels)`, false],
+  [`SELECT 1 FROM metrics NATURAL JOIN logs`, false],
+  [`SELECT json_extract_string(labels, 'a') FROM metrics ORDER BY labels`, false],
+])('%s: %s', (text, only) => {
+  const [parsed] = parseStatements(text, 1000);
+  expect(parsed?.node && onlyExtractsJson(parsed.node)).toBe(only);
+});
