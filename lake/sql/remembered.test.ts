@@ -102,3 +102,17 @@ test('functions that make several rows do', async () => {
   expect(await run('SELECT generate_series(1, 3)')).toHaveLength(3);
   expect(await run(`SELECT regexp_split_to_table('a b', ' ')`)).toEqual([['a'], ['b']]);
 });
+
+test('labels are JSON where they are given out, also when nothing reads them as such', async () => {
+  for (const text of [
+    'SELECT * FROM metrics',
+    'SELECT labels, name FROM metrics',
+    'SELECT labels FROM metrics GROUP BY 1',
+  ]) {
+    const [parsed] = await session.parse(text);
+    const statement = await parsed?.analyze();
+    await using result = await statement?.execute([], new AbortController().signal);
+    expect(result?.columns?.find(({ name }) => name === 'labels')?.type).toBe('JSON');
+    expect(await statement?.describe()).toEqual(result?.columns);
+  }
+});

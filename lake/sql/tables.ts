@@ -52,6 +52,6 @@ export function tableSql(
 }
 
 /** The same without a row, for describing a statement: with the second names and types that it has when it runs. */
-export function emptyTableSql(table: TableName, form: TableForm): string {
-  return tableSql(table, `(${emptyRows(tableSchemas[table])})`, form);
+export function emptyTableSql(table: TableName, plain = false): string {
+  return tableSql(table, `(${emptyRows(tableSchemas[table])})`, { plain });
 }

@@ -53,7 +53,7 @@ export interface RewrittenSelect extends Omit<SelectInput, 'node' | 'isPrepared'
   readonly asksCatalog: boolean;
   /** May be true where that is not known. */
   readonly hasParameters: boolean;
-  /** Columns of JSON may be text: nothing but what is extracted from them is asked for. */
+  /** Tables may have text in their columns of JSON: these are only extracted from, or given out as they are described. */
   readonly jsonAsText: boolean;
   /** Its result is one row at most. */
   readonly isSingleRow: boolean;
@@ -133,7 +133,7 @@ async function describeAs(
           ? tempTableSql(context, hole.name)
           : hole.kind === 'language'
             ? emptyLanguageTable(select.calls[hole.index]?.language ?? 'promql')
-            : emptyTableSql(hole.table, { plain: hole.plain, jsonAsText: select.jsonAsText }),
+            : emptyTableSql(hole.table, hole.plain),
   );
   using lease = await context.lease();
   try {

@@ -9,8 +9,8 @@ import { aliasRules } from '../passes/aliases.ts';
 import { castRules, shownObjects } from '../passes/casts.ts';
 import { columnNameRules } from '../passes/column-names.ts';
 import { takeCountedLimit } from '../passes/counted-limit.ts';
-import { onlyExtractsJson } from '../passes/extracted-json.ts';
 import { functionRulesAt } from '../passes/functions.ts';
+import { needsNoJson } from '../passes/json-as-text.ts';
 import { takeLanguageCalls } from '../passes/language-calls.ts';
 import { assumedTypes } from '../passes/parameter-types.ts';
 import { asksCatalog, namesOthers, relationRules } from '../passes/relations.ts';
@@ -44,6 +44,7 @@ export interface Query {
   /** DuckDB's types of its parameters; undefined where it leaves one open. */
   readonly parameters: DescribedSelect['parameters'];
   readonly isSingleRow: boolean;
+  readonly jsonAsText: boolean;
   readonly rowsWanted: number;
   /** Its columns, without running it; what is wrong with it, when that is not known yet. Throws SqlError. */
   describe(): Promise<DescribedSelect>;
@@ -108,6 +109,7 @@ export async function describedQuery(select: RewrittenSelect, context: SelectCon
 const queryOf = (select: RewrittenSelect, accepted: Accepted, context: SelectContext): Query => ({
   parameters: accepted.parameters,
   isSingleRow: select.isSingleRow,
+  jsonAsText: select.jsonAsText,
   rowsWanted: select.rowsWanted,
   describe: () => describeSelect(select, context),
   open: (values, signal, lead) => open(select, accepted, context, { values, signal, lead }),
@@ -149,7 +151,7 @@ function rewritten(
   return {
     ...input,
     ...{ ...known, hasParameters, bounds: boundsOf(root), asksCatalog: asksCatalog(root) },
-    jsonAsText: onlyExtractsJson(root),
+    jsonAsText: needsNoJson(root),
     isSingleRow: input.prefix === '' && isSingleRow(root),
     assumedTypes: hasParameters ? assumedTypes(root) : [],
     print: (parameterTypes) => print(root, { positionOf, parameterTypes }),

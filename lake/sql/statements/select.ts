@@ -2,7 +2,7 @@ import type { Node } from 'libpg-query';
 import { as } from '../ast.ts';
 import { SqlError } from '../errors.ts';
 import { chunkOfDuckdb, sliceOf } from '../row-chunk.ts';
-import type { SqlResult, SqlStatement } from '../sql-session.ts';
+import type { SqlColumn, SqlResult, SqlStatement } from '../sql-session.ts';
 import type { SelectContext, SelectInput } from './describe-select.ts';
 import { runQuery } from './modify.ts';
 import { analyzeSelect, type OpenQuery, type Query } from './query.ts';
@@ -21,7 +21,9 @@ export const streamedStatement = (query: Query, { rowsMax }: SelectContext): Sql
   execute: async (values, signal) => {
     // Taking a row with the answer saves asking for it, and then whether there are more.
     if (query.isSingleRow) return { ...(await runQuery(query, values, signal)).result, tag: 'SELECT' };
-    return streamed(await query.open(values, signal), { rowsMax, rowsWanted: query.rowsWanted });
+    const described = query.jsonAsText ? (await query.describe()).columns : undefined;
+    const limits = { rowsMax, rowsWanted: query.rowsWanted };
+    return streamed(await query.open(values, signal), described, limits);
   },
 });
 
@@ -32,14 +34,21 @@ interface RowLimits {
   readonly rowsWanted: number;
 }
 
-async function streamed(query: OpenQuery, { rowsMax, rowsWanted }: RowLimits): Promise<SqlResult> {
+/** Columns that were described as JSON are, although the result has them as text (query.jsonAsText). */
+async function streamed(
+  query: OpenQuery,
+  described: readonly SqlColumn[] | undefined,
+  { rowsMax, rowsWanted }: RowLimits,
+): Promise<SqlResult> {
   await using stack = new AsyncDisposableStack();
   stack.use(query);
   const { failed } = query;
   const result = await query.prepared.stream().catch((error: unknown) => {
     throw failed(error);
   });
-  const columns = columnsOf(result);
+  const columns = columnsOf(result).map((column, index) =>
+    column.type === 'VARCHAR' && described?.[index]?.type === 'JSON' ? { ...column, type: 'JSON' } : column,
+  );
   const open = stack.move();
   return {
     columns,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseStatements } from '../parse.ts';
-import { onlyExtractsJson } from './extracted-json.ts';
+import { needsNoJson } from './json-as-text.ts';
 
 test.each([
   [
@@ -8,13 +8,19 @@ test.each([
     true,
   ],
   [`SELECT count(*) FROM metrics m JOIN logs l ON m.site = l.site`, true],
-  [`SELECT json_extract_string(labels, 'a'), labels FROM metrics`, false],
+  [`SELECT json_extract_string(labels, 'a'), labels, m.labels AS l FROM metrics m LIMIT 3`, true],
+  [`SELECT * FROM metrics`, true],
+  [`SELECT m.*, l.* FROM metrics m, logs l`, true],
+  [`SELECT * FROM (SELECT * FROM metrics) x`, false],
+  [`WITH x AS (SELECT labels FROM metrics) SELECT * FROM x`, false],
+  [`SELECT labels FROM metrics UNION SELECT '1'`, false],
+  [`SELECT labels FROM metrics GROUP BY labels`, false],
+  [`SELECT labels FROM metrics WHERE labels = '{}'`, false],
+  [`SELECT labels, m FROM metrics m`, false],
   [`SELECT upper(labels) FROM metrics`, false],
-  [`SELECT json_extract_string("Labels", 'a'), "Labels" FROM metrics`, false],
+  [`SELECT upper("Labels") FROM metrics`, false],
   [`SELECT json_extract_string(lower(labels), 'a') FROM metrics`, false],
   [`SELECT other.json_extract_string(labels, 'a') FROM metrics`, false],
-  [`SELECT * FROM metrics`, false],
-  [`SELECT m.* FROM metrics m`, false],
   [`SELECT count(m) FROM metrics m`, false],
   [`SELECT row_to_json(METRICS) FROM metrics`, false],
   [`SELECT x FROM metrics AS m(a, b, c, d, x)`, false],
@@ -22,7 +28,7 @@ test.each([
   [`SELECT 1 FROM metrics JOIN logs USING (labels)`, false],
   [`SELECT 1 FROM metrics NATURAL JOIN logs`, false],
   [`SELECT json_extract_string(labels, 'a') FROM metrics ORDER BY labels`, false],
-])('%s: %s', (text, only) => {
+])('%s: %s', (text, is) => {
   const [parsed] = parseStatements(text, 1000);
-  expect(parsed?.node && onlyExtractsJson(parsed.node)).toBe(only);
+  expect(parsed?.node && needsNoJson(parsed.node)).toBe(is);
 });
