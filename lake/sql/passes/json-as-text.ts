@@ -37,6 +37,6 @@ export function needsNoJson(root: Node): boolean {
 /** Those of the outermost SELECT that are columns of tables as they are. */
 function resultColumns(root: Node): Node[] {
   const select = as(root, 'SelectStmt');
-  if (!select || select.op !== 'SETOP_NONE') return [];
+  if (select?.op !== 'SETOP_NONE') return [];
   return (select.targetList ?? []).flatMap((target) => as(target, 'ResTarget')?.val ?? []);
 }
