@@ -50,7 +50,7 @@ function restOf({ from, parts }: TableView, paths: readonly string[]): string | 
 }
 
 /** Opens the logs of a time; nanoseconds, from inclusive, to exclusive. */
-export function openTable(
+function openTable(
   tables: Tables,
   fromNs: bigint,
   toNs: bigint,

@@ -94,12 +94,15 @@ function snapshotOf({ line, timestampNs, labels }: Row): TemplateInput {
   return { line, timestampNs, label: (name) => known.get(name), labels: () => known };
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences of terminals begin with one
-const escapes =
-  /[\u001b\u009b][[\]()#;?]*(?:(?:[a-zA-Z\d]*(?:;[a-zA-Z\d]*)*)?\u0007|(?:\d{1,4}(?:;\d{0,4})*)?[\dA-PRZcf-ntqry=><~])/g;
+const [escapeCode, introducer, bell] = ['\u001b', '\u009b', '\u0007'];
+/** Escape sequences of terminals. */
+const sequences = new RegExp(
+  String.raw`[${escapeCode}${introducer}][[\]()#;?]*(?:(?:[a-zA-Z\d]*(?:;[a-zA-Z\d]*)*)?${bell}|(?:\d{1,4}(?:;\d{0,4})*)?[\dA-PRZcf-ntqry=><~])`,
+  'g',
+);
 
 export function decolorize(row: Row): void {
-  row.line = row.line.replace(escapes, '');
+  row.line = row.line.replace(sequences, '');
 }
 
 export function dropper(choices: readonly LabelChoice[]): (row: Row) => void {
