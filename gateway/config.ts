@@ -23,9 +23,9 @@ import {
 import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { labelLimits } from '../lake/receive/label-limits.ts';
+import { lineBytesMax } from '../lake/receive/logs/line-limit.ts';
 import { mqttLimits } from '../lake/receive/mqtt/mapper.ts';
 import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
-import { lineBytesMax } from '../lake/receive/logs/line-limit.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
 import { sparkplugLimits } from '../lake/receive/sparkplug/host.ts';
 import { formatOf } from '../lake/receive/syslog/time.ts';

@@ -50,12 +50,7 @@ function restOf({ from, parts }: TableView, paths: readonly string[]): string | 
 }
 
 /** Opens the logs of a time; nanoseconds, from inclusive, to exclusive. */
-function openTable(
-  tables: Tables,
-  fromNs: bigint,
-  toNs: bigint,
-  signal: AbortSignal,
-): Promise<TableView> {
+function openTable(tables: Tables, fromNs: bigint, toNs: bigint, signal: AbortSignal): Promise<TableView> {
   signal.throwIfAborted();
   return tables.open('logs', { fromUs: microseconds(fromNs), toUs: microseconds(toNs) }, signal);
 }

@@ -25,7 +25,7 @@ export interface TailFrame {
 
 /** Lines and bytes of lines that wait for a client; more are dropped, and it is told of them. */
 export const waitingLinesMax = 10_000;
-export const waitingBytesMax = 16 * 1024 * 1024;
+const waitingBytesMax = 16 * 1024 * 1024;
 /** Of one frame; a longer line has a frame of its own. */
 const frameLinesMax = 1000;
 const frameBytesMax = 1024 * 1024;

@@ -10,6 +10,7 @@ import { metadataReader } from '../../logql/collect.ts';
 import { LogqlError } from '../../logql/errors.ts';
 import { defaultEntries, type LogqlLimits } from '../../logql/limits.ts';
 import { parseLogExpr } from '../../logql/parse.ts';
+import { planPipeline } from '../../logql/plan.ts';
 import { compilePipeline } from '../../logql/pipeline/compile.ts';
 import { valueTest } from '../../logql/pipeline/label-filter.ts';
 import { emptyLabels, resetLabels } from '../../logql/pipeline/row.ts';
@@ -131,7 +132,10 @@ function parametersOf(request: IncomingMessage, { clock, limits }: TailOptions):
   if (delayMs > delayMsMax) throw badParameter(`delay_for can't be greater than ${delayMsMax / 1000}`);
   const limit = Math.min(countParameter(parameters, 'limit', defaultEntries), limits.entriesMax);
   const startNs = timeParameter(parameters, 'start') ?? nowNs(clock) - historyNs;
-  return { expr: parseLogExpr(parameters.text('query')), limit, startNs, delayMs };
+  const expr = parseLogExpr(parameters.text('query'));
+  // What is wrong with its stages is said now.
+  planPipeline(expr);
+  return { expr, limit, startNs, delayMs };
 }
 
 async function follow(
