@@ -141,7 +141,7 @@ test.each([
   [{ limit: '0' }, 'limit must be a positive value'],
   [{ start: 'today' }, "could not parse 'start' parameter"],
   [{ query: '{app="x"' }, 'parse error at line 1, col 9: syntax error: unexpected $end'],
-  [{ query: '{app="x"} |~ "("' }, "stage '|~ \"(\"' : error parsing regexp: missing closing ): `(`"],
+  [{ query: '{app="x"} |~ "("' }, 'stage \'|~ "("\' : error parsing regexp: missing closing ): `(`'],
   [{ query: 'rate({app="x"}[1m])' }, 'only log selector is supported'],
 ])('%j is refused before the connection becomes one', async (parameters, message) => {
   const client = connect(parameters as Record<string, string>);

@@ -3,7 +3,7 @@ import { createWorkerPool, type WorkerPool } from '../../base/worker-pool.ts';
 import { throwIfStopped } from '../../logql/budget.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
 import type { LogqlEvaluator, QueryResult } from '../../logql/query.ts';
-import { type LineBatch, newStats, type StoredLogs } from '../../logql/source.ts';
+import { type LineBatch, newStats, type StoredLogs, type StreamVolume } from '../../logql/source.ts';
 import type { LogView, LogViews } from '../log-view.ts';
 import {
   type Answer,
@@ -217,19 +217,9 @@ function openHelper(views: LogViews, clientSignal: AbortSignal): Helper {
           return iterate(linesIteration(lines, stats));
         }
         case 'streams':
-          return iterate(
-            iterationOf(known(rests, ask.rest).streams(ask.request, signal), (labels) => ({
-              kind: 'streams',
-              labels,
-            })),
-          );
+          return iterate(iterationOf(known(rests, ask.rest).streams(ask.request, signal), streamsAnswer));
         case 'volumes':
-          return iterate(
-            iterationOf(known(rests, ask.rest).volumes(ask.request, signal), (volumes) => ({
-              kind: 'volumes',
-              volumes,
-            })),
-          );
+          return iterate(iterationOf(known(rests, ask.rest).volumes(ask.request, signal), volumesAnswer));
         case 'next':
           return known(iterations, ask.of).next();
         case 'counts': {
@@ -246,6 +236,12 @@ function openHelper(views: LogViews, clientSignal: AbortSignal): Helper {
     },
   };
 }
+
+const streamsAnswer = (labels: readonly string[] | undefined): Answer => ({ kind: 'streams', labels });
+const volumesAnswer = (volumes: readonly StreamVolume[] | undefined): Answer => ({
+  kind: 'volumes',
+  volumes,
+});
 
 /** Of what time it wants lines or streams, where it says so itself. */
 function timesOf({ kind, task }: QueryWork): Pick<OpenView, 'fromNs' | 'toNs'> | undefined {
