@@ -54,8 +54,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     console.log(
       `${lines} lines, ${(rawBytes / 1e6).toFixed(0)} MB raw, ${(storedBytes / 1e6).toFixed(1)} MB stored: ${(storedBytes / rawBytes).toFixed(3)} bytes per raw byte`,
     );
-    if (corpus === made)
-      for await (const text of columnSizes(corpus, Number(values.runs))) console.log(text);
+    if (corpus === made) for await (const text of columnSizes(corpus, Number(values.runs))) console.log(text);
     await using stack = new AsyncDisposableStack();
     const cold = await serve(folder, corpus.paths, coldPageBytes, stack);
     const warm = await serve(folder, corpus.paths, Number(values.pages) * 1e6, stack);
@@ -67,7 +66,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-/** With the files once more for each copy, under names of their own, as a reader takes them for others. */
+/** With the files once more for each copy, under names of their own, as a reader takes them for others; grep has none. */
 function copied(corpus: Corpus, copies: number): Corpus {
   if (copies === 1) return corpus;
   const paths = corpus.paths.flatMap((path) =>
@@ -78,7 +77,7 @@ function copied(corpus: Corpus, copies: number): Corpus {
     }),
   );
   const [rawBytes, storedBytes] = [corpus.rawBytes * copies, corpus.storedBytes * copies];
-  return { ...corpus, paths, rawBytes, storedBytes, lines: corpus.lines * copies };
+  return { ...corpus, raw: '', paths, rawBytes, storedBytes, lines: corpus.lines * copies };
 }
 
 /** Of pages that go before they are asked for again. */
@@ -231,7 +230,8 @@ async function compare({ cold, warm }: Servers, corpus: Corpus, runs: number, on
     // A server closes a connection that was idle for long, as while grep runs.
     agent.destroy();
     for (const server of [cold, warm]) sides.push(await median(runs, () => asked(server, task, corpus)));
-    const beside = task.grep && corpus.raw && (await median(runs, async () => grep(task.grep ?? [], corpus.raw)));
+    const beside =
+      task.grep && corpus.raw && (await median(runs, async () => grep(task.grep ?? [], corpus.raw)));
     if (beside) sides.push(beside);
     const figures = sides.map(({ wall, cpu }) => `${wall.toFixed(1).padEnd(7)}${cpu.toFixed(1).padEnd(8)}`);
     const ratios = beside ? sides.slice(0, 2).map(({ cpu }) => (cpu / beside.cpu).toFixed(2)) : [];
