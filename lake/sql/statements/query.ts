@@ -41,6 +41,7 @@ import { remembered } from './remembered.ts';
 // pinned view of each table that it names. Each run has a connection of its own, so that a result that is read slowly, or
 // not to its end, is in nobody's way.
 
+/** A statement that can be run. */
 export interface Query {
   /** DuckDB's types of its parameters; undefined where it leaves one open. */
   readonly parameters: DescribedSelect['parameters'];
@@ -152,7 +153,7 @@ function rewritten(
   return {
     ...input,
     ...{ ...known, hasParameters, bounds: boundsOf(root), asksCatalog: asksCatalog(root) },
-    jsonAsText: needsNoJson(root),
+    jsonAsText: tables.size > 0 && needsNoJson(root),
     isSingleRow: input.prefix === '' && isSingleRow(root),
     assumedTypes: hasParameters ? assumedTypes(root) : [],
     print: (parameterTypes) => print(root, { positionOf, parameterTypes }),
