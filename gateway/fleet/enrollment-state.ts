@@ -51,10 +51,8 @@ export function printEnrollment(state: EnrollmentState): string {
   if (code === undefined) return `This device is no gateway yet.\n${lines.join('')}`;
   const picture = renderUnicodeCompact(adoptionUrl(url, code), { ecc: 'L', border: 1 });
   return `${picture}
-This device belongs to nobody yet. Its code:
-
-    ${printDeviceCode(code)}
-
-Scan the picture, or: ${adoptCommand(code)}
+This device belongs to nobody yet. Its code:  ${printDeviceCode(code)}
+Scan the picture with a phone, or give the command:
+  ${adoptCommand(code)}
 ${lines.join('')}`;
 }
