@@ -35,7 +35,7 @@ export function waitingLines({ url, code, isReached, problem, claimRefused }: Wa
     ...(claimRefused === undefined ? [] : [`Its claim was refused: ${claimRefused}`]),
     ...(code === undefined ? ['It enrolls with its claim.'] : []),
     problem ??
-      `The cloud at ${url} ${isReached ? 'answers, and waits for somebody to adopt this device' : 'was not asked yet'}.`,
+      `The cloud at ${url} ${isReached ? 'waits for its adoption' : 'was not asked yet'}.`,
   ];
 }
 

@@ -37,7 +37,7 @@ test.each<[string, EnrollmentState, readonly string[]]>([
   [
     'a claim that is refused',
     { ...waiting, code, isReached: true, claimRefused: 'used' },
-    ['ABCD-1234-EFGH-5678', 'Its claim was refused: used', 'waits for somebody to adopt this device'],
+    ['ABCD-1234-EFGH-5678', 'Its claim was refused: used', 'waits for its adoption'],
   ],
   ['no network', { ...waiting, code, problem: 'no route' }, ['ABCD-1234-EFGH-5678', 'no route']],
 ])('%s is said on the page and on the console', async (_, state, texts) => {

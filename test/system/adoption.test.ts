@@ -103,7 +103,7 @@ test('a device is switched on, adopted by its code, killed with its cloud in the
   const refused = await fetch(`${page}/loki/api/v1/push`, { method: 'POST', body: '{}' });
   expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '30']);
   cloud = await startCloud();
-  await pageWith(/waits for somebody to adopt this device/);
+  await pageWith(/waits for its adoption/);
   expect(await firn('gateways', 'pending', '--code', code)).toMatch(`${code}  not adopted`);
   const adopted = await firn('gateways', 'adopt', code, '--site', 'plant-7', '--gateway', 'press');
   expect(adopted).toContain(`${code} is adopted; the device asked from 127.0.0.1`);
