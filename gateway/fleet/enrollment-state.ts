@@ -34,8 +34,7 @@ export function waitingLines({ url, code, isReached, problem, claimRefused }: Wa
   return [
     ...(claimRefused === undefined ? [] : [`Its claim was refused: ${claimRefused}`]),
     ...(code === undefined ? ['It enrolls with its claim.'] : []),
-    problem ??
-      `The cloud at ${url} ${isReached ? 'waits for its adoption' : 'was not asked yet'}.`,
+    problem ?? `The cloud at ${url} ${isReached ? 'waits for its adoption' : 'was not asked yet'}.`,
   ];
 }
 

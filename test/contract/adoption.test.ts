@@ -210,6 +210,7 @@ test('a request that is forged, strange or large is refused; too many are told t
   const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const forged: DeviceKey = {
+    keyStore: 'file',
     publicKey: publicKey.export({ type: 'spki', format: 'der' }),
     sign: async (bytes) => sign('sha256', bytes, { key: privateKey, dsaEncoding: 'ieee-p1363' }),
   };

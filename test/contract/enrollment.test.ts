@@ -220,6 +220,7 @@ describe('what is no gateway', () => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const other = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
     const signedBy = (key: typeof privateKey) => ({
+      keyStore: 'file' as const,
       publicKey: publicKey.export({ type: 'spki', format: 'der' }),
       sign: async (bytes: Uint8Array) => sign('sha256', bytes, { key, dsaEncoding: 'ieee-p1363' }),
     });
