@@ -8,12 +8,19 @@ import { Pool } from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
 import { makeCertificateRequest } from '../../gateway/fleet/certificate-request.ts';
 import { openCloudClient } from '../../gateway/fleet/cloud-client.ts';
-import { enrollOnce } from '../../gateway/fleet/enroll.ts';
-import { type Identity, identityFolder, nextKey, readIdentity } from '../../gateway/fleet/identity.ts';
+import { askForAdoption, enrollOnce } from '../../gateway/fleet/enroll.ts';
+import {
+  type Identity,
+  identityFolder,
+  keyToEnroll,
+  nextKey,
+  readIdentity,
+} from '../../gateway/fleet/identity.ts';
 import { openCloudSession } from '../../gateway/fleet/session.ts';
 import { ecdsaSigner, signJws } from '../../lake/base/jws.ts';
 import { createLogger } from '../../lake/base/log.ts';
-import { fleetPaths, sessionType } from '../../provisioning/contract.ts';
+import { fleetPaths, keyHashOfSpki, sessionType } from '../../provisioning/contract.ts';
+import { deviceCodeOf } from '../../provisioning/device-code.ts';
 import { createAuthority, hasOpenssl } from '../harness/certificates.ts';
 import { type Postgres, postgresPrograms, startPostgres } from '../harness/postgres.ts';
 import { type FleetCloud, movedClock, openFleetCloud } from './fleet-cloud.ts';
@@ -96,6 +103,21 @@ describe.each(places)('%s', (name, place) => {
       ['enroll gateway', id, 'press-1'],
       ['create claims', 'operator', id],
     ]);
+  });
+
+  testIt('a device without a claim is adopted by its code, and its answer may be lost', async () => {
+    await using cloud = await openFleetCloud(folder, movedClock(startMs), await place());
+    const dataDir = dataDirOf('adopted-');
+    const code = deviceCodeOf(keyHashOfSpki(keyToEnroll(identityFolder(dataDir)).publicKey));
+    const asked = { dataDir, cloud: { ...noProxy, url: cloud.url }, pin: '', gateway: 'press-1' };
+    expect(await askForAdoption(asked)).toBe(5000);
+    for (const site of ['south', 'north']) await cloud.admin('POST', '/adoptions', { code, site });
+    for (let time = 0; time < 2; time++)
+      expect(await askForAdoption(asked)).toMatchObject({ site: 'north', gateway: 'press-1' });
+    expect(await beat(cloud, dataDir)).toEqual(said);
+    await expect(cloud.admin('POST', '/adoptions', { code, site: 'north' })).rejects.toThrow(
+      '409 this device is',
+    );
   });
 
   testIt('another board takes the place of one, and a revoked one is out at once', async () => {
