@@ -356,19 +356,8 @@ export function loadGatewayConfig(
 
 /** What a cloud may not decide: who the gateway is, whom it believes, what can be reached from outside, and where data is. */
 const ownFields = [
-  ...[
-    'tenant',
-    'site',
-    'gateway',
-    'dataDir',
-    'identityLabels',
-    'identity',
-    'cloud',
-    'proxy',
-    'store',
-    'listen',
-    'test',
-  ],
+  ...(['tenant', 'site', 'gateway', 'dataDir', 'identityLabels', 'identity', 'cloud', 'proxy'] as const),
+  ...(['store', 'listen', 'test'] as const),
 ] as const;
 
 /** The configuration with settings of the cloud before it. Throws FirnError `invalid` that names the setting. */

@@ -6,8 +6,7 @@ import { writeSecretFile } from '../../lake/base/secret-file.ts';
 import { makeTpmKey, parseTpmKey } from './tpm-key.ts';
 
 /** file: readable by its owner alone. tpm2: usable in the TPM alone that made it. */
-export const keyStores = ['file', 'tpm2'] as const;
-export type KeyStore = (typeof keyStores)[number];
+export type KeyStore = 'file' | 'tpm2';
 
 /** The key that makes a device the gateway it is. It never leaves where it is kept: a file, or a chip behind this port. */
 export interface DeviceKey {
@@ -19,7 +18,7 @@ export interface DeviceKey {
 }
 
 /** Makes a key, and the file by which it is found again. Throws FirnError as the TPM does. */
-export function makeKey(path: string, keyStore: KeyStore): DeviceKey {
+export async function makeKey(path: string, keyStore: KeyStore): Promise<DeviceKey> {
   if (keyStore === 'tpm2') return makeTpmKey(path);
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   writeSecretFile(path, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());

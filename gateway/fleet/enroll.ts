@@ -45,7 +45,7 @@ export async function enrollOnce(
       hint: 'give its address by --cloud-url',
     });
   const folder = identityFolder(dataDir);
-  const key = keyToEnroll(folder, keyStore);
+  const key = await keyToEnroll(folder, keyStore);
   using client = openCloudClient({ ...cloud, url });
   const body = {
     ...{ claim: text.slice(text.indexOf('#') + 1), certificateRequest: await makeCertificateRequest(key) },
@@ -79,7 +79,7 @@ export async function askForAdoption(
   const { url } = cloud;
   if (pin === '' && !isProtected(url)) throw unprotected(url);
   const folder = identityFolder(dataDir);
-  const key = keyToEnroll(folder, keyStore);
+  const key = await keyToEnroll(folder, keyStore);
   using client = openCloudClient(cloud);
   const body = { certificateRequest: await makeCertificateRequest(key), gateway, tenant };
   const answered = await client.ask(fleetPaths.adoption, { body, ...(signal && { signal }) });
@@ -122,9 +122,8 @@ export async function enrollPatiently(options: PatientOptions, signal: AbortSign
   const asking = { ...options, cloud, pin: options.pin || (known?.pin ?? '') };
   if (cloud.url === '') return enrollOnce(asking, signal);
   const say = saying(options);
-  const code = deviceCodeOf(
-    keyHashOfSpki(keyToEnroll(identityFolder(options.dataDir), options.keyStore).publicKey),
-  );
+  const { publicKey } = await keyToEnroll(identityFolder(options.dataDir), options.keyStore);
+  const code = deviceCodeOf(keyHashOfSpki(publicKey));
   let claimRefused: string | undefined;
   let isReached = false;
   for (let failures = 0; ; ) {

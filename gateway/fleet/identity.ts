@@ -59,12 +59,15 @@ export function readIdentity(folder: string): Identity | undefined {
 }
 
 /** The key to enroll with: the one that is there, as after an enrollment whose answer was lost, or a new one. */
-export const keyToEnroll = (folder: string, keyStore: KeyStore = 'file'): DeviceKey =>
-  existsSync(keyPath(folder)) ? readKeyFile(keyPath(folder)) : makeKey(keyPath(folder), keyStore);
+export const keyToEnroll = (folder: string, keyStore: KeyStore = 'file'): Promise<DeviceKey> =>
+  keyAt(keyPath(folder), keyStore);
 
 /** The key to change to: the one that a change before has begun with, or a new one. */
-export const nextKey = (folder: string, keyStore: KeyStore = 'file'): DeviceKey =>
-  existsSync(nextKeyPath(folder)) ? readKeyFile(nextKeyPath(folder)) : makeKey(nextKeyPath(folder), keyStore);
+export const nextKey = (folder: string, keyStore: KeyStore = 'file'): Promise<DeviceKey> =>
+  keyAt(nextKeyPath(folder), keyStore);
+
+const keyAt = async (path: string, keyStore: KeyStore): Promise<DeviceKey> =>
+  existsSync(path) ? readKeyFile(path) : makeKey(path, keyStore);
 
 /**
  * Keeps what an enrollment has given, if its certificates are for this key and their root is the one that the claim or

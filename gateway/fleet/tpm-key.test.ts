@@ -37,7 +37,7 @@ describe.skipIf(!has('swtpm') || !has('tpm2_sign'))('a TPM by software', () => {
   let tpm: AsyncDisposable;
   beforeAll(async () => {
     tpm = await startTpm('own');
-    makeKey(path, 'tpm2');
+    await makeKey(path, 'tpm2');
   });
   afterAll(async () => {
     await tpm[Symbol.asyncDispose]();
@@ -52,8 +52,8 @@ describe.skipIf(!has('swtpm') || !has('tpm2_sign'))('a TPM by software', () => {
     expect(Buffer.from(request.publicKey)).toEqual(key.publicKey);
     const spki = createPublicKey({ key: key.publicKey, format: 'der', type: 'spki' });
     // The numbers of a signature are shorter now and then.
-    for (let time = 0; time < 3; time++) {
-      const message = Buffer.from(`message ${time}`);
+    for (const size of [0, 100, 20_000]) {
+      const message = Buffer.alloc(size, 'x');
       const signature = await key.sign(message);
       expect(verify('sha256', message, { key: spki, dsaEncoding: 'ieee-p1363' }, signature)).toBe(true);
     }
@@ -74,13 +74,15 @@ describe.skipIf(!has('swtpm') || !has('tpm2_sign'))('a TPM by software', () => {
 
   test('that is gone is named', async () => {
     await tpm[Symbol.asyncDispose]();
-    expect(() => makeKey(join(folder, 'none.key'), 'tpm2')).toThrow(/tpm2_\w+ does not reach the TPM/);
+    await expect(makeKey(join(folder, 'none.key'), 'tpm2')).rejects.toThrow(
+      /tpm2_\w+ does not reach the TPM/,
+    );
   });
 });
 
-test('without its programs the setting says what is missing', () => {
+test('without its programs the setting says what is missing', async () => {
   process.env.PATH = folder;
-  expect(() => makeKey(join(folder, 'none.key'), 'tpm2')).toThrow(
+  await expect(makeKey(join(folder, 'none.key'), 'tpm2')).rejects.toThrow(
     /identity.keyStore: tpm2 needs the program tpm2_\w+, which is not installed/,
   );
 });

@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,67 +24,38 @@ type TpmFile = z.infer<typeof fileSchema>;
 
 const execute = promisify(execFile);
 const timeoutMs = 60_000;
-const attributes = 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign';
 
-/** Of the storage hierarchy; the same each time, since it follows from the TPM's own seed. */
-const primary: Step = [
-  'tpm2_createprimary',
-  '-Q',
-  '-C',
-  'o',
-  '-g',
-  'sha256',
-  '-G',
-  'ecc256',
-  '-c',
-  'primary.ctx',
-];
+/** The primary key of the storage hierarchy: the same each time, since it follows from the TPM's own seed. */
+const primary = 'tpm2_createprimary -Q -C o -g sha256 -G ecc256 -c primary.ctx';
 /** Its memory holds few objects, and not each TPM has somebody who clears it. */
-const clear: Step = ['tpm2_flushcontext', '-t'];
-const load: readonly Step[] = [
-  primary,
-  ['tpm2_load', '-Q', '-C', 'primary.ctx', '-u', 'key.pub', '-r', 'key.priv', '-c', 'key.ctx'],
-  clear,
+const clear = 'tpm2_flushcontext -t';
+const load = ['tpm2_load -Q -C primary.ctx -u key.pub -r key.priv -c key.ctx', clear];
+const attributes = 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign';
+const create = `tpm2_create -Q -C primary.ctx -g sha256 -G ecc256:ecdsa-sha256 -u key.pub -r key.priv -a ${attributes}`;
+const makeSteps = [
+  ...[clear, primary, create, clear, primary, ...load],
+  ...['tpm2_readpublic -Q -c key.ctx -f der -o spki.der', clear],
 ];
-const create: readonly Step[] = [
-  ...[clear, primary],
-  [
-    ...(['tpm2_create', '-Q', '-C', 'primary.ctx', '-g', 'sha256', '-G', 'ecc256:ecdsa-sha256'] as const),
-    ...['-u', 'key.pub', '-r', 'key.priv', '-a', attributes],
-  ],
-  ...[clear, ...load],
-  ['tpm2_readpublic', '-Q', '-c', 'key.ctx', '-f', 'der', '-o', 'spki.der'],
-  clear,
+const signSteps = [
+  ...[clear, primary, ...load],
+  ...['tpm2_sign -Q -c key.ctx -g sha256 -f plain -o signature message', clear],
 ];
-const signSteps: readonly Step[] = [
-  ...[clear, ...load],
-  ['tpm2_sign', '-Q', '-c', 'key.ctx', '-g', 'sha256', '-f', 'plain', '-o', 'signature', 'message'],
-  clear,
-];
-
-type Step = readonly [program: string, ...args: string[]];
 
 /** Makes a key. Throws FirnError `unsupported` without the programs, `unavailable` without a TPM. */
-export function makeTpmKey(path: string): DeviceKey {
-  const work = mkdtempSync(join(tmpdir(), 'firn-tpm-'));
-  try {
-    for (const [program, ...args] of create) {
-      try {
-        execFileSync(program, args, { cwd: work, timeout: timeoutMs, stdio: ['ignore', 'ignore', 'pipe'] });
-      } catch (cause) {
-        throw failed(program, cause);
-      }
-    }
+export async function makeTpmKey(path: string): Promise<DeviceKey> {
+  const file = await inFolder(async (work) => {
+    await runAll(makeSteps, work);
     const read = (name: string): string => readFileSync(join(work, name)).toString('base64');
-    const file: TpmFile = {
-      ...{ keyStore: 'tpm2', publicKey: read('spki.der') },
-      ...{ tpmPublic: read('key.pub'), tpmPrivate: read('key.priv') },
+    const keyStore = 'tpm2' as const;
+    return {
+      keyStore,
+      publicKey: read('spki.der'),
+      tpmPublic: read('key.pub'),
+      tpmPrivate: read('key.priv'),
     };
-    writeSecretFile(path, `${JSON.stringify(file, null, 2)}\n`);
-    return keyOf(file);
-  } finally {
-    rmSync(work, { recursive: true });
-  }
+  });
+  writeSecretFile(path, `${JSON.stringify(file, null, 2)}\n`);
+  return keyOf(file);
 }
 
 /** Of the text of a key file. Throws what is wrong with it. */
@@ -96,19 +67,30 @@ const keyOf = (file: TpmFile): DeviceKey => ({
   sign: (bytes) => signWith(file, bytes),
 });
 
-async function signWith({ tpmPublic, tpmPrivate }: TpmFile, message: Uint8Array): Promise<Uint8Array> {
-  const work = mkdtempSync(join(tmpdir(), 'firn-tpm-'));
-  try {
+const signWith = ({ tpmPublic, tpmPrivate }: TpmFile, message: Uint8Array): Promise<Uint8Array> =>
+  inFolder(async (work) => {
     writeFileSync(join(work, 'key.pub'), Buffer.from(tpmPublic, 'base64'));
     writeFileSync(join(work, 'key.priv'), Buffer.from(tpmPrivate, 'base64'));
     writeFileSync(join(work, 'message'), message);
-    for (const [program, ...args] of signSteps)
-      await execute(program, args, { cwd: work, timeout: timeoutMs }).catch((cause: unknown) => {
-        throw failed(program, cause);
-      });
+    await runAll(signSteps, work);
     return sideBySide(readFileSync(join(work, 'signature')));
+  });
+
+async function inFolder<T>(run: (work: string) => Promise<T>): Promise<T> {
+  const work = mkdtempSync(join(tmpdir(), 'firn-tpm-'));
+  try {
+    return await run(work);
   } finally {
     rmSync(work, { recursive: true });
+  }
+}
+
+async function runAll(steps: readonly string[], cwd: string): Promise<void> {
+  for (const step of steps) {
+    const [program = '', ...args] = step.split(' ');
+    await execute(program, args, { cwd, timeout: timeoutMs }).catch((cause: unknown) => {
+      throw failed(program, cause);
+    });
   }
 }
 
@@ -126,7 +108,7 @@ function sideBySide(der: Buffer): Uint8Array {
 }
 
 function failed(program: string, cause: unknown): FirnError {
-  const { code, stderr = '' } = cause as { readonly code?: unknown; readonly stderr?: Buffer | string };
+  const { code, stderr = '' } = cause as { readonly code?: unknown; readonly stderr?: string };
   const common = { operation: 'use the TPM', subject: 'identity.keyStore', cause };
   if (code === 'ENOENT')
     return new FirnError({
@@ -134,7 +116,7 @@ function failed(program: string, cause: unknown): FirnError {
       message: `identity.keyStore: tpm2 needs the program ${program}, which is not installed`,
       hint: 'install the package tpm2-tools, or use identity.keyStore: file',
     });
-  const [why = messageOf(cause)] = String(stderr)
+  const [why = messageOf(cause)] = stderr
     .trim()
     .split('\n')
     .filter((line) => /ERROR/.test(line));

@@ -108,7 +108,7 @@ describe.each(places)('%s', (name, place) => {
   testIt('a device without a claim is adopted by its code, and its answer may be lost', async () => {
     await using cloud = await openFleetCloud(folder, movedClock(startMs), await place());
     const dataDir = dataDirOf('adopted-');
-    const code = deviceCodeOf(keyHashOfSpki(keyToEnroll(identityFolder(dataDir)).publicKey));
+    const code = deviceCodeOf(keyHashOfSpki((await keyToEnroll(identityFolder(dataDir))).publicKey));
     const asked = { dataDir, cloud: { ...noProxy, url: cloud.url }, pin: '', gateway: 'press-1' };
     expect(await askForAdoption(asked)).toBe(5000);
     for (const site of ['south', 'north']) await cloud.admin('POST', '/adoptions', { code, site });
@@ -173,7 +173,7 @@ test('a key is changed while the old session goes on, also when the answer is lo
   await session.ask(fleetPaths.heartbeat, { body: { report } });
   // The cloud has gone on to the next key, and its answer is lost.
   const { challenge } = (await client.ask(fleetPaths.challenge)) as { challenge: string };
-  const certificateRequest = await makeCertificateRequest(nextKey(identityFolder(dataDir)));
+  const certificateRequest = await makeCertificateRequest(await nextKey(identityFolder(dataDir)));
   const signer = { certificates: identity.certificates, sign: identity.key.sign };
   const signed = await signJws({ typ: sessionType }, { challenge, certificateRequest }, signer);
   await client.ask(fleetPaths.session, { body: { signed } });

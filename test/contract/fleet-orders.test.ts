@@ -254,7 +254,7 @@ test('what the cloud has not signed for this gateway is not believed', async () 
   expect(take(real)).toMatchObject({ version: 1, settings: { x: 1 } });
   const payload = { tenant: 'acme', gateway: 'one', issuedMs: startMs, version: 9, settings: { x: 666 } };
   const signerOf = ({ identity: { certificates, key } }: Box) => ({ certificates, sign: key.sign });
-  const other = makeKey(join(folder, 'other.key'), 'file');
+  const other = await makeKey(join(folder, 'other.key'), 'file');
   const [head = '', , signature = ''] = real.split('.');
   const none = Buffer.from(JSON.stringify({ typ: configType, alg: 'none' })).toString('base64url');
   const body = Buffer.from(JSON.stringify(payload)).toString('base64url');
