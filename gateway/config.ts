@@ -23,6 +23,7 @@ import {
 import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { labelLimits } from '../lake/receive/label-limits.ts';
+import { lineBytesMax } from '../lake/receive/logs/line-limit.ts';
 import { mqttLimits } from '../lake/receive/mqtt/mapper.ts';
 import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
@@ -224,6 +225,7 @@ const limits = z.strictObject({
   labelNameBytesMax: count(labelLimits.labelNameBytesMax, 'Size of a label name'),
   labelValueBytesMax: count(labelLimits.labelValueBytesMax, 'Size of a label value'),
   seriesPerRequestMax: count(remoteWriteLimits.seriesPerRequestMax, 'Series in one request'),
+  lineBytesMax: count(lineBytesMax, 'Size of one log line of Loki push, OTLP and line protocol'),
 });
 
 const settings = z.strictObject({
