@@ -4,10 +4,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { makeCertificateRequest } from '../../gateway/fleet/certificate-request.ts';
+import { makeKey, readKeyFile } from '../../gateway/fleet/device-key.ts';
 import { readCertificateRequest } from '../../provisioning/certificate-request.ts';
-import { freePort, startProgram, waitForPort } from '../../test/harness/process.ts';
-import { makeCertificateRequest } from './certificate-request.ts';
-import { makeKey, readKeyFile } from './device-key.ts';
+import { freePort, startProgram, waitForPort } from '../harness/process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'firn-tpm-test-'));
 const before = { tcti: process.env.TPM2TOOLS_TCTI, path: process.env.PATH };
