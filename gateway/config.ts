@@ -301,6 +301,16 @@ const settings = z.strictObject({
       ),
     })
     .prefault({}),
+  identity: z
+    .strictObject({
+      keyStore: z
+        .enum(['file', 'tpm2'])
+        .default('file')
+        .describe(
+          'Where the key of this device is made: a file of the data folder, or a TPM 2.0 (by tpm2-tools), which alone can use it then',
+        ),
+    })
+    .prefault({}),
   proxy: z
     .union([z.literal(''), z.url({ protocol: /^https?$/ })])
     .default('')
@@ -348,7 +358,8 @@ export function loadGatewayConfig(
 
 /** What a cloud may not decide: who the gateway is, whom it believes, what can be reached from outside, and where data is. */
 const ownFields = [
-  ...['tenant', 'site', 'gateway', 'dataDir', 'identityLabels', 'cloud', 'proxy', 'store', 'listen', 'test'],
+  ...(['tenant', 'site', 'gateway', 'dataDir', 'identityLabels', 'identity', 'cloud', 'proxy'] as const),
+  ...(['store', 'listen', 'test'] as const),
 ] as const;
 
 /** The configuration with settings of the cloud before it. Throws FirnError `invalid` that names the setting. */

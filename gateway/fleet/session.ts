@@ -79,7 +79,7 @@ export function openCloudSession(options: {
       }
     },
     rotateKey: async (signal) => {
-      await renew(nextKey(folder), signal);
+      await renew(await nextKey(folder, identity.key.keyStore), signal);
       await begin(signal);
     },
   };
