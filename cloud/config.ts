@@ -154,12 +154,13 @@ const schema = z.strictObject({
         .string()
         .default('')
         .describe(
-          'Role whose sessions gateways ship with, cut down to what is their own (S3 only); empty: they have their own keys',
+          'Role whose sessions gateways ship with, cut down to what is their own (S3 only); empty: each of their requests is signed',
         ),
       uploadSeconds: count(
         3600,
         'How long such a session lasts; a gateway gets the next one after half of it',
       ),
+      presignedSeconds: count(300, 'How long a signed request counts, where there is no role'),
       certificateDays: count(90, 'How long the certificate of a gateway counts; it is renewed after a third'),
     })
     .prefault({}),

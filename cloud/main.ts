@@ -204,9 +204,10 @@ async function openGateways(
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Promise<Fleet> {
-  const { uploadRoleArn: roleArn, uploadSeconds: durationSeconds } = fleet;
+  const { uploadRoleArn: roleArn, uploadSeconds: durationSeconds, presignedSeconds } = fleet;
   const { stsEndpoint } = iceberg;
-  const uploads = stack.use(await openUploads({ store, roleArn, stsEndpoint, durationSeconds, clock }));
+  const role = { roleArn, stsEndpoint, durationSeconds, clock };
+  const uploads = stack.use(await openUploads({ store, ...role, presignedSeconds }));
   return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, onRefused, logger });
 }
 

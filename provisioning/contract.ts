@@ -8,7 +8,8 @@ import { FirnError } from '../lake/base/errors.ts';
 //   challenge                                  ->  a text to be signed, good for a minute
 //   session    that text, signed by the device ->  a token for everything else; a new certificate, if one is asked for
 //   heartbeat  how the gateway does            ->  when to come again; settings and commands, signed by the cloud
-//   uploads    nothing                         ->  where to ship to, and credentials for a while
+//   uploads    nothing                         ->  where to ship to, and credentials for a while; or none, and then
+//   sign       one request to that store       ->  its signature, good for some minutes
 
 export const fleetPath = '/api/v1/firn/fleet';
 export const fleetPaths = {
@@ -17,6 +18,7 @@ export const fleetPaths = {
   session: `${fleetPath}/session`,
   heartbeat: `${fleetPath}/heartbeat`,
   uploads: `${fleetPath}/uploads`,
+  sign: `${fleetPath}/sign`,
 } as const;
 
 /** Types of signed documents (`typ`), so that none is taken for another. */
@@ -179,14 +181,30 @@ export const commandDocument = z.object({
 });
 
 export const uploadsRequest = z.strictObject({});
-/** A bucket, and credentials that write below the gateway's own inbox in it. */
-export const uploadPlace = z.object({
+const place = {
   ...{ endpoint: z.string(), region: z.string(), bucket: z.string(), prefix: z.string() },
   pathStyle: z.boolean(),
-  ...{ accessKeyId: z.string(), secretAccessKey: z.string(), sessionToken: z.string() },
-  expiresInSeconds: z.number().positive(),
-});
+};
+/** A bucket, and either credentials that write below the gateway's own inbox in it, or that each request is to be signed. */
+export const uploadPlace = z.union([
+  z.object({
+    ...place,
+    ...{ accessKeyId: z.string(), secretAccessKey: z.string(), sessionToken: z.string() },
+    expiresInSeconds: z.number().positive(),
+  }),
+  z.object({ ...place, presigned: z.literal(true) }),
+]);
 export type UploadPlace = z.infer<typeof uploadPlace>;
+
+/** A request to the store, by the key of its object there. All of it is bound by the signature. */
+export const signRequest = z.strictObject({
+  method: z.enum(['GET', 'HEAD', 'PUT', 'POST', 'DELETE']),
+  key: z.string().max(1024),
+  query: z.record(z.string().max(50), z.string().max(1024)),
+  headers: z.record(z.string().max(50), z.string().max(1024)),
+});
+/** Its query, with the signature. */
+export const signAnswer = z.object({ query: z.record(z.string(), z.string()) });
 
 // A claim, as it is printed: a code that the cloud knows, and after it what the cloud's root has to be, so that the first
 // answer that a gateway ever gets can be checked. In Crockford's base 32, whose letters can't be taken for each other.

@@ -7,6 +7,7 @@ import {
   fleetPaths,
   heartbeatRequest,
   sessionRequest,
+  signRequest,
   uploadsRequest,
 } from '../../provisioning/contract.ts';
 import { refuse, refused } from '../tenants/admin-api.ts';
@@ -80,6 +81,9 @@ export function deviceRoutes(options: DeviceRoutesOptions): Hono<DeviceEnv> {
     return { againInSeconds: options.heartbeatSeconds, ...(await options.orders.ordersFor(who, report)) };
   });
   asGateway(fleetPaths.uploads, uploadsRequest, (_, who) => uploads.placeFor(who));
+  asGateway(fleetPaths.sign, signRequest, async (_, who, request) => ({
+    query: await uploads.sign(who, request),
+  }));
   return app;
 }
 

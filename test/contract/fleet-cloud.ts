@@ -60,6 +60,7 @@ export async function openFleetCloud(
       ...{ store, authorityDir: join(directory, 'authority'), certificateDays: 90, publicUrl: '' },
       uploads: uploads ?? {
         placeFor: () => Promise.reject(new Error('none')),
+        sign: () => Promise.reject(new Error('none')),
         [Symbol.dispose]: () => undefined,
       },
       ...{ heartbeatSeconds: 30, logger: createLogger('silent') },

@@ -38,7 +38,8 @@ export const doors: ReadonlyMap<string, Door> = new Map([
   ...of(
     'gateway',
     `POST /api/v1/firn/fleet/heartbeat
-    POST /api/v1/firn/fleet/uploads`,
+    POST /api/v1/firn/fleet/uploads
+    POST /api/v1/firn/fleet/sign`,
   ),
   ...of('key', 'GET /api/v1/firn/admin/openapi.json'),
   ...of(
