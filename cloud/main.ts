@@ -30,6 +30,7 @@ import { createEvaluationPool, type EvaluationPool } from '../lake/scan/evaluati
 import { SqlError } from '../lake/sql/errors.ts';
 import type { SqlSource } from '../lake/sql/session.ts';
 import type { OpenVirtualGateway } from '../lake/virtual-gateway.ts';
+import { type Authority, openAuthority } from '../provisioning/authority-files.ts';
 import { headsOf } from './catalog/rest/heads.ts';
 import { storedBytes } from './catalog/stored-bytes.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
@@ -37,6 +38,7 @@ import { directRoutes } from './direct/routes.ts';
 import { openVirtualGateways } from './direct/virtual-gateways.ts';
 import { fleetRoutes } from './fleet/admin-routes.ts';
 import { type Fleet, openFleet } from './fleet/open-fleet.ts';
+import { receiptsSignedBy } from './fleet/receipts.ts';
 import { openUploads } from './fleet/uploads.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
 import { icebergRestRoutes } from './iceberg-rest/routes.ts';
@@ -97,8 +99,11 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
   const { store, locationOf } = await openObjectStore(config.store);
   stack.defer(() => store.close());
   const headOf = headsOf(config.catalog, clock);
+  const authority = await openAuthority(config.fleet.authorityDir, clock.nowMs(), logger);
+  const receipts = receiptsSignedBy(authority);
   const lake = { store, locationOf, headOf, tenants: tenants.tenants, clock, logger };
-  const ingest = stack.use(startIngest({ ...lake, pollIntervalMs: config.ingest.pollIntervalMs }));
+  const { pollIntervalMs } = config.ingest;
+  const ingest = stack.use(startIngest({ ...lake, pollIntervalMs, receipts }));
   stack.use(
     startMaintain({
       ...lake,
@@ -121,7 +126,7 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
     ? stack.use(
         openVirtualGateways({
           ...{ open: openVirtualGateway, directory: join(dataDir, 'direct'), store: config.store },
-          ...{ bodyBytesMax, settings, meterOf, clock, logger },
+          ...{ bodyBytesMax, settings, meterOf, receipts, clock, logger },
         }),
       )
     : undefined;
@@ -134,7 +139,7 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
   });
   const logins = openLogins(tenants, attempts);
   const iceberg = await openIcebergRest(config, tenants, logins, { store, locationOf, headOf }, stack);
-  const fleet = stack.use(await openGateways(config, tenants, onRefused, logger, stack));
+  const fleet = stack.use(await openGateways(config, authority, tenants, onRefused, logger, stack));
   const served = {
     store,
     deployments,
@@ -199,6 +204,7 @@ async function openIcebergRest(
 /** Everything about gateways. */
 async function openGateways(
   { store, iceberg, fleet }: CloudConfig,
+  authority: Authority,
   tenants: TenantStore,
   onRefused: NoteRefusal,
   logger: Logger,
@@ -208,7 +214,7 @@ async function openGateways(
   const { stsEndpoint } = iceberg;
   const role = { roleArn, stsEndpoint, durationSeconds, clock };
   const uploads = stack.use(await openUploads({ store, ...role, presignedSeconds }));
-  return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, onRefused, logger });
+  return openFleet({ ...fleet, authority, uploads, store: tenants, accessOf, addressOf, onRefused, logger });
 }
 
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */

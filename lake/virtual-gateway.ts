@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from './base/log.ts';
+import type { Receipt } from './model/receipt.ts';
 import type { StoreSettings } from './object-store/settings.ts';
 import type { SeriesGuard } from './receive/series-guard.ts';
 
@@ -27,6 +28,8 @@ export interface VirtualGatewayOptions {
   readonly dataDir: string;
   readonly store: StoreSettings;
   readonly bodyBytesMax: number;
+  /** Reads a receipt of this cloud; throws FirnError `invalid` or `denied` for another. */
+  readonly openReceipt: (text: string, key: string) => Promise<Receipt>;
   /** What it may hold on disk; beyond it senders are told to come again. Nothing is dropped. */
   readonly diskBytesMax: number;
   readonly guard: SeriesGuard;

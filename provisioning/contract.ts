@@ -26,6 +26,7 @@ export const sessionType = 'firn-session+jwt';
 export const configType = 'firn-config+jwt';
 export const commandType = 'firn-command+jwt';
 export const firmwareType = 'firn-firmware+jwt';
+export const receiptType = 'firn-receipt+jwt';
 
 /** Who a certificate is for, as its alternative name (URI). */
 export const gatewayUri = (tenant: string, site: string, gateway: string): string =>
@@ -79,6 +80,8 @@ export const sessionAnswer = z.object({
   expiresInSeconds: z.number().positive(),
   /** The certificate is to be renewed: by the cloud's clock, since a gateway's may be wrong. */
   renew: z.boolean(),
+  /** Receipts of this cloud are signed, and others do not count; absent in clouds that sign none. */
+  signsReceipts: z.boolean().default(false),
   /** What was asked for. */
   certificates: z.array(pem).length(3).optional(),
 });

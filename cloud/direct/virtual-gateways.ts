@@ -5,6 +5,7 @@ import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { type SiteId, siteId, type TenantId, tenantId } from '../../lake/model/ids.ts';
+import type { ReceiptForm } from '../../lake/model/receipt.ts';
 import type { StoreSettings } from '../../lake/object-store/settings.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
 import type { OpenVirtualGateway, VirtualGateway } from '../../lake/virtual-gateway.ts';
@@ -34,6 +35,7 @@ export interface VirtualGatewaysOptions {
     readonly diskBytesMax: number;
   };
   readonly meterOf: (tenant: string) => TenantMeter;
+  readonly receipts: ReceiptForm;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -158,7 +160,7 @@ function createKeeper(options: VirtualGatewaysOptions, guardOf: (tenant: TenantI
 }
 
 async function openOne(
-  { open, directory, store, bodyBytesMax, settings, meterOf, logger }: VirtualGatewaysOptions,
+  { open, directory, store, bodyBytesMax, settings, meterOf, receipts, logger }: VirtualGatewaysOptions,
   one: {
     readonly tenant: TenantId;
     readonly site: SiteId;
@@ -170,11 +172,13 @@ async function openOne(
   const { tenant, site, instance, guard, onDamage } = one;
   const dataDir = join(directory, tenant, site);
   const meter = meterOf(tenant);
+  const gateway = idOf(instance, site);
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     rmSync(join(dataDir, emptyFile), { force: true });
     return await open({
-      ...{ tenant, site, gateway: idOf(instance, site), dataDir, store, bodyBytesMax, guard, onDamage },
+      ...{ tenant, site, gateway, dataDir, store, bodyBytesMax, guard, onDamage },
+      openReceipt: async (text, key) => receipts.parse(text, key, { tenant, gateway }),
       diskBytesMax: settings.diskBytesMax,
       admit: meter.admit,
       onStored: meter.received,

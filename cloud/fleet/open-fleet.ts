@@ -1,6 +1,6 @@
 import type { Hono } from 'hono';
 import type { Logger } from '../../lake/base/log.ts';
-import { openAuthority } from '../../provisioning/authority-files.ts';
+import type { Authority } from '../../provisioning/authority-files.ts';
 import type { AdminApiOptions } from '../tenants/admin-api.ts';
 import type { TenantStore } from '../tenants/tenant-store.ts';
 import { fleetAdminRoutes } from './admin-routes.ts';
@@ -25,12 +25,11 @@ export interface Fleet extends AsyncDisposable {
   flush(): Promise<void>;
 }
 
-/** Opens everything about gateways: the device authority, claims, gateways, and the HTTP routes of both sides. */
+/** Opens everything about gateways: claims, gateways, and the HTTP routes of both sides. */
 export async function openFleet(
   options: AdminApiOptions & {
     readonly store: TenantStore;
-    /** Folder of the device authority. */
-    readonly authorityDir: string;
+    readonly authority: Authority;
     readonly certificateDays: number;
     readonly publicUrl: string;
     readonly heartbeatSeconds: number;
@@ -38,12 +37,11 @@ export async function openFleet(
     readonly logger: Logger;
   },
 ): Promise<Fleet> {
-  const { store, authorityDir, certificateDays, publicUrl, heartbeatSeconds, logger, uploads } = options;
+  const { store, authority, certificateDays, publicUrl, heartbeatSeconds, logger, uploads } = options;
   const { accessOf, addressOf, onRefused } = options;
   const { context } = store;
   const { clock } = context;
   const db = await openFleetDatabase(context.db);
-  const authority = await openAuthority(authorityDir, clock.nowMs(), logger);
   const isActive = (tenant: string): boolean => store.tenants().some((each) => each === tenant);
   const enrollment = { context, authority, certificateDays, isActive };
   const sessions = openSessions(enrollment, await openTokens(db));
