@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import { clientAddressBehind } from '../lake/base/client-address.ts';
 import { loadConfig, settingsOf } from '../lake/base/config.ts';
 import {
   absolutePath,
@@ -19,6 +20,7 @@ import {
 import { siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { limitSettings } from './metering/limits.ts';
+import { auditKeepDaysMin } from './tenants/audit-retention.ts';
 
 // The cloud's one config schema. Every field is a flag, a FIRN_CLOUD_ variable and a field of the config file.
 
@@ -57,6 +59,10 @@ const schema = z.strictObject({
     .strictObject({
       port: port(8490, 'HTTP: PromQL and SQL'),
       bodyBytesMax: count(4 * MEBIBYTE, 'Size of one request body'),
+      trustedProxies: z
+        .array(z.string().superRefine(checkedBy((each: string) => clientAddressBehind([each]))))
+        .default([])
+        .describe('Addresses and networks of proxies whose X-Forwarded-For says who asks'),
     })
     .prefault({}),
   pgwire: z
@@ -185,6 +191,19 @@ const schema = z.strictObject({
         1024 * MEBIBYTE,
         'Disk for what is received for a site and not shipped; beyond it senders wait',
       ),
+    })
+    .prefault({}),
+  audit: z
+    .strictObject({
+      keepDays: z
+        .number()
+        .int()
+        .refine(
+          (days) => days === 0 || days >= auditKeepDaysMin,
+          `lines stay for at least ${auditKeepDaysMin} days`,
+        )
+        .default(400)
+        .describe('Days that lines of the audit log stay, at least 30; 0: for good'),
     })
     .prefault({}),
   login: loginSettings,

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { getConnInfo } from '@hono/node-server/conninfo';
 import { type Context, Hono } from 'hono';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { completenessRoutes } from '../lake/api/completeness/routes.ts';
@@ -12,7 +11,6 @@ import { type HttpStatement, sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
 import { hasCode } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
-import { createLoginAttempts, type LoginAttempts } from '../lake/base/login-attempts.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
@@ -41,10 +39,11 @@ import { type Fleet, openFleet } from './fleet/open-fleet.ts';
 import { receiptsSignedBy } from './fleet/receipts.ts';
 import { openUploads } from './fleet/uploads.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
-import { icebergRestRoutes } from './iceberg-rest/routes.ts';
+import { type IcebergRestOptions, icebergRestRoutes } from './iceberg-rest/routes.ts';
 import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-tables.ts';
 import { startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
+import { type Callers, openCallers } from './main/callers.ts';
 import { asAsked, type Deployment, type Deployments, openDeployments } from './main/deployments.ts';
 import { startMaintain } from './maintain/maintain.ts';
 import { maintainRoutes } from './maintain/routes.ts';
@@ -55,6 +54,7 @@ import { meteringAdminRoutes, meteringRoutes } from './metering/routes.ts';
 import { tableRoutes } from './tables/routes.ts';
 import type { Access, TenantAccess } from './tenants/access.ts';
 import { adminRoutes } from './tenants/admin-routes.ts';
+import { keepAuditFor } from './tenants/audit-retention.ts';
 import { withAuditTable } from './tenants/audit-table.ts';
 import {
   accessOf,
@@ -64,9 +64,7 @@ import {
   tenantAccessOf,
   wholeTenantGate,
 } from './tenants/gate.ts';
-import { type Logins, openLogins } from './tenants/logins.ts';
 import { makeTenants } from './tenants/make-tenants.ts';
-import { type NoteRefusal, noteRefusals } from './tenants/note-refusals.ts';
 import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
 import { userTableRoutes } from './user-tables/routes.ts';
 import { type UserTableStore, userTableStores } from './user-tables/user-table-store.ts';
@@ -132,26 +130,14 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
     : undefined;
   const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator, meterOf, virtual };
   const deployments = openDeployments(config, parts, logger, stack);
-  const onRefused = noteRefusals(tenants, clock, logger);
-  const attempts = createLoginAttempts(config.login, clock, (address, name) => {
-    logger.warn('too many failed logins; more are refused for a while', { address, name });
-    onRefused({ name, address }, tenants.tenantOf(name), 'log in, failed too often');
-  });
-  const logins = openLogins(tenants, attempts);
-  const iceberg = await openIcebergRest(config, tenants, logins, { store, locationOf, headOf }, stack);
-  const fleet = stack.use(await openGateways(config, authority, tenants, onRefused, logger, stack));
-  const served = {
-    store,
-    deployments,
-    evaluator,
-    iceberg,
-    fleet,
-    userTablesOf,
-    metering,
-    logins,
-    attempts,
-    onRefused,
-  };
+  stack.use(keepAuditFor(config.audit.keepDays, tenants.context, logger));
+  const callers = openCallers(config, tenants, logger);
+  const asked = { ...callers, keys: tenants };
+  const iceberg = await openIcebergRest(config, asked, { store, locationOf, headOf }, stack);
+  const fleet = stack.use(
+    await openGateways(config, authority, { ...callers, store: tenants, logger }, stack),
+  );
+  const served = { ...callers, store, deployments, evaluator, iceberg, fleet, userTablesOf, metering };
   const direct = virtual && directRoutes({ gateways: virtual, site });
   const { ports, endpoints } = await openDoors(config, logger, tenants, { ...served, direct }, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
@@ -173,8 +159,7 @@ const maintainLimits = (settings: CloudConfig['maintain']) => ({
 /** The catalog for other engines. */
 async function openIcebergRest(
   config: CloudConfig,
-  keys: TenantStore,
-  logins: Logins,
+  asked: Pick<IcebergRestOptions, 'keys' | 'logins' | 'addressOf'>,
   lake: Omit<ServedTablesOptions, 'clock'>,
   stack: AsyncDisposableStack,
 ) {
@@ -190,31 +175,21 @@ async function openIcebergRest(
           }),
         );
   const tables = servedTables({ ...lake, clock });
-  return icebergRestRoutes({
-    tables,
-    keys,
-    logins,
-    addressOf,
-    clock,
-    fileConfig: fileConfigOf(config.store),
-    vendor,
-  });
+  return icebergRestRoutes({ ...asked, tables, clock, fileConfig: fileConfigOf(config.store), vendor });
 }
 
 /** Everything about gateways. */
 async function openGateways(
   { store, iceberg, fleet }: CloudConfig,
   authority: Authority,
-  tenants: TenantStore,
-  onRefused: NoteRefusal,
-  logger: Logger,
+  asked: Callers & { readonly store: TenantStore; readonly logger: Logger },
   stack: AsyncDisposableStack,
 ): Promise<Fleet> {
   const { uploadRoleArn: roleArn, uploadSeconds: durationSeconds, presignedSeconds } = fleet;
   const { stsEndpoint } = iceberg;
   const role = { roleArn, stsEndpoint, durationSeconds, clock };
   const uploads = stack.use(await openUploads({ store, ...role, presignedSeconds }));
-  return openFleet({ ...fleet, authority, uploads, store: tenants, accessOf, addressOf, onRefused, logger });
+  return openFleet({ ...fleet, ...asked, authority, uploads, accessOf });
 }
 
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
@@ -224,16 +199,13 @@ const wholeTenantPaths = [
 ];
 
 /** What the doors open to. */
-interface Served {
+interface Served extends Callers {
   readonly evaluator: EvaluationPool;
   readonly store: ObjectStore;
   readonly deployments: Deployments;
   readonly iceberg: ReturnType<typeof icebergRestRoutes>;
   readonly fleet: Fleet;
   readonly metering: Metering;
-  readonly logins: Logins;
-  readonly onRefused: NoteRefusal;
-  readonly attempts: LoginAttempts;
   readonly direct: ReturnType<typeof directRoutes> | undefined;
   readonly userTablesOf: (tenant: TenantId) => UserTableStore;
 }
@@ -247,7 +219,8 @@ async function openDoors(
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
-  const { store, deployments, evaluator, userTablesOf, metering } = parts;
+  const { store, deployments, evaluator, userTablesOf, metering, addressOf } = parts;
+  const { bodyBytesMax } = config.http;
   const app = new Hono<GateEnv>();
   app.get('/ready', (c) => c.text('ready\n'));
   // They have their own ways to authenticate.
@@ -275,7 +248,7 @@ async function openDoors(
     return completenessWarning(range, (await context(c)).completeness, rules, clock);
   };
   const cache = createResultCache(resultCacheBytesMax);
-  const asked = { context, limits, clock, logger, buildInfo };
+  const asked = { context, limits, clock, logger, buildInfo, bodyBytesMax };
   app.route('/', prometheusRoutes({ ...asked, completeness, evaluator, cache }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
@@ -288,7 +261,7 @@ async function openDoors(
       workDirectory: join(config.dataDir, 'uploads'),
     }),
   );
-  app.route('/', maintainRoutes({ store, clock, tenantOf }));
+  app.route('/', maintainRoutes({ store, clock, bodyBytesMax, tenantOf }));
   const pg = await openSqlDoors(config, logger, tenants, { ...parts, context }, app, stack);
   const tail = openLogDoors(config, logger, parts, app, stack);
   tenants.onLook(() => {
@@ -333,16 +306,22 @@ async function openSqlDoors(
     const { sql } = await deployments(access);
     return sql.statement(source, { user: 'firn', database: access.tenant }, statement);
   };
+  const { bodyBytesMax } = config.http;
   app.route(
     '/',
     sqlRoutes({
+      bodyBytesMax,
       answer: async (c, statement) => runSql(c, sourceOf(tenantAccessOf(c), await context(c)), statement),
     }),
   );
   const tablesOf = async (c: Context) => (await deployments(tenantAccessOf(c))).tables;
   app.route(
     '/',
-    tableRoutes({ tablesOf, runSql: (c, tables, statement) => runSql(c, { tables }, statement) }),
+    tableRoutes({
+      bodyBytesMax,
+      tablesOf,
+      runSql: (c, tables, statement) => runSql(c, { tables }, statement),
+    }),
   );
   return stack.use(
     await startPgServer({
@@ -378,25 +357,26 @@ function sqlAccess(access: Access | undefined, database: string): TenantAccess {
   return access;
 }
 
-const addressOf = (c: Context): string => getConnInfo(c).remote.address ?? '';
-
 /** LogQL: adds its routes to the application. Returns tail, which is a door of its own. */
 function openLogDoors(
   config: CloudConfig,
   logger: Logger,
-  { logins, deployments }: Served,
+  { logins, deployments, clientOf }: Served,
   app: Hono<GateEnv>,
   stack: AsyncDisposableStack,
 ) {
   const shared = { limits: logqlLimits(config), clock, logger };
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
-  app.route('/', lokiRoutes({ ...shared, context, buildInfo }));
+  const { bodyBytesMax } = config.http;
+  app.route('/', lokiRoutes({ ...shared, context, buildInfo, bodyBytesMax }));
   return stack.use(
     openTail({
       ...shared,
       context: async ({ headers, socket }) => {
         try {
-          const access = logins.ofHeader(headers.authorization, socket.remoteAddress ?? '');
+          const forwardedFor = headers['x-forwarded-for']?.toString();
+          const address = clientOf(socket.remoteAddress ?? '', forwardedFor);
+          const access = logins.ofHeader(headers.authorization, address);
           return readsTenant(access) ? await deployments(access) : undefined;
         } catch (error) {
           if (hasCode(error, 'limit')) return undefined;

@@ -109,7 +109,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'cloud/iceberg-rest': ['lake', 'cloud/catalog', 'cloud/tenants', 'cloud/sts'],
   'cloud/metering': ['lake', 'cloud/tenants'],
   'cloud/direct': ['lake', 'cloud/tenants', 'cloud/metering'],
-  'cloud/config.ts': ['lake', 'cloud/metering/limits.ts'],
+  'cloud/config.ts': ['lake', 'cloud/metering/limits.ts', 'cloud/tenants/audit-retention.ts'],
   'cloud/commands': ['lake', 'cloud', 'provisioning'],
   'cloud/main': ['lake', 'cloud'],
   'cloud/main.ts': ['lake', 'cloud', 'provisioning'],

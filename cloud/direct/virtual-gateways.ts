@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
-import { type SiteId, siteId, type TenantId, tenantId } from '../../lake/model/ids.ts';
+import { type SiteId, siteId, type TenantId, tenantId, virtualGatewayPrefix } from '../../lake/model/ids.ts';
 import type { ReceiptForm } from '../../lake/model/receipt.ts';
 import type { StoreSettings } from '../../lake/object-store/settings.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
@@ -217,12 +217,8 @@ function instanceOf(directory: string): string {
   return readFileSync(path, 'utf8').trim();
 }
 
-const idPrefix = 'cloud-';
 const idOf = (instance: string, site: string): string =>
-  `${idPrefix}${createHash('sha256').update(`${instance}/${site}`).digest('hex').slice(0, 16)}`;
-
-/** Whether a gateway of this id is a virtual one. */
-export const isVirtual = (gateway: string): boolean => /^cloud-[0-9a-f]{16}$/.test(gateway);
+  `${virtualGatewayPrefix}${createHash('sha256').update(`${instance}/${site}`).digest('hex').slice(0, 16)}`;
 
 function notOpened(cause: unknown): never {
   throw new FirnError({
