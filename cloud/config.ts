@@ -175,14 +175,14 @@ const schema = z.strictObject({
       enabled: z
         .boolean()
         .default(true)
-        .describe(
-          'Take remote write, Loki push, OTLP and InfluxDB lines over HTTP, with keys of the scope ingest',
-        ),
+        .describe('Take remote write, Loki push, OTLP and InfluxDB lines, with keys of the scope ingest'),
       site: z
         .string()
         .superRefine(checkedBy(siteId))
         .default('cloud')
         .describe('Site of what is sent so, where neither the key nor X-Firn-Site says one'),
+      grpcPort: port(8491, 'OTLP over gRPC'),
+      grpcConnectionsMax: count(1000, 'OTLP senders over gRPC at once'),
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
       openMax: count(32, 'Sites of all tenants that are received for at once'),
       sitesPerTenantMax: count(20, 'Sites of one tenant that were ever received for'),

@@ -6,6 +6,7 @@ import { startHttpServer } from '../lake/api/http-server.ts';
 import { lokiRoutes } from '../lake/api/loki/routes.ts';
 import { openTail, tailPath } from '../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
+import { startOtlpGrpc } from '../lake/api/receive/otlp-grpc.ts';
 import { createLanguages } from '../lake/api/sql/languages.ts';
 import { type HttpStatement, sqlRoutes } from '../lake/api/sql/routes.ts';
 import { systemClock } from '../lake/base/clock.ts';
@@ -24,6 +25,7 @@ import { startPgServer } from '../lake/pgwire/server.ts';
 import { createResultCache } from '../lake/promql/cache/result-cache.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
+import { otlpLimits } from '../lake/receive/otlp/limits.ts';
 import { createEvaluationPool, type EvaluationPool } from '../lake/scan/evaluation-pool.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import type { SqlSource } from '../lake/sql/session.ts';
@@ -32,8 +34,9 @@ import { type Authority, openAuthority } from '../provisioning/authority-files.t
 import { headsOf } from './catalog/rest/heads.ts';
 import { storedBytes } from './catalog/stored-bytes.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
+import { directReceivers, rpcEndpoints } from './direct/grpc.ts';
 import { directRoutes } from './direct/routes.ts';
-import { openVirtualGateways } from './direct/virtual-gateways.ts';
+import { openVirtualGateways, type VirtualGateways } from './direct/virtual-gateways.ts';
 import { fleetRoutes } from './fleet/admin-routes.ts';
 import { type Fleet, openFleet } from './fleet/open-fleet.ts';
 import { receiptsSignedBy } from './fleet/receipts.ts';
@@ -88,6 +91,7 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
   await checkPorts(config.listen.host, {
     '--http-port': config.http.port,
     '--pgwire-port': config.pgwire.port,
+    ...(config.direct.enabled && { '--direct-grpc-port': config.direct.grpcPort }),
   });
   const logger = createLogger(config.logLevel).with({ part: 'cloud' });
   await using stack = new AsyncDisposableStack();
@@ -119,7 +123,7 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
   const { threads, cacheBytesMax } = config.query;
   const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
   const { meterOf } = metering;
-  const { enabled, site, bodyBytesMax, ...settings } = config.direct;
+  const { enabled, bodyBytesMax, ...settings } = config.direct;
   const virtual = enabled
     ? stack.use(
         openVirtualGateways({
@@ -137,9 +141,18 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
   const fleet = stack.use(
     await openGateways(config, authority, { ...callers, store: tenants, logger }, stack),
   );
-  const served = { ...callers, store, deployments, evaluator, iceberg, fleet, userTablesOf, metering };
-  const direct = virtual && directRoutes({ gateways: virtual, site });
-  const { ports, endpoints } = await openDoors(config, logger, tenants, { ...served, direct }, stack);
+  const served = {
+    ...callers,
+    store,
+    deployments,
+    evaluator,
+    iceberg,
+    fleet,
+    userTablesOf,
+    metering,
+    virtual,
+  };
+  const { ports, endpoints } = await openDoors(config, logger, tenants, served, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile, endpoints }, [Symbol.asyncDispose]: () => open.disposeAsync() };
@@ -206,7 +219,8 @@ interface Served extends Callers {
   readonly iceberg: ReturnType<typeof icebergRestRoutes>;
   readonly fleet: Fleet;
   readonly metering: Metering;
-  readonly direct: ReturnType<typeof directRoutes> | undefined;
+  /** Receives without a gateway; undefined: this cloud does not. */
+  readonly virtual: VirtualGateways | undefined;
   readonly userTablesOf: (tenant: TenantId) => UserTableStore;
 }
 
@@ -232,7 +246,7 @@ async function openDoors(
   app.route('/', meteringAdminRoutes({ metering, clock, ...asking }));
   const documented = { ...fleetRoutes, ...meteringRoutes };
   app.route('/', adminRoutes({ store: tenants, documented, ...asking }));
-  if (parts.direct) app.route('/', parts.direct);
+  const grpc = await openDirect(config, logger, parts, app, stack);
   app.use('*', scopeGate('read'));
   app.use('*', queryGate(metering.meterOf));
   for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);
@@ -271,7 +285,27 @@ async function openDoors(
   const http = stack.use(
     await startHttpServer(app, { host, port: config.http.port }, {}, { [tailPath]: tail.upgrade }),
   );
-  return { ports: { cloudHttp: http.port, cloudPg: pg.port }, endpoints: endpointsOf(app) };
+  const ports = { cloudHttp: http.port, cloudPg: pg.port, ...grpc.ports };
+  return { ports, endpoints: [...endpointsOf(app), ...grpc.endpoints].toSorted() };
+}
+
+/** What is sent without a gateway: adds its routes to the application, and listens for calls. */
+async function openDirect(
+  { direct, listen: { host } }: CloudConfig,
+  logger: Logger,
+  { virtual: gateways, logins, clientOf }: Served,
+  app: Hono<GateEnv>,
+  stack: AsyncDisposableStack,
+) {
+  if (gateways === undefined) return { ports: {}, endpoints: [] };
+  const { site, grpcPort: port, grpcConnectionsMax: connectionsMax, bodyBytesMax } = direct;
+  app.route('/', directRoutes({ gateways, site }));
+  const receiverFor = directReceivers({ gateways, site, logins, clientOf });
+  const limits = { ...otlpLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax };
+  const { port: cloudGrpc } = stack.use(
+    await startOtlpGrpc({ host, port, receiverFor, limits, connectionsMax, logger }),
+  );
+  return { ports: { cloudGrpc }, endpoints: rpcEndpoints };
 }
 
 /** What is answered, as `GET /api/v1/query`: for tests that try each with every kind of key. */
@@ -279,7 +313,7 @@ const endpointsOf = (app: Hono<GateEnv>): string[] => {
   const found = app.routes
     .filter(({ method, path }) => method !== 'ALL' && !path.endsWith('*'))
     .map(({ method, path }) => `${method} ${path}`);
-  return [...new Set(found)].toSorted();
+  return [...new Set(found)];
 };
 
 /** SQL: adds its routes to the application, and listens for PostgreSQL clients. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { OtlpReceiver } from './api/receive/otlp-receiver.ts';
 import type { Logger } from './base/log.ts';
 import type { Receipt } from './model/receipt.ts';
 import type { StoreSettings } from './object-store/settings.ts';
@@ -13,6 +14,8 @@ export interface VirtualGateway extends AsyncDisposable {
   readonly app: { fetch(request: Request, env: object): Response | Promise<Response> };
   /** Prometheus remote write. */
   readonly write: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  /** OTLP that came some other way than by HTTP. */
+  readonly otlp: OtlpReceiver;
   /** Whether it may hold rows that are not shipped. */
   isWaiting(): boolean;
   /** Seals and ships; true when nothing is left. It is to be given nothing meanwhile. */

@@ -39,6 +39,7 @@ export const openVirtualGateway: OpenVirtualGateway = async (options) => {
   return {
     app,
     write: receivers.direct['POST /api/v1/write'],
+    otlp: receivers.otlp.receive,
     isWaiting: () => hasBacklog() || clock.monotonicMs() - storedAtMs < sealedMsMax,
     empty: async () => {
       await shipTheRest(storage, clock);

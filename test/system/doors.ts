@@ -54,7 +54,10 @@ export const doors: ReadonlyMap<string, Door> = new Map([
     POST /api/v2/write
     POST /write
     GET,POST /query
-    GET /ping`,
+    GET /ping
+    RPC /opentelemetry.proto.collector.logs.v1.LogsService/Export
+    RPC /opentelemetry.proto.collector.trace.v1.TraceService/Export
+    RPC /opentelemetry.proto.collector.metrics.v1.MetricsService/Export`,
   ),
   ...of(
     'operator',
