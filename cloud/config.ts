@@ -206,6 +206,15 @@ const schema = z.strictObject({
         .describe('Days that lines of the audit log stay, at least 30; 0: for good'),
     })
     .prefault({}),
+  metrics: z
+    .strictObject({
+      token: z
+        .string()
+        .refine((token) => token === '' || token.length >= 20, 'a token has at least 20 characters')
+        .default('')
+        .describe('Bearer token that reads /metrics and nothing else; empty: an operator’s key does'),
+    })
+    .prefault({}),
   login: loginSettings,
   limits: limitSettings,
   query: querySettings(1024, 512, 128),

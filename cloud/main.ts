@@ -48,6 +48,7 @@ import { startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
 import { type Callers, openCallers } from './main/callers.ts';
 import { asAsked, type Deployment, type Deployments, openDeployments } from './main/deployments.ts';
+import { type CloudMetrics, openCloudMetrics } from './main/metrics.ts';
 import { startMaintain } from './maintain/maintain.ts';
 import { maintainRoutes } from './maintain/routes.ts';
 import { meteredSession } from './metering/metered-source.ts';
@@ -106,7 +107,7 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
   const lake = { store, locationOf, headOf, tenants: tenants.tenants, clock, logger };
   const { pollIntervalMs } = config.ingest;
   const ingest = stack.use(startIngest({ ...lake, pollIntervalMs, receipts }));
-  stack.use(
+  const maintain = stack.use(
     startMaintain({
       ...lake,
       workDirectory: join(config.dataDir, 'maintain'),
@@ -141,8 +142,11 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
   const fleet = stack.use(
     await openGateways(config, authority, { ...callers, store: tenants, logger }, stack),
   );
+  const { online } = fleet;
+  const metrics = stack.use(openCloudMetrics({ ingest, maintain, metering, virtual, online, clock }));
   const served = {
     ...callers,
+    metrics,
     store,
     deployments,
     evaluator,
@@ -213,6 +217,7 @@ const wholeTenantPaths = [
 
 /** What the doors open to. */
 interface Served extends Callers {
+  readonly metrics: CloudMetrics;
   readonly evaluator: EvaluationPool;
   readonly store: ObjectStore;
   readonly deployments: Deployments;
@@ -236,10 +241,12 @@ async function openDoors(
   const { store, deployments, evaluator, userTablesOf, metering, addressOf } = parts;
   const { bodyBytesMax } = config.http;
   const app = new Hono<GateEnv>();
+  app.use('*', parts.metrics.counting);
   app.get('/ready', (c) => c.text('ready\n'));
   // They have their own ways to authenticate.
   app.route('/iceberg', parts.iceberg);
   app.route('/', parts.fleet.devices);
+  parts.metrics.serve(app, { ...parts, token: config.metrics.token });
   app.use('*', keyGate(parts.logins, addressOf));
   app.route('/', parts.fleet.admin);
   const asking = { accessOf, addressOf, onRefused: parts.onRefused };

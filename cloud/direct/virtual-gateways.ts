@@ -18,6 +18,7 @@ import type { TenantMeter } from '../metering/meter.ts';
 export interface VirtualGateways extends AsyncDisposable {
   /** Has one work for a tenant's site. Throws FirnError `limit` or `unavailable` when none can be had now. */
   use<T>(tenant: TenantId, site: SiteId, work: (gateway: VirtualGateway) => Promise<T>): Promise<T>;
+  openCount(): number;
   /** Whether some rows of a tenant may be here and not shipped yet. */
   isWaiting(tenant: TenantId): boolean;
 }
@@ -88,6 +89,7 @@ export function openVirtualGateways(options: VirtualGatewaysOptions): VirtualGat
         one.usedMs = clock.monotonicMs();
       }
     },
+    openCount: () => kept.size,
     isWaiting: (tenant) =>
       [...kept.values()].some((one) => one.tenant === tenant && (one.gateway?.isWaiting() ?? true)),
     [Symbol.asyncDispose]: async () => {

@@ -10,7 +10,7 @@ import { deviceRoutes } from './device-routes.ts';
 import { openFleetDatabase } from './fleet-database.ts';
 import { openGateways } from './gateways.ts';
 import { openOrders } from './orders.ts';
-import { openReports } from './reports.ts';
+import { type Online, openReports } from './reports.ts';
 import { openRollouts } from './rollout-administration.ts';
 import { openSessions } from './sessions.ts';
 import { openTokens } from './tokens.ts';
@@ -21,6 +21,8 @@ export interface Fleet extends AsyncDisposable {
   readonly devices: ReturnType<typeof deviceRoutes>;
   /** Behind it. */
   readonly admin: Hono;
+  /** Gateways that were heard of in the last three heartbeats. */
+  online(): Online;
   /** What happens every few seconds, now: reports are written, rollouts moved on. */
   flush(): Promise<void>;
 }
@@ -59,6 +61,7 @@ export async function openFleet(
       ...{ enrollment, sessions, reports, uploads, orders, commands, heartbeatSeconds, addressOf },
     }),
     admin: fleetAdminRoutes({ administration, clock, publicUrl, accessOf, addressOf, onRefused }),
+    online: () => reports.online(3 * heartbeatSeconds * 1000),
     flush: async () => {
       await reports.flush();
       await orders.refresh();

@@ -42,6 +42,7 @@ export const doors: ReadonlyMap<string, Door> = new Map([
     POST /api/v1/firn/fleet/sign`,
   ),
   ...of('key', 'GET /api/v1/firn/admin/openapi.json'),
+  ...of('operator', 'GET /metrics'),
   ...of(
     'sends',
     `POST /api/v1/write
