@@ -90,6 +90,7 @@ const errorTypes = {
   404: 'not_found',
   409: 'conflict',
   413: 'too_large',
+  429: 'too_many_requests',
   503: 'unavailable',
 } as const;
 
