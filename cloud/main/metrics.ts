@@ -10,13 +10,12 @@ import type { Maintain } from '../maintain/maintain.ts';
 import type { Metering } from '../metering/open-metering.ts';
 import { countNames, peakNames } from '../metering/use.ts';
 import { hashSecret, secretMatches } from '../tenants/api-key.ts';
-import type { GateEnv } from '../tenants/gate.ts';
+import { accessOf, type GateEnv, keyGate } from '../tenants/gate.ts';
 import type { Logins } from '../tenants/logins.ts';
 
 // What the cloud says of itself, for who runs it: it names all tenants, so it is for an operator's key, or for the token of
 // its configuration, which opens nothing else.
 
-export const metricsPath = '/metrics';
 const prefix = 'firn_cloud_';
 
 export interface CloudParts {
@@ -65,25 +64,28 @@ export function openCloudMetrics(parts: CloudParts): CloudMetrics {
       const status = String(c.res.status);
       answers.set(status, (answers.get(status) ?? 0) + 1);
     },
-    serve: (app, readers) => {
-      app.get(metricsPath, (c) =>
-        mayRead(c, readers)
-          ? c.body(expositionText(collect()), 200, { 'Content-Type': expositionType })
-          : c.json({ status: 'error', errorType: 'unauthorized', error: whoReads }, 401, challenge),
+    serve: (app, { logins, addressOf, token }) => {
+      const answer = (c: Context): Response =>
+        c.body(expositionText(collect()), 200, { 'Content-Type': expositionType });
+      app.get(
+        '/metrics',
+        async (c, next) => (isToken(c.req.header('authorization'), token) ? answer(c) : next()),
+        keyGate(logins, addressOf),
+        (c) => (accessOf(c).scopes.has('operator') ? answer(c) : c.json(notForThisKey, 403)),
       );
     },
     [Symbol.dispose]: () => delay.disable(),
   };
 }
 
-const whoReads = 'give an operator’s key, or the token of metrics.token as a bearer token';
-const challenge = { 'WWW-Authenticate': 'Basic realm="firn"' };
+const notForThisKey = {
+  ...{ status: 'error', errorType: 'forbidden' },
+  error: 'these metrics are of all tenants: give an operator’s key, or the token of metrics.token',
+};
 
-function mayRead(c: Context, { logins, addressOf, token }: MetricsReaders): boolean {
-  const header = c.req.header('authorization');
+function isToken(header: string | undefined, token: string): boolean {
   const [, bearer] = /^Bearer +(\S+)$/i.exec(header ?? '') ?? [];
-  if (token !== '' && bearer !== undefined && secretMatches(bearer, hashSecret(token))) return true;
-  return logins.ofHeader(header, addressOf(c))?.scopes.has('operator') ?? false;
+  return token !== '' && bearer !== undefined && secretMatches(bearer, hashSecret(token));
 }
 
 const gauge = (

@@ -128,9 +128,11 @@ test('metrics of the cloud are for its operator and for the token, in words that
     authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
   });
   const operator = readKey(join(folder.path, 'cloud', 'keys', '_operator.key'));
-  for (const headers of [{}, basic(owner), { authorization: 'Bearer no-token-of-this-cloud' }])
-    expect((await read(headers)).status).toBe(401);
-  await labels(owner);
+  const bearer = { authorization: `Bearer ${owner.secret}` };
+  expect((await read({})).status).toBe(401);
+  expect((await read({ authorization: 'Bearer no-token-of-this-cloud' })).status).toBe(401);
+  expect((await read(bearer)).status).toBe(403);
+  expect((await fetch(`${url}/api/v1/labels`, { headers: bearer })).status).toBe(200);
   const { status, text } = await read({ authorization: `Bearer ${metricsToken}` });
   expect(status).toBe(200);
   expect((await read(basic(operator))).status).toBe(200);
