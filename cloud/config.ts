@@ -157,7 +157,7 @@ const schema = z.strictObject({
         .default('')
         .describe('Folder of the device authority, the same for all clouds; empty: authority in dataDir'),
       adoptionsPerSecondMax: countOrNone(
-        200,
+        100,
         'Requests of devices without a claim that are answered; 0: no limit',
       ),
       adoptionsPerSecondPerAddressMax: countOrNone(20, 'The same from one address; 0: no limit'),

@@ -87,7 +87,7 @@ export function openCloudSession(options: {
       return signsReceipts ?? false;
     },
     rotateKey: async (signal) => {
-      await renew(nextKey(folder), signal);
+      await renew(await nextKey(folder, identity.key.keyStore), signal);
       await begin(signal);
     },
   };
