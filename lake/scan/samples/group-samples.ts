@@ -34,15 +34,8 @@ export function readGroupSamples(path: string, group: GroupIndex): GroupSamples 
     const { entries, codes } = readWideCells(fd, path, chunk('value'));
     const values = new Float64Array(entries.buffer);
     const bytes = times.byteLength + timesOf.byteLength + values.byteLength + (codes?.byteLength ?? 0);
-    return {
-      times,
-      timesOf,
-      baseMs: group.firstMs,
-      values,
-      codes,
-      hasNaN: values.includes(Number.NaN),
-      bytes,
-    };
+    const hasNaN = values.includes(Number.NaN);
+    return { times, timesOf, baseMs: group.firstMs, values, codes, hasNaN, bytes };
   });
 }
 
