@@ -121,6 +121,8 @@ const sessionFacts: Readonly<Record<string, Macro>> = {
     ],
   ],
   pg_backend_pid: constant('1'),
+  // Nobody can lock by numbers here, so there is nothing to unlock: pools ask for it when they take a connection back.
+  pg_advisory_unlock_all: constant(`''`),
   pg_is_in_recovery: constant('false'),
   pg_is_wal_replay_paused: constant('false'),
   pg_client_encoding: constant(`'UTF8'`),

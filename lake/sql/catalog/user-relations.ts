@@ -49,7 +49,7 @@ const pgNames: Readonly<Record<string, string>> = {
     USMALLINT: 'int4',
     INTEGER: 'int4',
   },
-  ...{ UINTEGER: 'int8', BIGINT: 'int8', UBIGINT: 'numeric', HUGEINT: 'numeric', UHUGEINT: 'numeric' },
+  ...{ UINTEGER: 'oid', BIGINT: 'int8', UBIGINT: 'numeric', HUGEINT: 'numeric', UHUGEINT: 'numeric' },
   ...{
     FLOAT: 'float4',
     DOUBLE: 'float8',
@@ -58,6 +58,7 @@ const pgNames: Readonly<Record<string, string>> = {
     BIT: 'varbit',
     UUID: 'uuid',
     JSON: 'json',
+    ENUM: 'char',
   },
   ...{
     DATE: 'date',
