@@ -95,6 +95,7 @@ const patterns: readonly Pattern[] = [
     message: 'column "$1" does not exist',
   },
   { match: /^table .* has \d+ columns but \d+ values were supplied/, sqlstate: '42601' },
+  { match: /^nextval: reached (?:maximum|minimum) value of sequence/, sqlstate: '2200H' },
   { match: /^Column with name "?([^"]*?)"? already exists/, sqlstate: '42701' },
   { match: /^Cannot (?:compare|mix) values of type/, sqlstate: '42804' },
   { match: /^unrecognized configuration parameter/, sqlstate: '42704' },

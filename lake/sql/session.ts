@@ -10,6 +10,7 @@ import type { Languages } from './languages.ts';
 import { createParameters, millisecondsOf, type Parameters } from './parameters.ts';
 import { type ParsedStatement, parseStatements } from './parse.ts';
 import type { SqlSession, SqlStatement } from './sql-session.ts';
+import { alterStatement } from './statements/alter-temp.ts';
 import { commandStatement, refusal } from './statements/commands.ts';
 import { createConnections } from './statements/connections.ts';
 import { copyStatement } from './statements/copy.ts';
@@ -22,6 +23,8 @@ import { nativeStatement } from './statements/native-select.ts';
 import { createPreparedStatements } from './statements/prepared.ts';
 import { isSelect, selectStatement } from './statements/select.ts';
 import { applying, takeSettings } from './statements/set-config.ts';
+import { sequenceStatement } from './statements/temp-sequence.ts';
+import { viewStatement } from './statements/temp-view.ts';
 import { createTempTables } from './temp-tables.ts';
 
 export interface SqlLimits {
@@ -104,6 +107,9 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
     const known =
       commandStatement(node, parsed, commands) ??
       (await tempTableStatement(input, context)) ??
+      (await viewStatement(input, parsed, context)) ??
+      sequenceStatement(input, context) ??
+      alterStatement(input, context) ??
       (await modifyStatement(input, context)) ??
       copyFromStatement(input, context) ??
       (await prepared.statement(node, (each, types) => statementOf(each, parsed, types))) ??

@@ -10,7 +10,10 @@ import { castRules, shownObjects } from '../passes/casts.ts';
 import { columnNameRules } from '../passes/column-names.ts';
 import { functionRulesAt } from '../passes/functions.ts';
 import { takeLanguageCalls } from '../passes/language-calls.ts';
+import { parameterTypesOf } from '../passes/parameter-types.ts';
 import { asksCatalog, namesOthers, relationRules } from '../passes/relations.ts';
+import { sequenceRule } from '../passes/sequences.ts';
+import { expandViews, isOwnLocation } from '../passes/views.ts';
 import { print } from '../print/printer.ts';
 import { tableSchema } from '../print/select.ts';
 import { fill, type Hole } from '../print/template.ts';
@@ -56,12 +59,23 @@ export interface OpenQuery extends AsyncDisposable {
 }
 
 /** Rewrites and checks a SELECT, or an INSERT, UPDATE or DELETE whose table is temporary. Throws SqlError. */
-export async function analyzeQuery(input: SelectInput, context: SelectContext): Promise<Query> {
+export async function analyzeQuery(asked: SelectInput, context: SelectContext): Promise<Query> {
+  const input = { ...asked, node: expandViews(asked.node, context.temp), positionOf: ownPosition(asked) };
   // Only a name that is none of Firn's makes it worth asking which tables the tenant loaded.
   const userTables = namesOthers(input.node) ? await userTablesOf(context) : [];
   const { node, calls } = takeLanguageCalls(input.node, input.positionOf);
-  return describedQuery(rewritten({ ...input, node }, { calls, userTables }, context), context);
+  const declaredTypes = parameterTypesOf(input.node, input.declaredTypes);
+  return describedQuery(
+    rewritten({ ...input, node, declaredTypes }, { calls, userTables }, context),
+    context,
+  );
 }
+
+/** What is in the query of a view has no place in the client's text. */
+const ownPosition =
+  ({ positionOf }: SelectInput): SelectInput['positionOf'] =>
+  (location) =>
+    location !== undefined && isOwnLocation(location) ? positionOf(location) : undefined;
 
 export const userTablesOf = async ({ tables }: SelectContext): Promise<readonly UserTableInfo[]> =>
   (await tables.userTables?.list()) ?? [];
@@ -89,6 +103,7 @@ function rewritten(
   };
   const rules = [
     ...relationRules(named, positionOf, names),
+    sequenceRule(temp.sequences, positionOf),
     ...functionRulesAt(positionOf),
     ...castRules,
     ...aliasRules,
@@ -127,7 +142,7 @@ async function open(
   const { connection } = lease;
   const limit = stack.use(limited(connection, signal, context.statementTimeoutMs()));
   if (select.asksCatalog) await showTables(connection, context);
-  const types = described.parameters.map((type, index) => select.declaredTypes[index] ?? type);
+  const types = described.parameters;
   const nowUs = context.nowUs();
   const asked = { connection, languages: context.languages, nowUs, values, signal };
   const views = await openViews(select, described, context, asked, stack);
