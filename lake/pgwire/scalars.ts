@@ -289,7 +289,7 @@ const jsonb: Scalar = {
 };
 
 /** One byte; columns of the catalog have it. */
-const char: Scalar = { ...text, oid: 18, arrayOid: 1002, length: 1 };
+export const char: Scalar = { ...text, oid: 18, arrayOid: 1002, length: 1 };
 
 /** name, unknown, bpchar, varchar: text by other names. */
 const textual: readonly (readonly [oid: number, arrayOid: number])[] = [
@@ -324,7 +324,6 @@ export const byDuckdbName: ReadonlyMap<string, Scalar> = new Map([
   ['FLOAT', float4],
   ['DOUBLE', float8],
   ['VARCHAR', text],
-  ['ENUM', char],
   ['JSON', json],
   ['BLOB', bytea],
   ['BIT', varbit],

@@ -31,6 +31,8 @@ export interface View {
  */
 const printable = Array.from({ length: 95 }, (_, index) => String.fromCharCode(32 + index));
 const charValues = ['', ...printable];
+/** How DuckDB's name of this type begins, and no other's. */
+export const charTypeStart = `ENUM('', ' ', '!', `;
 export const createCharType = `CREATE TYPE IF NOT EXISTS ${catalogSchema}.pg_char AS ENUM (${charValues.map(literal).join(', ')})`;
 
 const types: Readonly<Record<string, string>> = {
