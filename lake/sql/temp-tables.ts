@@ -4,7 +4,7 @@ import { SqlError } from './errors.ts';
 import { identifier } from './print/expression.ts';
 import type { SqlColumn } from './sql-session.ts';
 import { ddlOf, type TempTableDefinition } from './temp-definition.ts';
-import { createLevels, type TransactionEvent } from './temp-levels.ts';
+import { createLevels, type Levels, type TransactionEvent } from './temp-levels.ts';
 import { createTempSequences, type TempSequences } from './temp-sequences.ts';
 import { createTempViews, type TempViews } from './temp-views.ts';
 
@@ -51,26 +51,26 @@ const versionName = (name: string, version: number): string => `${name} firn~${v
 /** A message of DuckDB's with the names that tables have for the user. */
 export const withoutVersions = (message: string): string => message.replaceAll(/ firn~s?\d+/g, '');
 
-/** `engine` is used when there is a first table. */
-export function createTempTables(engine: Engine): TempTables {
-  const levels = createLevels<TempTable>();
-  const store = createVersionStore(engine);
-  const sequences = createTempSequences(store.home);
-  const views = createTempViews();
+interface TableStates {
+  readonly levels: Levels<TempTable>;
+  /** Throws SqlError 42P01. */
+  known(name: string): TempTable;
+  /** The table itself, or a copy where a transaction may go back to it. */
+  writable(name: string): Promise<TempTable>;
+  afterCommit(): Promise<void>;
+  sweep(): Promise<void>;
+  /** Outside of a transaction each statement is one. */
+  statementEnded(): Promise<void>;
+}
 
+function createTableStates(store: VersionStore): TableStates {
+  const levels = createLevels<TempTable>();
   const known = (name: string): TempTable => {
     const version = levels.top().get(name);
     if (version) return version;
     throw new SqlError('42P01', `table "${name}" does not exist`, {
       hint: 'only temporary tables of this session can be written or dropped',
     });
-  };
-  const writable = async (name: string): Promise<TempTable> => {
-    const version = known(name);
-    if (!levels.isKept(version)) return version;
-    const copy = await store.make(version.definition, { of: version, values: ['*'] });
-    levels.top().set(name, copy);
-    return copy;
   };
   const afterCommit = async (): Promise<void> => {
     for (const [name, { definition }] of [...levels.top()]) {
@@ -79,12 +79,28 @@ export function createTempTables(engine: Engine): TempTables {
     }
   };
   const sweep = (): Promise<void> => store.sweep(levels.isKnown);
-  /** Outside of a transaction each statement is one. */
-  const statementEnded = async (): Promise<void> => {
-    if (!levels.inTransaction()) await afterCommit();
-    await sweep();
+  return {
+    ...{ levels, known, afterCommit, sweep },
+    writable: async (name) => {
+      const version = known(name);
+      if (!levels.isKept(version)) return version;
+      const copy = await store.make(version.definition, { of: version, values: ['*'] });
+      levels.top().set(name, copy);
+      return copy;
+    },
+    statementEnded: async () => {
+      if (!levels.inTransaction()) await afterCommit();
+      await sweep();
+    },
   };
+}
 
+/** `engine` is used when there is a first table. */
+export function createTempTables(engine: Engine): TempTables {
+  const store = createVersionStore(engine);
+  const { levels, known, writable, afterCommit, sweep, statementEnded } = createTableStates(store);
+  const sequences = createTempSequences(store.home);
+  const views = createTempViews();
   const refuseTaken = (name: string): void => {
     if (levels.top().has(name) || views.find(name) || sequences.find(name))
       throw new SqlError('42P07', `relation "${name}" already exists`);
