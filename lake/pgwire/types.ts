@@ -1,6 +1,6 @@
 import type { DuckDBArrayValue, DuckDBListValue } from '@duckdb/node-api';
-import type { ByteWriter } from '../sql/cells/byte-writer.ts';
 import { charTypeStart } from '../sql/catalog/view.ts';
+import type { ByteWriter } from '../sql/cells/byte-writer.ts';
 import { SqlError } from '../sql/errors.ts';
 import { byDuckdbName, char, type Scalar, scalars, text as textScalar } from './scalars.ts';
 import { arrayText, type TextArray } from './value-text.ts';
