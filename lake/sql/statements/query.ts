@@ -3,6 +3,7 @@ import { hasCode } from '../../base/errors.ts';
 import type { TableName } from '../../model/table-name.ts';
 import type { AsOf, Prune, TableView, UserTableInfo } from '../../tables.ts';
 import { as, rewrite, walk } from '../ast.ts';
+import { interruptOnAbort } from '../duckdb/interrupt.ts';
 import { fromDuckdb } from '../duckdb-errors.ts';
 import { canceled, notSupported, SqlError } from '../errors.ts';
 import { aliasRules } from '../passes/aliases.ts';
@@ -273,22 +274,14 @@ async function pruneOf(
   }
 }
 
-const interruptAgainMs = 100;
-
 /** Interrupts the connection when the signal is aborted or the time is up, and says which it was. */
 function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: number) {
   let timedOut = false;
-  let again: NodeJS.Timeout | undefined;
-  // DuckDB forgets an interruption that comes before the statement has begun, so it is repeated.
-  const interrupt = (): void => {
-    clearTimeout(again);
-    connection.interrupt();
-    again = setTimeout(interrupt, interruptAgainMs);
-  };
-  signal.addEventListener('abort', interrupt);
+  const ended = new AbortController();
+  const interruption = interruptOnAbort(connection, AbortSignal.any([signal, ended.signal]));
   const timer = setTimeout(() => {
     timedOut = true;
-    interrupt();
+    ended.abort();
   }, timeoutMs);
   const reason = (): SqlError | undefined => {
     if (signal.aborted) return canceled('user request');
@@ -302,8 +295,7 @@ function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: n
     },
     [Symbol.dispose]: () => {
       clearTimeout(timer);
-      clearTimeout(again);
-      signal.removeEventListener('abort', interrupt);
+      interruption[Symbol.dispose]();
     },
   };
 }
