@@ -137,6 +137,8 @@ export const hostileAdditions: readonly Group[] = [
     SELECT nextval('firn_temp_2."mine firn~1"')
     SELECT nextval(getenv('HOME'))
     SELECT nextval('mine')
+    SELECT nextval('s')
+    SELECT currval('s')
     SELECT nextval('a' || 'b')
     SELECT currval((SELECT content FROM read_text('/etc/passwd')))
     SELECT setval('s', 1)
@@ -173,7 +175,6 @@ export const hostileAdditions: readonly Group[] = [
     SELECT "getenv"/*x*/('HOME')
     SELECT/**/read_text/**/('/etc/passwd')
     SELECT $$a$$ FROM $$b$$
-    SELECT 'x'::firn_catalog.pg_char
     WITH x AS (INSERT INTO metrics VALUES (1) RETURNING *) SELECT * FROM x
     WITH x AS (DELETE FROM mine RETURNING *) SELECT * FROM x
     COPY (DELETE FROM mine RETURNING *) TO PROGRAM 'cat'
