@@ -18,6 +18,7 @@ import { copyFromStatement } from './statements/copy-from.ts';
 import { tempTableStatement } from './statements/create-temp.ts';
 import { createCursors } from './statements/cursors.ts';
 import type { SelectContext, SelectInput } from './statements/describe-select.ts';
+import { explainStatement } from './statements/explain.ts';
 import { modifyStatement } from './statements/modify.ts';
 import { nativeStatement } from './statements/native-select.ts';
 import { createPreparedStatements } from './statements/prepared.ts';
@@ -90,7 +91,7 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   });
 
   async function query(input: SelectInput, parsed: ParsedStatement): Promise<SqlStatement> {
-    if (!isSelect(input.node)) throw refusal(input.node, parsed);
+    if (!isSelect(input.node)) throw refusal(as(input.node, 'ExplainStmt')?.query ?? input.node, parsed);
     const { node, settings } = takeSettings(input.node);
     return applying(await selectStatement({ ...input, node }, context), settings, parameters);
   }
@@ -102,9 +103,8 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   ): Promise<SqlStatement> {
     const input = inputOf(node, parsed, declaredTypes);
     const select = (each: Node): Promise<SqlStatement> => query({ ...input, node: each }, parsed);
-    const explained = as(node, 'ExplainStmt');
-    if (explained?.query) return query({ ...input, node: explained.query, prefix: 'EXPLAIN ' }, parsed);
     const known =
+      (await explainStatement(input, context)) ??
       commandStatement(node, parsed, commands) ??
       (await tempTableStatement(input, context)) ??
       (await viewStatement(input, parsed, context)) ??
