@@ -1,39 +1,22 @@
 import type { Node } from 'libpg-query';
-import { as, plainName, walk } from '../ast.ts';
-import { SqlError } from '../errors.ts';
-import { printType } from '../print/types.ts';
+import { as, walk } from '../ast.ts';
 
 /**
- * DuckDB's types of $1, $2, ... where the statement's syntax says them as it does to PostgreSQL: `$1::float8`, and `$1 + 1`. What
- * the client has declared comes first.
+ * DuckDB's types that parameters have in PostgreSQL because an operator has a whole number on its other side: in
+ * `$1 + 1`, of which DuckDB knows nothing before it has a value.
  */
-export function parameterTypesOf(
-  root: Node,
-  declared: readonly (string | null)[],
-): readonly (string | null)[] {
-  const types = [...declared];
-  const learn = (node: Node | undefined, type: () => string | undefined): void => {
-    const index = (as(node, 'ParamRef')?.number ?? 0) - 1;
-    if (index >= 0) types[index] ??= type() ?? null;
-  };
+export function assumedTypes(root: Node): readonly (string | undefined)[] {
+  const types: (string | undefined)[] = [];
   walk(root, (node) => {
-    const cast = as(node, 'TypeCast');
-    learn(cast?.arg, () => typeOf(cast?.typeName));
-    const operation = as(node, 'A_Expr');
-    if (operation?.kind !== 'AEXPR_OP' || !/^[-+*/%]$/.test(plainName(operation.name) ?? '')) return;
-    const { lexpr, rexpr } = operation;
-    if (as(rexpr, 'A_Const')?.ival) learn(lexpr, () => 'INTEGER');
-    if (as(lexpr, 'A_Const')?.ival) learn(rexpr, () => 'INTEGER');
+    const { kind, lexpr, rexpr } = as(node, 'A_Expr') ?? {};
+    if (kind !== 'AEXPR_OP') return;
+    assume(lexpr, rexpr);
+    assume(rexpr, lexpr);
   });
-  return Array.from(types, (type) => type ?? null);
-}
+  return types;
 
-/** Undefined for a type that is none of DuckDB's, as regclass. */
-function typeOf(name: Parameters<typeof printType>[0]): string | undefined {
-  try {
-    return printType(name, () => undefined).type;
-  } catch (error) {
-    if (error instanceof SqlError) return undefined;
-    throw error;
+  function assume(side: Node | undefined, other: Node | undefined): void {
+    const number = as(side, 'ParamRef')?.number;
+    if (number !== undefined && as(other, 'A_Const')?.ival) types[number - 1] ??= 'INTEGER';
   }
 }

@@ -94,7 +94,7 @@ async function createAs(
   if (!node) throw notSupported('CREATE TABLE without a query');
   const query = await analyzeQuery({ ...input, node }, context);
   const names = namesOf(into?.colNames);
-  const { described } = query;
+  const described = await query.describe();
   if (names.length > described.columns.length)
     throw new SqlError('42601', 'too many column names were specified');
   const columns = described.columns.map((column, index) =>

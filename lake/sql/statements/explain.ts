@@ -46,7 +46,7 @@ export async function explainStatement(
   ];
   return {
     kind: 'select',
-    parameterTypes: query.described.parameters.map((type) => type ?? null),
+    parameterTypes: query.parameters.map((type) => type ?? null),
     describe: async () => columns,
     execute: async (values, signal) => {
       await using open = await query.open(values, signal);

@@ -89,8 +89,8 @@ async function columnsLike(
 ): Promise<readonly TempColumn[]> {
   const targetList: Node[] = [{ ResTarget: { val: { ColumnRef: { fields: [{ A_Star: {} }] } } } }];
   const node: Node = { SelectStmt: { targetList, fromClause: [relation] } };
-  const { described } = await analyzeQuery({ ...input, node }, context);
-  return described.columns.map(plainColumn);
+  const { columns } = await (await analyzeQuery({ ...input, node }, context)).describe();
+  return columns.map(plainColumn);
 }
 
 /** A column of nothing but NULL is text, as in PostgreSQL. */

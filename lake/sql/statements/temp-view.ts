@@ -43,7 +43,7 @@ async function createStatement(
   });
   const name = view?.relname ?? '';
   const aliases = namesOf(aliasNodes);
-  const { columns: found } = (await analyzeQuery({ ...input, node }, context)).described;
+  const { columns: found } = await (await analyzeQuery({ ...input, node }, context)).describe();
   if (aliases.length > found.length)
     throw new SqlError('42601', 'CREATE VIEW specifies more column names than columns');
   const columns = found.map((column, index) => ({ ...column, name: aliases[index] ?? column.name }));
