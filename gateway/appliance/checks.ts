@@ -15,8 +15,26 @@ export interface CheckTargets {
 
 const always = (): boolean => true;
 
-/** What a gateway must do to be kept: answer, store, compute, and reach the cloud if it did before. */
+/** Whether the gateway is up and waits for its enrollment: it takes nothing then (gateway/main/waiting.ts). */
+export async function isWaiting(httpPort: number, signal?: AbortSignal): Promise<boolean> {
+  const url = `http://127.0.0.1:${httpPort}/api/v1/firn/status`;
+  const said = await fetch(url, { signal: signal ?? null })
+    .then((answer) => answer.json())
+    .catch(() => null);
+  return typeof said === 'object' && said !== null && 'enrollment' in said;
+}
+
+/** What a gateway must do to be kept: answer, store, compute, and reach the cloud if it did before; or wait for a cloud. */
 export function healthChecks(targets: CheckTargets): readonly Check[] {
+  return checksOf(targets).map((check) => ({
+    ...check,
+    run: async (signal) => {
+      if (!(await isWaiting(targets.httpPort, signal))) await check.run(signal);
+    },
+  }));
+}
+
+function checksOf(targets: CheckTargets): readonly Check[] {
   const url = (path: string): string => `http://127.0.0.1:${targets.httpPort}${path}`;
   let atStart: number | undefined;
   return [
