@@ -20,7 +20,7 @@ import {
   port,
   querySettings,
 } from '../lake/base/settings.ts';
-import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
+import { newGatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { labelLimits } from '../lake/receive/label-limits.ts';
 import { lineBytesMax } from '../lake/receive/logs/line-limit.ts';
@@ -241,7 +241,7 @@ const settings = z.strictObject({
     .describe('Site where the gateway stands'),
   gateway: z
     .string()
-    .superRefine(checkedBy(gatewayId))
+    .superRefine(checkedBy(newGatewayId))
     .default(idByDefault)
     .describe('Id of this gateway, unique in the tenant'),
   dataDir: z.string().min(1).default('data/gateway').describe('Folder for the WAL and local segments'),

@@ -1,7 +1,7 @@
 import { startHttpServer } from '../../lake/api/http-server.ts';
+import { startOtlpGrpc } from '../../lake/api/receive/otlp-grpc.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { GatewayConfig } from '../config.ts';
-import { startOtlpGrpc } from '../receive/otlp-grpc.ts';
 import type { OtlpDoor } from './receivers.ts';
 
 /** OTLP on its own ports, if that is wanted. Returns the ports. */
@@ -14,6 +14,7 @@ export async function listenForOtlp(
   if (!otlp.listen) return {};
   const http = stack.use(await startHttpServer(routes, { host, port: otlp.httpPort }));
   const { grpcPort: port, connectionsMax } = otlp;
-  const grpc = stack.use(await startOtlpGrpc({ host, port, receive, limits, connectionsMax, logger }));
+  const receiverFor = () => receive;
+  const grpc = stack.use(await startOtlpGrpc({ host, port, receiverFor, limits, connectionsMax, logger }));
   return { otlpHttp: http.port, otlpGrpc: grpc.port };
 }
