@@ -1,4 +1,5 @@
-import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, pbkdf2, pbkdf2Sync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { promisify } from 'node:util';
 import { FirnError } from '../base/errors.ts';
 
 // SCRAM-SHA-256, the server's side (RFC 5802, RFC 7677), with channel binding to the server's
@@ -16,6 +17,7 @@ export interface ScramVerifier {
 
 const iterationsDefault = 4096;
 const saltBytes = 16;
+const saltedBytes = 32;
 const nonceBytes = 18;
 
 /** Makes the verifier of a secret; secrets are ASCII, so SASLprep has nothing to do. */
@@ -24,18 +26,20 @@ export function makeScramVerifier(
   salt: Buffer = randomBytes(saltBytes),
   iterations = iterationsDefault,
 ): ScramVerifier {
-  const salted = pbkdf2Sync(secret, salt, iterations, 32, 'sha256');
-  return {
-    salt,
-    iterations,
-    storedKey: sha256(hmac(salted, 'Client Key')),
-    serverKey: hmac(salted, 'Server Key'),
-  };
+  const salted = pbkdf2Sync(secret, salt, iterations, saltedBytes, 'sha256');
+  return { salt, iterations, storedKey: storedKeyOf(salted), serverKey: hmac(salted, 'Server Key') };
 }
 
-/** Whether it is the verifier of this secret. */
-export const isSecretOf = ({ salt, iterations, storedKey }: ScramVerifier, secret: string): boolean =>
-  timingSafeEqual(makeScramVerifier(secret, salt, iterations).storedKey, storedKey);
+/** Whether it is the verifier of this secret; found on another thread. */
+export async function isSecretOf(
+  { salt, iterations, storedKey }: ScramVerifier,
+  secret: string,
+): Promise<boolean> {
+  const salted = await promisify(pbkdf2)(secret, salt, iterations, saltedBytes, 'sha256');
+  return timingSafeEqual(storedKeyOf(salted), storedKey);
+}
+
+const storedKeyOf = (salted: Buffer): Buffer => sha256(hmac(salted, 'Client Key'));
 
 /**
  * A verifier for a user that doesn't exist, the same at every try: an exchange with it looks like any other and fails,
