@@ -27,6 +27,7 @@ import {
 import { checkUserName, formatUsers, hashPassword, parseUsers } from '../broker/access/password-file.ts';
 import { loadGatewayConfig } from '../config.ts';
 import type { EnrollmentState } from '../fleet/enrollment-state.ts';
+import { identityFolder, isEnrolled } from '../fleet/identity.ts';
 import { readAnnouncement } from './announcement.ts';
 import { writeNetwork } from './network.ts';
 import { authorityFile, firstPasswordFile, gatewayConfigFile, type Places, usersFile } from './places.ts';
@@ -52,6 +53,8 @@ export interface SetUp {
   readonly problem: string | undefined;
   /** User and password that this device made for itself, while they are in use. */
   readonly firstUser: { readonly name: string; readonly password: string } | undefined;
+  /** Whether it has a cloud, and is no gateway of it yet. */
+  readonly isWaiting: boolean;
   /** Where it has a cloud: how far it was when its gateway last ran. */
   readonly enrollment: EnrollmentState | undefined;
 }
@@ -219,12 +222,13 @@ function share(places: Places, { group }: Machine): void {
   }
 }
 
-function identityOf(places: Places): Pick<SetUp, 'tenant' | 'site' | 'gateway' | 'enrollment'> {
+function identityOf(places: Places): Pick<SetUp, 'tenant' | 'site' | 'gateway' | 'isWaiting' | 'enrollment'> {
   const { cloud, ...own } = loadGatewayConfig(['--config', gatewayConfigFile(places)], {});
   const hasCloud = cloud.url !== '' || cloud.claim !== '';
   const enrollment = hasCloud ? readAnnouncement(places) : undefined;
   const { tenant, site, gateway } = enrollment?.kind === 'enrolled' ? enrollment : own;
-  return { tenant, site, gateway, enrollment };
+  const isWaiting = hasCloud && !isEnrolled(identityFolder(places.gateway));
+  return { tenant, site, gateway, isWaiting, enrollment };
 }
 
 function firstUserOf(places: Places): SetUp['firstUser'] {
