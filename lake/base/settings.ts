@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import { logLevels } from './log.ts';
@@ -132,7 +133,9 @@ export const pgwireFiles = <T extends { readonly certFile: string; readonly keyF
   keyFile: absolutePath(settings.keyFile),
 });
 
-export const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$)/.test(host);
+/** Whether only this machine reaches what listens there. A name that merely begins like such an address is not one. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 
 /** Turns a parser that throws into a check, so that an id's own error text becomes the setting's. */
 export const checkedBy =
