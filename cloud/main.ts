@@ -9,6 +9,8 @@ import { openTail, tailPath } from '../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { createLanguages } from '../lake/api/sql/languages.ts';
 import { type HttpStatement, sqlRoutes } from '../lake/api/sql/routes.ts';
+import { auditLinesMax } from '../lake/audit/audit-line.ts';
+import { withAuditTable } from '../lake/audit/audit-table.ts';
 import { systemClock } from '../lake/base/clock.ts';
 import { hasCode } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
@@ -29,6 +31,7 @@ import type { ReadRange } from '../lake/promql/read-range.ts';
 import { createEvaluationPool, type EvaluationPool } from '../lake/scan/evaluation-pool.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import type { SqlSource } from '../lake/sql/session.ts';
+import type { Tables } from '../lake/tables.ts';
 import type { OpenVirtualGateway } from '../lake/virtual-gateway.ts';
 import { headsOf } from './catalog/rest/heads.ts';
 import { storedBytes } from './catalog/stored-bytes.ts';
@@ -53,7 +56,6 @@ import { meteringAdminRoutes, meteringRoutes } from './metering/routes.ts';
 import { tableRoutes } from './tables/routes.ts';
 import type { Access, TenantAccess } from './tenants/access.ts';
 import { adminRoutes } from './tenants/admin-routes.ts';
-import { withAuditTable } from './tenants/audit-table.ts';
 import {
   accessOf,
   type GateEnv,
@@ -314,8 +316,9 @@ async function openSqlDoors(
   const { deployments, context, evaluator, metering } = parts;
   const { timeoutMs, samplesMax } = config.query;
   const promqlLimits = { ...defaultQueryLimits, timeoutMs, samplesMax };
+  const auditLines = ({ tenant }: Tables) => tenants.auditLog({ tenant, limit: auditLinesMax });
   const sourceOf = (access: TenantAccess, { tables, scan, logs }: Deployment): SqlSource => ({
-    tables: managesTenant(access) ? withAuditTable(tables, tenants) : tables,
+    tables: managesTenant(access) ? withAuditTable(tables, () => auditLines(tables)) : tables,
     languages: createLanguages({
       ...{ scan, logs, evaluator, clock, promqlLimits },
       logqlLimits: logqlLimits(config),

@@ -43,6 +43,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     ...['lake/base', 'lake/model', 'lake/schema', 'lake/tables.ts', 'lake/parquet', 'lake/promql'],
     ...['lake/scan', 'lake/sql/duckdb'],
   ],
+  'lake/audit': ['lake/base', 'lake/model', 'lake/tables.ts', 'lake/sql/duckdb'],
   'lake/api': [
     'package.json',
     'lake/base',
