@@ -4,9 +4,9 @@ import { loadConfig, settingsOf } from '../lake/base/config.ts';
 import {
   absolutePath,
   checkedBy,
+  checkedListenSettings,
   checkPgwire,
   count,
-  listenSettings,
   loginSettings,
   logLevelSetting,
   logqlSettings,
@@ -50,7 +50,7 @@ const schema = z.strictObject({
     })
     .prefault({}),
   logLevel: logLevelSetting,
-  listen: listenSettings(
+  listen: checkedListenSettings(
     'Bind other addresses than loopback although nothing is encrypted (put TLS in front)',
   ),
   http: z

@@ -3,6 +3,7 @@ import { getConnInfo } from '@hono/node-server/conninfo';
 import { type Context, Hono } from 'hono';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { completenessRoutes } from '../lake/api/completeness/routes.ts';
+import { endpointsOf } from '../lake/api/endpoints.ts';
 import { startHttpServer } from '../lake/api/http-server.ts';
 import { lokiRoutes } from '../lake/api/loki/routes.ts';
 import { openTail, tailPath } from '../lake/api/loki/tail.ts';
@@ -295,14 +296,6 @@ async function openDoors(
   );
   return { ports: { cloudHttp: http.port, cloudPg: pg.port }, endpoints: endpointsOf(app) };
 }
-
-/** What is answered, as `GET /api/v1/query`: for tests that try each with every kind of key. */
-const endpointsOf = (app: Hono<GateEnv>): string[] => {
-  const found = app.routes
-    .filter(({ method, path }) => method !== 'ALL' && !path.endsWith('*'))
-    .map(({ method, path }) => `${method} ${path}`);
-  return [...new Set(found)].toSorted();
-};
 
 /** SQL: adds its routes to the application, and listens for PostgreSQL clients. */
 async function openSqlDoors(

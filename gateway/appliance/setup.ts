@@ -24,8 +24,9 @@ import {
   siteFileName,
   withoutSecrets,
 } from '../../provisioning/site-file.ts';
-import { checkUserName, formatUsers, hashPassword, parseUsers } from '../broker/access/password-file.ts';
+import { formatUsers, hashPassword, parseUsers } from '../broker/access/password-file.ts';
 import { loadGatewayConfig } from '../config.ts';
+import { checkUserName } from '../security/user-name.ts';
 import { writeNetwork } from './network.ts';
 import { authorityFile, firstPasswordFile, gatewayConfigFile, type Places, usersFile } from './places.ts';
 

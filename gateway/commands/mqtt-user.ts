@@ -2,8 +2,9 @@ import { chmodSync, existsSync, readFileSync, renameSync, statSync, writeFileSyn
 import { text } from 'node:stream/consumers';
 import { type Command, type CommandLine, jsonFlag, runCommand } from '../../lake/base/command.ts';
 import { FirnError } from '../../lake/base/errors.ts';
-import { checkUserName, formatUsers, hashPassword, parseUsers } from '../broker/access/password-file.ts';
+import { formatUsers, hashPassword, parseUsers } from '../broker/access/password-file.ts';
 import { gatewaySettings, loadGatewayConfig } from '../config.ts';
+import { checkUserName } from '../security/user-name.ts';
 
 // `firn mqtt user add|list|remove`. A running gateway reads the file again by itself.
 

@@ -12,11 +12,12 @@ import { decompress } from '../../lake/api/receive/decompress.ts';
 import type { OtlpOutcome, OtlpReceiver } from '../../lake/api/receive/otlp-receiver.ts';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
+import { alsoWithTls, type ServerTls } from '../../lake/base/server-tls.ts';
 import type { OtlpLimits } from '../../lake/receive/otlp/limits.ts';
 import type { OtlpSignal } from '../../lake/receive/otlp/receive.ts';
 import { exportResponse, rpcCodes, rpcStatus } from '../../lake/receive/otlp/response.ts';
 
-// OTLP over gRPC: three unary calls over cleartext HTTP/2, by gRPC's protocol (grpc/grpc doc/PROTOCOL-HTTP2.md). A
+// OTLP over gRPC: three unary calls over HTTP/2, by gRPC's protocol (grpc/grpc doc/PROTOCOL-HTTP2.md). A
 // message is a byte that says whether it is compressed, its length, and its bytes; the status comes in trailers.
 
 const services: Readonly<Record<string, OtlpSignal>> = {
@@ -32,6 +33,22 @@ export interface OtlpGrpcOptions {
   readonly limits: OtlpLimits;
   readonly connectionsMax: number;
   readonly logger: Logger;
+  /** What TLS clients are shown; without it the port is plain. */
+  readonly tls?: (() => ServerTls) | undefined;
+  /** Why a call is refused, if it is; asked before its body is read. */
+  readonly admit?: (asked: Caller, method: string) => Promise<CallRefusal | undefined>;
+}
+
+/** What a call says of who makes it. */
+interface Caller {
+  readonly authorization: string | undefined;
+  readonly address: string;
+  readonly encrypted: boolean;
+}
+
+interface CallRefusal {
+  readonly status: 401 | 403 | 429;
+  readonly message: string;
 }
 
 export interface OtlpGrpcServer extends AsyncDisposable {
@@ -63,6 +80,7 @@ export async function startOtlpGrpc(options: OtlpGrpcOptions): Promise<OtlpGrpcS
       finish(stream, { code: rpcCodes.internal, message: 'internal error' });
     });
   });
+  if (options.tls) alsoWithTls(server, options.tls, ['h2'], handshakeMsMax);
   server.listen({ host: options.host, port: options.port });
   await once(server, 'listening');
   return {
@@ -80,13 +98,15 @@ export async function startOtlpGrpc(options: OtlpGrpcOptions): Promise<OtlpGrpcS
   };
 }
 
+/** Until a connection has said whether it is TLS, and is. */
+const handshakeMsMax = 20_000;
 /** How long running calls may take to end when the server closes. */
 const closeMsMax = 2000;
 
 async function handle(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  { receive, limits }: OtlpGrpcOptions,
+  { receive, limits, admit }: OtlpGrpcOptions,
 ): Promise<void> {
   if (!/^application\/grpc(\+proto)?(;|$)/.test(headers['content-type'] ?? '')) {
     stream.respond({ [constants.HTTP2_HEADER_STATUS]: 415 }, { endStream: true });
@@ -95,6 +115,11 @@ async function handle(
   const signal = services[headers[':path'] ?? ''];
   if (headers[':method'] !== 'POST' || signal === undefined) {
     finish(stream, { code: rpcCodes.unimplemented, message: `unknown method ${headers[':path']}` });
+    return;
+  }
+  const refusal = await admit?.(callerOf(stream, headers), String(headers[':path']));
+  if (refusal !== undefined) {
+    finish(stream, { code: refusedCodes[refusal.status], message: refusal.message });
     return;
   }
   const encoding = String(headers['grpc-encoding'] ?? 'identity');
@@ -114,6 +139,17 @@ async function handle(
     return;
   }
   finishOutcome(stream, signal, await receive(signal, 'protobuf', body));
+}
+
+const refusedCodes = {
+  401: rpcCodes.unauthenticated,
+  403: rpcCodes.permissionDenied,
+  429: rpcCodes.resourceExhausted,
+} as const;
+
+function callerOf({ session }: ServerHttp2Stream, { authorization }: IncomingHttpHeaders): Caller {
+  const address = session?.socket.remoteAddress ?? '';
+  return { authorization, address, encrypted: session?.encrypted === true };
 }
 
 function finishOutcome(stream: ServerHttp2Stream, signal: OtlpSignal, outcome: OtlpOutcome): void {

@@ -7,10 +7,12 @@ import type { OtlpSignal } from './receive.ts';
 export const rpcCodes = {
   ok: 0,
   invalidArgument: 3,
+  permissionDenied: 7,
   resourceExhausted: 8,
   unimplemented: 12,
   internal: 13,
   unavailable: 14,
+  unauthenticated: 16,
 } as const;
 
 const rejectedField: Readonly<Record<OtlpSignal, string>> = {
