@@ -1,3 +1,4 @@
+import 'reflect-metadata';
 import { createPublicKey, randomBytes } from 'node:crypto';
 import {
   BasicConstraintsExtension,

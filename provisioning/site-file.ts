@@ -85,7 +85,7 @@ const taken = '(taken)!';
 export const isTaken = (site: SiteFile): boolean => JSON.stringify(site).includes(JSON.stringify(taken));
 
 const isSecretName = (name: string): boolean =>
-  /secret|password|passphrase|token|key$|keyid$|claim/i.test(name);
+  /secret|password|passphrase|token|verifier|key$|keyid$|claim/i.test(name);
 
 /** A tree of settings in which whatever is named like a secret reads `(taken)!`. */
 export function hideSecrets(tree: Readonly<Record<string, unknown>>): Record<string, unknown> {

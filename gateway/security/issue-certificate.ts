@@ -1,3 +1,4 @@
+import 'reflect-metadata';
 import { createPublicKey } from 'node:crypto';
 import { isIP } from 'node:net';
 import {
