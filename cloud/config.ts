@@ -7,6 +7,7 @@ import {
   checkedListenSettings,
   checkPgwire,
   count,
+  countOrNone,
   loginSettings,
   logLevelSetting,
   logqlSettings,
@@ -149,6 +150,11 @@ const schema = z.strictObject({
         .string()
         .default('')
         .describe('Folder of the device authority, the same for all clouds; empty: authority in dataDir'),
+      adoptionsPerSecondMax: countOrNone(
+        200,
+        'Requests of devices without a claim that are answered; 0: no limit',
+      ),
+      adoptionsPerSecondPerAddressMax: countOrNone(20, 'The same from one address; 0: no limit'),
       heartbeatSeconds: count(30, 'How often a gateway says how it does'),
       uploadRoleArn: z
         .string()

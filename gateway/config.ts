@@ -7,6 +7,7 @@ import {
   checkCertificate,
   checkedBy,
   count,
+  countOrNone,
   isLoopback,
   limit,
   listenSettings,
@@ -27,7 +28,7 @@ import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
 import { sparkplugLimits } from '../lake/receive/sparkplug/host.ts';
 import { formatOf } from '../lake/receive/syslog/time.ts';
-import { parseClaim } from '../provisioning/contract.ts';
+import { parseClaim, parsePin } from '../provisioning/contract.ts';
 import { bridgesSetting } from './bridge/settings.ts';
 import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
 import { tlsSettings, usersSetting } from './security/settings.ts';
@@ -40,9 +41,8 @@ const variablePrefix = 'FIRN_GATEWAY';
 
 /** What a gateway is called that nobody has named; not asked for when it enrolls, since each would. */
 export const idByDefault = 'gateway-1';
-
-const countOrNone = (fallback: number, description: string) =>
-  z.number().int().nonnegative().default(fallback).describe(description);
+/** The tenant of a gateway to which nobody has named one. */
+export const tenantByDefault = 'demo';
 
 const mqtt = z.strictObject({
   ...brokerSettings,
@@ -231,7 +231,7 @@ const settings = z.strictObject({
   tenant: z
     .string()
     .superRefine(checkedBy(tenantId))
-    .default('demo')
+    .default(tenantByDefault)
     .describe('Tenant that all data belongs to'),
   site: z
     .string()
@@ -281,7 +281,16 @@ const settings = z.strictObject({
       url: z
         .union([z.literal(''), z.url({ protocol: /^https?$/ })])
         .default('')
-        .describe('Cloud to enroll with and to report to, where the claim does not say it'),
+        .describe(
+          'Cloud to enroll with and to report to, where the claim does not say it; without a claim the device shows a code to be adopted by',
+        ),
+      pin: z
+        .string()
+        .superRefine(checkedBy((pin) => pin === '' || parsePin(pin)))
+        .default('')
+        .describe(
+          "What the cloud's authority has to be for a device without a claim, 16 letters (firn gateways site-file); needed over plain HTTP",
+        ),
       claim: z
         .string()
         .superRefine(checkedBy((claim) => claim === '' || parseClaim(claim)))

@@ -4,6 +4,7 @@ import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { recentLines } from '../lake/base/recent-lines.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
+import { announcements } from './appliance/announcement.ts';
 import { placesUnder } from './appliance/places.ts';
 import { firmwareUpdates } from './appliance/requested-update.ts';
 import {
@@ -11,11 +12,13 @@ import {
   gatewaySettings,
   idByDefault,
   loadGatewayConfig,
+  tenantByDefault,
   withCloudSettings,
 } from './config.ts';
 import { type Agent, startAgent } from './fleet/agent.ts';
 import { openCloudClient } from './fleet/cloud-client.ts';
 import { enrollPatiently } from './fleet/enroll.ts';
+import { type EnrollmentState, printEnrollment } from './fleet/enrollment-state.ts';
 import { type Identity, identityFolder, readIdentity } from './fleet/identity.ts';
 import { type OrderState, openOrderState } from './fleet/order-state.ts';
 import { type CloudSession, openCloudSession } from './fleet/session.ts';
@@ -24,6 +27,7 @@ import type { CloudStatus } from './main/doors.ts';
 import { openGatewaySecurity, showsMqttTls } from './main/entrance.ts';
 import { type KeptGateway, keepOpen } from './main/keep-open.ts';
 import { notedOrders } from './main/noted-orders.ts';
+import { startWaitingServer } from './main/waiting.ts';
 import type { Security } from './security/open-security.ts';
 
 // The gateway process: joins the rooms beside it. What is opened is closed in reverse.
@@ -70,18 +74,43 @@ async function startGateway(given: GatewayConfig, stopping: AbortSignal): Promis
   return { ready: gateway.ready, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
 
-/** Who this gateway is; enrolls first if there is a claim and no identity. Undefined: as its settings say. */
+/** Who this gateway is; enrolls first where it has a cloud and no identity. Undefined: as its settings say. */
 async function identityOf(
   config: GatewayConfig,
   logger: Logger,
   stopping: AbortSignal,
 ): Promise<Identity | undefined> {
-  const { dataDir, cloud, proxy } = config;
-  const known = readIdentity(identityFolder(dataDir));
-  if (known !== undefined || cloud.claim === '') return known;
-  const asked = config.gateway === idByDefault ? undefined : config.gateway;
-  const options = { dataDir, cloud: { ...cloud, proxy }, claim: cloud.claim, gateway: asked };
-  const identity = await enrollPatiently({ ...options, clock: systemClock, logger }, stopping);
+  const known = readIdentity(identityFolder(config.dataDir));
+  const { cloud } = config;
+  if (known === undefined && cloud.claim === '' && cloud.url === '') return undefined;
+  const announce = announcements(placesUnder('/'));
+  const identity = known ?? (await enrollNow(config, logger, stopping, announce));
+  const { url, tenant, site, gateway } = identity;
+  announce?.({ kind: 'enrolled', url, tenant, site, gateway });
+  return identity;
+}
+
+/** What it is waited for, it says on its page, on its terminal, and on the consoles of an appliance. */
+async function enrollNow(
+  config: GatewayConfig,
+  logger: Logger,
+  stopping: AbortSignal,
+  announce: ((state: EnrollmentState) => void) | undefined,
+): Promise<Identity> {
+  const { dataDir, cloud, proxy, listen, http } = config;
+  let state: EnrollmentState | undefined;
+  await using _page = await startWaitingServer({ host: listen.host, port: http.port }, () => state);
+  const say = (next: EnrollmentState): void => {
+    state = next;
+    announce?.(next);
+    if (process.stdout.isTTY) process.stdout.write(`\n${printEnrollment(next)}\n`);
+  };
+  const named = {
+    gateway: config.gateway === idByDefault ? undefined : config.gateway,
+    tenant: config.tenant === tenantByDefault ? undefined : config.tenant,
+  };
+  const options = { dataDir, cloud: { ...cloud, proxy }, claim: cloud.claim, pin: cloud.pin, ...named };
+  const identity = await enrollPatiently({ ...options, clock: systemClock, logger, say }, stopping);
   const { url, tenant, site, gateway } = identity;
   logger.info('enrolled', { url, tenant, site, gateway });
   return identity;

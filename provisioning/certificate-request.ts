@@ -1,7 +1,7 @@
 import 'reflect-metadata';
-import { createHash } from 'node:crypto';
 import { Pkcs10CertificateRequest } from '@peculiar/x509';
 import { FirnError } from '../lake/base/errors.ts';
+import { keyHashOfSpki } from './contract.ts';
 
 // A gateway's request for a certificate. All that is taken from it is the key: who the gateway is says the claim or the
 // certificate before, never the request.
@@ -24,7 +24,7 @@ export async function readCertificateRequest(base64: string): Promise<Certificat
   if (subject !== '' || extensions.length > 0)
     throw refused('it names somebody; who a gateway is follows from its claim, so leave the names out');
   const spki = publicKey.rawData;
-  return { publicKey: spki, keyHash: createHash('sha256').update(Buffer.from(spki)).digest('hex') };
+  return { publicKey: spki, keyHash: keyHashOfSpki(Buffer.from(spki)) };
 }
 
 function parsed(base64: string): Pkcs10CertificateRequest | undefined {

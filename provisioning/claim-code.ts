@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { base32, claimCodeLetters } from './contract.ts';
+import { base32 } from './base32.ts';
+import { claimCodeLetters } from './contract.ts';
 
 /** 100 random bits. */
 export const makeClaimCode = (): string => base32(randomBytes(13)).slice(0, claimCodeLetters);

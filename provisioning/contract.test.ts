@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { base32 } from './base32.ts';
 import { makeClaimCode } from './claim-code.ts';
-import { base32, parseClaim, printClaim } from './contract.ts';
+import { parseClaim, printClaim } from './contract.ts';
 
 const pin = 'R3EWATSC9ZV20123';
 

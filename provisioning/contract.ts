@@ -1,10 +1,12 @@
 import { createHash, type X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { FirnError } from '../lake/base/errors.ts';
+import { base32, printLetters, readLetters } from './base32.ts';
 
 // What gateway and cloud say to each other about who the gateway is. Everything is asked by the gateway, over HTTP.
 //
 //   enroll     claim, certificate request      ->  certificates, tenant, site, id: once in a gateway's life
+//   adoption   certificate request             ->  when to come again; the same once somebody has said whose the device is
 //   challenge                                  ->  a text to be signed, good for a minute
 //   session    that text, signed by the device ->  a token for everything else; a new certificate, if one is asked for
 //   heartbeat  how the gateway does            ->  when to come again; settings and commands, signed by the cloud
@@ -13,6 +15,7 @@ import { FirnError } from '../lake/base/errors.ts';
 export const fleetPath = '/api/v1/firn/fleet';
 export const fleetPaths = {
   enroll: `${fleetPath}/enroll`,
+  adoption: `${fleetPath}/adoption`,
   challenge: `${fleetPath}/challenge`,
   session: `${fleetPath}/session`,
   heartbeat: `${fleetPath}/heartbeat`,
@@ -61,6 +64,19 @@ export const enrollAnswer = z.object({
   certificates: z.array(pem).length(3),
 });
 export type EnrollAnswer = z.infer<typeof enrollAnswer>;
+
+/** Asked again and again by a device that has no claim, until its code is adopted. */
+export const adoptionRequest = z.strictObject({
+  certificateRequest,
+  gateway: enrollRequest.shape.gateway,
+  tenant: z.string().max(63).optional().describe('The only tenant that may adopt it'),
+});
+
+export const adoptionAnswer = z.union([
+  z.object({ enrolled: enrollAnswer }),
+  z.object({ againInSeconds: z.number().min(1).max(3600) }),
+]);
+export type AdoptionAnswer = z.infer<typeof adoptionAnswer>;
 
 export const challengeAnswer = z.object({ challenge: z.string().max(1000) });
 
@@ -189,9 +205,8 @@ export const uploadPlace = z.object({
 export type UploadPlace = z.infer<typeof uploadPlace>;
 
 // A claim, as it is printed: a code that the cloud knows, and after it what the cloud's root has to be, so that the first
-// answer that a gateway ever gets can be checked. In Crockford's base 32, whose letters can't be taken for each other.
+// answer that a gateway ever gets can be checked.
 
-const alphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 /** 100 and 80 bits. */
 export const claimCodeLetters = 20;
 const pinLetters = 16;
@@ -205,7 +220,7 @@ export interface Claim {
 
 /** `XXXX-XXXX-…`, or with the cloud's address before it as a QR code has it: `https://lake.example.com/#XXXX-…`. */
 export function printClaim({ code, pin, url }: Claim): string {
-  const text = `${code}${pin}`.replaceAll(/(.{4})(?=.)/g, '$1-');
+  const text = printLetters(`${code}${pin}`);
   return url === undefined ? text : `${url.replace(/\/+$/, '')}/#${text}`;
 }
 
@@ -214,14 +229,8 @@ export function parseClaim(text: string): Claim {
   const trimmed = text.trim();
   const hash = trimmed.indexOf('#');
   const url = hash < 0 ? undefined : trimmed.slice(0, hash).replace(/\/+$/, '');
-  const letters = trimmed
-    .slice(hash + 1)
-    .toUpperCase()
-    .replaceAll(/[-\s]/g, '')
-    .replaceAll('O', '0')
-    .replaceAll(/[IL]/g, '1');
-  const isWhole = letters.length === claimCodeLetters + pinLetters;
-  if (!isWhole || [...letters].some((each) => !alphabet.includes(each)) || !isHttp(url))
+  const letters = readLetters(trimmed.slice(hash + 1));
+  if (letters?.length !== claimCodeLetters + pinLetters || !isHttp(url))
     throw new FirnError({
       ...{ code: 'invalid', operation: 'read claim', subject: 'claim' },
       message: 'the claim is not valid: it has 36 letters and digits in groups of four',
@@ -230,21 +239,18 @@ export function parseClaim(text: string): Claim {
   return { code: letters.slice(0, claimCodeLetters), pin: letters.slice(claimCodeLetters), url };
 }
 
-const isHttp = (url: string | undefined): boolean => url === undefined || /^https?:\/\/[^/]/.test(url);
-
-/** 5 bits a letter; what is left over at the end is left out. */
-export function base32(bytes: Uint8Array): string {
-  let letters = '';
-  let held = 0;
-  let bits = 0;
-  for (const byte of bytes) {
-    held = (held << 8) | byte;
-    bits += 8;
-    for (; bits >= 5; bits -= 5) letters += alphabet[(held >> (bits - 5)) & 31];
-    held &= (1 << bits) - 1;
-  }
-  return letters;
+/** What the cloud's root has to be, as `firn gateways site-file` prints it. Throws FirnError `invalid`. */
+export function parsePin(text: string): string {
+  const letters = readLetters(text.trim());
+  if (letters?.length === pinLetters) return letters;
+  throw new FirnError({
+    ...{ code: 'invalid', operation: 'read pin', subject: 'pin' },
+    message: 'the pin of a cloud has 16 letters and digits in groups of four',
+    hint: '`firn gateways site-file` prints it',
+  });
 }
+
+const isHttp = (url: string | undefined): boolean => url === undefined || /^https?:\/\/[^/]/.test(url);
 
 /** What a claim says of the root: the beginning of the hash of its key. */
 export function pinOf(root: X509Certificate): string {
@@ -252,7 +258,9 @@ export function pinOf(root: X509Certificate): string {
 }
 
 /** A key by its hash: the gateway is who has it. */
-export const keyHashOf = (certificate: X509Certificate): string =>
-  createHash('sha256').update(spkiOf(certificate)).digest('hex');
+export const keyHashOf = (certificate: X509Certificate): string => keyHashOfSpki(spkiOf(certificate));
+
+/** Of a public key, SPKI in DER; hexadecimal. */
+export const keyHashOfSpki = (spki: Uint8Array): string => createHash('sha256').update(spki).digest('hex');
 
 const spkiOf = ({ publicKey }: X509Certificate): Buffer => publicKey.export({ type: 'spki', format: 'der' });

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import type { CommandFlag, CommandLine } from '../../lake/base/command.ts';
 import { type AdminCommand, runAdmin, tenantFlag, tenantPath } from './admin-command.ts';
+import { adoptionCommands } from './adoptions.ts';
 import type { CloudApi } from './cloud-api.ts';
 import { textTable } from './print-table.ts';
 
@@ -49,6 +50,7 @@ async function resultOf(api: CloudApi, path: string, id: string, seconds: number
 }
 
 const commands: Readonly<Record<string, AdminCommand>> = {
+  ...adoptionCommands,
   list: {
     ...{ summary: 'List enrolled gateways', flags: [tenantFlag], positionals: [] },
     run: (api, line) => api.call('GET', gatewaysOf(line)),

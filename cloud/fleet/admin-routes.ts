@@ -2,10 +2,13 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import type { Clock } from '../../lake/base/clock.ts';
 import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
+import { printLetters } from '../../provisioning/base32.ts';
 import { commandNames, firmware, gatewayReport } from '../../provisioning/contract.ts';
 import { type AdminApiOptions, adminApi, noBody, time, timeText } from '../tenants/admin-api.ts';
 import type { RouteDescription } from '../tenants/open-api.ts';
-import type { Claims } from './claims.ts';
+import { addAdoptionRoutes, adoptionRoutes } from './adoption-routes.ts';
+import type { Adoptions } from './adoptions.ts';
+import { type Claims, claimSeconds } from './claims.ts';
 import type { Commands } from './commands.ts';
 import type { GatewayInfo, Gateways } from './gateways.ts';
 import type { Rollouts } from './rollout-administration.ts';
@@ -13,8 +16,6 @@ import { planSchema, selectorSchema } from './rollouts.ts';
 
 // The part of the admin API that is about claims and gateways.
 
-const claimSecondsMax = 366 * 86_400;
-const claimSecondsDefault = 30 * 86_400;
 /** Claims made at once: a batch to print. */
 const claimsMax = 500;
 
@@ -25,7 +26,7 @@ const claimBody = z.strictObject({
     .optional()
     .describe('Id of the gateway that it is for, which it replaces if it is there; else a new one'),
   count: z.number().int().min(1).max(claimsMax).default(1).describe('How many; one for each gateway'),
-  expiresInSeconds: z.number().int().min(60).max(claimSecondsMax).default(claimSecondsDefault),
+  expiresInSeconds: claimSeconds,
   description: z.string().max(200).default(''),
 });
 const claimMade = z.object({
@@ -97,6 +98,7 @@ const rolloutAnswer = z.object({
 });
 
 export const fleetRoutes = {
+  ...adoptionRoutes,
   createClaims: {
     ...{ method: 'post', path: '/tenants/{tenant}/claims', by: 'admin' },
     ...{ body: claimBody, answer: z.array(claimMade), summary: 'Make claims, which let gateways enroll' },
@@ -165,13 +167,16 @@ export const fleetRoutes = {
 
 export function fleetAdminRoutes(
   options: AdminApiOptions & {
-    readonly administration: Claims & Gateways & Rollouts & Commands;
+    readonly administration: Claims & Adoptions & Gateways & Rollouts & Commands;
     readonly clock: Clock;
     /** Empty: not known. */
     readonly publicUrl: string;
+    /** Of the device authority. */
+    readonly pin: string;
   },
 ): Hono {
-  const { administration: fleet, clock, publicUrl } = options;
+  const { administration: fleet, clock, pin } = options;
+  const url = options.publicUrl === '' ? null : options.publicUrl;
   const app = new Hono();
   const on = adminApi(app, options);
   const tenant = (c: Context): string => c.req.param('tenant') ?? '';
@@ -183,7 +188,7 @@ export function fleetAdminRoutes(
       ...{ count: id === undefined ? count : 1, expiresMs: clock.nowMs() + expiresInSeconds * 1000 },
     };
     const made = await fleet.createClaims(tenantId(tenant(c)), spec, actor);
-    const common = { expiresAt: timeText(spec.expiresMs), url: publicUrl === '' ? null : publicUrl };
+    const common = { expiresAt: timeText(spec.expiresMs), url };
     return made.map((each) => ({ ...each, ...common }));
   });
   on(fleetRoutes.listClaims, async (c) =>
@@ -199,6 +204,7 @@ export function fleetAdminRoutes(
   on(fleetRoutes.listGateways, async (c) => (await fleet.listGateways(tenant(c))).map(gatewayText));
   on(fleetRoutes.showGateway, async (c) => gatewayText(await fleet.gatewayOf(tenant(c), gateway(c))));
   on(fleetRoutes.revokeGateway, (c, _, actor) => fleet.revokeGateway(tenant(c), gateway(c), actor));
+  addAdoptionRoutes(on, fleet, { clock, url, pin: printLetters(pin) });
   addOrderRoutes(on, fleet, clock);
   return app;
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
 import { FirnError } from '../../lake/base/errors.ts';
 import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
 import { hashClaimCode, makeClaimCode } from '../../provisioning/claim-code.ts';
@@ -6,6 +7,14 @@ import { printClaim } from '../../provisioning/contract.ts';
 import { type Actor, type ChangeContext, optionalMs } from '../tenants/changes.ts';
 import { noTenant } from '../tenants/tenant-administration.ts';
 import { type ClaimRow, type FleetDatabase, fleetTables } from './fleet-database.ts';
+
+/** How long a claim can be used. */
+export const claimSeconds = z
+  .number()
+  .int()
+  .min(60)
+  .max(366 * 86_400)
+  .default(30 * 86_400);
 
 /** Claims of a tenant that can still be used. */
 const claimsPerTenantMax = 10_000;
@@ -49,7 +58,7 @@ export function openClaims(db: FleetDatabase, { clock, change }: ChangeContext, 
   return {
     createClaims: (tenant, { site, gateway = null, description, expiresMs, count }, actor) => {
       const made = Array.from({ length: count }, () => ({
-        id: `claim-${randomBytes(5).toString('hex')}`,
+        id: claimId(),
         code: makeClaimCode(),
       }));
       const detail = { site, gateway, description, expiresMs, count };
@@ -92,6 +101,8 @@ export function openClaims(db: FleetDatabase, { clock, change }: ChangeContext, 
   };
 }
 
+export const claimId = (): string => `claim-${randomBytes(5).toString('hex')}`;
+
 const info = (row: ClaimRow): ClaimInfo => ({
   ...{ id: row.id, site: row.site, gateway: row.gateway ?? undefined, description: row.description },
   ...{ createdMs: Number(row.created_ms), expiresMs: Number(row.expires_ms) },
@@ -99,7 +110,13 @@ const info = (row: ClaimRow): ClaimInfo => ({
   usedBy: row.used_by ?? undefined,
 });
 
-async function checkRoom(tx: FleetDatabase, tenant: string, more: number, nowMs: number): Promise<void> {
+/** Throws FirnError `not-found` or `limit`. */
+export async function checkRoom(
+  tx: FleetDatabase,
+  tenant: string,
+  more: number,
+  nowMs: number,
+): Promise<void> {
   if (!(await tx.selectFrom('tenant').select('id').where('id', '=', tenant).executeTakeFirst()))
     throw noTenant(tenant);
   const { count } = await tx

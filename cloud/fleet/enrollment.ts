@@ -31,27 +31,49 @@ export interface EnrollmentOptions {
  */
 export async function enroll(
   options: EnrollmentOptions,
-  request: z.infer<typeof enrollRequest>,
+  { claim, certificateRequest, gateway }: z.infer<typeof enrollRequest>,
   address: string,
 ): Promise<EnrollAnswer> {
-  const { context, isActive } = options;
-  const code = parseClaim(request.claim).code;
-  // It loads a library that takes a while, so a cloud that enrolls nobody does not.
+  const code = parseClaim(claim).code;
+  const asked = await readRequest(certificateRequest);
+  const enrolled = await enrollBy(options, { code, asked, gateway, address });
+  if (enrolled === undefined) throw claimRefused();
+  return enrolled;
+}
+
+/** It loads a library that takes a while, so a cloud that enrolls nobody does not. */
+export async function readRequest(certificateRequest: string): Promise<CertificateRequest> {
   const { readCertificateRequest } = await import('../../provisioning/certificate-request.ts');
-  const asked = await readCertificateRequest(request.certificateRequest);
+  return readCertificateRequest(certificateRequest);
+}
+
+/** The same for any code; undefined where none counts. `tenant`: the only one that may have made it. */
+export async function enrollBy(
+  options: EnrollmentOptions,
+  by: {
+    readonly code: string;
+    readonly asked: CertificateRequest;
+    readonly gateway: string | undefined;
+    readonly tenant?: string | undefined;
+    readonly address: string;
+  },
+): Promise<EnrollAnswer | undefined> {
+  const { context, isActive } = options;
+  const { code, asked, tenant, address } = by;
   const claim = await fleetTables(context.db)
     .selectFrom('claim')
     .selectAll()
     .where('code_sha256', '=', hashClaimCode(code))
     .executeTakeFirst();
-  if (claim === undefined || claim.revoked_ms !== null || !isActive(claim.tenant)) throw claimRefused();
+  if (claim === undefined || claim.revoked_ms !== null || !isActive(claim.tenant)) return undefined;
+  if (tenant !== undefined && tenant !== claim.tenant) return undefined;
   const known = await used(fleetTables(context.db), claim);
   if (known !== undefined) {
-    if (known.revoked_ms !== null || known.key_sha256 !== asked.keyHash) throw claimRefused();
+    if (known.revoked_ms !== null || known.key_sha256 !== asked.keyHash) return undefined;
     return answer(options, known, asked);
   }
-  if (claim.used_ms !== null || Number(claim.expires_ms) <= context.clock.nowMs()) throw claimRefused();
-  const id = gatewayId(claim.gateway ?? request.gateway ?? `gw-${randomBytes(4).toString('hex')}`);
+  if (claim.used_ms !== null || Number(claim.expires_ms) <= context.clock.nowMs()) return undefined;
+  const id = gatewayId(claim.gateway ?? by.gateway ?? `gw-${randomBytes(4).toString('hex')}`);
   const actor: Actor = { name: claim.id, address };
   const what = { action: 'enroll gateway', tenant: claim.tenant, subject: id, detail: { site: claim.site } };
   const row = await context.change(actor, what, async (inner) => {
@@ -63,7 +85,7 @@ export async function enroll(
 }
 
 /** The gateway that has used a claim, if it still has the key that it came with then. */
-async function used(db: FleetDatabase, claim: ClaimRow): Promise<GatewayRow | undefined> {
+export async function used(db: FleetDatabase, claim: ClaimRow): Promise<GatewayRow | undefined> {
   if (claim.used_by === null) return undefined;
   const gateways = db.selectFrom('gateway').selectAll().where('tenant', '=', claim.tenant);
   return gateways.where('id', '=', claim.used_by).executeTakeFirst();
@@ -120,7 +142,7 @@ async function putGateway(
   throw new FirnError({
     ...{ code: 'conflict', operation: 'enroll', subject: id },
     message: `there is a gateway ${id} already`,
-    hint: `give this one another id (--gateway), or, if it replaces that one, make a claim for it: firn claims create --gateway ${id}`,
+    hint: `give this one another id (--gateway), or, if it replaces that one, let it in for that: firn claims create --gateway ${id}, or firn gateways adopt --gateway ${id} --replace`,
   });
 }
 

@@ -20,6 +20,8 @@ type FleetSchema = {
     readonly revoked_ms: number | null;
     readonly used_ms: number | null;
     readonly used_by: string | null;
+    /** The device that it is for, whose key alone can use it; null: whoever has the claim. */
+    readonly device_code: string | null;
   };
   readonly gateway: {
     readonly tenant: string;
@@ -113,7 +115,9 @@ async function makeFleetTables(db: TenantDatabase): Promise<void> {
     .addColumn('revoked_ms', 'bigint')
     .addColumn('used_ms', 'bigint')
     .addColumn('used_by', 'text')
+    .addColumn('device_code', 'text')
     .execute();
+  await addColumnOfLaterVersion(tx, 'claim', 'device_code');
   await tx.schema
     .createTable('gateway')
     .ifNotExists()
@@ -170,9 +174,7 @@ async function makeOrderTables(db: TenantDatabase): Promise<void> {
     .addColumn('firmware', 'text')
     .addPrimaryKeyConstraint('rollout_pk', ['tenant', 'number'])
     .execute();
-  const made = (await tx.introspection.getTables()).find(({ name }) => name === 'rollout');
-  if (!made?.columns.some(({ name }) => name === 'firmware'))
-    await tx.schema.alterTable('rollout').addColumn('firmware', 'text').execute();
+  await addColumnOfLaterVersion(tx, 'rollout', 'firmware');
   await tx.schema
     .createTable('command')
     .ifNotExists()
@@ -193,4 +195,10 @@ async function makeOrderTables(db: TenantDatabase): Promise<void> {
     .on('command')
     .columns(['tenant', 'gateway', 'done_ms'])
     .execute();
+}
+
+async function addColumnOfLaterVersion(tx: FleetDatabase, table: string, column: string): Promise<void> {
+  const made = (await tx.introspection.getTables()).find(({ name }) => name === table);
+  if (!made?.columns.some(({ name }) => name === column))
+    await tx.schema.alterTable(table).addColumn(column, 'text').execute();
 }

@@ -4,6 +4,7 @@ import { openAuthority } from '../../provisioning/authority-files.ts';
 import type { AdminApiOptions } from '../tenants/admin-api.ts';
 import type { TenantStore } from '../tenants/tenant-store.ts';
 import { fleetAdminRoutes } from './admin-routes.ts';
+import { openAdoptions } from './adoptions.ts';
 import { openClaims } from './claims.ts';
 import { openCommands } from './commands.ts';
 import { deviceRoutes } from './device-routes.ts';
@@ -15,6 +16,7 @@ import { openRollouts } from './rollout-administration.ts';
 import { openSessions } from './sessions.ts';
 import { openTokens } from './tokens.ts';
 import type { Uploads } from './uploads.ts';
+import { type AdoptionLimits, openWaitingDevices } from './waiting-devices.ts';
 
 export interface Fleet extends AsyncDisposable {
   /** For gateways; it stands before the gate of keys. */
@@ -27,16 +29,17 @@ export interface Fleet extends AsyncDisposable {
 
 /** Opens everything about gateways: the device authority, claims, gateways, and the HTTP routes of both sides. */
 export async function openFleet(
-  options: AdminApiOptions & {
-    readonly store: TenantStore;
-    /** Folder of the device authority. */
-    readonly authorityDir: string;
-    readonly certificateDays: number;
-    readonly publicUrl: string;
-    readonly heartbeatSeconds: number;
-    readonly uploads: Uploads;
-    readonly logger: Logger;
-  },
+  options: AdminApiOptions &
+    AdoptionLimits & {
+      readonly store: TenantStore;
+      /** Folder of the device authority. */
+      readonly authorityDir: string;
+      readonly certificateDays: number;
+      readonly publicUrl: string;
+      readonly heartbeatSeconds: number;
+      readonly uploads: Uploads;
+      readonly logger: Logger;
+    },
 ): Promise<Fleet> {
   const { store, authorityDir, certificateDays, publicUrl, heartbeatSeconds, logger, uploads } = options;
   const { accessOf, addressOf, onRefused } = options;
@@ -47,20 +50,23 @@ export async function openFleet(
   const isActive = (tenant: string): boolean => store.tenants().some((each) => each === tenant);
   const enrollment = { context, authority, certificateDays, isActive };
   const sessions = openSessions(enrollment, await openTokens(db));
-  const claims = openClaims(db, context, authority.pin);
+  const { pin } = authority;
+  const claims = openClaims(db, context, pin);
+  const waiting = openWaitingDevices(clock, options);
+  const adoptions = openAdoptions(db, context, waiting);
   const gateways = openGateways(db, context);
   await using stack = new AsyncDisposableStack();
   const reports = stack.use(openReports({ db, clock, logger }));
   const orders = stack.use(await openOrders({ db, clock, logger, signer: authority.signer }));
   const rollouts = openRollouts(db, context, orders.refresh);
   const commands = openCommands(db, context, orders.refresh);
-  const administration = { ...claims, ...gateways, ...rollouts, ...commands };
+  const administration = { ...claims, ...adoptions, ...gateways, ...rollouts, ...commands };
   const open = stack.move();
   return {
     devices: deviceRoutes({
-      ...{ enrollment, sessions, reports, uploads, orders, commands, heartbeatSeconds, addressOf },
+      ...{ enrollment, sessions, waiting, reports, uploads, orders, commands, heartbeatSeconds, addressOf },
     }),
-    admin: fleetAdminRoutes({ administration, clock, publicUrl, accessOf, addressOf, onRefused }),
+    admin: fleetAdminRoutes({ administration, clock, publicUrl, pin, accessOf, addressOf, onRefused }),
     flush: async () => {
       await reports.flush();
       await orders.refresh();

@@ -9,7 +9,7 @@ import {
   sessionPayload,
   sessionType,
 } from '../../provisioning/contract.ts';
-import { certificatesFor, type EnrollmentOptions, validity } from './enrollment.ts';
+import { certificatesFor, type EnrollmentOptions, readRequest, validity } from './enrollment.ts';
 import { fleetTables, type GatewayRow } from './fleet-database.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -128,8 +128,7 @@ async function renew(
   if (keyHash === row.next_key_sha256)
     await gateway().set({ key_sha256: keyHash, next_key_sha256: null }).execute();
   if (asked === undefined) return undefined;
-  const { readCertificateRequest } = await import('../../provisioning/certificate-request.ts');
-  const request = await readCertificateRequest(asked);
+  const request = await readRequest(asked);
   await gateway()
     .set({
       ...(request.keyHash !== keyHash && { next_key_sha256: request.keyHash }),

@@ -1,7 +1,7 @@
 import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError } from '../../lake/base/errors.ts';
+import { createRate } from '../../lake/base/rate.ts';
 import type { LimitName, TenantLimits } from './limits.ts';
-import { createRate } from './rate.ts';
 import { hourMs, type Usage } from './usage.ts';
 import type { PeakName } from './use.ts';
 

@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { describe, expect, test } from 'vitest';
 import { createLogger } from '../../lake/base/log.ts';
+import { createRate } from '../../lake/base/rate.ts';
 import { tenantId } from '../../lake/model/ids.ts';
 import { heldClock, type TenantPlace, tenantPlaces } from '../../test/harness/tenant-places.ts';
 import { openTenantStore } from '../tenants/tenant-store.ts';
@@ -8,7 +9,6 @@ import { limitSettings } from './limits.ts';
 import { meteredSession } from './metered-source.ts';
 import { openMetering } from './open-metering.ts';
 import { queryGate } from './query-gate.ts';
-import { createRate } from './rate.ts';
 
 const me = { name: 'test', address: '127.0.0.1' };
 const [a, b] = [tenantId('a'), tenantId('b')];

@@ -88,6 +88,7 @@ const errorTypes = {
   403: 'forbidden',
   404: 'not_found',
   409: 'conflict',
+  429: 'too_many_requests',
   503: 'unavailable',
 } as const;
 

@@ -15,7 +15,7 @@ const excluded = ['/usr/share/man/*', '/usr/share/doc/*', '/usr/share/info/*', '
 
 const enabled = [
   ...['firn-setup.service', 'firn-gateway.service', 'firn-confirm.service', 'firn-watch.service'],
-  ...['firn-update.path', 'firn-update.service'],
+  ...['firn-update.path', 'firn-update.service', 'firn-announce.path'],
   ...[
     'systemd-networkd.service',
     'systemd-resolved.service',

@@ -1,10 +1,11 @@
-import { chmodSync, existsSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { hasCode, messageOf } from '../../lake/base/errors.ts';
 import { writeSecretFile } from '../../lake/base/secret-file.ts';
 import { type Firmware, firmware, type GatewayReport } from '../../provisioning/contract.ts';
 import type { Places } from './places.ts';
+import { readJson } from './read-json.ts';
 import { readRelease, readUpdateRecord } from './update-record.ts';
 
 // An update that the cloud asks for. The gateway hears of it, and has no right to write a slot: it puts the request down in
@@ -107,13 +108,3 @@ const outcomeSchema = z.object({
 const readRequest = (places: Places): UpdateRequest | undefined =>
   readJson(requestFile(places), requestSchema);
 const readOutcome = (places: Places): Outcome | undefined => readJson(outcomeFile(places), outcomeSchema);
-
-/** Undefined too for what is no such document: the cloud asks again. */
-function readJson<T>(path: string, schema: z.ZodType<T>): T | undefined {
-  if (!existsSync(path)) return undefined;
-  try {
-    return schema.safeParse(JSON.parse(readFileSync(path, 'utf8'))).data;
-  } catch {
-    return undefined;
-  }
-}

@@ -26,7 +26,9 @@ import {
 } from '../../provisioning/site-file.ts';
 import { formatUsers, hashPassword, parseUsers } from '../broker/access/password-file.ts';
 import { loadGatewayConfig } from '../config.ts';
+import type { EnrollmentState } from '../fleet/enrollment-state.ts';
 import { checkUserName } from '../security/user-name.ts';
+import { readAnnouncement } from './announcement.ts';
 import { writeNetwork } from './network.ts';
 import { authorityFile, firstPasswordFile, gatewayConfigFile, type Places, usersFile } from './places.ts';
 
@@ -51,6 +53,8 @@ export interface SetUp {
   readonly problem: string | undefined;
   /** User and password that this device made for itself, while they are in use. */
   readonly firstUser: { readonly name: string; readonly password: string } | undefined;
+  /** Where it has a cloud: how far it was when its gateway last ran. */
+  readonly enrollment: EnrollmentState | undefined;
 }
 
 type Tree = Record<string, unknown>;
@@ -216,9 +220,12 @@ function share(places: Places, { group }: Machine): void {
   }
 }
 
-function identityOf(places: Places): { tenant: string; site: string; gateway: string } {
-  const { tenant, site, gateway } = loadGatewayConfig(['--config', gatewayConfigFile(places)], {});
-  return { tenant, site, gateway };
+function identityOf(places: Places): Pick<SetUp, 'tenant' | 'site' | 'gateway' | 'enrollment'> {
+  const { cloud, ...own } = loadGatewayConfig(['--config', gatewayConfigFile(places)], {});
+  const hasCloud = cloud.url !== '' || cloud.claim !== '';
+  const enrollment = hasCloud ? readAnnouncement(places) : undefined;
+  const { tenant, site, gateway } = enrollment?.kind === 'enrolled' ? enrollment : own;
+  return { tenant, site, gateway, enrollment };
 }
 
 function firstUserOf(places: Places): SetUp['firstUser'] {

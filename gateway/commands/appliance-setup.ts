@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { type Command, jsonFlag, runCommand } from '../../lake/base/command.ts';
+import { type Command, type CommandLine, jsonFlag, runCommand } from '../../lake/base/command.ts';
 import { sayOnConsoles } from '../appliance/consoles.ts';
 import { placesUnder } from '../appliance/places.ts';
 import { type SetUp, setUpAppliance } from '../appliance/setup.ts';
 import { readRelease } from '../appliance/update-record.ts';
+import { printEnrollment } from '../fleet/enrollment-state.ts';
 
 export const rootFlag = {
   flag: '--root',
@@ -37,11 +38,14 @@ export function main(argv: readonly string[]): Promise<number> {
     const { version } = readRelease(places);
     if (line.isSet('--json'))
       process.stdout.write(`${JSON.stringify({ ...result, firstUser: result.firstUser?.name, version })}\n`);
-    else if (root === undefined) sayOnConsoles(banner(result, version));
-    else process.stdout.write(banner(result, version));
+    else say(line, banner(result, version));
     return 0;
   });
 }
+
+/** On the consoles; with another root here. */
+export const say = (line: CommandLine, text: string): void =>
+  line.value('--root') === undefined ? sayOnConsoles(text) : void process.stdout.write(text);
 
 /** The address of the first network card: it stays when cards, disks and names are changed. */
 function hardwareId(folder: string): string | undefined {
@@ -65,7 +69,8 @@ function groupOf(name: string): number | undefined {
 }
 
 /** For the console, where the person stands who switched it on. */
-function banner({ tenant, site, gateway, hostname, problem, firstUser }: SetUp, version: string): string {
+function banner(setUp: SetUp, version: string): string {
+  const { tenant, site, gateway, hostname, problem, firstUser, enrollment } = setUp;
   const addresses = Object.values(networkInterfaces()).flatMap((each) =>
     (each ?? [])
       .filter(({ internal, family }) => !internal && family === 'IPv4')
@@ -73,10 +78,13 @@ function banner({ tenant, site, gateway, hostname, problem, firstUser }: SetUp, 
   );
   const lines = [
     `Firn ${version} on ${hostname}`,
-    `  tenant ${tenant}, site ${site}, gateway ${gateway}`,
+    enrollment?.kind === 'waiting'
+      ? '  not enrolled with its cloud yet'
+      : `  tenant ${tenant}, site ${site}, gateway ${gateway}`,
     `  MQTT: port 1883 of ${addresses.join(', ') || `${hostname}.local`}`,
     ...(firstUser === undefined ? [] : [`  MQTT user ${firstUser.name}, password ${firstUser.password}`]),
     ...(problem === undefined ? [] : [`  the personalisation file was not taken: ${problem}`]),
   ];
-  return `\n${lines.join('\n')}\n\n`;
+  const waiting = enrollment?.kind === 'waiting' ? `\n${printEnrollment(enrollment)}` : '';
+  return `\n${lines.join('\n')}\n${waiting}\n`;
 }

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { systemClock } from '../../lake/base/clock.ts';
 import { type Command, type CommandLine, runCommand } from '../../lake/base/command.ts';
 import { healthChecks, pushLine } from '../appliance/checks.ts';
-import { confirmUpdate } from '../appliance/confirm-update.ts';
+import { confirmUpdate, type Verdict } from '../appliance/confirm-update.ts';
 import { sayOnConsoles } from '../appliance/consoles.ts';
 import { placesUnder } from '../appliance/places.ts';
 import { raucSlots } from '../appliance/rauc.ts';
@@ -24,6 +24,12 @@ export function main(argv: readonly string[]): Promise<number> {
   return runCommand(command, argv, confirm);
 }
 
+const said: Readonly<Record<Verdict, string>> = {
+  kept: 'this version is kept',
+  confirmed: 'this version is confirmed',
+  'went back': 'this version is not healthy: the one before comes back',
+};
+
 async function confirm(line: CommandLine): Promise<number> {
   const places = placesUnder('/');
   const config = applianceConfig(places);
@@ -44,6 +50,6 @@ async function confirm(line: CommandLine): Promise<number> {
     },
     restart: async () => void execFileSync('systemctl', ['reboot']),
   });
-  sayOnConsoles(`firn: this version is ${verdict}\n`);
+  sayOnConsoles(`firn: ${said[verdict]}\n`);
   return 0;
 }

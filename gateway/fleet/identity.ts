@@ -67,22 +67,22 @@ export const nextKey = (folder: string): DeviceKey =>
   existsSync(nextKeyPath(folder)) ? readKeyFile(nextKeyPath(folder)) : makeKeyFile(nextKeyPath(folder));
 
 /**
- * Keeps what an enrollment has given, if its certificates are for this key and their root is the one that the claim
- * names; else throws FirnError `denied`.
+ * Keeps what an enrollment has given, if its certificates are for this key and their root is the one that the claim or
+ * the settings name, where they do; else throws FirnError `denied`.
  */
 export function keepEnrollment(
   folder: string,
   given: EnrollAnswer & { readonly url: string },
   key: DeviceKey,
-  pin: string,
+  pin: string | undefined,
 ): Identity {
   const { url, tenant, site, gateway, certificates } = given;
   const file = { format: 1 as const, url, tenant, site, gateway, certificates };
   const identity = identityOf(file, key);
-  if (identity === undefined || pinOf(identity.root) !== pin)
+  if (identity === undefined || (pin !== undefined && pinOf(identity.root) !== pin))
     throw new FirnError({
       ...{ code: 'denied', operation: 'enroll', subject: url },
-      message: `the cloud at ${url} is not the one that the claim was made by`,
+      message: `the cloud at ${url} is not the one that the claim was made by, or cloud.pin names`,
       hint: 'see that the address is right and that nobody stands in between; the claim may have been read: revoke it',
     });
   writeIdentity(folder, file);

@@ -36,7 +36,7 @@ test('a gateway by itself that does well', async () => {
     'Receiving 0 MQTT clients connected',
     'Storing ok 6.5 GB of 8.0 GB free',
     'Shipping is not set up; everything stays here',
-    'Cloud this gateway is enrolled with none (firn enroll, or a claim in its settings)',
+    'Cloud this gateway is enrolled with none (give it the address of one, or a claim)',
     'Time ok is known',
     'Machine 12 % of its processors busy, 500 MB of memory left, up for 90 s',
   ]);

@@ -1,4 +1,5 @@
-import { html, raw } from 'hono/html';
+import { html } from 'hono/html';
+import { page } from './page.ts';
 
 // The page that a person on site opens in a browser: who this gateway is, and whether it receives, stores and ships.
 // Without a script: it is loaded again by itself.
@@ -38,45 +39,22 @@ interface Line {
   readonly text: string;
 }
 
-const secondsBetweenLoads = 10;
-
-const style = `
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; margin-bottom: 0; }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0 2rem; }
-th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bottom: 1px solid #8886; }
-th { font-weight: 500; width: 9rem; }
-td:first-of-type { width: 3.5rem; font-weight: 600; }
-.ok { color: #18794e; } .look { color: #c2410c; }
-code { font-size: .9rem; } pre { white-space: pre-wrap; padding: .6rem; border: 1px solid #8886; }
-`;
-
 /** `host`: how the browser calls this machine. */
 export function localPage(state: LocalState, host: string, nowMs: number) {
   const { version, tenant, site, gateway, mqttPort } = state;
   const lines = linesOf(state, nowMs).map(
     ({ name, mark, text }) => html`<tr><th>${name}</th><td class="${mark}">${mark}</td><td>${text}</td></tr>`,
   );
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="${secondsBetweenLoads}">
-<title>${gateway} – Firn</title>
-<style>${raw(style)}</style>
-</head>
-<body>
-<h1>${gateway}</h1>
+  return page(
+    gateway,
+    html`<h1>${gateway}</h1>
 <p>Firn ${version} · tenant ${tenant} · site ${site}</p>
 <table>${lines}</table>
 <p>A first value, from any computer on this network:</p>
 <pre><code>mosquitto_pub -h ${host} -p ${mqttPort} -u USER -P PASSWORD -q 1 -t plant/line1/temperature -m 21.5</code></pre>
 <p>What it has, in Grafana: a Prometheus and a Loki data source with the address of this page. All details:
-<a href="/api/v1/firn/status">status</a>.</p>
-</body>
-</html>`;
+<a href="/api/v1/firn/status">status</a>.</p>`,
+  );
 }
 
 function linesOf(state: LocalState, nowMs: number): Line[] {
@@ -154,7 +132,7 @@ function cloudLine(cloud: LocalState['cloud'], nowMs: number): Line {
     return {
       name: 'Cloud',
       mark: '',
-      text: 'this gateway is enrolled with none (firn enroll, or a claim in its settings)',
+      text: 'this gateway is enrolled with none (give it the address of one, or a claim)',
     };
   const { contactMs, lastError } = cloud;
   const last =

@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts';
+import { remember } from './remember.ts';
 
 // Guessing of passwords and secrets. Failures are counted by address, by name, and by both together, in windows of time;
 // beyond a limit nobody is asked for a proof any more until the window is over, so that an answer tells nothing: neither
@@ -58,7 +59,7 @@ export function createLoginAttempts(
     const window =
       before && before.endsMs > nowMs ? before : { failures: 0, endsMs: nowMs + windowSeconds * 1000 };
     window.failures++;
-    remember(windows, key, window);
+    remember(windows, key, window, rememberedMax);
     return window.failures;
   };
   return {
@@ -76,7 +77,7 @@ export function createLoginAttempts(
     },
     succeeded: (address, name) => {
       const [, , both] = keysOf(address, name);
-      remember(known, both, clock.monotonicMs());
+      remember(known, both, clock.monotonicMs(), rememberedMax);
       windows.delete(both);
     },
   };
@@ -90,12 +91,5 @@ function keysOf(address: string, name: string): readonly [from: string, by: stri
 }
 
 /** Who has one IPv6 address has the 2^64 beside it. */
-const networkOf = (address: string): string =>
+export const networkOf = (address: string): string =>
   address.includes(':') && !address.includes('.') ? address.split(':').slice(0, 4).join(':') : address;
-
-function remember<T>(map: Map<string, T>, key: string, value: T): void {
-  map.delete(key);
-  map.set(key, value);
-  const [oldest] = map.size > rememberedMax ? map.keys() : [];
-  if (oldest !== undefined) map.delete(oldest);
-}

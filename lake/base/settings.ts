@@ -13,6 +13,10 @@ export const port = (fallback: number, description: string) =>
 export const count = (fallback: number, description: string) =>
   z.number().int().positive().default(fallback).describe(description);
 
+/** A whole number, 0 too: what that means is for its description to say. */
+export const countOrNone = (fallback: number, description: string) =>
+  z.number().int().nonnegative().default(fallback).describe(description);
+
 /** A whole number; 0, the default, is no limit. */
 export const limit = (description: string) =>
   z.number().int().nonnegative().default(0).describe(`${description}; 0: no limit`);

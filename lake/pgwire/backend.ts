@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from '../base/log.ts';
 import { SqlError } from '../sql/errors.ts';
 import type { SqlSession } from '../sql/sql-session.ts';
-import { createInbox } from './inbox.ts';
+import { createInbox, sessionInput } from './inbox.ts';
 import { writeBackendKeyData, writeError } from './messages.ts';
 import { ClientGone, createOutput } from './output.ts';
 import { createPgSession, type PgSession, type SessionLimits } from './session.ts';
@@ -36,7 +36,7 @@ export function serveBackend({ socket, openSession, keyData, limits, logger }: B
       const sql = await openSession();
       await using session = createPgSession({
         ...{ sql, output, logger, limits },
-        input: { next: () => inbox.next('session') },
+        input: sessionInput(inbox),
       });
       running = session;
       await session.start(() => writeBackendKeyData(writer, keyData.processId, keyData.secret));

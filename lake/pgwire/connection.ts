@@ -5,7 +5,7 @@ import { SqlError } from '../sql/errors.ts';
 import type { SqlSession } from '../sql/sql-session.ts';
 import { decodeStartup, type Frame, type StartupMessage } from './codec.ts';
 import { openTransport, type Transport } from './encryption.ts';
-import { createInbox, type Inbox } from './inbox.ts';
+import { createInbox, type Inbox, sessionInput } from './inbox.ts';
 import { writeAuthentication, writeBackendKeyData, writeError } from './messages.ts';
 import { ClientGone, createOutput } from './output.ts';
 import { type RemoteSession, relaySession } from './relay.ts';
@@ -141,7 +141,7 @@ async function serve<Key extends ScramKey>(
         ? relaySession(sql, wire)
         : createPgSession({
             ...{ sql, output: wire, logger, limits: context.limits },
-            input: { next: () => wire.inbox.next('session') },
+            input: sessionInput(wire.inbox),
           });
     wire.session = session;
     await session.start(() => writeBackendKeyData(wire.writer, processId, secret));

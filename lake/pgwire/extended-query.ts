@@ -9,10 +9,10 @@ import {
   formatOf,
   type Portal,
   type Prepared,
-  refuseInFailed,
   runPortal,
 } from './portal.ts';
 import type { SessionState } from './session.ts';
+import { beginImplicit, refuseInFailed } from './transaction.ts';
 import { parameterOidOf, parameterTypeOf } from './types.ts';
 
 // One function a message of the extended query protocol. They write their answer or throw; the session does the rest.
@@ -136,7 +136,22 @@ async function describedColumns(prepared: Prepared): Promise<readonly SqlColumn[
 }
 
 export async function execute(state: SessionState, { portal, rowsMax }: Message<'execute'>): Promise<void> {
-  await runPortal(state, portalOf(state, portal), { rowsMax, describeRows: false });
+  const found = portalOf(state, portal);
+  if (!(await isAlone(state, found))) await beginImplicit(state);
+  await runPortal(state, found, { rowsMax, describeRows: false });
+}
+
+/**
+ * A command that Sync follows at once is its own transaction, and need not be kept apart from others. Whoever sends neither
+ * Sync nor Flush may not wait for an answer, so the next message comes.
+ */
+async function isAlone(
+  { transaction, implicit, input }: SessionState,
+  { prepared }: Portal,
+): Promise<boolean> {
+  const { statement } = prepared;
+  if (transaction !== 'I' || implicit || statement?.kind !== 'command' || statement.copyIn) return false;
+  return (await input.peek())?.type === 'S';
 }
 
 /** Closing what there is not is no error. */

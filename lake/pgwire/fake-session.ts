@@ -54,7 +54,9 @@ export function createFakeSession(rows: Readonly<Record<string, FakeRow>> = {}):
             return statementOf(part, session, parameters, rows);
           },
         })),
-    transaction: async () => undefined,
+    transaction: async ({ kind }) => {
+      events.push(`transaction ${kind}`);
+    },
     [Symbol.asyncDispose]: async () => {
       events.push('disposed');
     },

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { createFrameReader, type Frame, type Phase } from './codec.ts';
+import type { SessionInput } from './session.ts';
 
 /** Frames of a socket, in order. */
 export interface Inbox {
@@ -8,6 +9,8 @@ export interface Inbox {
    * One call at a time.
    */
   next(phase: Phase): Promise<Frame | undefined>;
+  /** The same, but it stays the next. */
+  peek(phase: Phase): Promise<Frame | undefined>;
   /** Nothing more is read; who waits for a frame is told that the client has gone. */
   end(): void;
   /** Bytes received and not asked for yet. */
@@ -39,22 +42,38 @@ export function createInbox(
     wake();
   };
   for (const event of ['end', 'error', 'close'] as const) socket.on(event, end);
+  const read = async (phase: Phase): Promise<Frame | undefined> => {
+    for (;;) {
+      const frame = frames.next(phase);
+      if (frame) return frame;
+      if (ended) return undefined;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      waiting = resolve;
+      // Everything that came is part of this frame.
+      socket.resume();
+      await promise;
+    }
+  };
+  let peeked: Frame | undefined;
   return {
     end,
     get bufferedBytes() {
       return frames.bufferedBytes;
     },
     next: async (phase) => {
-      for (;;) {
-        const frame = frames.next(phase);
-        if (frame) return frame;
-        if (ended) return undefined;
-        const { promise, resolve } = Promise.withResolvers<void>();
-        waiting = resolve;
-        // Everything that came is part of this frame.
-        socket.resume();
-        await promise;
-      }
+      const frame = peeked ?? (await read(phase));
+      peeked = undefined;
+      return frame;
+    },
+    peek: async (phase) => {
+      peeked ??= await read(phase);
+      return peeked;
     },
   };
 }
+
+/** What a session reads while it answers a message. */
+export const sessionInput = (inbox: Inbox): SessionInput => ({
+  next: () => inbox.next('session'),
+  peek: () => inbox.peek('session'),
+});

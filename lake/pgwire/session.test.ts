@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createLogger } from '../base/log.ts';
 import { createByteWriter } from '../sql/cells/byte-writer.ts';
-import { createFrameReader, type FrontendMessage } from './codec.ts';
+import { createFrameReader, type Frame, type FrontendMessage } from './codec.ts';
 import { createFakeSession, type FakeRow, type FakeSession } from './fake-session.ts';
 import { createRawWriter, printMessages } from './raw-client.ts';
 import { createPgSession, type PgSession, type SessionLimits } from './session.ts';
@@ -35,7 +35,17 @@ function talk(
   };
   const logger = createLogger('error', (line) => logged.push(line));
   let reader = createFrameReader(1 << 20);
-  const input = { next: async () => reader.next('session') };
+  let peeked: Frame | undefined;
+  const next = (): Frame | undefined => {
+    const frame = peeked ?? reader.next('session');
+    peeked = undefined;
+    return frame;
+  };
+  const peek = async (): Promise<Frame | undefined> => {
+    peeked ??= reader.next('session');
+    return peeked;
+  };
+  const input = { next: async () => next(), peek };
   const session = createPgSession({
     ...{ sql, input, output, logger },
     ...(options.limits && { limits: options.limits }),
@@ -51,9 +61,7 @@ function talk(
     for (const message of messages) raw.message(message);
     reader = createFrameReader(1 << 20);
     reader.push(raw.take());
-    for (let frame = reader.next('session'); frame; frame = reader.next('session')) {
-      await session.handle(frame);
-    }
+    for (let frame = next(); frame; frame = next()) await session.handle(frame);
     const lines = printMessages(sent);
     sent = Buffer.alloc(0);
     return lines;
@@ -152,6 +160,47 @@ test.each<[string, string, string[]]>([
   ],
 ])('simple query: %s', async (_, text, answer) => {
   expect(await talk().say(query(text))).toEqual(answer);
+});
+
+test.each<[string, FrontendMessage[], string[]]>([
+  ['one statement', [query('insert')], ['insert']],
+  ['a text', [query('insert;update')], ['transaction begin', 'insert', 'update', 'transaction commit']],
+  [
+    'a text that fails',
+    [query('insert;fail;update'), query('insert')],
+    ['transaction begin', 'insert', 'fail', 'transaction rollback', 'insert'],
+  ],
+  [
+    'a block in a text takes in what was before it, and what follows it is another',
+    [query('insert;begin;update;commit;delete')],
+    [
+      ...['transaction begin', 'insert', 'begin', 'update', 'commit', 'transaction commit'],
+      ...['transaction begin', 'delete', 'transaction commit'],
+    ],
+  ],
+  ['a command and Sync', [parse('insert'), bind(), execute(), sync], ['insert']],
+  [
+    'several up to Sync',
+    [parse('insert'), bind(), execute(), parse('update'), bind(), execute(), sync],
+    ['transaction begin', 'insert', 'update', 'transaction commit'],
+  ],
+  [
+    'several up to Sync of which one is malformed',
+    [parse('insert'), bind(), execute(), flush, parse('syntax'), sync],
+    ['transaction begin', 'insert', 'transaction rollback'],
+  ],
+])('transactions without a block: %s', async (_, messages, events) => {
+  const { say, sql } = talk();
+  await say(...messages);
+  expect(sql.events.filter((event) => !event.startsWith('closed'))).toEqual(events);
+});
+
+test('a savepoint needs a block that was begun', async () => {
+  expect(await talk().say(query('insert;savepoint a'))).toEqual([
+    'C INSERT',
+    'E 25P01 SAVEPOINT can only be used in transaction blocks',
+    'Z I',
+  ]);
 });
 
 test('a failed transaction accepts only its end', async () => {
@@ -278,7 +327,13 @@ test('after an error everything up to Sync is discarded', async () => {
     query('insert'),
   );
   expect(answer).toEqual(['1', '2', 'E 22012 division by zero H=Do not.', 'Z I', 'C INSERT', 'Z I']);
-  expect(sql.events).toEqual(['fail', 'insert', 'closed insert']);
+  expect(sql.events).toEqual([
+    'transaction begin',
+    'fail',
+    'transaction rollback',
+    'insert',
+    'closed insert',
+  ]);
 });
 
 test.each<[string, FrontendMessage[], string]>([
@@ -413,5 +468,5 @@ test('disposing closes results and the SQL session', async () => {
   const { say, session, sql } = talk();
   await say(parse('select 5'), bind(), execute(1), flush);
   await session[Symbol.asyncDispose]();
-  expect(sql.events).toEqual(['select 5', 'closed select 5', 'disposed']);
+  expect(sql.events).toEqual(['transaction begin', 'select 5', 'closed select 5', 'disposed']);
 });

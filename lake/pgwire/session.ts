@@ -7,6 +7,7 @@ import { bind, close, describe, execute, parse } from './extended-query.ts';
 import { type TransactionStatus, writeError, writeParameterStatus, writeReadyForQuery } from './messages.ts';
 import { closePortals, type Portal, type Prepared } from './portal.ts';
 import { simpleQuery } from './simple-query.ts';
+import { endImplicit, failTransaction } from './transaction.ts';
 
 // The state machine of an authenticated connection: messages in, messages out. It knows no socket and no clock.
 // https://www.postgresql.org/docs/16/protocol-flow.html
@@ -42,6 +43,8 @@ export interface PgSession extends AsyncDisposable {
 export interface SessionInput {
   /** Undefined when the client has gone. */
   next(): Promise<Frame | undefined>;
+  /** The same, but it stays the next. */
+  peek(): Promise<Frame | undefined>;
 }
 
 /** What the handlers of messages share. */
@@ -53,6 +56,8 @@ export interface SessionState {
   readonly prepared: Map<string, Prepared>;
   readonly portals: Map<string, Portal>;
   transaction: TransactionStatus;
+  /** Outside of a block, some statements are one transaction until the text, or the series up to Sync, ends. */
+  implicit: boolean;
   /** Names of the transaction's savepoints, the latest last. */
   readonly savepoints: string[];
   /** After an error in the extended protocol everything up to Sync is discarded. */
@@ -96,9 +101,7 @@ export function createPgSession(options: {
       state.running.signal.aborted && !(thrown instanceof SqlError) ? canceled('user request') : thrown;
     if (!(error instanceof SqlError)) logger.error('a statement failed for a reason of its own', { error });
     writeError(output.writer, 'ERROR', error);
-    if (state.transaction === 'T') state.transaction = 'E';
-    // An error ends the transaction, and portals end with it.
-    await closePortals(state);
+    await failTransaction(state);
   };
 
   return {
@@ -148,6 +151,7 @@ function initialState(
     prepared: new Map(),
     portals: new Map(),
     transaction: 'I',
+    implicit: false,
     savepoints: [],
     discarding: false,
     running: new AbortController(),
@@ -173,6 +177,7 @@ async function answer(state: SessionState, message: FrontendMessage): Promise<vo
       return state.output.flush();
     case 'sync':
       // Outside of a block, the transaction ends here.
+      await endImplicit(state, 'commit');
       if (state.transaction === 'I') await closePortals(state);
       return;
     case 'function-call':

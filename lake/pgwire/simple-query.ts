@@ -1,10 +1,11 @@
 import { writeEmpty } from './messages.ts';
 import { closePortal, createPortal, runPortal } from './portal.ts';
 import type { SessionState } from './session.ts';
+import { beginImplicit, endImplicit } from './transaction.ts';
 
 /**
  * Runs the statements of one text in order, all in text format. The whole text is parsed before its first statement
- * runs; what a statement means is found when it is its turn, and the first error ends the text.
+ * runs; what a statement means is found when it is its turn. The first error ends the text, which is one transaction.
  */
 export async function simpleQuery(state: SessionState, text: string): Promise<void> {
   state.prepared.delete('');
@@ -13,6 +14,7 @@ export async function simpleQuery(state: SessionState, text: string): Promise<vo
   if (statements.length === 0) writeEmpty(state.output.writer, 'emptyQueryResponse');
   for (const parsed of statements) {
     state.running.signal.throwIfAborted();
+    if (statements.length > 1) await beginImplicit(state);
     const statement = await parsed.analyze();
     // As the unnamed portal, so that it is closed whatever happens.
     const portal = createPortal({ statement, parameterOids: [], columns: 'undescribed' });
@@ -20,4 +22,5 @@ export async function simpleQuery(state: SessionState, text: string): Promise<vo
     await runPortal(state, portal, { rowsMax: 0, describeRows: true });
     await closePortal(state, '');
   }
+  await endImplicit(state, 'commit');
 }

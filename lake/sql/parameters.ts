@@ -22,8 +22,9 @@ const known: Readonly<Record<string, Parameter>> = {
   standard_conforming_strings: { value: 'on', other: 'ignored' },
   is_superuser: { value: 'off', other: 'refused' },
   in_hot_standby: { value: 'off', other: 'refused' },
-  default_transaction_read_only: { value: 'on' },
-  transaction_read_only: { value: 'on', other: 'ignored' },
+  // Temporary tables can be written, which is what clients want to know when they look for a server to write to (decision 0044).
+  default_transaction_read_only: { value: 'off' },
+  transaction_read_only: { value: 'off', other: 'ignored' },
   transaction_isolation: { value: 'repeatable read', other: 'ignored' },
   default_transaction_isolation: { value: 'repeatable read', other: 'ignored' },
   transaction_deferrable: { value: 'off', other: 'ignored' },

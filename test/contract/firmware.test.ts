@@ -8,6 +8,7 @@ import { grubEnvironment } from '../../firmware-images/build/disk.ts';
 import { differencesOf, lockPath } from '../../firmware-images/build/lock.ts';
 import { collectPiFirmware } from '../../firmware-images/build/raspberry-pi.ts';
 import { raucConfiguration } from '../../firmware-images/build/root.ts';
+import { announcementMark } from '../../gateway/appliance/announcement.ts';
 import { placesUnder } from '../../gateway/appliance/places.ts';
 import { requestMark } from '../../gateway/appliance/requested-update.ts';
 import { bootPartitionOffset, personaliseImage } from '../../provisioning/image.ts';
@@ -28,7 +29,7 @@ beforeEach(() => {
 afterEach(() => rmSync(work, { recursive: true }));
 
 test.skipIf(!has('systemd-analyze'))('systemd takes the unit files', () => {
-  expect(units).toHaveLength(6);
+  expect(units).toHaveLength(7);
   for (const unit of units) {
     const { stdout, stderr } = spawnSync(
       'systemd-analyze',
@@ -45,11 +46,15 @@ test.skipIf(!has('systemd-analyze'))('systemd takes the unit files', () => {
   }
 });
 
-test('systemd waits for what the gateway puts down when the cloud asks for an update', () => {
-  const read = (name: string): string => readFileSync(join(overlay, 'etc/systemd/system', name), 'utf8');
-  const mark = requestMark(placesUnder('/'));
-  expect(read('firn-update.path')).toContain(`PathExists=${mark}\n`);
-  expect(read('firn-update.service')).toContain(`ExecStartPre=/usr/bin/rm -f ${mark}\n`);
+test.each([
+  ['update', requestMark],
+  ['announce', announcementMark],
+])('systemd waits for the mark that the gateway puts down: firn-%s', (name, markIn) => {
+  const read = (kind: string): string =>
+    readFileSync(join(overlay, `etc/systemd/system/firn-${name}.${kind}`), 'utf8');
+  const mark = markIn(placesUnder('/'));
+  expect(read('path')).toContain(`PathExists=${mark}\n`);
+  expect(read('service')).toContain(`ExecStartPre=/usr/bin/rm -f ${mark}\n`);
 });
 
 test.skipIf(!has('systemd-analyze'))('the gateway runs with few rights', () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Hono } from 'hono';
 import { openFleet } from '../../cloud/fleet/open-fleet.ts';
 import type { Uploads } from '../../cloud/fleet/uploads.ts';
+import type { AdoptionLimits } from '../../cloud/fleet/waiting-devices.ts';
 import type { Access } from '../../cloud/tenants/access.ts';
 import { openTenantStore, type TenantStore } from '../../cloud/tenants/tenant-store.ts';
 import { startHttpServer } from '../../lake/api/http-server.ts';
@@ -36,7 +37,12 @@ export interface FleetCloud extends AsyncDisposable {
   /** Reports are written and rollouts moved on, as happens by itself every few seconds. */
   flush(): Promise<void>;
   /** As an operator; `data` of the answer, or what it says is wrong. */
-  admin<T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object): Promise<T>;
+  admin<T>(
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    body?: object,
+    tenant?: 'acme' | 'other',
+  ): Promise<T>;
 }
 
 const operator: Access = {
@@ -47,9 +53,9 @@ const operator: Access = {
 export async function openFleetCloud(
   folder: string,
   clock: Clock,
-  options: { readonly database?: string; readonly uploads?: Uploads } = {},
+  options: { readonly database?: string; readonly uploads?: Uploads } & Partial<AdoptionLimits> = {},
 ): Promise<FleetCloud> {
-  const { uploads, ...stored } = options;
+  const { uploads, adoptionsPerSecondMax = 0, adoptionsPerSecondPerAddressMax = 0, ...stored } = options;
   await using stack = new AsyncDisposableStack();
   const directory = mkdtempSync(join(folder, 'cloud-'));
   const store = stack.use(await openTenantStore({ directory, clock, ...stored }));
@@ -63,6 +69,7 @@ export async function openFleetCloud(
         [Symbol.dispose]: () => undefined,
       },
       ...{ heartbeatSeconds: 30, logger: createLogger('silent') },
+      ...{ adoptionsPerSecondMax, adoptionsPerSecondPerAddressMax },
       ...{ accessOf: () => operator, addressOf: () => '192.0.2.1' },
     }),
   );
@@ -74,9 +81,9 @@ export async function openFleetCloud(
   const open = stack.move();
   return {
     ...{ url, store, flush: fleet.flush },
-    admin: async <T>(method: string, path: string, body?: object): Promise<T> => {
+    admin: async <T>(method: string, path: string, body?: object, tenant = 'acme'): Promise<T> => {
       const sent = body && { body: JSON.stringify(body) };
-      const response = await fetch(`${url}/api/v1/firn/admin/tenants/acme${path}`, { method, ...sent });
+      const response = await fetch(`${url}/api/v1/firn/admin/tenants/${tenant}${path}`, { method, ...sent });
       const answer = (await response.json()) as { data: T; error?: string };
       if (!response.ok) throw new Error(`${response.status} ${answer.error}`);
       return answer.data;

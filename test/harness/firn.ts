@@ -36,13 +36,15 @@ export interface Launch {
   readonly env?: Readonly<Record<string, string>>;
   /** A command that runs what follows it, such as `ip netns exec NAME`. */
   readonly through?: readonly string[];
+  /** Told of the process before it is ready. */
+  readonly onStart?: (child: ChildProcess) => void;
 }
 
 /** Runs `firn gateway` or `firn cloud` and waits until it is ready. Ports that are not given are free ones. */
 export async function startPart(
   name: 'gateway' | 'cloud',
   argv: readonly string[],
-  { env = {}, through = [] }: Launch = {},
+  { env = {}, through = [], onStart }: Launch = {},
 ): Promise<Part> {
   const ports =
     name === 'gateway'
@@ -60,6 +62,7 @@ export async function startPart(
     env: { ...(name === 'gateway' ? smallMemoryEnv(process.env) : process.env), ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
+  onStart?.(child);
   const output = collect(child);
   const message = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => undefined)]);
   if (message === undefined) throw new Error(`firn ${name} ended with ${child.exitCode}:\n${output()}`);

@@ -42,7 +42,7 @@ export async function query(
   promql: string,
 ): Promise<{ metric: Record<string, string>; value: number }[]> {
   const url = `http://127.0.0.1:${machine.httpPort}/api/v1/query?query=${encodeURIComponent(promql)}`;
-  const response = await fetch(url, { signal: AbortSignal.timeout(60_000) });
+  const response = await fetch(url, { signal: AbortSignal.timeout(180_000) });
   const body = (await response.json()) as {
     readonly status: string;
     readonly data: {
@@ -60,7 +60,7 @@ export async function sqlNumber(machine: Machine, sql: string): Promise<number> 
   const response = await fetch(url, {
     ...request,
     body: JSON.stringify({ sql }),
-    signal: AbortSignal.timeout(120_000),
+    signal: AbortSignal.timeout(180_000),
   });
   return Number((await response.text()).trim().split('\n').at(-1));
 }
@@ -68,7 +68,7 @@ export async function sqlNumber(machine: Machine, sql: string): Promise<number> 
 /** What the logs say of updates, oldest first. */
 export async function updateLog(machine: Machine): Promise<string[]> {
   const url = `http://127.0.0.1:${machine.httpPort}/loki/api/v1/query_range?direction=forward&limit=100&query=${encodeURIComponent('{job="firn-update",level!="debug"}')}`;
-  const body = (await (await fetch(url, { signal: AbortSignal.timeout(60_000) })).json()) as {
+  const body = (await (await fetch(url, { signal: AbortSignal.timeout(180_000) })).json()) as {
     readonly data: { readonly result: readonly { values: readonly [string, string][] }[] };
   };
   return body.data.result

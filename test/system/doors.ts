@@ -30,8 +30,10 @@ export const doors: ReadonlyMap<string, Door> = new Map([
   ...of(
     'anybody',
     `GET /ready
+    GET /adopt
     POST /iceberg/v1/oauth/tokens
     GET /api/v1/firn/fleet/challenge
+    POST /api/v1/firn/fleet/adoption
     POST /api/v1/firn/fleet/enroll
     POST /api/v1/firn/fleet/session`,
   ),
@@ -72,6 +74,9 @@ export const doors: ReadonlyMap<string, Door> = new Map([
     POST /api/v1/firn/admin/tenants/:tenant/keys/:key/rotate
     GET,POST /api/v1/firn/admin/tenants/:tenant/claims
     DELETE /api/v1/firn/admin/tenants/:tenant/claims/:claim
+    GET,POST /api/v1/firn/admin/tenants/:tenant/adoptions
+    GET /api/v1/firn/admin/tenants/:tenant/adoptions/:code
+    GET /api/v1/firn/admin/tenants/:tenant/site-file
     GET /api/v1/firn/admin/tenants/:tenant/gateways
     GET,DELETE /api/v1/firn/admin/tenants/:tenant/gateways/:gateway
     GET,POST /api/v1/firn/admin/tenants/:tenant/gateways/:gateway/commands
