@@ -6,18 +6,21 @@ import type { Check } from './confirm-update.ts';
 
 export interface CheckTargets {
   readonly mqttPort: number;
-  readonly httpPort: number;
+  /** Asks the gateway by HTTP, as somebody who may do everything. */
+  readonly ask: AskGateway;
   /** Folder of the gateway's data. */
   readonly dataDir: string;
   /** How many shipments have reached the store so far; undefined where none is set. */
   readonly shipped: () => number | undefined;
 }
 
+export type AskGateway = (path: string, init?: RequestInit) => Promise<Response>;
+
 const always = (): boolean => true;
 
 /** What a gateway must do to be kept: answer, store, compute, and reach the cloud if it did before. */
 export function healthChecks(targets: CheckTargets): readonly Check[] {
-  const url = (path: string): string => `http://127.0.0.1:${targets.httpPort}${path}`;
+  const { ask } = targets;
   let atStart: number | undefined;
   return [
     {
@@ -28,13 +31,12 @@ export function healthChecks(targets: CheckTargets): readonly Check[] {
     {
       name: 'what is sent is stored',
       isNeeded: always,
-      run: (signal) =>
-        pushLine(url('/loki/api/v1/push'), { job: 'firn-update', level: 'debug' }, 'health check', signal),
+      run: (signal) => pushLine(ask, { job: 'firn-update', level: 'debug' }, 'health check', signal),
     },
     {
       name: 'a query is answered',
       isNeeded: always,
-      run: async (signal) => expectOk(await fetch(url('/api/v1/query?query=vector(1)'), { signal })),
+      run: async (signal) => expectOk(await ask('/api/v1/query?query=vector(1)', { signal })),
     },
     { name: 'the disk takes data', isNeeded: always, run: () => diskTakesData(targets.dataDir) },
     {
@@ -72,14 +74,14 @@ function brokerAnswers(port: number, signal: AbortSignal): Promise<void> {
 
 /** One line to the gateway's own log store; resolves when it is on the disk. */
 export async function pushLine(
-  url: string,
+  ask: AskGateway,
   stream: Readonly<Record<string, string>>,
   line: string,
   signal?: AbortSignal,
 ): Promise<void> {
   const body = JSON.stringify({ streams: [{ stream, values: [[`${Date.now()}000000`, line]] }] });
   const headers = { 'content-type': 'application/json' };
-  expectOk(await fetch(url, { method: 'POST', headers, body, signal: signal ?? null }));
+  expectOk(await ask('/loki/api/v1/push', { method: 'POST', headers, body, signal: signal ?? null }));
 }
 
 function expectOk(response: Response): void {
