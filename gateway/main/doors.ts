@@ -159,7 +159,7 @@ async function openHttp(
   const direct = { [write]: guarded(gate, 'ingest', parts.receivers.direct[write]) };
   const upgrades = { [tailPath]: parts.tail.upgrade };
   const server = stack.use(await startHttpServer(app, { host, port, tls }, direct, upgrades));
-  return { port: server.port, endpoints: [...endpointsOf(app), write, `GET ${tailPath}`].toSorted() };
+  return { port: server.port, endpoints: [...endpointsOf(app), write].toSorted() };
 }
 
 /** The gateway and the machine, into its own log. */

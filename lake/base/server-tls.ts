@@ -71,7 +71,8 @@ export async function encrypted(
       once(secure, 'secure'),
       once(secure, 'close').then(() => Promise.reject(new Error('closed in the handshake'))),
     ]);
-    return secure;
+    // As a server of node:tls does: node:http2 waits for it.
+    return Object.assign(secure, { secureConnecting: false });
   } catch {
     secure.destroy();
     return undefined;

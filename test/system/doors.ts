@@ -174,8 +174,7 @@ export const gatewayDoors: ReadonlyMap<string, GatewayDoor> = new Map<string, Ga
     `GET /
     GET /api/v1/firn/status
     GET /api/v1/targets
-    GET /api/v1/scrape_pools
-    GET /loki/api/v1/tail`,
+    GET /api/v1/scrape_pools`,
   ),
   // Both sides answer the same queries.
   ...[...doors].flatMap(([endpoint, door]): [string, 'read'][] =>

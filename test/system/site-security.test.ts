@@ -11,6 +11,7 @@ import Database from 'better-sqlite3';
 import mqtt from 'mqtt';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { call, type Part, run, sql, startPart, temporaryFolder } from '../harness/firn.ts';
 import { gatewayDoors } from './doors.ts';
 
@@ -100,6 +101,25 @@ describe('every endpoint, by role', () => {
     ['boss', ['ingest', 'read', 'admin']],
   ])('%s', async (name, roles) => {
     expect(await open(url, users[name], 403)).toEqual(through('anybody', ...roles));
+  });
+  test('tail', async () => {
+    const tailed = async (user: User | undefined): Promise<string> => {
+      const headers = user && {
+        authorization: `Basic ${Buffer.from(`${user.id}:${user.secret}`).toString('base64')}`,
+      };
+      const path = `/loki/api/v1/tail?query=${encodeURIComponent('{a="b"}')}`;
+      const tail = new WebSocket(`${url.replace('http', 'ws')}${path}`, { headers, ca });
+      const said = await new Promise<string>((resolve) => {
+        tail.once('open', () => resolve('open'));
+        tail.once('error', ({ message }) => resolve(message));
+      });
+      tail.terminate();
+      return said;
+    };
+    expect(await Promise.all([undefined, wrong, users.sender, users.reader].map(tailed))).toEqual([
+      ...[1, 2, 3].map(() => expect.stringContaining('401')),
+      'open',
+    ]);
   });
   test('a path that is written otherwise opens nothing', async () => {
     for (const path of ['/api/v1/firn/%73ql', '/api/v1//write', '/loki/api/v1/%70ush', '/API/v1/labels'])
@@ -319,7 +339,7 @@ test('SIGKILL while users are added: each is there with its line, or neither is;
     child.kill('SIGKILL');
     await once(child, 'exit');
   }
-  using db = new Database(join(security, 'security.db')) as Database.Database & Disposable;
+  const db = new Database(join(security, 'security.db'));
   const names = (text: string): unknown[] => db.prepare(text).pluck().all();
   const added = names("SELECT name FROM user WHERE name LIKE 'round-%' ORDER BY name");
   expect(added).toEqual(
