@@ -8,7 +8,7 @@ import { type SecurityDatabase, securityFolder } from './security-database.ts';
 // No gateway has a password that another has: where credentials are needed and nobody has any, the first start makes a
 // user and keeps the password in a file until it is changed.
 
-export const firstPasswordPath = (dataDir: string): string => join(securityFolder(dataDir), 'first-password');
+const firstPasswordPath = (dataDir: string): string => join(securityFolder(dataDir), 'first-password');
 
 /** No letters that look alike; 16 of them are 79 random bits. */
 const letters = 'abcdefghjkmnpqrstuvwxyz23456789';

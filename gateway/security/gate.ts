@@ -23,7 +23,7 @@ export interface Refusal {
 }
 
 /** `user` is undefined where nobody is asked who they are. */
-export type Admission = { readonly user: Known | undefined } | { readonly refusal: Refusal };
+type Admission = { readonly user: Known | undefined } | { readonly refusal: Refusal };
 
 /** Lets in who has the role, as `admin` has every one. */
 export type Gate = (asked: Asked, role: Role, what: string) => Promise<Admission>;
@@ -71,10 +71,11 @@ export const isOwn = (address: string): boolean => isLoopback(address.replace(/^
 
 /** `Basic`; or `Token` and `Bearer` with `name:password`, for clients that have nothing else. */
 function credentialsOf(header = ''): { readonly name: string; readonly password: Buffer } | undefined {
-  const [scheme = '', credentials = ''] = header.trim().split(/ +/, 2);
+  const [, scheme = '', credentials = ''] = /^ *(\S+) +(.+?) *$/.exec(header) ?? [];
   const kind = scheme.toLowerCase();
   if (kind !== 'basic' && kind !== 'token' && kind !== 'bearer') return undefined;
-  const bytes = Buffer.from(credentials, kind === 'basic' ? 'base64' : 'utf8');
+  // Headers come as one character for each byte.
+  const bytes = Buffer.from(credentials, kind === 'basic' ? 'base64' : 'latin1');
   const colon = bytes.indexOf(':');
   if (colon < 0) return undefined;
   return { name: bytes.subarray(0, colon).toString(), password: bytes.subarray(colon + 1) };

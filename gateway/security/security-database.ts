@@ -8,10 +8,10 @@ import { FirnError, messageOf } from '../../lake/base/errors.ts';
 // gateway, or a command beside it. The database itself keeps lines as they are.
 
 export const securityFolder = (dataDir: string): string => join(dataDir, 'security');
-export const securityDatabasePath = (dataDir: string): string => join(securityFolder(dataDir), 'security.db');
+const securityDatabasePath = (dataDir: string): string => join(securityFolder(dataDir), 'security.db');
 
 /** Lines that are kept; each that is added beyond it takes the oldest away. */
-export const keptLinesMax = 100_000;
+const keptLinesMax = 100_000;
 
 const schema = `
 CREATE TABLE IF NOT EXISTS user (
@@ -30,7 +30,7 @@ CREATE TRIGGER IF NOT EXISTS audit_is_bounded AFTER INSERT ON audit
   BEGIN DELETE FROM audit WHERE id <= new.id - ${keptLinesMax}; END;
 `;
 
-export interface UserRow {
+interface UserRow {
   readonly name: string;
   /** JSON: an array of roles. */
   readonly roles: string;

@@ -18,7 +18,7 @@ interface OtherUser {
 }
 
 /** Which topics do not matter here: the access rules say that. */
-export interface Permitted {
+interface Permitted {
   readonly read: boolean;
   readonly write: boolean;
 }
