@@ -25,6 +25,7 @@ const schema = z.strictObject({
   gatewayOtlpGrpcPort: port(4317, 'Gateway: OTLP over gRPC'),
   cloudHttpPort: port(8490, 'Cloud: HTTP'),
   cloudPgPort: port(5433, 'Cloud: PostgreSQL protocol'),
+  cloudOtlpGrpcPort: port(8491, 'Cloud: OTLP over gRPC'),
   logLevel: logLevelSetting,
 });
 type StartConfig = z.infer<typeof schema>;
@@ -68,6 +69,7 @@ const portsOf = (config: StartConfig): Record<string, number> => ({
   '--gateway-otlp-grpc-port': config.gatewayOtlpGrpcPort,
   '--cloud-http-port': config.cloudHttpPort,
   '--cloud-pg-port': config.cloudPgPort,
+  '--cloud-otlp-grpc-port': config.cloudOtlpGrpcPort,
 });
 
 async function runAll(
@@ -87,6 +89,7 @@ async function runAll(
   const cloud = startPart('cloud', children, [
     ...[...store, '--data-dir', join(dataDir, 'cloud'), '--listen-host', host],
     ...['--http-port', `${config.cloudHttpPort}`, '--pgwire-port', `${config.cloudPgPort}`],
+    ...['--direct-grpc-port', `${config.cloudOtlpGrpcPort}`],
   ]);
   const gatewayDir = join(dataDir, 'gateway');
   // The gateway becomes one of the cloud's by a claim, as every one does; later starts do not wait for the cloud.

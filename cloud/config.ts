@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import { clientAddressBehind } from '../lake/base/client-address.ts';
 import { loadConfig, settingsOf } from '../lake/base/config.ts';
 import {
   absolutePath,
@@ -20,6 +21,7 @@ import {
 import { siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { limitSettings } from './metering/limits.ts';
+import { auditKeepDaysMin } from './tenants/audit-retention.ts';
 
 // The cloud's one config schema. Every field is a flag, a FIRN_CLOUD_ variable and a field of the config file.
 
@@ -58,6 +60,10 @@ const schema = z.strictObject({
     .strictObject({
       port: port(8490, 'HTTP: PromQL and SQL'),
       bodyBytesMax: count(4 * MEBIBYTE, 'Size of one request body'),
+      trustedProxies: z
+        .array(z.string().superRefine(checkedBy((each: string) => clientAddressBehind([each]))))
+        .default([])
+        .describe('Addresses and networks of proxies whose X-Forwarded-For says who asks'),
     })
     .prefault({}),
   pgwire: z
@@ -151,7 +157,7 @@ const schema = z.strictObject({
         .default('')
         .describe('Folder of the device authority, the same for all clouds; empty: authority in dataDir'),
       adoptionsPerSecondMax: countOrNone(
-        200,
+        100,
         'Requests of devices without a claim that are answered; 0: no limit',
       ),
       adoptionsPerSecondPerAddressMax: countOrNone(20, 'The same from one address; 0: no limit'),
@@ -160,12 +166,13 @@ const schema = z.strictObject({
         .string()
         .default('')
         .describe(
-          'Role whose sessions gateways ship with, cut down to what is their own (S3 only); empty: they have their own keys',
+          'Role whose sessions gateways ship with, cut down to what is their own (S3 only); empty: each of their requests is signed',
         ),
       uploadSeconds: count(
         3600,
         'How long such a session lasts; a gateway gets the next one after half of it',
       ),
+      presignedSeconds: count(300, 'How long a signed request counts, where there is no role'),
       certificateDays: count(90, 'How long the certificate of a gateway counts; it is renewed after a third'),
     })
     .prefault({}),
@@ -174,14 +181,14 @@ const schema = z.strictObject({
       enabled: z
         .boolean()
         .default(true)
-        .describe(
-          'Take remote write, Loki push, OTLP and InfluxDB lines over HTTP, with keys of the scope ingest',
-        ),
+        .describe('Take remote write, Loki push, OTLP and InfluxDB lines, with keys of the scope ingest'),
       site: z
         .string()
         .superRefine(checkedBy(siteId))
         .default('cloud')
         .describe('Site of what is sent so, where neither the key nor X-Firn-Site says one'),
+      grpcPort: port(8491, 'OTLP over gRPC'),
+      grpcConnectionsMax: count(1000, 'OTLP senders over gRPC at once'),
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
       openMax: count(32, 'Sites of all tenants that are received for at once'),
       sitesPerTenantMax: count(20, 'Sites of one tenant that were ever received for'),
@@ -190,6 +197,28 @@ const schema = z.strictObject({
         1024 * MEBIBYTE,
         'Disk for what is received for a site and not shipped; beyond it senders wait',
       ),
+    })
+    .prefault({}),
+  audit: z
+    .strictObject({
+      keepDays: z
+        .number()
+        .int()
+        .refine(
+          (days) => days === 0 || days >= auditKeepDaysMin,
+          `lines stay for at least ${auditKeepDaysMin} days`,
+        )
+        .default(400)
+        .describe('Days that lines of the audit log stay, at least 30; 0: for good'),
+    })
+    .prefault({}),
+  metrics: z
+    .strictObject({
+      token: z
+        .string()
+        .refine((token) => token === '' || token.length >= 20, 'a token has at least 20 characters')
+        .default('')
+        .describe('Bearer token that reads /metrics and nothing else; empty: an operator’s key does'),
     })
     .prefault({}),
   login: loginSettings,

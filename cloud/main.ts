@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { getConnInfo } from '@hono/node-server/conninfo';
 import { type Context, Hono } from 'hono';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { completenessRoutes } from '../lake/api/completeness/routes.ts';
@@ -8,6 +7,7 @@ import { startHttpServer } from '../lake/api/http-server.ts';
 import { lokiRoutes } from '../lake/api/loki/routes.ts';
 import { openTail, tailPath } from '../lake/api/loki/tail.ts';
 import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
+import { startOtlpGrpc } from '../lake/api/receive/otlp-grpc.ts';
 import { createLanguages } from '../lake/api/sql/languages.ts';
 import { type HttpStatement, sqlRoutes } from '../lake/api/sql/routes.ts';
 import { auditLinesMax } from '../lake/audit/audit-line.ts';
@@ -15,7 +15,6 @@ import { withAuditTable } from '../lake/audit/audit-table.ts';
 import { systemClock } from '../lake/base/clock.ts';
 import { hasCode } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
-import { createLoginAttempts, type LoginAttempts } from '../lake/base/login-attempts.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
@@ -29,25 +28,31 @@ import { startPgServer } from '../lake/pgwire/server.ts';
 import { createResultCache } from '../lake/promql/cache/result-cache.ts';
 import { defaultQueryLimits } from '../lake/promql/limits.ts';
 import type { ReadRange } from '../lake/promql/read-range.ts';
+import { otlpLimits } from '../lake/receive/otlp/limits.ts';
 import { createEvaluationPool, type EvaluationPool } from '../lake/scan/evaluation-pool.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import type { SqlSource } from '../lake/sql/session.ts';
 import type { Tables } from '../lake/tables.ts';
 import type { OpenVirtualGateway } from '../lake/virtual-gateway.ts';
+import { type Authority, openAuthority } from '../provisioning/authority-files.ts';
 import { headsOf } from './catalog/rest/heads.ts';
 import { storedBytes } from './catalog/stored-bytes.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from './config.ts';
+import { directReceivers, rpcEndpoints } from './direct/grpc.ts';
 import { directRoutes } from './direct/routes.ts';
-import { openVirtualGateways } from './direct/virtual-gateways.ts';
+import { openVirtualGateways, type VirtualGateways } from './direct/virtual-gateways.ts';
 import { fleetRoutes } from './fleet/admin-routes.ts';
 import { type Fleet, openFleet } from './fleet/open-fleet.ts';
+import { receiptsSignedBy } from './fleet/receipts.ts';
 import { openUploads } from './fleet/uploads.ts';
 import { fileConfigOf } from './iceberg-rest/file-config.ts';
-import { icebergRestRoutes } from './iceberg-rest/routes.ts';
+import { type IcebergRestOptions, icebergRestRoutes } from './iceberg-rest/routes.ts';
 import { type ServedTablesOptions, servedTables } from './iceberg-rest/served-tables.ts';
 import { startIngest } from './ingest/ingest.ts';
 import { quarantineRoutes } from './ingest/quarantine-routes.ts';
+import { type Callers, openCallers } from './main/callers.ts';
 import { asAsked, type Deployment, type Deployments, openDeployments } from './main/deployments.ts';
+import { type CloudMetrics, openCloudMetrics } from './main/metrics.ts';
 import { startMaintain } from './maintain/maintain.ts';
 import { maintainRoutes } from './maintain/routes.ts';
 import { meteredSession } from './metering/metered-source.ts';
@@ -57,6 +62,7 @@ import { meteringAdminRoutes, meteringRoutes } from './metering/routes.ts';
 import { tableRoutes } from './tables/routes.ts';
 import type { Access, TenantAccess } from './tenants/access.ts';
 import { adminRoutes } from './tenants/admin-routes.ts';
+import { keepAuditFor } from './tenants/audit-retention.ts';
 import {
   accessOf,
   type GateEnv,
@@ -65,9 +71,7 @@ import {
   tenantAccessOf,
   wholeTenantGate,
 } from './tenants/gate.ts';
-import { type Logins, openLogins } from './tenants/logins.ts';
 import { makeTenants } from './tenants/make-tenants.ts';
-import { type NoteRefusal, noteRefusals } from './tenants/note-refusals.ts';
 import { openTenantStore, type TenantStore } from './tenants/tenant-store.ts';
 import { userTableRoutes } from './user-tables/routes.ts';
 import { type UserTableStore, userTableStores } from './user-tables/user-table-store.ts';
@@ -91,6 +95,7 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
   await checkPorts(config.listen.host, {
     '--http-port': config.http.port,
     '--pgwire-port': config.pgwire.port,
+    ...(config.direct.enabled && { '--direct-grpc-port': config.direct.grpcPort }),
   });
   const logger = createLogger(config.logLevel).with({ part: 'cloud' });
   await using stack = new AsyncDisposableStack();
@@ -100,9 +105,12 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
   const { store, locationOf } = await openObjectStore(config.store);
   stack.defer(() => store.close());
   const headOf = headsOf(config.catalog, clock);
+  const authority = await openAuthority(config.fleet.authorityDir, clock.nowMs(), logger);
+  const receipts = receiptsSignedBy(authority);
   const lake = { store, locationOf, headOf, tenants: tenants.tenants, clock, logger };
-  const ingest = stack.use(startIngest({ ...lake, pollIntervalMs: config.ingest.pollIntervalMs }));
-  stack.use(
+  const { pollIntervalMs } = config.ingest;
+  const ingest = stack.use(startIngest({ ...lake, pollIntervalMs, receipts }));
+  const maintain = stack.use(
     startMaintain({
       ...lake,
       workDirectory: join(config.dataDir, 'maintain'),
@@ -119,26 +127,29 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
   const { threads, cacheBytesMax } = config.query;
   const evaluator = stack.use(createEvaluationPool({ clock, threads, cacheBytesMax }));
   const { meterOf } = metering;
-  const { enabled, site, bodyBytesMax, ...settings } = config.direct;
+  const { enabled, bodyBytesMax, ...settings } = config.direct;
   const virtual = enabled
     ? stack.use(
         openVirtualGateways({
           ...{ open: openVirtualGateway, directory: join(dataDir, 'direct'), store: config.store },
-          ...{ bodyBytesMax, settings, meterOf, clock, logger },
+          ...{ bodyBytesMax, settings, meterOf, receipts, clock, logger },
         }),
       )
     : undefined;
   const parts = { store, locationOf, headOf, ingest, userTablesOf, evaluator, meterOf, virtual };
   const deployments = openDeployments(config, parts, logger, stack);
-  const onRefused = noteRefusals(tenants, clock, logger);
-  const attempts = createLoginAttempts(config.login, clock, (address, name) => {
-    logger.warn('too many failed logins; more are refused for a while', { address, name });
-    onRefused({ name, address }, tenants.tenantOf(name), 'log in, failed too often');
-  });
-  const logins = openLogins(tenants, attempts);
-  const iceberg = await openIcebergRest(config, tenants, logins, { store, locationOf, headOf }, stack);
-  const fleet = stack.use(await openGateways(config, tenants, onRefused, logger, stack));
+  stack.use(keepAuditFor(config.audit.keepDays, tenants.context, logger));
+  const callers = openCallers(config, tenants, logger);
+  const asked = { ...callers, keys: tenants };
+  const iceberg = await openIcebergRest(config, asked, { store, locationOf, headOf }, stack);
+  const fleet = stack.use(
+    await openGateways(config, authority, { ...callers, store: tenants, logger }, stack),
+  );
+  const { online } = fleet;
+  const metrics = stack.use(openCloudMetrics({ ingest, maintain, metering, virtual, online, clock }));
   const served = {
+    ...callers,
+    metrics,
     store,
     deployments,
     evaluator,
@@ -146,12 +157,9 @@ async function startCloud(config: CloudConfig, openVirtualGateway: OpenVirtualGa
     fleet,
     userTablesOf,
     metering,
-    logins,
-    attempts,
-    onRefused,
+    virtual,
   };
-  const direct = virtual && directRoutes({ gateways: virtual, site });
-  const { ports, endpoints } = await openDoors(config, logger, tenants, { ...served, direct }, stack);
+  const { ports, endpoints } = await openDoors(config, logger, tenants, served, stack);
   logger.info('cloud is running', { store: store.description, ...ports });
   const open = stack.move();
   return { ready: { ...ports, keyFile, endpoints }, [Symbol.asyncDispose]: () => open.disposeAsync() };
@@ -171,8 +179,7 @@ const maintainLimits = (settings: CloudConfig['maintain']) => ({
 /** The catalog for other engines. */
 async function openIcebergRest(
   config: CloudConfig,
-  keys: TenantStore,
-  logins: Logins,
+  asked: Pick<IcebergRestOptions, 'keys' | 'logins' | 'addressOf'>,
   lake: Omit<ServedTablesOptions, 'clock'>,
   stack: AsyncDisposableStack,
 ) {
@@ -188,29 +195,21 @@ async function openIcebergRest(
           }),
         );
   const tables = servedTables({ ...lake, clock });
-  return icebergRestRoutes({
-    tables,
-    keys,
-    logins,
-    addressOf,
-    clock,
-    fileConfig: fileConfigOf(config.store),
-    vendor,
-  });
+  return icebergRestRoutes({ ...asked, tables, clock, fileConfig: fileConfigOf(config.store), vendor });
 }
 
 /** Everything about gateways. */
 async function openGateways(
   { store, iceberg, fleet }: CloudConfig,
-  tenants: TenantStore,
-  onRefused: NoteRefusal,
-  logger: Logger,
+  authority: Authority,
+  asked: Callers & { readonly store: TenantStore; readonly logger: Logger },
   stack: AsyncDisposableStack,
 ): Promise<Fleet> {
-  const { uploadRoleArn: roleArn, uploadSeconds: durationSeconds } = fleet;
+  const { uploadRoleArn: roleArn, uploadSeconds: durationSeconds, presignedSeconds } = fleet;
   const { stsEndpoint } = iceberg;
-  const uploads = stack.use(await openUploads({ store, roleArn, stsEndpoint, durationSeconds, clock }));
-  return openFleet({ ...fleet, uploads, store: tenants, accessOf, addressOf, onRefused, logger });
+  const role = { roleArn, stsEndpoint, durationSeconds, clock };
+  const uploads = stack.use(await openUploads({ store, ...role, presignedSeconds }));
+  return openFleet({ ...fleet, ...asked, authority, uploads, accessOf });
 }
 
 /** What is about all rows of a tenant, so that keys that see some of them can't have it. */
@@ -220,17 +219,16 @@ const wholeTenantPaths = [
 ];
 
 /** What the doors open to. */
-interface Served {
+interface Served extends Callers {
+  readonly metrics: CloudMetrics;
   readonly evaluator: EvaluationPool;
   readonly store: ObjectStore;
   readonly deployments: Deployments;
   readonly iceberg: ReturnType<typeof icebergRestRoutes>;
   readonly fleet: Fleet;
   readonly metering: Metering;
-  readonly logins: Logins;
-  readonly onRefused: NoteRefusal;
-  readonly attempts: LoginAttempts;
-  readonly direct: ReturnType<typeof directRoutes> | undefined;
+  /** Receives without a gateway; undefined: this cloud does not. */
+  readonly virtual: VirtualGateways | undefined;
   readonly userTablesOf: (tenant: TenantId) => UserTableStore;
 }
 
@@ -243,19 +241,22 @@ async function openDoors(
   stack: AsyncDisposableStack,
 ) {
   const { host } = config.listen;
-  const { store, deployments, evaluator, userTablesOf, metering } = parts;
+  const { store, deployments, evaluator, userTablesOf, metering, addressOf } = parts;
+  const { bodyBytesMax } = config.http;
   const app = new Hono<GateEnv>();
+  app.use('*', parts.metrics.counting);
   app.get('/ready', (c) => c.text('ready\n'));
   // They have their own ways to authenticate.
   app.route('/iceberg', parts.iceberg);
   app.route('/', parts.fleet.devices);
+  parts.metrics.serve(app, { ...parts, token: config.metrics.token });
   app.use('*', keyGate(parts.logins, addressOf));
   app.route('/', parts.fleet.admin);
   const asking = { accessOf, addressOf, onRefused: parts.onRefused };
   app.route('/', meteringAdminRoutes({ metering, clock, ...asking }));
   const documented = { ...fleetRoutes, ...meteringRoutes };
   app.route('/', adminRoutes({ store: tenants, documented, ...asking }));
-  if (parts.direct) app.route('/', parts.direct);
+  const grpc = await openDirect(config, logger, parts, app, stack);
   app.use('*', scopeGate('read'));
   app.use('*', queryGate(metering.meterOf));
   for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);
@@ -271,7 +272,7 @@ async function openDoors(
     return completenessWarning(range, (await context(c)).completeness, rules, clock);
   };
   const cache = createResultCache(resultCacheBytesMax);
-  const asked = { context, limits, clock, logger, buildInfo };
+  const asked = { context, limits, clock, logger, buildInfo, bodyBytesMax };
   app.route('/', prometheusRoutes({ ...asked, completeness, evaluator, cache }));
   const sourceOf = async (c: Context) => (await context(c)).completeness;
   app.route('/', completenessRoutes({ context: sourceOf, rules, clock, logger }));
@@ -284,7 +285,7 @@ async function openDoors(
       workDirectory: join(config.dataDir, 'uploads'),
     }),
   );
-  app.route('/', maintainRoutes({ store, clock, tenantOf }));
+  app.route('/', maintainRoutes({ store, clock, bodyBytesMax, tenantOf }));
   const pg = await openSqlDoors(config, logger, tenants, { ...parts, context }, app, stack);
   const tail = openLogDoors(config, logger, parts, app, stack);
   tenants.onLook(() => {
@@ -294,7 +295,27 @@ async function openDoors(
   const http = stack.use(
     await startHttpServer(app, { host, port: config.http.port }, {}, { [tailPath]: tail.upgrade }),
   );
-  return { ports: { cloudHttp: http.port, cloudPg: pg.port }, endpoints: endpointsOf(app) };
+  const ports = { cloudHttp: http.port, cloudPg: pg.port, ...grpc.ports };
+  return { ports, endpoints: [...endpointsOf(app), ...grpc.endpoints].toSorted() };
+}
+
+/** What is sent without a gateway: adds its routes to the application, and listens for calls. */
+async function openDirect(
+  { direct, listen: { host } }: CloudConfig,
+  logger: Logger,
+  { virtual: gateways, logins, clientOf }: Served,
+  app: Hono<GateEnv>,
+  stack: AsyncDisposableStack,
+) {
+  if (gateways === undefined) return { ports: {}, endpoints: [] };
+  const { site, grpcPort: port, grpcConnectionsMax: connectionsMax, bodyBytesMax } = direct;
+  app.route('/', directRoutes({ gateways, site }));
+  const receiverFor = directReceivers({ gateways, site, logins, clientOf });
+  const limits = { ...otlpLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax };
+  const { port: cloudGrpc } = stack.use(
+    await startOtlpGrpc({ host, port, receiverFor, limits, connectionsMax, logger }),
+  );
+  return { ports: { cloudGrpc }, endpoints: rpcEndpoints };
 }
 
 /** SQL: adds its routes to the application, and listens for PostgreSQL clients. */
@@ -322,16 +343,22 @@ async function openSqlDoors(
     const { sql } = await deployments(access);
     return sql.statement(source, { user: 'firn', database: access.tenant }, statement);
   };
+  const { bodyBytesMax } = config.http;
   app.route(
     '/',
     sqlRoutes({
+      bodyBytesMax,
       answer: async (c, statement) => runSql(c, sourceOf(tenantAccessOf(c), await context(c)), statement),
     }),
   );
   const tablesOf = async (c: Context) => (await deployments(tenantAccessOf(c))).tables;
   app.route(
     '/',
-    tableRoutes({ tablesOf, runSql: (c, tables, statement) => runSql(c, { tables }, statement) }),
+    tableRoutes({
+      bodyBytesMax,
+      tablesOf,
+      runSql: (c, tables, statement) => runSql(c, { tables }, statement),
+    }),
   );
   return stack.use(
     await startPgServer({
@@ -367,25 +394,26 @@ function sqlAccess(access: Access | undefined, database: string): TenantAccess {
   return access;
 }
 
-const addressOf = (c: Context): string => getConnInfo(c).remote.address ?? '';
-
 /** LogQL: adds its routes to the application. Returns tail, which is a door of its own. */
 function openLogDoors(
   config: CloudConfig,
   logger: Logger,
-  { logins, deployments }: Served,
+  { logins, deployments, clientOf }: Served,
   app: Hono<GateEnv>,
   stack: AsyncDisposableStack,
 ) {
   const shared = { limits: logqlLimits(config), clock, logger };
   const context = async (c: Context): Promise<Deployment> => asAsked(await deployments(tenantAccessOf(c)), c);
-  app.route('/', lokiRoutes({ ...shared, context, buildInfo }));
+  const { bodyBytesMax } = config.http;
+  app.route('/', lokiRoutes({ ...shared, context, buildInfo, bodyBytesMax }));
   return stack.use(
     openTail({
       ...shared,
       context: async ({ headers, socket }) => {
         try {
-          const access = logins.ofHeader(headers.authorization, socket.remoteAddress ?? '');
+          const forwardedFor = headers['x-forwarded-for']?.toString();
+          const address = clientOf(socket.remoteAddress ?? '', forwardedFor);
+          const access = logins.ofHeader(headers.authorization, address);
           return readsTenant(access) ? await deployments(access) : undefined;
         } catch (error) {
           if (hasCode(error, 'limit')) return undefined;

@@ -20,9 +20,10 @@ import {
   port,
   querySettings,
 } from '../lake/base/settings.ts';
-import { gatewayId, siteId, tenantId } from '../lake/model/ids.ts';
+import { newGatewayId, siteId, tenantId } from '../lake/model/ids.ts';
 import { storeSettings } from '../lake/object-store/settings.ts';
 import { labelLimits } from '../lake/receive/label-limits.ts';
+import { lineBytesMax } from '../lake/receive/logs/line-limit.ts';
 import { mqttLimits } from '../lake/receive/mqtt/mapper.ts';
 import { compileRules } from '../lake/receive/mqtt/rules/compile.ts';
 import { remoteWriteLimits } from '../lake/receive/remote-write/limits.ts';
@@ -225,6 +226,7 @@ const limits = z.strictObject({
   labelNameBytesMax: count(labelLimits.labelNameBytesMax, 'Size of a label name'),
   labelValueBytesMax: count(labelLimits.labelValueBytesMax, 'Size of a label value'),
   seriesPerRequestMax: count(remoteWriteLimits.seriesPerRequestMax, 'Series in one request'),
+  lineBytesMax: count(lineBytesMax, 'Size of one log line of Loki push, OTLP and line protocol'),
 });
 
 const settings = z.strictObject({
@@ -240,7 +242,7 @@ const settings = z.strictObject({
     .describe('Site where the gateway stands'),
   gateway: z
     .string()
-    .superRefine(checkedBy(gatewayId))
+    .superRefine(checkedBy(newGatewayId))
     .default(idByDefault)
     .describe('Id of this gateway, unique in the tenant'),
   dataDir: z.string().min(1).default('data/gateway').describe('Folder for the WAL and local segments'),
@@ -306,6 +308,16 @@ const settings = z.strictObject({
       ),
     })
     .prefault({}),
+  identity: z
+    .strictObject({
+      keyStore: z
+        .enum(['file', 'tpm2'])
+        .default('file')
+        .describe(
+          'Where the key of this device is made: a file of the data folder, or a TPM 2.0 (by tpm2-tools), which alone can use it then',
+        ),
+    })
+    .prefault({}),
   proxy: z
     .union([z.literal(''), z.url({ protocol: /^https?$/ })])
     .default('')
@@ -361,8 +373,8 @@ export function loadGatewayConfig(
 
 /** What a cloud may not decide: who the gateway is, whom it believes, what can be reached from outside, and where data is. */
 const ownFields = [
-  ...['tenant', 'site', 'gateway', 'dataDir', 'identityLabels', 'cloud', 'proxy', 'store', 'listen', 'test'],
-  ...['users', 'tls'],
+  ...(['tenant', 'site', 'gateway', 'dataDir', 'identityLabels', 'identity', 'cloud', 'proxy'] as const),
+  ...(['store', 'listen', 'users', 'tls', 'test'] as const),
 ] as const;
 
 /** The configuration with settings of the cloud before it. Throws FirnError `invalid` that names the setting. */

@@ -110,7 +110,8 @@ async function enrollNow(
     tenant: config.tenant === tenantByDefault ? undefined : config.tenant,
   };
   const options = { dataDir, cloud: { ...cloud, proxy }, claim: cloud.claim, pin: cloud.pin, ...named };
-  const identity = await enrollPatiently({ ...options, clock: systemClock, logger, say }, stopping);
+  const { keyStore } = config.identity;
+  const identity = await enrollPatiently({ ...options, keyStore, clock: systemClock, logger, say }, stopping);
   const { url, tenant, site, gateway } = identity;
   logger.info('enrolled', { url, tenant, site, gateway });
   return identity;

@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { OtlpReceiver } from './api/receive/otlp-receiver.ts';
 import type { Logger } from './base/log.ts';
+import type { Receipt } from './model/receipt.ts';
 import type { StoreSettings } from './object-store/settings.ts';
 import type { SeriesGuard } from './receive/series-guard.ts';
 
@@ -12,6 +14,8 @@ export interface VirtualGateway extends AsyncDisposable {
   readonly app: { fetch(request: Request, env: object): Response | Promise<Response> };
   /** Prometheus remote write. */
   readonly write: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  /** OTLP that came some other way than by HTTP. */
+  readonly otlp: OtlpReceiver;
   /** Whether it may hold rows that are not shipped. */
   isWaiting(): boolean;
   /** Seals and ships; true when nothing is left. It is to be given nothing meanwhile. */
@@ -27,6 +31,8 @@ export interface VirtualGatewayOptions {
   readonly dataDir: string;
   readonly store: StoreSettings;
   readonly bodyBytesMax: number;
+  /** Reads a receipt of this cloud; throws FirnError `invalid` or `denied` for another. */
+  readonly openReceipt: (text: string, key: string) => Promise<Receipt>;
   /** What it may hold on disk; beyond it senders are told to come again. Nothing is dropped. */
   readonly diskBytesMax: number;
   readonly guard: SeriesGuard;

@@ -10,7 +10,8 @@ import { base32, printLetters, readLetters } from './base32.ts';
 //   challenge                                  ->  a text to be signed, good for a minute
 //   session    that text, signed by the device ->  a token for everything else; a new certificate, if one is asked for
 //   heartbeat  how the gateway does            ->  when to come again; settings and commands, signed by the cloud
-//   uploads    nothing                         ->  where to ship to, and credentials for a while
+//   uploads    nothing                         ->  where to ship to, and credentials for a while; or none, and then
+//   sign       one request to that store       ->  its signature, good for some minutes
 
 export const fleetPath = '/api/v1/firn/fleet';
 export const fleetPaths = {
@@ -20,6 +21,7 @@ export const fleetPaths = {
   session: `${fleetPath}/session`,
   heartbeat: `${fleetPath}/heartbeat`,
   uploads: `${fleetPath}/uploads`,
+  sign: `${fleetPath}/sign`,
 } as const;
 
 /** Types of signed documents (`typ`), so that none is taken for another. */
@@ -27,6 +29,7 @@ export const sessionType = 'firn-session+jwt';
 export const configType = 'firn-config+jwt';
 export const commandType = 'firn-command+jwt';
 export const firmwareType = 'firn-firmware+jwt';
+export const receiptType = 'firn-receipt+jwt';
 
 /** Who a certificate is for, as its alternative name (URI). */
 export const gatewayUri = (tenant: string, site: string, gateway: string): string =>
@@ -93,6 +96,8 @@ export const sessionAnswer = z.object({
   expiresInSeconds: z.number().positive(),
   /** The certificate is to be renewed: by the cloud's clock, since a gateway's may be wrong. */
   renew: z.boolean(),
+  /** Receipts of this cloud are signed, and others do not count; absent in clouds that sign none. */
+  signsReceipts: z.boolean().default(false),
   /** What was asked for. */
   certificates: z.array(pem).length(3).optional(),
 });
@@ -195,14 +200,30 @@ export const commandDocument = z.object({
 });
 
 export const uploadsRequest = z.strictObject({});
-/** A bucket, and credentials that write below the gateway's own inbox in it. */
-export const uploadPlace = z.object({
+const place = {
   ...{ endpoint: z.string(), region: z.string(), bucket: z.string(), prefix: z.string() },
   pathStyle: z.boolean(),
-  ...{ accessKeyId: z.string(), secretAccessKey: z.string(), sessionToken: z.string() },
-  expiresInSeconds: z.number().positive(),
-});
+};
+/** A bucket, and either credentials that write below the gateway's own inbox in it, or that each request is to be signed. */
+export const uploadPlace = z.union([
+  z.object({
+    ...place,
+    ...{ accessKeyId: z.string(), secretAccessKey: z.string(), sessionToken: z.string() },
+    expiresInSeconds: z.number().positive(),
+  }),
+  z.object({ ...place, presigned: z.literal(true) }),
+]);
 export type UploadPlace = z.infer<typeof uploadPlace>;
+
+/** A request to the store, by the key of its object there. All of it is bound by the signature. */
+export const signRequest = z.strictObject({
+  method: z.enum(['GET', 'HEAD', 'PUT', 'POST', 'DELETE']),
+  key: z.string().max(1024),
+  query: z.record(z.string().max(50), z.string().max(1024)),
+  headers: z.record(z.string().max(50), z.string().max(1024)),
+});
+/** Its query, with the signature. */
+export const signAnswer = z.object({ query: z.record(z.string(), z.string()) });
 
 // A claim, as it is printed: a code that the cloud knows, and after it what the cloud's root has to be, so that the first
 // answer that a gateway ever gets can be checked.

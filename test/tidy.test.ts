@@ -16,7 +16,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'lake/model': ['lake/base'],
   'lake/schema': ['lake/base', 'lake/model'],
   'lake/tables.ts': ['lake/model'],
-  'lake/virtual-gateway.ts': ['lake/base', 'lake/object-store', 'lake/receive'],
+  'lake/virtual-gateway.ts': [
+    ...['lake/api/receive', 'lake/base', 'lake/model', 'lake/object-store', 'lake/receive'],
+  ],
   'lake/object-store': ['lake/base'],
   'lake/parquet': ['lake/base', 'lake/model', 'lake/schema', 'lake/sql/duckdb'],
   'lake/receive': ['lake/base', 'lake/model'],
@@ -78,7 +80,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'gateway/seal': ['lake', 'gateway/wal', 'gateway/clock'],
   'gateway/ship': ['lake', 'gateway/wal', 'gateway/seal/segment-claims.ts'],
   'gateway/tables': ['lake', 'gateway/wal'],
-  'gateway/fleet': ['lake', 'provisioning/contract.ts', 'provisioning/device-code.ts'],
+  'gateway/fleet': [
+    ...['lake', 'provisioning/contract.ts', 'provisioning/cloud-document.ts'],
+    'provisioning/device-code.ts',
+  ],
   'gateway/folder-lock.ts': ['lake/base'],
   'gateway/config.ts': [
     'lake',
@@ -115,10 +120,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'cloud/iceberg-rest': ['lake', 'cloud/catalog', 'cloud/tenants', 'cloud/sts'],
   'cloud/metering': ['lake', 'cloud/tenants'],
   'cloud/direct': ['lake', 'cloud/tenants', 'cloud/metering'],
-  'cloud/config.ts': ['lake', 'cloud/metering/limits.ts'],
-  'cloud/commands': ['lake', 'cloud', 'provisioning/contract.ts', 'provisioning/device-code.ts'],
+  'cloud/config.ts': ['lake', 'cloud/metering/limits.ts', 'cloud/tenants/audit-retention.ts'],
+  'cloud/commands': ['lake', 'cloud', 'provisioning'],
   'cloud/main': ['lake', 'cloud'],
-  'cloud/main.ts': ['lake', 'cloud'],
+  'cloud/main.ts': ['lake', 'cloud', 'provisioning'],
   cli: [
     ...['lake/base', 'lake/model', 'gateway/main.ts', 'gateway/commands', 'cloud/main.ts', 'cloud/commands'],
     ...['gateway/main/virtual-gateway.ts', 'provisioning/commands'],

@@ -7,11 +7,13 @@ import { createLogger } from '../../lake/base/log.ts';
 import { openStick } from '../../lake/bundle/stick.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import { receiptKey } from '../../lake/model/keys.ts';
-import { parseReceipt } from '../../lake/model/receipt.ts';
+import type { ReceiptForm } from '../../lake/model/receipt.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { openObjectStore } from '../../lake/object-store/open.ts';
+import { openAuthority } from '../../provisioning/authority-files.ts';
 import { headsOf } from '../catalog/rest/heads.ts';
 import { type CloudConfig, cloudSettings, loadCloudConfig } from '../config.ts';
+import { receiptsSignedBy } from '../fleet/receipts.ts';
 import {
   type ImportedBundle,
   type ImportResult,
@@ -54,6 +56,8 @@ async function importStick(config: CloudConfig, directory: string): Promise<Impo
   const keys = openGatewayKeys(config.dataDir);
   const workDirectory = join(config.dataDir, 'import');
   mkdirSync(workDirectory, { recursive: true });
+  const { authorityDir } = config.fleet;
+  const receipts = receiptsSignedBy(await openAuthority(authorityDir, systemClock.nowMs(), logger));
   const { store, locationOf } = await openObjectStore(config.store);
   const headOf = headsOf(config.catalog, systemClock);
   try {
@@ -62,8 +66,10 @@ async function importStick(config: CloudConfig, directory: string): Promise<Impo
       keyOf: keys.keyOf,
       signer: await receiptSigner(config.dataDir),
       ingestNow: (names) =>
-        ingestOnce({ store, locationOf, headOf, logger, tenants: () => names, clock: systemClock }),
-      receiptOf: (tenant, gateway) => readReceipt(store, tenant, gateway),
+        ingestOnce({
+          ...{ store, locationOf, headOf, logger, receipts, tenants: () => names, clock: systemClock },
+        }),
+      receiptOf: (tenant, gateway) => readReceipt(store, receipts, tenant, gateway),
     });
   } finally {
     store.close();
@@ -83,16 +89,19 @@ async function ingestOnce(options: IngestOptions): Promise<void> {
 
 async function readReceipt(
   store: ObjectStore,
+  receipts: ReceiptForm,
   tenant: TenantId,
   gateway: string,
 ): Promise<ReceiptText | undefined> {
   const key = receiptKey(tenant, gateway);
   try {
     const text = Buffer.from((await store.get(key)).body).toString();
-    const { epoch, number, refused } = parseReceipt(text, key);
+    const { epoch, number, refused } = receipts.parse(text, key, { tenant, gateway });
     return { epoch, number, refused, text };
   } catch (error) {
-    if (hasCode(error, 'not-found')) return undefined;
+    // Or somebody else's, until the ingest has written its own over it.
+    if (hasCode(error, 'not-found') || hasCode(error, 'denied') || hasCode(error, 'invalid'))
+      return undefined;
     throw error;
   }
 }

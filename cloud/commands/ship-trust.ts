@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type Command, jsonFlag, runCommand } from '../../lake/base/command.ts';
 import { parsePublicKey } from '../../lake/bundle/signing-key.ts';
-import { gatewayId, tenantId } from '../../lake/model/ids.ts';
+import { newGatewayId, tenantId } from '../../lake/model/ids.ts';
 import { cloudSettings, loadCloudConfig } from '../config.ts';
 import { openGatewayKeys } from '../tenants/gateway-keys.ts';
 
@@ -23,7 +23,7 @@ export function main(argv: readonly string[]): Promise<number> {
     const { dataDir } = loadCloudConfig(line.rest);
     const [file = ''] = line.positionals;
     const tenant = tenantId(line.value('--tenant') ?? '');
-    const gateway = gatewayId(line.value('--gateway') ?? '');
+    const gateway = newGatewayId(line.value('--gateway') ?? '');
     const key = parsePublicKey(readFileSync(file, 'utf8'), file);
     const replaced = openGatewayKeys(dataDir).trust(tenant, gateway, key);
     const { fingerprint } = key;

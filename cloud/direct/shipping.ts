@@ -1,6 +1,6 @@
 import type { GatewayShipping } from '../../lake/completeness/completeness.ts';
 import { signals } from '../../lake/model/batch.ts';
-import { isVirtual } from './virtual-gateways.ts';
+import { isVirtualGateway } from '../../lake/model/ids.ts';
 
 /**
  * How far gateways have shipped, where no virtual gateway holds rows that are not shipped: those have then come as far as
@@ -8,7 +8,7 @@ import { isVirtual } from './virtual-gateways.ts';
  */
 export function upToNow(gateways: readonly GatewayShipping[], nowUs: number): readonly GatewayShipping[] {
   return gateways.map((each) => {
-    if (!isVirtual(each.gateway)) return each;
+    if (!isVirtualGateway(each.gateway)) return each;
     const progress = Object.fromEntries(
       signals.flatMap((signal) => {
         const shipped = each.progress[signal];

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
-import { type SiteId, siteId, type TenantId, tenantId } from '../../lake/model/ids.ts';
+import { type SiteId, siteId, type TenantId, tenantId, virtualGatewayPrefix } from '../../lake/model/ids.ts';
+import type { ReceiptForm } from '../../lake/model/receipt.ts';
 import type { StoreSettings } from '../../lake/object-store/settings.ts';
 import { createSeriesGuard, type SeriesGuard } from '../../lake/receive/series-guard.ts';
 import type { OpenVirtualGateway, VirtualGateway } from '../../lake/virtual-gateway.ts';
@@ -17,6 +18,7 @@ import type { TenantMeter } from '../metering/meter.ts';
 export interface VirtualGateways extends AsyncDisposable {
   /** Has one work for a tenant's site. Throws FirnError `limit` or `unavailable` when none can be had now. */
   use<T>(tenant: TenantId, site: SiteId, work: (gateway: VirtualGateway) => Promise<T>): Promise<T>;
+  openCount(): number;
   /** Whether some rows of a tenant may be here and not shipped yet. */
   isWaiting(tenant: TenantId): boolean;
 }
@@ -34,6 +36,7 @@ export interface VirtualGatewaysOptions {
     readonly diskBytesMax: number;
   };
   readonly meterOf: (tenant: string) => TenantMeter;
+  readonly receipts: ReceiptForm;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -86,6 +89,7 @@ export function openVirtualGateways(options: VirtualGatewaysOptions): VirtualGat
         one.usedMs = clock.monotonicMs();
       }
     },
+    openCount: () => kept.size,
     isWaiting: (tenant) =>
       [...kept.values()].some((one) => one.tenant === tenant && (one.gateway?.isWaiting() ?? true)),
     [Symbol.asyncDispose]: async () => {
@@ -158,7 +162,7 @@ function createKeeper(options: VirtualGatewaysOptions, guardOf: (tenant: TenantI
 }
 
 async function openOne(
-  { open, directory, store, bodyBytesMax, settings, meterOf, logger }: VirtualGatewaysOptions,
+  { open, directory, store, bodyBytesMax, settings, meterOf, receipts, logger }: VirtualGatewaysOptions,
   one: {
     readonly tenant: TenantId;
     readonly site: SiteId;
@@ -170,11 +174,13 @@ async function openOne(
   const { tenant, site, instance, guard, onDamage } = one;
   const dataDir = join(directory, tenant, site);
   const meter = meterOf(tenant);
+  const gateway = idOf(instance, site);
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     rmSync(join(dataDir, emptyFile), { force: true });
     return await open({
-      ...{ tenant, site, gateway: idOf(instance, site), dataDir, store, bodyBytesMax, guard, onDamage },
+      ...{ tenant, site, gateway, dataDir, store, bodyBytesMax, guard, onDamage },
+      openReceipt: async (text, key) => receipts.parse(text, key, { tenant, gateway }),
       diskBytesMax: settings.diskBytesMax,
       admit: meter.admit,
       onStored: meter.received,
@@ -213,12 +219,8 @@ function instanceOf(directory: string): string {
   return readFileSync(path, 'utf8').trim();
 }
 
-const idPrefix = 'cloud-';
 const idOf = (instance: string, site: string): string =>
-  `${idPrefix}${createHash('sha256').update(`${instance}/${site}`).digest('hex').slice(0, 16)}`;
-
-/** Whether a gateway of this id is a virtual one. */
-export const isVirtual = (gateway: string): boolean => /^cloud-[0-9a-f]{16}$/.test(gateway);
+  `${virtualGatewayPrefix}${createHash('sha256').update(`${instance}/${site}`).digest('hex').slice(0, 16)}`;
 
 function notOpened(cause: unknown): never {
   throw new FirnError({

@@ -1,7 +1,7 @@
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import type { Clock } from '../../lake/base/clock.ts';
-import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
+import { newGatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { printLetters } from '../../provisioning/base32.ts';
 import { commandNames, firmware, gatewayReport } from '../../provisioning/contract.ts';
 import { type AdminApiOptions, adminApi, noBody, time, timeText } from '../tenants/admin-api.ts';
@@ -184,7 +184,7 @@ export function fleetAdminRoutes(
   on(fleetRoutes.createClaims, async (c, body, actor) => {
     const { site, gateway: id, count, expiresInSeconds, description } = body;
     const spec = {
-      ...{ site: siteId(site), gateway: id === undefined ? undefined : gatewayId(id), description },
+      ...{ site: siteId(site), gateway: id === undefined ? undefined : newGatewayId(id), description },
       ...{ count: id === undefined ? count : 1, expiresMs: clock.nowMs() + expiresInSeconds * 1000 },
     };
     const made = await fleet.createClaims(tenantId(tenant(c)), spec, actor);

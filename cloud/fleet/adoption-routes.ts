@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import { z } from 'zod';
 import type { Clock } from '../../lake/base/clock.ts';
-import { gatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
+import { newGatewayId, siteId, tenantId } from '../../lake/model/ids.ts';
 import { parseDeviceCode, printDeviceCode } from '../../provisioning/device-code.ts';
 import { type adminApi, noBody, time, timeText } from '../tenants/admin-api.ts';
 import type { RouteDescription } from '../tenants/open-api.ts';
@@ -60,7 +60,7 @@ export function addAdoptionRoutes(
   on(adoptionRoutes.adopt, async (c, { code, site, gateway, expiresInSeconds, ...body }, actor) => {
     const spec = {
       ...{ ...body, code: parseDeviceCode(code), site: siteId(site) },
-      gateway: gateway === undefined ? undefined : gatewayId(gateway),
+      gateway: gateway === undefined ? undefined : newGatewayId(gateway),
       expiresMs: clock.nowMs() + expiresInSeconds * 1000,
     };
     return adoptionText(await adoptions.adopt(tenantId(tenant(c)), spec, actor));

@@ -8,6 +8,7 @@ import {
   fleetPaths,
   heartbeatRequest,
   sessionRequest,
+  signRequest,
   uploadsRequest,
 } from '../../provisioning/contract.ts';
 import { adoptionPath } from '../../provisioning/device-code.ts';
@@ -97,6 +98,9 @@ export function deviceRoutes(options: DeviceRoutesOptions): Hono<DeviceEnv> {
     return { againInSeconds: options.heartbeatSeconds, ...(await options.orders.ordersFor(who, report)) };
   });
   asGateway(fleetPaths.uploads, uploadsRequest, (_, who) => uploads.placeFor(who));
+  asGateway(fleetPaths.sign, signRequest, async (_, who, request) => ({
+    query: await uploads.sign(who, request),
+  }));
   return app;
 }
 

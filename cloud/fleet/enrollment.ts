@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { z } from 'zod';
 import { FirnError } from '../../lake/base/errors.ts';
-import { gatewayId } from '../../lake/model/ids.ts';
+import { newGatewayId } from '../../lake/model/ids.ts';
 import type { Authority } from '../../provisioning/authority-files.ts';
 import type { CertificateRequest } from '../../provisioning/certificate-request.ts';
 import { hashClaimCode } from '../../provisioning/claim-code.ts';
@@ -73,7 +73,7 @@ export async function enrollBy(
     return answer(options, known, asked);
   }
   if (claim.used_ms !== null || Number(claim.expires_ms) <= context.clock.nowMs()) return undefined;
-  const id = gatewayId(claim.gateway ?? by.gateway ?? `gw-${randomBytes(4).toString('hex')}`);
+  const id = newGatewayId(claim.gateway ?? by.gateway ?? `gw-${randomBytes(4).toString('hex')}`);
   const actor: Actor = { name: claim.id, address };
   const what = { action: 'enroll gateway', tenant: claim.tenant, subject: id, detail: { site: claim.site } };
   const row = await context.change(actor, what, async (inner) => {

@@ -1,6 +1,6 @@
 import type { Hono } from 'hono';
 import type { Logger } from '../../lake/base/log.ts';
-import { openAuthority } from '../../provisioning/authority-files.ts';
+import type { Authority } from '../../provisioning/authority-files.ts';
 import type { AdminApiOptions } from '../tenants/admin-api.ts';
 import type { TenantStore } from '../tenants/tenant-store.ts';
 import { fleetAdminRoutes } from './admin-routes.ts';
@@ -11,7 +11,7 @@ import { deviceRoutes } from './device-routes.ts';
 import { openFleetDatabase } from './fleet-database.ts';
 import { openGateways } from './gateways.ts';
 import { openOrders } from './orders.ts';
-import { openReports } from './reports.ts';
+import { type Online, openReports } from './reports.ts';
 import { openRollouts } from './rollout-administration.ts';
 import { openSessions } from './sessions.ts';
 import { openTokens } from './tokens.ts';
@@ -23,17 +23,18 @@ export interface Fleet extends AsyncDisposable {
   readonly devices: ReturnType<typeof deviceRoutes>;
   /** Behind it. */
   readonly admin: Hono;
+  /** Gateways that were heard of in the last three heartbeats. */
+  online(): Online;
   /** What happens every few seconds, now: reports are written, rollouts moved on. */
   flush(): Promise<void>;
 }
 
-/** Opens everything about gateways: the device authority, claims, gateways, and the HTTP routes of both sides. */
+/** Opens everything about gateways: claims, gateways, and the HTTP routes of both sides. */
 export async function openFleet(
   options: AdminApiOptions &
     AdoptionLimits & {
       readonly store: TenantStore;
-      /** Folder of the device authority. */
-      readonly authorityDir: string;
+      readonly authority: Authority;
       readonly certificateDays: number;
       readonly publicUrl: string;
       readonly heartbeatSeconds: number;
@@ -41,12 +42,11 @@ export async function openFleet(
       readonly logger: Logger;
     },
 ): Promise<Fleet> {
-  const { store, authorityDir, certificateDays, publicUrl, heartbeatSeconds, logger, uploads } = options;
+  const { store, authority, certificateDays, publicUrl, heartbeatSeconds, logger, uploads } = options;
   const { accessOf, addressOf, onRefused } = options;
   const { context } = store;
   const { clock } = context;
   const db = await openFleetDatabase(context.db);
-  const authority = await openAuthority(authorityDir, clock.nowMs(), logger);
   const isActive = (tenant: string): boolean => store.tenants().some((each) => each === tenant);
   const enrollment = { context, authority, certificateDays, isActive };
   const sessions = openSessions(enrollment, await openTokens(db));
@@ -67,6 +67,7 @@ export async function openFleet(
       ...{ enrollment, sessions, waiting, reports, uploads, orders, commands, heartbeatSeconds, addressOf },
     }),
     admin: fleetAdminRoutes({ administration, clock, publicUrl, pin, accessOf, addressOf, onRefused }),
+    online: () => reports.online(3 * heartbeatSeconds * 1000),
     flush: async () => {
       await reports.flush();
       await orders.refresh();

@@ -13,8 +13,25 @@ const flushMs = 5_000;
 /** Rows of one statement. */
 const rowsPerInsert = 200;
 
+/** Gateways of all tenants that were heard of lately. */
+export interface Online {
+  readonly gateways: number;
+  /** The longest between what one has shipped last and what it knows to be committed. */
+  readonly lagSecondsMax: number;
+  /** Rows that wait on them. */
+  readonly backlogRows: number;
+}
+
+interface Heard {
+  readonly atMs: number;
+  readonly lagSeconds: number;
+  readonly backlogRows: number;
+}
+
 export interface Reports extends AsyncDisposable {
   take(who: DeviceAccess, report: GatewayReport, address: string): void;
+  /** Those that this cloud has heard of in the last `withinMs`. */
+  online(withinMs: number): Online;
   /** Writes what there is now. */
   flush(): Promise<void>;
 }
@@ -34,6 +51,7 @@ export function openReports(options: {
 }): Reports {
   const { db, clock, logger } = options;
   const waiting = new Map<string, ReportRow>();
+  const heard = new Map<string, Heard>();
   const flush = async (): Promise<void> => {
     const rows = [...waiting.values()];
     waiting.clear();
@@ -48,6 +66,17 @@ export function openReports(options: {
     take: ({ tenant, gateway }, report, address) => {
       const row = { tenant, gateway, seen_ms: clock.nowMs(), address, report: JSON.stringify(report) };
       waiting.set(`${tenant}/${gateway}`, row);
+      heard.set(`${tenant}/${gateway}`, heardOf(report, clock.monotonicMs()));
+    },
+    online: (withinMs) => {
+      const sinceMs = clock.monotonicMs() - withinMs;
+      for (const [key, { atMs }] of heard) if (atMs < sinceMs) heard.delete(key);
+      const all = [...heard.values()];
+      return {
+        gateways: all.length,
+        lagSecondsMax: all.reduce((most, { lagSeconds }) => Math.max(most, lagSeconds), 0),
+        backlogRows: all.reduce((sum, each) => sum + each.backlogRows, 0),
+      };
     },
     flush,
     [Symbol.asyncDispose]: async () => {
@@ -55,6 +84,11 @@ export function openReports(options: {
       await flush().catch(() => undefined); // What gateways say comes again.
     },
   };
+}
+
+function heardOf({ shippedUs, committedUs, readings }: GatewayReport, atMs: number): Heard {
+  const lagUs = shippedUs === undefined || committedUs === undefined ? 0 : shippedUs - committedUs;
+  return { atMs, lagSeconds: Math.max(0, lagUs / 1e6), backlogRows: readings.ship_backlog_rows ?? 0 };
 }
 
 async function write(db: FleetDatabase, rows: readonly ReportRow[]): Promise<void> {

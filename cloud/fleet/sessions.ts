@@ -63,9 +63,9 @@ export function openSessions(options: EnrollmentOptions, tokens: Tokens): Sessio
       const { tenant, id: gateway, site } = row;
       const certificates = await renew(options, row, keyHash, opened.certificateRequest);
       const token = tokens.seal('token', { tenant, gateway, keyHash }, clock.nowMs() + tokenMs);
-      const expiresInSeconds = tokenMs / 1000;
-      if (certificates !== undefined) return { token, expiresInSeconds, renew: false, certificates };
-      return { token, expiresInSeconds, renew: opened.isDue || opened.site !== site };
+      const answer = { token, expiresInSeconds: tokenMs / 1000, signsReceipts: true };
+      if (certificates !== undefined) return { ...answer, renew: false, certificates };
+      return { ...answer, renew: opened.isDue || opened.site !== site };
     },
     accessOf: async (token) => {
       const claims = tokens.open('token', tokenClaims, token, clock.nowMs());

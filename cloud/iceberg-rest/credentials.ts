@@ -1,5 +1,5 @@
 import type { TenantId } from '../../lake/model/ids.ts';
-import { prefixOf } from '../../lake/object-store/s3/s3-store.ts';
+import { prefixOf } from '../../lake/object-store/s3/prefix.ts';
 import type { StoreSettings } from '../../lake/object-store/settings.ts';
 import { openRoleSessions, type RoleSessionsOptions } from '../sts/role-sessions.ts';
 import { s3FileConfig } from './file-config.ts';

@@ -175,7 +175,11 @@ function tableRoutes(app: Hono<Env>, { tables, vendor, fileConfig }: IcebergRest
     return c.json({ 'storage-credentials': vended ? [vended] : [] });
   });
   const tooLarge = (): Response => {
-    throw new RestError(413, 'BadRequestException', `a metrics report has at most ${reportBytesMax} bytes`);
+    throw new RestError(
+      413,
+      'BadRequestException',
+      `a metrics report has at most ${reportBytesMax} bytes (reportBytesMax)`,
+    );
   };
   // What clients say of their scans is taken and not kept.
   app.post(`${path}/metrics`, bodyLimit({ maxSize: reportBytesMax, onError: tooLarge }), async (c) => {

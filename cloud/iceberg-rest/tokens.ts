@@ -23,7 +23,8 @@ export interface TokenOptions {
 
 export function tokenRoutes(options: TokenOptions): Hono {
   const app = new Hono();
-  const tooLarge = (c: Context): Response => refused(c, 400, 'invalid_request', 'the body is too large');
+  const tooLarge = (c: Context): Response =>
+    refused(c, 413, 'invalid_request', `the body is larger than ${bodyBytesMax} bytes (bodyBytesMax)`);
   app.post('/v1/oauth/tokens', bodyLimit({ maxSize: bodyBytesMax, onError: tooLarge }), async (c) => {
     const form = new URLSearchParams(await c.req.text());
     switch (form.get('grant_type')) {
@@ -73,5 +74,5 @@ function granted(c: Context, { keys, clock }: TokenOptions, key: string, form: U
   });
 }
 
-const refused = (c: Context, status: 400 | 401, error: string, description: string): Response =>
+const refused = (c: Context, status: 400 | 401 | 413, error: string, description: string): Response =>
   c.json({ error, error_description: description }, status);

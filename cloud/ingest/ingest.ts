@@ -3,6 +3,7 @@ import { messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { GatewayShipping } from '../../lake/completeness/completeness.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
+import { plainReceipts, type ReceiptForm } from '../../lake/model/receipt.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import type { CommitOptions } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
@@ -61,6 +62,8 @@ export interface IngestOptions {
   readonly limits?: Partial<IngestLimits>;
   readonly tableLimits?: Partial<TableLimits>;
   readonly headOf?: HeadOf | undefined;
+  /** Plain when absent. */
+  readonly receipts?: ReceiptForm;
   readonly commitOptions?: CommitOptions;
 }
 
@@ -209,6 +212,7 @@ function openTenant(options: IngestOptions, tenant: TenantId): TenantState {
     limits: { ...ingestLimits, ...options.limits },
     verify: options.verify ?? 'sha256',
     commitShipments,
+    receipts: options.receipts ?? plainReceipts,
     ...(options.commitOptions ? { commitOptions: options.commitOptions } : {}),
   });
   return { tenant, ingest, failuresInARow: 0, retryAtMs: 0, waiting: 0, reason: undefined };

@@ -4,7 +4,7 @@ import { FirnError } from '../../lake/base/errors.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import { type Signal, signals } from '../../lake/model/batch.ts';
 import { manifestKey, receiptKey } from '../../lake/model/keys.ts';
-import { parseReceipt } from '../../lake/model/receipt.ts';
+import { parseReceipt, plainReceipts } from '../../lake/model/receipt.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { countedStore, locationOf, stillClock, tenant } from '../../test/contract/lake-fixtures.ts';
 import { memoryStore, watchedStore } from '../../test/contract/memory-store.ts';
@@ -20,6 +20,7 @@ function start(store: ObjectStore, receiptIntervalMsMin = 0): TenantIngest & { l
   const logs: string[] = [];
   const tables = signals.map((signal) => [signal, openTable({ store, tenant, signal, locationOf, clock })]);
   const ingest = openTenantIngest({
+    receipts: plainReceipts,
     tenant,
     tables: Object.fromEntries(tables) as Record<Signal, IcebergTable>,
     logger: createLogger('debug', (line) => logs.push(line)),

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { hasCode, messageOf } from '../../lake/base/errors.ts';
 import { manifestKey, receiptKey } from '../../lake/model/keys.ts';
 import { parseManifest } from '../../lake/model/manifest.ts';
-import { parseReceipt, printReceipt, type Receipt } from '../../lake/model/receipt.ts';
+import type { Receipt } from '../../lake/model/receipt.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import { readRefused } from './gateway-haul.ts';
 import { type GatewayProgress, type LastShipment, type StoredReceipt, sayOnce } from './gateway-progress.ts';
@@ -56,7 +56,7 @@ async function settle(
   const { receipt: before, etag } = progress.receipt;
   const receipt = await makeReceipt(options, gateway, progress, before);
   const key = receiptKey(options.tenant, gateway);
-  const body = Buffer.from(printReceipt(receipt));
+  const body = Buffer.from(await options.receipts.print(receipt));
   const write = { contentType: 'application/json' };
   try {
     const put =
@@ -71,16 +71,20 @@ async function settle(
   }
 }
 
-async function readReceipt({ tables, tenant }: TenantIngestOptions, gateway: string): Promise<StoredReceipt> {
+async function readReceipt(
+  { tables, tenant, receipts }: TenantIngestOptions,
+  gateway: string,
+): Promise<StoredReceipt> {
   const key = receiptKey(tenant, gateway);
   const stored = { receipt: undefined, etag: undefined, putMs: Number.NEGATIVE_INFINITY };
   try {
     const { body, etag } = await tables.metrics.store.get(key);
     try {
-      return { ...stored, etag, receipt: parseReceipt(Buffer.from(body).toString(), key) };
+      const text = Buffer.from(body).toString();
+      return { ...stored, etag, receipt: receipts.parse(text, key, { tenant, gateway }) };
     } catch (error) {
-      // Damaged, or of a format that is not known: it is written anew.
-      if (!hasCode(error, 'invalid')) throw error;
+      // Damaged, of a format that is not known, or of somebody else: it is written anew.
+      if (!hasCode(error, 'invalid') && !hasCode(error, 'denied')) throw error;
       return { ...stored, etag };
     }
   } catch (error) {

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { createLogger } from '../../lake/base/log.ts';
 import { type Signal, signals } from '../../lake/model/batch.ts';
 import type { ManifestSegment, ShipmentManifest } from '../../lake/model/manifest.ts';
+import { plainReceipts } from '../../lake/model/receipt.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { countedStore, locationOf, stillClock, tenant } from '../../test/contract/lake-fixtures.ts';
 import { memoryStore } from '../../test/contract/memory-store.ts';
@@ -22,6 +23,7 @@ const tables = (store: ObjectStore) =>
 function start(store: ObjectStore, limits: Partial<IngestLimits> = {}) {
   const logs: string[] = [];
   const ingest = openTenantIngest({
+    receipts: plainReceipts,
     tenant,
     tables: tables(store),
     logger: createLogger('debug', (line) => logs.push(line)),

@@ -4,6 +4,7 @@ import type { GatewayShipping } from '../../lake/completeness/completeness.ts';
 import { type Signal, signals } from '../../lake/model/batch.ts';
 import type { TenantId } from '../../lake/model/ids.ts';
 import { inboxPrefix } from '../../lake/model/keys.ts';
+import type { ReceiptForm } from '../../lake/model/receipt.ts';
 import type { CommitOptions } from '../catalog/commit.ts';
 import { mapConcurrent } from '../catalog/concurrent.ts';
 import { describedMetricsMax, mergeMetricMetadata } from '../catalog/metric-metadata.ts';
@@ -79,6 +80,7 @@ export interface TenantIngestOptions {
   readonly limits: IngestLimits;
   readonly verify: VerifyLevel;
   readonly commitShipments: CommitShipments;
+  readonly receipts: ReceiptForm;
   readonly commitOptions?: CommitOptions;
 }
 

@@ -1,5 +1,6 @@
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
+import { limitBody } from '../../lake/api/body-limit.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError } from '../../lake/base/errors.ts';
 import { parseDocument } from '../../lake/model/document.ts';
@@ -12,6 +13,7 @@ import { type DeleteRequest, listDeletes, requestDelete } from './row-deletes.ts
 export interface MaintainRoutesOptions {
   readonly store: ObjectStore;
   readonly clock: Clock;
+  readonly bodyBytesMax: number;
   /** Whose data a request is about; authentication has been done before. */
   readonly tenantOf: (c: Context) => TenantId;
 }
@@ -27,13 +29,14 @@ const deleteJson = z.strictObject({
  * `GET` and `PUT /api/v1/firn/retention`: what is kept for how long; `GET` and `POST /api/v1/firn/deletes`: rows that
  * are to go. Both are carried out by the maintainers.
  */
-export function maintainRoutes({ store, clock, tenantOf }: MaintainRoutesOptions): Hono {
+export function maintainRoutes({ store, clock, bodyBytesMax, tenantOf }: MaintainRoutesOptions): Hono {
   const app = new Hono();
   app.onError((error, c) => {
     if (!(error instanceof FirnError) || error.code !== 'invalid') throw error;
     const text = error.hint === undefined ? error.message : `${error.message} (${error.hint})`;
     return c.json({ status: 'error', errorType: 'bad_data', error: text }, 400);
   });
+  for (const path of ['retention', 'deletes']) app.use(`/api/v1/firn/${path}`, limitBody(bodyBytesMax));
   app.get('/api/v1/firn/retention', async (c) =>
     c.json({ status: 'success', data: { rules: await readRetention(store, tenantOf(c)) } }),
   );

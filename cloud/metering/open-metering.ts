@@ -9,6 +9,7 @@ import { type OwnLimits, ownLimits, type TenantLimits } from './limits.ts';
 import { createTenantMeter, type TenantMeter } from './meter.ts';
 import { type MeteringDatabase, meteringTables, openMeteringDatabase } from './metering-database.ts';
 import { openUsage, type UsageHour } from './usage.ts';
+import type { Use } from './use.ts';
 
 /** What tenants may use and have used. */
 export interface Metering extends AsyncDisposable {
@@ -19,6 +20,8 @@ export interface Metering extends AsyncDisposable {
     limits: Readonly<Record<string, number | null | undefined>>,
     actor: Actor,
   ): Promise<void>;
+  /** What each tenant has used of this process since it started. */
+  totals(): ReadonlyMap<string, Use>;
   readUsage(tenant: string, fromMs: number, toMs: number): Promise<readonly UsageHour[]>;
 }
 
@@ -67,6 +70,7 @@ export async function openMetering(options: {
       await changeLimits(context, tenant, limits, actor);
       await refresh();
     },
+    totals: usage.totals,
     readUsage: usage.read,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };

@@ -21,6 +21,8 @@ export interface UsageHour extends Use {
 
 export interface Usage extends AsyncDisposable {
   add(tenant: string, used: Partial<Use>): void;
+  /** What each tenant has used of this process since it started. */
+  totals(): ReadonlyMap<string, Use>;
   /** What a tenant has used in this hour, by this cloud until now and by others some seconds ago. */
   thisHour(tenant: string): Use;
   /** Hours that begin in [fromMs, toMs), in order; those without use are left out. */
@@ -37,6 +39,7 @@ export async function openUsage(options: {
   const hourOf = (ms: number): number => Math.floor(ms / hourMs) * hourMs;
   /** By tenant and hour, not written yet. */
   let waiting = new Map<string, { readonly tenant: string; readonly hour_ms: number; use: Use }>();
+  const totals = new Map<string, Use>();
   let written = { hour: hourOf(clock.nowMs()), byTenant: new Map<string, Use>() };
 
   const readThisHour = async (): Promise<void> => {
@@ -76,7 +79,9 @@ export async function openUsage(options: {
       const key = `${tenant} ${hour_ms}`;
       const before = waiting.get(key)?.use ?? noUse;
       waiting.set(key, { tenant, hour_ms, use: usedTogether(before, { ...noUse, ...used }) });
+      totals.set(tenant, usedTogether(totals.get(tenant) ?? noUse, { ...noUse, ...used }));
     },
+    totals: () => totals,
     thisHour: (tenant) => {
       const hour = hourOf(clock.nowMs());
       const known = written.hour === hour ? written.byTenant.get(tenant) : undefined;

@@ -1,7 +1,7 @@
 import { type Context, Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { asOfOf } from '../../lake/api/as-of.ts';
+import { limitBody } from '../../lake/api/body-limit.ts';
 import type { HttpStatement } from '../../lake/api/sql/routes.ts';
 import { type ErrorCode, FirnError, messageOf } from '../../lake/base/errors.ts';
 import { type TableName, tableNames } from '../../lake/model/table-name.ts';
@@ -14,13 +14,12 @@ import type { CloudTables } from './cloud-tables.ts';
 import { type PlanJson, planJson, planText } from './print-plan.ts';
 
 export interface TableRouteOptions {
+  readonly bodyBytesMax: number;
   /** Whose tables a request is about; authentication has been done before. */
   readonly tablesOf: (c: Context) => Promise<CloudTables>;
   /** Runs a statement over other tables than the tenant's own. */
   readonly runSql: (c: Context, tables: Tables, statement: HttpStatement) => Promise<Response>;
 }
-
-const bodyBytesMax = 1024 * 1024;
 
 /**
  * `GET /api/v1/firn/plan?table=...` and `POST /api/v1/firn/plan` with SQL: which files a query would read, and what
@@ -36,7 +35,7 @@ export function tableRoutes(options: TableRouteOptions): Hono {
     const plan = await (await options.tablesOf(c)).plan(table, prune);
     return answer(c, [planJson(table, prune, plan)]);
   });
-  app.post('/api/v1/firn/plan', bodyLimit({ maxSize: bodyBytesMax }), (c) => answerPlanOfSql(c, options));
+  app.post('/api/v1/firn/plan', limitBody(options.bodyBytesMax), (c) => answerPlanOfSql(c, options));
   tagRoutes(app, options);
   return app;
 }

@@ -4,7 +4,7 @@ import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import type { Access } from './access.ts';
 import type { Actor } from './changes.ts';
 import type { RouteDescription } from './open-api.ts';
-import { readJson } from './read-json.ts';
+import { bodyLimitName, readJson } from './read-json.ts';
 
 // What the routes of the admin API have in common: who may ask, how bodies are read, how refusals read.
 
@@ -77,6 +77,7 @@ export function refused(c: Context, error: unknown): Response {
     return refuse(c, 400, `${issue?.path.join('.') || 'body'}: ${issue?.message}`);
   }
   if (!(error instanceof FirnError)) throw error;
+  if (error.code === 'limit' && error.subject === bodyLimitName) return refuse(c, 413, error.message);
   const known = Object.entries(statuses).find(([code]) => hasCode(error, code as keyof typeof statuses));
   if (!known) throw error;
   return refuse(c, known[1], error.hint === undefined ? error.message : `${error.message}: ${error.hint}`);
@@ -88,6 +89,7 @@ const errorTypes = {
   403: 'forbidden',
   404: 'not_found',
   409: 'conflict',
+  413: 'too_large',
   429: 'too_many_requests',
   503: 'unavailable',
 } as const;

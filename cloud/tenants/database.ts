@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { type ColumnType, Kysely, PostgresAdapter, PostgresDialect, SqliteDialect, sql } from 'kysely';
 import { Pool } from 'pg';
+import { auditKeepDaysMin } from './audit-retention.ts';
 
 // Where tenants and keys are kept: a file beside the cloud, or a PostgreSQL that several clouds share. Everything above
 // this file is written once for both.
@@ -155,20 +156,33 @@ async function addAuditResult(tx: TenantDatabase): Promise<void> {
     .execute();
 }
 
-/** Lines are added, and then stay as they are, whoever asks the database otherwise. */
+/** Lines are added, and then stay as they are: nothing changes one, and nothing removes one before its time. */
 async function keepAudit(tx: TenantDatabase, postgres: boolean): Promise<void> {
+  const youngMs = auditKeepDaysMin * 86_400_000;
+  const refusal = 'the audit log is append-only';
   if (!postgres) {
-    for (const event of ['UPDATE', 'DELETE'])
+    const triggers = [
+      ['audit_keeps_update', 'BEFORE UPDATE ON audit'],
+      ['audit_keeps_delete', `BEFORE DELETE ON audit WHEN OLD.at_ms > unixepoch() * 1000 - ${youngMs}`],
+    ];
+    for (const [name, when] of triggers) {
+      await sql.raw(`DROP TRIGGER IF EXISTS ${name}`).execute(tx);
       await sql
-        .raw(
-          `CREATE TRIGGER IF NOT EXISTS audit_keeps_${event.toLowerCase()} BEFORE ${event} ON audit
-          BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END`,
-        )
+        .raw(`CREATE TRIGGER ${name} ${when} BEGIN SELECT RAISE(ABORT, '${refusal}'); END`)
         .execute(tx);
+    }
     return;
   }
-  await sql`CREATE OR REPLACE FUNCTION firn_audit_keeps() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$`.execute(tx);
-  await sql`CREATE OR REPLACE TRIGGER audit_keeps BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+  await sql
+    .raw(
+      `CREATE OR REPLACE FUNCTION firn_audit_keeps() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF TG_OP = 'DELETE' AND OLD.at_ms <= extract(epoch FROM now()) * 1000 - ${youngMs} THEN RETURN OLD; END IF;
+      RAISE EXCEPTION '${refusal}'; END $$`,
+    )
+    .execute(tx);
+  await sql`DROP TRIGGER IF EXISTS audit_keeps ON audit`.execute(tx);
+  await sql`CREATE OR REPLACE TRIGGER audit_keeps_lines BEFORE UPDATE OR DELETE ON audit
+    FOR EACH ROW EXECUTE FUNCTION firn_audit_keeps()`.execute(tx);
+  await sql`CREATE OR REPLACE TRIGGER audit_keeps_all BEFORE TRUNCATE ON audit
     FOR EACH STATEMENT EXECUTE FUNCTION firn_audit_keeps()`.execute(tx);
 }

@@ -1,19 +1,25 @@
 import type { Context } from 'hono';
 import type { z } from 'zod';
+import { readBody } from '../../lake/api/receive/read-body.ts';
 import { FirnError } from '../../lake/base/errors.ts';
 
 const bodyBytesDefault = 64 * 1024;
+export const bodyLimitName = 'bodyBytesMax';
 
-/** The body of a request by a schema; no body is an empty object. Throws FirnError `invalid` that names the field. */
+/** The body of a request by a schema; no body is an empty object. Throws FirnError `invalid` that names the field, `limit`. */
 export async function readJson<Schema extends z.ZodType>(
   c: Context,
   schema: Schema,
   bodyBytesMax = bodyBytesDefault,
 ): Promise<z.infer<Schema>> {
-  if (Number(c.req.header('content-length') ?? 0) > bodyBytesMax)
-    throw refused('body', `more than ${bodyBytesMax} bytes (bodyBytesMax)`);
-  const text = await c.req.text();
-  if (text.length > bodyBytesMax) throw refused('body', `more than ${bodyBytesMax} bytes (bodyBytesMax)`);
+  const body = await readBody(c, bodyBytesMax);
+  if (body === 'too-large')
+    throw new FirnError({
+      ...{ code: 'limit', operation: 'read request', subject: bodyLimitName },
+      message: `the body is larger than ${bodyBytesMax} bytes (${bodyLimitName})`,
+    });
+  if (body === 'cut-off') throw refused('body', 'it ends before its end');
+  const text = Buffer.from(body).toString();
   let value: unknown;
   try {
     value = text.trim() === '' ? {} : JSON.parse(text);

@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterAll, describe, expect, test } from 'vitest';
+import { createLogger } from '../../lake/base/log.ts';
 import { tenantId } from '../../lake/model/ids.ts';
 import { makeScramVerifier } from '../../lake/pgwire/scram.ts';
 import { heldClock, type TenantPlace, tenantPlaces } from '../../test/harness/tenant-places.ts';
 import { hashSecret } from './api-key.ts';
+import { keepAuditFor } from './audit-retention.ts';
 import { encodeVerifier } from './stored-verifier.ts';
 import { openTenantStore, type TenantStore } from './tenant-store.ts';
 
@@ -109,7 +111,7 @@ describe.each(places)('$name', ({ name, make: makePlace, canRun }) => {
     const place = await makePlace();
     const secrets: string[] = [];
     {
-      await using store = await open(place);
+      await using store = await open(place, heldClock(Date.now()));
       await store.createTenant(a, me);
       const key = await store.createKey(a, reading, me);
       secrets.push(key.secret, (await store.rotateKey('a', key.id, 0, me)).secret);
@@ -144,6 +146,29 @@ describe.each(places)('$name', ({ name, make: makePlace, canRun }) => {
       for (const secret of secrets) expect(readFileSync(path).includes(secret)).toBe(false);
     }
   });
+});
+
+test.each([
+  ['a day too young', 399, 0],
+  ['a day too old', 401, 2],
+])('lines of the audit log that are %s', async (_, days, removed) => {
+  const directory = mkdtempSync(join(folder, 'retention-'));
+  await using store = await openTenantStore({ directory, clock: heldClock(Date.now() - days * 86_400_000) });
+  await store.createTenant(a, me);
+  await store.createKey(a, reading, me);
+  const now = { db: store.context.db, clock: heldClock(Date.now()) };
+  const logger = createLogger('silent');
+  await using forGood = keepAuditFor(0, now, logger);
+  expect(await forGood.removeOld()).toBe(0);
+  await using retention = keepAuditFor(400, now, logger);
+  expect(await retention.removeOld()).toBe(removed);
+  const log = await store.auditLog({ limit: 10 });
+  expect(log.map(({ action }) => action)).toEqual(
+    removed === 0 ? ['create key', 'create tenant'] : ['remove audit lines'],
+  );
+  // A line that is younger than the database lets go stays, whatever is asked for.
+  await using eager = keepAuditFor(1, { ...now, clock: heldClock(Date.now() + 2 * 86_400_000) }, logger);
+  if (removed > 0) await expect(eager.removeOld()).rejects.toThrow('append-only');
 });
 
 test('an audit log of an earlier version goes on: what is in it was done', async () => {

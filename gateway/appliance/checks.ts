@@ -18,8 +18,25 @@ export type AskGateway = (path: string, init?: RequestInit) => Promise<Response>
 
 const always = (): boolean => true;
 
-/** What a gateway must do to be kept: answer, store, compute, and reach the cloud if it did before. */
+/** Whether the gateway is up and waits for its enrollment: it takes nothing then (gateway/main/waiting.ts). */
+export async function isWaiting(ask: AskGateway, signal?: AbortSignal): Promise<boolean> {
+  const said = await ask('/api/v1/firn/status', { signal: signal ?? null })
+    .then((answer) => answer.json())
+    .catch(() => null);
+  return typeof said === 'object' && said !== null && 'enrollment' in said;
+}
+
+/** What a gateway must do to be kept: answer, store, compute, and reach the cloud if it did before; or wait for a cloud. */
 export function healthChecks(targets: CheckTargets): readonly Check[] {
+  return checksOf(targets).map((check) => ({
+    ...check,
+    run: async (signal) => {
+      if (!(await isWaiting(targets.ask, signal))) await check.run(signal);
+    },
+  }));
+}
+
+function checksOf(targets: CheckTargets): readonly Check[] {
   const { ask } = targets;
   let atStart: number | undefined;
   return [

@@ -22,7 +22,7 @@ async function status(): Promise<SlotStatus> {
     return name === 'A' || name === 'B' ? name : undefined;
   };
   const booted = nameOf(status.booted);
-  if (booted === undefined) throw failed('status', `no slot is named ${status.booted}`);
+  if (booted === undefined) throw raucFailure('status', `no slot is named ${status.booted}`);
   const good = (name: SlotName): boolean =>
     [...slots.values()].some((slot) => slot.bootname === name && slot.boot_status === 'good');
   return { booted, next: nameOf(status.boot_primary) ?? booted, good: { A: good('A'), B: good('B') } };
@@ -52,19 +52,32 @@ async function rauc(args: readonly string[], signal?: AbortSignal): Promise<stri
   child.once('error', reject);
   child.once('close', resolve);
   if ((await promise) === 0) return Buffer.concat(printed).toString();
-  throw failed(args[0] ?? '', Buffer.concat([...complained, ...printed]).toString());
+  throw raucFailure(args[0] ?? '', Buffer.concat([...complained, ...printed]).toString());
 }
 
-/** RAUC says why in its last lines; what kind of failure it is shows in its words. */
-function failed(operation: string, text: string): FirnError {
+const kinds = [
+  {
+    words: /bundle format|bundle size|copy data/i,
+    code: 'corrupt',
+    hint: 'the bundle is not whole: fetch or copy it again; the version that runs goes on',
+  },
+  {
+    words: /signature|certificate|verif/i,
+    code: 'denied',
+    hint: 'the bundle is not signed by an authority that this image trusts',
+  },
+] as const;
+
+/** What RAUC says of a command that failed: why is in its last lines, and what kind of failure it is in its words. */
+export function raucFailure(operation: string, text: string): FirnError {
   const lines = text.split('\n').filter((line) => /error|failed|LastError|not|mismatch|invalid/i.test(line));
   const message = (lines.slice(-3).join('; ') || text.trim()).replaceAll(/\s+/g, ' ').slice(0, 500);
-  const isSignature = /signature|certificate|verif/i.test(message);
+  const { code, hint } = kinds.find(({ words }) => words.test(message)) ?? {
+    code: 'corrupt',
+    hint: 'the version that runs goes on',
+  };
   return new FirnError({
-    ...{ code: isSignature ? 'denied' : 'corrupt', operation: `rauc ${operation}`, subject: 'update' },
+    ...{ code, hint, operation: `rauc ${operation}`, subject: 'update' },
     message: message === '' ? `rauc ${operation} failed` : message,
-    hint: isSignature
-      ? 'the bundle is not signed by an authority that this image trusts'
-      : 'nothing was changed: the running slot goes on',
   });
 }

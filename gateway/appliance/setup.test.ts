@@ -1,11 +1,12 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { isPasswordOf, parseVerifier } from '../../lake/pgwire/scram.ts';
+import { isSecretOf, parseVerifier } from '../../lake/pgwire/scram.ts';
 import { createPasswordCheck, parseUsers } from '../broker/access/password-file.ts';
 import { loadGatewayConfig } from '../config.ts';
 import { openSecurityDatabase } from '../security/security-database.ts';
+import { announcementMark, announcements } from './announcement.ts';
 import { wirelessFileName } from './network.ts';
 import { gatewayConfigFile, type Places, placesUnder, usersFile } from './places.ts';
 import { resetAppliance } from './reset.ts';
@@ -37,7 +38,7 @@ const gatewayConfig = () => loadGatewayConfig(['--config', gatewayConfigFile(pla
 async function isLocalPassword(name: string, password: string): Promise<boolean> {
   using db = openSecurityDatabase(places.gateway, 'soon');
   const user = db.users().find((each) => each.name === name);
-  return user !== undefined && isPasswordOf(parseVerifier(user.verifier), password);
+  return user !== undefined && isSecretOf(parseVerifier(user.verifier), password);
 }
 
 async function isMqttPassword(name: string, password: string): Promise<boolean> {
@@ -178,4 +179,37 @@ test('names of wireless networks are written as iwd expects them', () => {
     'Halle 3.psk',
     '=42c3bc726f2f32.psk',
   ]);
+});
+
+test('the banner knows how far the enrollment is; a reset makes it nobody again, also one that keeps the data', async () => {
+  mkdirSync(dirname(places.release), { recursive: true });
+  writeFileSync(places.release, '{"version":"1.0.0"}');
+  await setUp();
+  const say = announcements(places);
+  const mark = announcementMark(places);
+  const waiting = { kind: 'waiting' as const, url: 'https://lake.example.com', isReached: false };
+  say?.({ ...waiting, code: 'A'.repeat(16), problem: 'no\x1b[2Jroute' });
+  expect(existsSync(mark)).toBe(true);
+  // Without a cloud it is nothing of today's.
+  expect((await setUp()).enrollment).toBeUndefined();
+  writeSite('settings: {cloud: {url: "https://lake.example.com"}}');
+  expect((await setUp()).enrollment).toMatchObject({ kind: 'waiting', problem: 'no [2Jroute' });
+  const enrolled = {
+    kind: 'enrolled' as const,
+    url: waiting.url,
+    tenant: 'acme',
+    site: 'hall',
+    gateway: 'press',
+  };
+  say?.(enrolled);
+  expect(await setUp()).toMatchObject({ tenant: 'acme', site: 'hall', gateway: 'press' });
+  rmSync(mark);
+  say?.(enrolled);
+  expect(existsSync(mark)).toBe(false);
+  mkdirSync(join(places.gateway, 'identity'));
+  for (const name of ['wal.db', 'identity/device.key']) writeFileSync(join(places.gateway, name), 'x');
+  resetAppliance(places, true);
+  expect(existsSync(join(places.gateway, 'wal.db'))).toBe(true);
+  expect(existsSync(join(places.gateway, 'identity'))).toBe(false);
+  expect((await setUp()).gateway).toBe('gw-0123456789ab');
 });

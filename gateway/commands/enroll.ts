@@ -23,7 +23,7 @@ const command = {
 
 export function main(argv: readonly string[]): Promise<number> {
   return runCommand(command, argv, async (line) => {
-    const { dataDir, cloud, proxy, gateway: named } = loadGatewayConfig(line.rest);
+    const { dataDir, cloud, proxy, identity, gateway: named } = loadGatewayConfig(line.rest);
     checkFolder(dataDir, '--data-dir');
     using _lock = lockFolder(dataDir);
     const known = readIdentity(identityFolder(dataDir));
@@ -36,6 +36,7 @@ export function main(argv: readonly string[]): Promise<number> {
     const { url, tenant, site, gateway } = await enrollOnce({
       ...{ dataDir, cloud: { ...cloud, proxy }, claim: line.value('--claim') ?? '' },
       gateway: named === idByDefault ? undefined : named,
+      keyStore: identity.keyStore,
     });
     process.stdout.write(
       line.isSet('--json')

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { systemClock } from '../../lake/base/clock.ts';
 import { type Command, type CommandLine, runCommand } from '../../lake/base/command.ts';
-import { type AskGateway, healthChecks, pushLine } from '../appliance/checks.ts';
+import { type AskGateway, healthChecks, isWaiting, pushLine } from '../appliance/checks.ts';
 import { confirmUpdate, type Verdict } from '../appliance/confirm-update.ts';
 import { sayOnConsoles } from '../appliance/consoles.ts';
 import { placesUnder } from '../appliance/places.ts';
@@ -51,6 +51,7 @@ async function confirm(line: CommandLine): Promise<number> {
     limitMs: Number(line.value('--limit-seconds') ?? 300) * 1000,
     tell: async (level, text) => {
       sayOnConsoles(`firn: ${text}\n`);
+      if (await isWaiting(ask)) return; // it takes no lines yet
       await pushLine(ask, { job: 'firn-update', level }, text);
     },
     restart: async () => void execFileSync('systemctl', ['reboot']),

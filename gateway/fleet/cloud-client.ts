@@ -102,6 +102,7 @@ const codes: Readonly<Record<number, ErrorCode>> = {
   403: 'denied',
   404: 'not-found',
   409: 'conflict',
+  413: 'invalid',
 };
 
 function dataOf(url: string, { status, retryAfter = '', text }: Answer): unknown {

@@ -1,12 +1,14 @@
 import { type Clock, systemClock } from '../../lake/base/clock.ts';
-import { FirnError } from '../../lake/base/errors.ts';
+import { FirnError, hasCode } from '../../lake/base/errors.ts';
 import type { ListOptions, ObjectInfo, ObjectStore } from '../../lake/object-store/object-store.ts';
 import type { S3Limits } from '../../lake/object-store/s3/connection.ts';
-import { fleetPaths, type UploadPlace, uploadPlace } from '../../provisioning/contract.ts';
+import type { SignElsewhere } from '../../lake/object-store/s3/signed-elsewhere.ts';
+import { fleetPaths, signAnswer, type UploadPlace, uploadPlace } from '../../provisioning/contract.ts';
 import type { CloudSession } from './session.ts';
 
 // The object store that the cloud tells of, with credentials that it gives for a while. It is asked at the first use, and
-// again after half of their time; while it can't be reached, they are used as long as they count.
+// again after half of their time; while it can't be reached, they are used as long as they count. A cloud that has none to
+// give signs each request instead.
 
 interface CloudStoreOptions {
   readonly session: Pick<CloudSession, 'ask' | 'identity'>;
@@ -14,6 +16,8 @@ interface CloudStoreOptions {
   readonly proxy: string;
   readonly clock?: Clock;
 }
+
+type Credentials = Exclude<UploadPlace, { readonly presigned: true }>;
 
 /** Part of their time after which other credentials are asked for. */
 const renewedAfter = 0.5;
@@ -25,12 +29,33 @@ export function cloudStore(options: CloudStoreOptions): ObjectStore {
   const places = openPlaces(options);
   let opening: Promise<ObjectStore> | undefined;
   let opened: ObjectStore | undefined;
+  /** The cloud gives something else than it did: it is asked anew, by whoever comes next. */
+  const forget = (): void => {
+    opening = undefined;
+    places.forget();
+  };
+  const credentials = async (): Promise<Credentials> => {
+    const place = await places.current();
+    if (!('presigned' in place)) return place;
+    forget();
+    throw unfit(session.identity.url, 'no credentials any more');
+  };
+  const sign: SignElsewhere = async (request) => {
+    try {
+      return signAnswer.parse(await session.ask(fleetPaths.sign, { body: request })).query;
+    } catch (error) {
+      if (hasCode(error, 'invalid')) forget();
+      throw error;
+    }
+  };
   const open = async (): Promise<ObjectStore> => {
-    const { endpoint, region, bucket, prefix, pathStyle } = await places.current();
+    const current = await places.current();
+    const { endpoint, region, bucket, prefix, pathStyle } = current;
     // The SDK takes a while to load, and only gateways that ship need it.
     const { s3Store } = await import('../../lake/object-store/s3/s3-store.ts');
-    const place = { endpoint, region, bucket, prefix, pathStyle };
-    opened = s3Store({ ...place, limits, proxy, credentials: places.current });
+    const place = { endpoint, region, bucket, prefix, pathStyle, limits, proxy };
+    opened?.close();
+    opened = s3Store({ ...place, ...('presigned' in current ? { sign } : { credentials }) });
     return opened;
   };
   const store = (): Promise<ObjectStore> => {
@@ -85,12 +110,7 @@ function openPlaces({ session, clock = systemClock }: CloudStoreOptions) {
   const ask = async (): Promise<UploadPlace> => {
     askedMs = clock.monotonicMs();
     const { data: place } = uploadPlace.safeParse(await session.ask(fleetPaths.uploads, { body: {} }));
-    if (place === undefined)
-      throw new FirnError({
-        ...{ code: 'unavailable', operation: 'ask for credentials', subject: session.identity.url },
-        message: `the cloud at ${session.identity.url} answers with something else than credentials`,
-        answered: true,
-      });
+    if (place === undefined) throw unfit(session.identity.url, 'something else than credentials');
     known = { place, atMs: clock.monotonicMs() };
     return place;
   };
@@ -104,11 +124,21 @@ function openPlaces({ session, clock = systemClock }: CloudStoreOptions) {
     current: async (): Promise<UploadPlace> => {
       const nowMs = clock.monotonicMs();
       if (known === undefined) return askOnce();
+      if ('presigned' in known.place) return known.place;
       const part = (nowMs - known.atMs) / (known.place.expiresInSeconds * 1000);
       if (part >= 1) return askOnce();
       // Nobody waits for the next ones while these count.
       if (part >= renewedAfter && nowMs - askedMs >= askAgainMs) askOnce().catch(() => undefined);
       return known.place;
     },
+    forget: (): void => {
+      known = undefined;
+    },
   };
 }
+
+const unfit = (url: string, what: string): FirnError =>
+  new FirnError({
+    ...{ code: 'unavailable', operation: 'ask for credentials', subject: url, answered: true },
+    message: `the cloud at ${url} answers with ${what}`,
+  });

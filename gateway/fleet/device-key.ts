@@ -3,17 +3,23 @@ import { readFileSync } from 'node:fs';
 import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import { isP256 } from '../../lake/base/jws.ts';
 import { writeSecretFile } from '../../lake/base/secret-file.ts';
+import { makeTpmKey, parseTpmKey } from './tpm-key.ts';
+
+/** file: readable by its owner alone. tpm2: usable in the TPM alone that made it. */
+export type KeyStore = 'file' | 'tpm2';
 
 /** The key that makes a device the gateway it is. It never leaves where it is kept: a file, or a chip behind this port. */
 export interface DeviceKey {
+  readonly keyStore: KeyStore;
   /** SPKI, DER. */
   readonly publicKey: Buffer;
   /** ECDSA P-256 with SHA-256; the two numbers side by side, 64 bytes. */
   sign(bytes: Uint8Array): Promise<Uint8Array>;
 }
 
-/** Makes a key in a file that only its owner can read. */
-export function makeKeyFile(path: string): DeviceKey {
+/** Makes a key, and the file by which it is found again. Throws FirnError as the TPM does. */
+export async function makeKey(path: string, keyStore: KeyStore): Promise<DeviceKey> {
+  if (keyStore === 'tpm2') return makeTpmKey(path);
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   writeSecretFile(path, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
   return keyOf(privateKey);
@@ -22,7 +28,9 @@ export function makeKeyFile(path: string): DeviceKey {
 /** Throws FirnError `corrupt`. */
 export function readKeyFile(path: string): DeviceKey {
   try {
-    const key = createPrivateKey(readFileSync(path, 'utf8'));
+    const text = readFileSync(path, 'utf8');
+    if (text.startsWith('{')) return parseTpmKey(text);
+    const key = createPrivateKey(text);
     if (!isP256(key)) throw new Error('it is not an ECDSA key on P-256');
     return keyOf(key);
   } catch (cause) {
@@ -35,6 +43,7 @@ export function readKeyFile(path: string): DeviceKey {
 }
 
 const keyOf = (key: KeyObject): DeviceKey => ({
+  keyStore: 'file',
   publicKey: createPublicKey(key).export({ type: 'spki', format: 'der' }),
   sign: async (bytes) => sign('sha256', bytes, { key, dsaEncoding: 'ieee-p1363' }),
 });

@@ -16,6 +16,7 @@ import {
 import { deviceCodeOf } from '../../provisioning/device-code.ts';
 import { makeCertificateRequest } from './certificate-request.ts';
 import { type CloudAddress, openCloudClient } from './cloud-client.ts';
+import type { KeyStore } from './device-key.ts';
 import type { EnrollmentState } from './enrollment-state.ts';
 import { type Identity, identityFolder, keepEnrollment, keyToEnroll } from './identity.ts';
 
@@ -26,11 +27,13 @@ export interface EnrollOptions {
   readonly claim: string;
   /** Id that the gateway would like to have. */
   readonly gateway?: string | undefined;
+  /** Where a key is made, if there is none yet. */
+  readonly keyStore?: KeyStore;
 }
 
 /** Turns a claim into an identity, in the data folder. May be repeated when its end is not known. Throws FirnError. */
 export async function enrollOnce(
-  { dataDir, cloud, claim: text, gateway }: EnrollOptions,
+  { dataDir, cloud, claim: text, gateway, keyStore }: EnrollOptions,
   signal?: AbortSignal,
 ): Promise<Identity> {
   const claim = parseClaim(text);
@@ -42,7 +45,7 @@ export async function enrollOnce(
       hint: 'give its address by --cloud-url',
     });
   const folder = identityFolder(dataDir);
-  const key = keyToEnroll(folder);
+  const key = await keyToEnroll(folder, keyStore);
   using client = openCloudClient({ ...cloud, url });
   const body = {
     ...{ claim: text.slice(text.indexOf('#') + 1), certificateRequest: await makeCertificateRequest(key) },
@@ -62,6 +65,7 @@ interface AdoptOptions {
   readonly gateway?: string | undefined;
   /** The only tenant that may adopt it. */
   readonly tenant?: string | undefined;
+  readonly keyStore?: KeyStore;
 }
 
 /**
@@ -69,13 +73,13 @@ interface AdoptOptions {
  * FirnError.
  */
 export async function askForAdoption(
-  { dataDir, cloud, pin, gateway, tenant }: AdoptOptions,
+  { dataDir, cloud, pin, gateway, tenant, keyStore }: AdoptOptions,
   signal?: AbortSignal,
 ): Promise<Identity | number> {
   const { url } = cloud;
   if (pin === '' && !isProtected(url)) throw unprotected(url);
   const folder = identityFolder(dataDir);
-  const key = keyToEnroll(folder);
+  const key = await keyToEnroll(folder, keyStore);
   using client = openCloudClient(cloud);
   const body = { certificateRequest: await makeCertificateRequest(key), gateway, tenant };
   const answered = await client.ask(fleetPaths.adoption, { body, ...(signal && { signal }) });
@@ -118,7 +122,8 @@ export async function enrollPatiently(options: PatientOptions, signal: AbortSign
   const asking = { ...options, cloud, pin: options.pin || (known?.pin ?? '') };
   if (cloud.url === '') return enrollOnce(asking, signal);
   const say = saying(options);
-  const code = deviceCodeOf(keyHashOfSpki(keyToEnroll(identityFolder(options.dataDir)).publicKey));
+  const { publicKey } = await keyToEnroll(identityFolder(options.dataDir), options.keyStore);
+  const code = deviceCodeOf(keyHashOfSpki(publicKey));
   let claimRefused: string | undefined;
   let isReached = false;
   for (let failures = 0; ; ) {

@@ -34,8 +34,7 @@ export function waitingLines({ url, code, isReached, problem, claimRefused }: Wa
   return [
     ...(claimRefused === undefined ? [] : [`Its claim was refused: ${claimRefused}`]),
     ...(code === undefined ? ['It enrolls with its claim.'] : []),
-    problem ??
-      `The cloud at ${url} ${isReached ? 'answers, and waits for somebody to adopt this device' : 'was not asked yet'}.`,
+    problem ?? `The cloud at ${url} ${isReached ? 'waits for its adoption' : 'was not asked yet'}.`,
   ];
 }
 
@@ -51,10 +50,8 @@ export function printEnrollment(state: EnrollmentState): string {
   if (code === undefined) return `This device is no gateway yet.\n${lines.join('')}`;
   const picture = renderUnicodeCompact(adoptionUrl(url, code), { ecc: 'L', border: 1 });
   return `${picture}
-This device belongs to nobody yet. Its code:
-
-    ${printDeviceCode(code)}
-
-Scan the picture, or: ${adoptCommand(code)}
+This device belongs to nobody yet. Its code:  ${printDeviceCode(code)}
+Scan the picture with a phone, or give the command:
+  ${adoptCommand(code)}
 ${lines.join('')}`;
 }

@@ -6,7 +6,7 @@ import { FirnError, messageOf } from '../../lake/base/errors.ts';
 import { leadsTo, readCertificate } from '../../lake/base/jws.ts';
 import { writeSecretFile } from '../../lake/base/secret-file.ts';
 import { type EnrollAnswer, gatewayUri, isFor, parseGatewayUri, pinOf } from '../../provisioning/contract.ts';
-import { type DeviceKey, makeKeyFile, readKeyFile } from './device-key.ts';
+import { type DeviceKey, type KeyStore, makeKey, readKeyFile } from './device-key.ts';
 
 // Who this gateway is, in a folder of its own: the key, and what the cloud has said of it. It holds for good: nothing here
 // looks at a date.
@@ -59,12 +59,15 @@ export function readIdentity(folder: string): Identity | undefined {
 }
 
 /** The key to enroll with: the one that is there, as after an enrollment whose answer was lost, or a new one. */
-export const keyToEnroll = (folder: string): DeviceKey =>
-  existsSync(keyPath(folder)) ? readKeyFile(keyPath(folder)) : makeKeyFile(keyPath(folder));
+export const keyToEnroll = (folder: string, keyStore: KeyStore = 'file'): Promise<DeviceKey> =>
+  keyAt(keyPath(folder), keyStore);
 
 /** The key to change to: the one that a change before has begun with, or a new one. */
-export const nextKey = (folder: string): DeviceKey =>
-  existsSync(nextKeyPath(folder)) ? readKeyFile(nextKeyPath(folder)) : makeKeyFile(nextKeyPath(folder));
+export const nextKey = (folder: string, keyStore: KeyStore = 'file'): Promise<DeviceKey> =>
+  keyAt(nextKeyPath(folder), keyStore);
+
+const keyAt = async (path: string, keyStore: KeyStore): Promise<DeviceKey> =>
+  existsSync(path) ? readKeyFile(path) : makeKey(path, keyStore);
 
 /**
  * Keeps what an enrollment has given, if its certificates are for this key and their root is the one that the claim or

@@ -22,6 +22,8 @@ export interface CloudSession {
   readonly identity: Identity;
   /** `data` of the answer; throws FirnError as the client does. */
   ask(path: string, ask?: { readonly body?: object; readonly signal?: AbortSignal }): Promise<unknown>;
+  /** Whether the cloud signs its receipts; begins a session to find out. Throws as `ask` does. */
+  signsReceipts(signal: AbortSignal): Promise<boolean>;
   /** Changes to a new key. What the old one has opened goes on. */
   rotateKey(signal?: AbortSignal): Promise<void>;
 }
@@ -37,6 +39,7 @@ export function openCloudSession(options: {
   const { client, folder, clock, logger } = options;
   let { identity } = options;
   let token: { readonly text: string; readonly untilMs: number } | undefined;
+  let signsReceipts: boolean | undefined;
   const request = async (signal: AbortSignal | undefined, key?: DeviceKey): Promise<SessionAnswer> => {
     const { challenge } = parsed(challengeAnswer, await client.ask(fleetPaths.challenge, abortable(signal)));
     const payload = { challenge, ...(key && { certificateRequest: await makeCertificateRequest(key) }) };
@@ -59,6 +62,7 @@ export function openCloudSession(options: {
     let answer = await request(signal);
     if (answer.renew) answer = await renew(identity.key, signal);
     token = { text: answer.token, untilMs: clock.monotonicMs() + answer.expiresInSeconds * 1000 - spareMs };
+    signsReceipts = answer.signsReceipts;
     return answer.token;
   };
   const tokenNow = (signal: AbortSignal | undefined): Promise<string> | string =>
@@ -78,8 +82,12 @@ export function openCloudSession(options: {
         return client.ask(path, { ...asked, token: await begin(signal) });
       }
     },
+    signsReceipts: async (signal) => {
+      await tokenNow(signal);
+      return signsReceipts ?? false;
+    },
     rotateKey: async (signal) => {
-      await renew(nextKey(folder), signal);
+      await renew(await nextKey(folder, identity.key.keyStore), signal);
       await begin(signal);
     },
   };

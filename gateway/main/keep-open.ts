@@ -5,6 +5,7 @@ import type { GatewayReport } from '../../provisioning/contract.ts';
 import { createGatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import type { CloudSession } from '../fleet/session.ts';
+import { signedReceipts } from '../fleet/signed-receipts.ts';
 import type { Security } from '../security/open-security.ts';
 import { type CloudStatus, openDoors } from './doors.ts';
 import { openStorage, shipTheRest } from './storage.ts';
@@ -127,7 +128,9 @@ async function openGateway(
 ) {
   await using stack = new AsyncDisposableStack();
   const gatewayClock = createGatewayClock({ ...config.clock, logger });
-  const storage = await openStorage(config, gatewayClock, logger, cloud.session, onDamage, stack);
+  const { session } = cloud;
+  const shipsTo = { session, openReceipt: session && signedReceipts(session) };
+  const storage = await openStorage(config, gatewayClock, logger, shipsTo, onDamage, stack);
   stack.defer(() => shipTheRest(storage, gatewayClock.clock));
   const doors = await openDoors(config, gatewayClock, logger, storage, security, cloud.status, stack);
   const { endpoints: _, ...ports } = doors.ready;

@@ -116,7 +116,7 @@ function remoteWrite(
 }
 
 function lokiPush(
-  { http: { bodyBytesMax }, limits: { seriesPerRequestMax } }: ReceivingSettings,
+  { http: { bodyBytesMax }, limits: { seriesPerRequestMax, lineBytesMax } }: ReceivingSettings,
   to: AppendOptions,
   app: Hono,
 ): () => Receiver {
@@ -127,6 +127,7 @@ function lokiPush(
     limits: {
       ...lokiPushLimits,
       ...{ bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax, streamsPerRequestMax: seriesPerRequestMax },
+      lineBytesMax,
     },
     onAnswer: (answer) => {
       counters.loki_push_lines_total += answer.rows;
@@ -139,7 +140,7 @@ function lokiPush(
 }
 
 function influx(
-  { http: { bodyBytesMax }, mqtt: { futureMsMax } }: ReceivingSettings,
+  { http: { bodyBytesMax }, limits: { lineBytesMax }, mqtt: { futureMsMax } }: ReceivingSettings,
   to: ReceiveInto,
   app: Hono,
 ): () => Receiver {
@@ -147,7 +148,7 @@ function influx(
   let bytes = 0;
   const routes = influxRoutes({
     ...to,
-    limits: { ...influxLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax, futureMsMax },
+    limits: { ...influxLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax, lineBytesMax, futureMsMax },
     onAnswer: (answer) => {
       counters.influx_rows_total += answer.rows;
       counters.influx_refused_requests_total += answer.status === 204 ? 0 : 1;
@@ -159,13 +160,13 @@ function influx(
 }
 
 function otlp(
-  { http: { bodyBytesMax } }: ReceivingSettings,
+  { http: { bodyBytesMax }, limits: { lineBytesMax } }: ReceivingSettings,
   to: Pick<OtlpOptions, 'append' | 'admit' | 'cache' | 'clock'>,
   app: Hono,
 ): { readonly receiver: () => Receiver; readonly door: OtlpDoor } {
   const counters = { otlp_rows_total: 0, otlp_rejected_rows_total: 0, otlp_refused_requests_total: 0 };
   let bytes = 0;
-  const limits = { ...otlpLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax };
+  const limits = { ...otlpLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax, lineBytesMax };
   const receive = otlpReceiver({
     ...to,
     limits,

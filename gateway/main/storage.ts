@@ -22,7 +22,7 @@ import { startMerger } from '../seal/merger.ts';
 import { startSealer } from '../seal/sealer.ts';
 import { createSegmentClaims } from '../seal/segment-claims.ts';
 import { createLink } from '../ship/link.ts';
-import { startShipper } from '../ship/shipper.ts';
+import { type ShipperOptions, startShipper } from '../ship/shipper.ts';
 import { createFilePins } from '../tables/file-pins.ts';
 import { openGatewayTables } from '../tables/tables.ts';
 import { openWal } from '../wal/open-wal.ts';
@@ -33,12 +33,20 @@ import { sqlTailFolder } from './sql.ts';
 
 export type Storage = Awaited<ReturnType<typeof openStorage>>;
 
+/** What is known of the cloud that ships are for. */
+interface ShipsTo {
+  /** Of an enrolled gateway. */
+  readonly session: CloudSession | undefined;
+  /** Tells its receipts from forged ones; undefined: who can write them is believed. */
+  readonly openReceipt: ShipperOptions['openReceipt'] | undefined;
+}
+
 /** The log, what becomes of it, and the tables over both. What is opened is closed in reverse by the stack. */
 export async function openStorage(
   config: GatewayConfig,
   gatewayClock: GatewayClock,
   logger: Logger,
-  cloud: CloudSession | undefined,
+  cloud: ShipsTo,
   onDamage: () => void,
   stack: AsyncDisposableStack,
 ) {
@@ -94,7 +102,7 @@ export async function openStorage(
   return { ids, wal, recovery, sealer, merger, claims, shipper, engine, tables, disk, gaps, live };
 
   async function openShipper() {
-    const store = await openShippingStore(config, cloud, stack);
+    const store = await openShippingStore(config, cloud.session, stack);
     gatewayClock.ask(() => store.serverTime?.());
     const link = createLink(ship, clock, shipDayOf(walPath));
     const { retryMinMs, retryMaxMs, newestMs, receiptIntervalMs } = ship;
@@ -102,6 +110,7 @@ export async function openStorage(
     return stack.use(
       startShipper({
         ...{ ...shared, ...waits, store, claims, seals: sealer, link },
+        ...(cloud.openReceipt && { openReceipt: cloud.openReceipt }),
         consolidate: merger.runNow,
         onReceipt: gatewayClock.notBefore,
       }),

@@ -11,13 +11,14 @@ const sealedMsMax = 5_000;
 
 /** The same receivers, log, sealer and shipper as on site; it listens nowhere. */
 export const openVirtualGateway: OpenVirtualGateway = async (options) => {
-  const { logger, onDamage, onStored, guard, admit } = options;
+  const { logger, onDamage, onStored, guard, admit, openReceipt } = options;
   const config = configOf(options);
   await using stack = new AsyncDisposableStack();
   stack.use(lockFolder(config.dataDir));
   const gatewayClock = createGatewayClock({ ...config.clock, logger });
   const { clock } = gatewayClock;
-  const storage = await openStorage(config, gatewayClock, logger, undefined, onDamage, stack);
+  const shipsTo = { session: undefined, openReceipt };
+  const storage = await openStorage(config, gatewayClock, logger, shipsTo, onDamage, stack);
   stack.defer(() => shipTheRest(storage, clock));
   const { ids, disk, sealer, shipper } = storage;
   let storedAtMs = clock.monotonicMs();
@@ -38,6 +39,7 @@ export const openVirtualGateway: OpenVirtualGateway = async (options) => {
   return {
     app,
     write: receivers.direct['POST /api/v1/write'],
+    otlp: receivers.otlp.receive,
     isWaiting: () => hasBacklog() || clock.monotonicMs() - storedAtMs < sealedMsMax,
     empty: async () => {
       await shipTheRest(storage, clock);

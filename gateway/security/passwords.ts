@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createProofMemory } from '../../lake/base/proofs.ts';
-import { decoyVerifier, isPasswordOf, makePasswordVerifier, printVerifier } from '../../lake/pgwire/scram.ts';
+import { decoyVerifier, isSecretOf, makePasswordVerifier, printVerifier } from '../../lake/pgwire/scram.ts';
 import { deviceUserName, isDeviceSecret } from './device-secret.ts';
 import type { Role } from './roles.ts';
 import type { Users } from './users.ts';
@@ -39,9 +39,9 @@ export function openPasswords(users: Pick<Users, 'find'>, secretOfDevice: string
     if (name === deviceUserName)
       return isDeviceSecret(secretOfDevice, password) ? { name, roles: allRoles, stored: '' } : undefined;
     const user = users.find(name);
-    const text = Buffer.from(password).toString();
+    const text = Buffer.from(password).toString().normalize('NFKC');
     const matches = await proofs(name, user?.stored, password, () =>
-      inTurn(() => isPasswordOf(user?.verifier ?? decoy, text)),
+      inTurn(() => isSecretOf(user?.verifier ?? decoy, text)),
     );
     return matches ? user : undefined;
   };

@@ -3,7 +3,7 @@ import { hasCode, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { GatewayId } from '../../lake/model/ids.ts';
 import { receiptKey } from '../../lake/model/keys.ts';
-import { parseReceipt, type Receipt } from '../../lake/model/receipt.ts';
+import type { Receipt } from '../../lake/model/receipt.ts';
 import { gapsBatch } from '../../lake/receive/gaps-builder.ts';
 import type { Wal } from '../wal/wal.ts';
 import type { Backlog } from './backlog.ts';
@@ -55,7 +55,7 @@ async function readReceipt(shipping: Shipping): Promise<void> {
   });
   if (object === undefined) return;
   reach('receipt.read');
-  await applyReceipt(shipping, parseReceipt(Buffer.from(object.body).toString(), key));
+  await applyReceipt(shipping, await settings.openReceipt(Buffer.from(object.body).toString(), key, stop));
 }
 
 async function applyReceipt({ settings, backlog, status, bell }: Shipping, receipt: Receipt): Promise<void> {

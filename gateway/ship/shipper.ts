@@ -4,6 +4,7 @@ import { noFaults, type ReachFaultPoint } from '../../lake/base/fault-points.ts'
 import type { Logger } from '../../lake/base/log.ts';
 import { type Bell, backoffMs, createBell } from '../../lake/base/retry.ts';
 import type { GatewayId, SiteId, TenantId } from '../../lake/model/ids.ts';
+import { parseReceipt, type Receipt } from '../../lake/model/receipt.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import type { SegmentClaims } from '../seal/segment-claims.ts';
 import type { Wal } from '../wal/wal.ts';
@@ -50,6 +51,8 @@ export interface ShipperOptions {
   readonly receiptIntervalMs?: number;
   /** How often it looks whether a window has opened, or something waits too long, while nothing else happens. */
   readonly lookIntervalMs?: number;
+  /** Reads a receipt, if it counts; else throws FirnError `denied`. As it is when absent: who can write it is believed. */
+  readonly openReceipt?: (text: string, key: string, signal: AbortSignal) => Promise<Receipt>;
   /** Told the cloud's time in each receipt, microseconds. */
   readonly onReceipt?: (cloudUs: number) => void;
   readonly reach?: ReachFaultPoint;
@@ -111,6 +114,7 @@ export function startShipper(options: ShipperOptions): Shipper {
     reach: noFaults,
     consolidate: async () => undefined,
     onReceipt: () => undefined,
+    openReceipt: async (text, key) => parseReceipt(text, key),
     ...options,
   };
   const backlog = openBacklog(settings.wal.path, settings.newestMs);

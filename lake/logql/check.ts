@@ -33,12 +33,14 @@ export function checkMatcher(matcher: Matcher): void {
   inWords(() => valueTest(matcher));
 }
 
-/** What is wrong with addresses is found when a query is prepared: it parses, as in Loki. */
+/** Only of these two stages it is looked at when a query is parsed, as in Loki; the others when it is planned. */
 export function checkStage(stage: Stage): void {
-  if (stage.kind === 'label-filter') return;
-  if (stage.kind !== 'line-filter') return void inWords(() => compileStage(stage));
-  const alternatives = stage.alternatives.filter(({ kind }) => kind === 'text');
-  inWords(() => compileStage({ ...stage, alternatives }));
+  if (stage.kind !== 'regexp' && stage.kind !== 'pattern') return;
+  try {
+    compileStage(stage);
+  } catch (cause) {
+    throw parseError(`invalid ${stage.kind} parser: ${messageOf(cause)}`);
+  }
 }
 
 const emptyCompatible =
@@ -121,7 +123,7 @@ export function checkVectorAggregation(
   if (op === 'approx_topk' && grouping !== undefined)
     throw parseError('grouping not allowed for approx_topk aggregation');
   if ((op === 'sort' || op === 'sort_desc') && grouping !== undefined)
-    throw parseError("sort and sort_desc doesn't allow grouping by");
+    throw parseError("sort and sort_desc doesn't allow grouping by ");
   return { kind: 'vector-aggregation', op, parameter: k, input, grouping };
 }
 

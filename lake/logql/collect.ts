@@ -214,7 +214,7 @@ function unwrapSample({ label, conversion, filters }: Unwrap): SampleOf {
   const tests = filters.map(labelTest);
   return ({ labels }) => {
     const text = labelOf(labels, label);
-    if (text === undefined) return undefined;
+    if (text === undefined || text === '') return undefined;
     let value = 0;
     try {
       value = read(text);

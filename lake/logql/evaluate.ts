@@ -97,7 +97,10 @@ async function absent(expr: RangeAggregation, times: Times, reading: Reading): P
   if (!missing.includes(1)) return [];
   const names = log.matchers.map(({ label }) => label);
   const labels = log.matchers
-    .filter(({ label, op }) => op === '=' && names.indexOf(label) === names.lastIndexOf(label))
+    .filter(
+      ({ label, op, value }) =>
+        op === '=' && value !== '' && names.indexOf(label) === names.lastIndexOf(label),
+    )
     .map(({ label, value }) => [label, value] as const)
     .sort(([a], [b]) => compareText(a, b));
   return [{ labels, values: new Float64Array(times.steps).fill(1), present: missing }];

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { parseExpr } from './parse.ts';
+import { parseExpr, parseLogExpr } from './parse.ts';
+import { planPipeline } from './plan.ts';
 import { printExpr } from './print.ts';
 
 test.each([
@@ -24,7 +25,23 @@ test.each([
   ['sum({a="b"}[5m])', 'parse error at line 0, col 12: syntax error: unexpected RANGE'],
   ['{a=~"("}', 'parse error : error parsing regexp: missing closing ): `^(?s:()$`'],
   ['{}', /^parse error : queries require at least one regexp or equality matcher/],
-  ['{a="b"} | label_format __error__=x', 'parse error : __error__ cannot be formatted'],
-  ['{a="b"} | line_format "{{ .x"', 'parse error : invalid line template: template: line:1: unclosed action'],
+  [
+    '{a="b"} | regexp "("',
+    'parse error : invalid regexp parser: error parsing regexp: missing closing ): `(`',
+  ],
+  ['{a="b"} | pattern "<a><b>"', "parse error : invalid pattern parser: found consecutive capture '<a><b>'"],
+  ['sort(rate({a="b"}[1m])) by (a)', "parse error : sort and sort_desc doesn't allow grouping by "],
   [`${'('.repeat(500)}1${')'.repeat(500)}`, /more than 400 levels \(nestingMax\)/],
 ])('%s is refused', (query, message) => expect(() => parseExpr(query)).toThrow(message));
+
+test.each([
+  ['| label_format __error__=x', '__error__ cannot be formatted'],
+  ['| line_format "{{ .x"', 'invalid line template: template: line:1: unclosed action'],
+  ['| json a="["', 'cannot parse expression [[]: syntax error: unexpected $end, expecting STRING or INDEX'],
+  ['|~ "("', 'error parsing regexp: missing closing ): `(`'],
+  ['!= ip("1.2.3")', 'ip: invalid pattern: "1.2.3"'],
+  ['|> "<a>"', 'named captures are not allowed'],
+])('%s parses, and is refused by its stage when it is planned', (stage, message) => {
+  const expr = parseLogExpr(`{a="b"} | json ${stage}`);
+  expect(() => planPipeline(expr)).toThrow(`parse error : stage '${stage}' : ${message}`);
+});

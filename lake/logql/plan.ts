@@ -1,7 +1,8 @@
 import { messageOf } from '../base/errors.ts';
 import type { LabelFilter, LineFilter, LogExpr, LogRange, RangeAggregation, RangeOp, Stage } from './ast.ts';
 import { parseError } from './errors.ts';
-import { compilePipeline, type Pipeline } from './pipeline/compile.ts';
+import { compilePipeline, compileStage, type Pipeline } from './pipeline/compile.ts';
+import { stageText } from './print.ts';
 import type { FieldCondition } from './source.ts';
 
 // How a pipeline is carried out: what a source can filter where the lines are, and what is left for each line.
@@ -16,12 +17,12 @@ export interface PipelinePlan {
   readonly needs: { readonly line: boolean; readonly metadata: boolean };
 }
 
-/** Splits a pipeline. Throws LogqlError `parse` for what only shows when it is made, as addresses that are none. */
+/** Splits a pipeline. Throws LogqlError `parse` that names the stage which cannot be made. */
 export function planPipeline({ stages }: LogExpr, wanted?: ReadonlySet<string>): PipelinePlan {
   const first = stages.findIndex((stage) => stage.kind !== 'line-filter');
   const leading = first < 0 ? stages : stages.slice(0, first);
   const pushed = leading.filter((stage) => stage.kind === 'line-filter');
-  const pipeline = inWords(() => compilePipeline(stages, wanted));
+  const pipeline = compiled(stages, wanted);
   const rest = first < 0 && pushed.every(isPushable) ? undefined : pipeline;
   return {
     pushed,
@@ -31,12 +32,14 @@ export function planPipeline({ stages }: LogExpr, wanted?: ReadonlySet<string>):
   };
 }
 
-function inWords<T>(make: () => T): T {
-  try {
-    return make();
-  } catch (cause) {
-    throw parseError(messageOf(cause));
-  }
+function compiled(stages: readonly Stage[], wanted: ReadonlySet<string> | undefined): Pipeline {
+  for (const stage of stages)
+    try {
+      compileStage(stage);
+    } catch (cause) {
+      throw parseError(`stage '${stageText(stage)}' : ${messageOf(cause)}`);
+    }
+  return compilePipeline(stages, wanted);
 }
 
 function readsLine(stage: Stage): boolean {

@@ -15,9 +15,15 @@ export interface LogIndex {
    * no more than `streamsMax`, and one that shows that there are more.
    */
   streams(request: IndexRequest, signal: AbortSignal): AsyncIterable<readonly string[]>;
-  /** Lines and bytes of each such stream, in pieces of time where `stepNs` says so. */
+  /**
+   * Lines and bytes of each such stream, each once for every piece of time where `stepNs` says so. Throws LogqlError
+   * `limit` beyond `rowsMax`.
+   */
   volumes(request: VolumeRequest, signal: AbortSignal): AsyncIterable<readonly StreamVolume[]>;
 }
+
+/** All of it: what a view of a table has. */
+export interface StoredLogs extends LogSource, LogIndex {}
 
 export interface IndexRequest {
   readonly matcherSets: readonly (readonly Matcher[])[];
@@ -30,6 +36,8 @@ export interface IndexRequest {
 export interface VolumeRequest extends Omit<IndexRequest, 'streamsMax'> {
   /** Pieces begin at `fromNs`. */
   readonly stepNs: number | undefined;
+  /** Streams and pieces of time that may be told apart. */
+  readonly rowsMax: number;
 }
 
 export interface StreamVolume {
@@ -37,7 +45,7 @@ export interface StreamVolume {
   /** Which piece of time, from 0. */
   readonly step: number;
   readonly lines: number;
-  /** Of lines; estimated from a sample where there are many. */
+  /** Of lines; where there are many, a part of them is estimated. */
   readonly bytes: number;
 }
 

@@ -137,13 +137,10 @@ function quantile(q: number, values: Float64Array): number {
 
 /**
  * A counter's increase per second, as Prometheus extrapolates it: to the edges of the window, where a sample is near
- * enough (else half an interval), and never below the counter's zero.
+ * enough (else half an interval), and never below the counter's zero. One sample has no increase.
  */
-function counterRate(
-  { timesNs, values, from, to, startNs, endNs }: Window,
-  seconds: number,
-): number | undefined {
-  if (to - from < 2) return undefined;
+function counterRate({ timesNs, values, from, to, startNs, endNs }: Window, seconds: number): number {
+  if (to - from < 2) return 0;
   const [first = 0, last = 0] = [values[from], values[to - 1]];
   let increase = last - first;
   for (let index = from + 1; index < to; index++) {

@@ -13,7 +13,7 @@ export type RefusedShipment = Receipt['refused'][number];
 export const refusedShipmentsMax = 100;
 
 // Fields that are not known are left out: a gateway may be older than its cloud.
-const receiptSchema = z.object({
+export const receiptSchema = z.object({
   format: z.literal(1),
   tenant: z.string(),
   gateway: z.string(),
@@ -41,11 +41,30 @@ const receiptSchema = z.object({
     .max(refusedShipmentsMax),
 });
 
-export function printReceipt(receipt: Receipt): string {
-  return `${JSON.stringify(receiptSchema.parse(receipt))}\n`;
+/** `signed`: the same, signed by the cloud, for gateways that know who that is. Those of before read the fields beside it. */
+export function printReceipt(receipt: Receipt, signed?: string): string {
+  return `${JSON.stringify({ ...receiptSchema.parse(receipt), ...(signed !== undefined && { signed }) })}\n`;
 }
 
 /** Throws FirnError `invalid` that names the field. */
 export function parseReceipt(text: string, key: string): Receipt {
   return parseDocument(receiptSchema, text, 'receipt', key);
 }
+
+/** The signed one in it; undefined where nobody has signed. Throws FirnError `invalid`. */
+export function signedReceipt(text: string, key: string): string | undefined {
+  return parseDocument(z.object({ signed: z.string().optional() }), text, 'receipt', key).signed;
+}
+
+/** How the cloud writes and reads receipts. */
+export interface ReceiptForm {
+  print(receipt: Receipt): Promise<string>;
+  /** Throws FirnError `invalid`, or `denied` when it is none that this cloud has written for this gateway. */
+  parse(text: string, key: string, of: { readonly tenant: string; readonly gateway: string }): Receipt;
+}
+
+/** As they are, signed by nobody. */
+export const plainReceipts: ReceiptForm = {
+  print: async (receipt) => printReceipt(receipt),
+  parse: parseReceipt,
+};

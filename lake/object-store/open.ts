@@ -4,6 +4,7 @@ import { FirnError } from '../base/errors.ts';
 import { directoryStore } from './directory/directory-store.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { S3Limits } from './s3/connection.ts';
+import { prefixOf } from './s3/prefix.ts';
 import type { StoreSettings } from './settings.ts';
 
 export interface OpenStore {
@@ -28,7 +29,7 @@ export async function openObjectStore(
   }
   if (settings.kind === 's3') {
     // The SDK takes a while to load, and only this kind needs it.
-    const { prefixOf, s3Store } = await import('./s3/s3-store.ts');
+    const { s3Store } = await import('./s3/s3-store.ts');
     const place = `s3://${settings.bucket}/${prefixOf(settings)}`;
     return { store: s3Store({ ...settings, limits, proxy }), locationOf: (key) => `${place}${key}` };
   }

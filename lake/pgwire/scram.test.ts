@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import {
   decoyVerifier,
-  isPasswordOf,
+  isSecretOf,
   makePasswordVerifier,
   makeScramVerifier,
   parseVerifier,
@@ -69,10 +69,10 @@ test('a verifier is printed as PostgreSQL does, and read again; anything else is
   const theirs =
     'SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=';
   expect(printVerifier(parseVerifier(theirs))).toBe(theirs);
-  expect(await isPasswordOf(parseVerifier(theirs), 'pencil')).toBe(true);
-  expect(await isPasswordOf(parseVerifier(theirs), 'pencils')).toBe(false);
+  expect(await isSecretOf(parseVerifier(theirs), 'pencil')).toBe(true);
+  expect(await isSecretOf(parseVerifier(theirs), 'pencils')).toBe(false);
   const ours = await makePasswordVerifier('pa\u0308ss', 4096);
-  expect(await isPasswordOf(parseVerifier(printVerifier(ours)), 'päss')).toBe(true);
+  expect(await isSecretOf(parseVerifier(printVerifier(ours)), 'päss')).toBe(true);
   for (const wrong of [
     '',
     'secret',

@@ -17,8 +17,8 @@ export interface ScramVerifier {
 
 const iterationsDefault = 4096;
 const saltBytes = 16;
-const nonceBytes = 18;
 const saltedBytes = 32;
+const nonceBytes = 18;
 
 /** Makes the verifier of a secret; secrets are ASCII, so SASLprep has nothing to do. */
 export const makeScramVerifier = (
@@ -45,15 +45,9 @@ export async function makePasswordVerifier(
 const verifierOf = (salted: Buffer, salt: Buffer, iterations: number): ScramVerifier => ({
   salt,
   iterations,
-  storedKey: sha256(hmac(salted, 'Client Key')),
+  storedKey: storedKeyOf(salted),
   serverKey: hmac(salted, 'Server Key'),
 });
-
-/** Whether it is the verifier of this password. */
-export async function isPasswordOf(verifier: ScramVerifier, password: string): Promise<boolean> {
-  const { salt, iterations, storedKey } = verifier;
-  return timingSafeEqual((await makePasswordVerifier(password, iterations, salt)).storedKey, storedKey);
-}
 
 /** As PostgreSQL prints it: `SCRAM-SHA-256$iterations:salt$storedKey:serverKey`. */
 export function printVerifier({ salt, iterations, storedKey, serverKey }: ScramVerifier): string {
@@ -75,9 +69,16 @@ export function parseVerifier(text: string): ScramVerifier {
   throw refused('invalid', 'a verifier is SCRAM-SHA-256$iterations:salt$storedKey:serverKey');
 }
 
-/** Whether it is the verifier of this secret. */
-export const isSecretOf = ({ salt, iterations, storedKey }: ScramVerifier, secret: string): boolean =>
-  timingSafeEqual(makeScramVerifier(secret, salt, iterations).storedKey, storedKey);
+/** Whether it is the verifier of this secret; found on another thread. */
+export async function isSecretOf(
+  { salt, iterations, storedKey }: ScramVerifier,
+  secret: string,
+): Promise<boolean> {
+  const salted = await derive(secret, salt, iterations, saltedBytes, 'sha256');
+  return timingSafeEqual(storedKeyOf(salted), storedKey);
+}
+
+const storedKeyOf = (salted: Buffer): Buffer => sha256(hmac(salted, 'Client Key'));
 
 /**
  * A verifier for a user that doesn't exist, the same at every try: an exchange with it looks like any other and fails,

@@ -1,14 +1,22 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 import { valueTest } from '../logql/pipeline/label-filter.ts';
-import type { CountRow, CountsRequest, LineBatch, LinesRequest, LogSource, Stream } from '../logql/source.ts';
+import type {
+  CountRow,
+  CountsRequest,
+  LineBatch,
+  LinesRequest,
+  StoredLogs,
+  Stream,
+} from '../logql/source.ts';
 import type { Engine } from '../sql/duckdb/engine.ts';
 import { chargeBytes } from './charge-bytes.ts';
 import { storedLabelSql } from './conditions.ts';
 import { metadataNames } from './count-metadata.ts';
+import { duckdbLogIndex } from './duckdb-log-index.ts';
 import { fieldConditionSql, lineConditions, streamCondition, timeCondition } from './log-conditions.ts';
-import { tooManyCounts } from './log-files/counts.ts';
 import { type LogReader, openLogReader } from './log-reader.ts';
 import { labelsOf } from './stream-labels.ts';
+import { tooManyCounts } from './too-many-counts.ts';
 
 export interface DuckdbLogsOptions {
   readonly engine: Engine;
@@ -17,7 +25,8 @@ export interface DuckdbLogsOptions {
 }
 
 /** Lines of whatever DuckDB can read: rows that are in no file yet, and files of other writers. */
-export const duckdbLogs = (options: DuckdbLogsOptions): LogSource => ({
+export const duckdbLogs = (options: DuckdbLogsOptions): StoredLogs => ({
+  ...duckdbLogIndex(options),
   lines: (request, signal) => readLines(options, request, signal),
   counts: (request, signal) => readCounts(options, request, signal),
 });

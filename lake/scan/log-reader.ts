@@ -1,5 +1,6 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 import type { Engine } from '../sql/duckdb/engine.ts';
+import { interruptOnAbort } from '../sql/duckdb/interrupt.ts';
 import { storageError } from './storage-error.ts';
 
 /** A connection to read logs with. */
@@ -14,17 +15,18 @@ export interface LogReader extends AsyncDisposable {
 export async function openLogReader(engine: Engine, signal: AbortSignal): Promise<LogReader> {
   signal.throwIfAborted();
   const connection = await engine.connect();
-  const interrupt = (): void => connection.interrupt();
-  signal.addEventListener('abort', interrupt, { once: true });
+  const interruption = interruptOnAbort(connection, signal);
   const failed = (error: unknown): unknown => {
     signal.throwIfAborted();
     return storageError(error, 'read logs');
   };
   async function* chunks(sql: string): AsyncGenerator<DuckDBDataChunk> {
     try {
+      signal.throwIfAborted();
       const result = await connection.stream(sql);
       for (;;) {
         const chunk = await result.fetchChunk();
+        signal.throwIfAborted();
         if (chunk === null || chunk.rowCount === 0) return;
         yield chunk;
       }
@@ -40,7 +42,7 @@ export async function openLogReader(engine: Engine, signal: AbortSignal): Promis
       return rows;
     },
     [Symbol.asyncDispose]: async () => {
-      signal.removeEventListener('abort', interrupt);
+      interruption[Symbol.dispose]();
       connection.closeSync();
     },
   };

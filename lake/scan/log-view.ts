@@ -1,4 +1,4 @@
-import type { LogSource } from '../logql/source.ts';
+import type { StoredLogs } from '../logql/source.ts';
 import { filesSql } from '../parquet/files-sql.ts';
 import { tableSchemas } from '../schema/tables.ts';
 import type { Engine } from '../sql/duckdb/engine.ts';
@@ -20,7 +20,7 @@ export interface LogViews {
 export interface LogView extends AsyncDisposable {
   readonly files: readonly ImmutableFile[];
   /** Lines that are in no file, and those of these files; undefined where there are none. */
-  rest(paths: readonly string[]): LogSource | undefined | Promise<LogSource | undefined>;
+  rest(paths: readonly string[]): StoredLogs | undefined | Promise<StoredLogs | undefined>;
   readonly filesConsidered: number;
   readonly filesPruned: number;
 }
@@ -50,12 +50,7 @@ function restOf({ from, parts }: TableView, paths: readonly string[]): string | 
 }
 
 /** Opens the logs of a time; nanoseconds, from inclusive, to exclusive. */
-export function openTable(
-  tables: Tables,
-  fromNs: bigint,
-  toNs: bigint,
-  signal: AbortSignal,
-): Promise<TableView> {
+function openTable(tables: Tables, fromNs: bigint, toNs: bigint, signal: AbortSignal): Promise<TableView> {
   signal.throwIfAborted();
   return tables.open('logs', { fromUs: microseconds(fromNs), toUs: microseconds(toNs) }, signal);
 }

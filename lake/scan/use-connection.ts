@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Engine } from '../sql/duckdb/engine.ts';
+import { interruptOnAbort } from '../sql/duckdb/interrupt.ts';
 import { storageError } from './storage-error.ts';
 
 /** Runs statements on a connection of its own, which is closed after them; what runs ends when the signal is aborted. */
@@ -9,15 +10,14 @@ export async function useConnection<T>(
   use: (connection: DuckDBConnection) => Promise<T>,
 ): Promise<T> {
   const connection = await engine.connect();
-  const interrupt = (): void => connection.interrupt();
-  signal.addEventListener('abort', interrupt, { once: true });
+  const interruption = interruptOnAbort(connection, signal);
   try {
     return await use(connection);
   } catch (error) {
     signal.throwIfAborted();
     throw storageError(error, 'read series');
   } finally {
-    signal.removeEventListener('abort', interrupt);
+    interruption[Symbol.dispose]();
     connection.closeSync();
   }
 }

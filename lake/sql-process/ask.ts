@@ -9,11 +9,22 @@ import type { StatementHead } from './messages.ts';
 /** What is read at once. Unix sockets hold less. */
 const readBytes = 262_144;
 
+/** Memory that closed sockets have read into. Making it for each is dear: it is large, and no garbage of JavaScript's. */
+const spare: Buffer[] = [];
+const spareMax = 8;
+
 /** Connects, and gives what comes to `take`, in memory that is read into again: `take` says whether to read on at once. */
 export async function connectEngine(path: string, take: (bytes: Uint8Array) => boolean): Promise<Socket> {
-  const buffer = Buffer.allocUnsafeSlow(readBytes);
-  const onread = { buffer, callback: (bytes: number) => take(buffer.subarray(0, bytes)) };
-  const socket = connect({ path, onread });
+  const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(readBytes);
+  let isFree = true;
+  const callback = (bytes: number): boolean => {
+    isFree = take(buffer.subarray(0, bytes));
+    return isFree;
+  };
+  const socket = connect({ path, onread: { buffer, callback } });
+  socket.once('close', () => {
+    if (isFree && spare.length < spareMax) spare.push(buffer);
+  });
   await once(socket, 'connect');
   return socket;
 }

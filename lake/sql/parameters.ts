@@ -88,7 +88,7 @@ const reported = [
 ];
 
 export interface Parameters {
-  /** Reported parameters, by reported name. */
+  /** Reported parameters, by reported name; the same map while nothing changes. */
   readonly reported: ReadonlyMap<string, string>;
   /** Throws SqlError 42704 for a name that there is not. */
   show(name: string): { readonly name: string; readonly value: string };
@@ -114,6 +114,7 @@ export function createParameters(user: string): Parameters {
   /** In a transaction: what was set before it, and what a commit keeps. */
   let version = 0;
   let saved: { readonly before: Map<string, string>; readonly kept: Map<string, string> } | undefined;
+  let told: { readonly version: number; readonly values: ReadonlyMap<string, string> } | undefined;
   const fixed = new Map([['session_authorization', user]]);
   const shown = (name: string): string => spelling[name] ?? name;
   const current = (name: string): string | undefined =>
@@ -141,7 +142,9 @@ export function createParameters(user: string): Parameters {
   };
   return {
     get reported() {
-      return new Map(reported.map((name) => [shown(name), current(name) ?? '']));
+      if (told?.version !== version)
+        told = { version, values: new Map(reported.map((name) => [shown(name), current(name) ?? ''])) };
+      return told.values;
     },
     show: (given) => {
       const name = given.toLowerCase();

@@ -1,4 +1,5 @@
 import { hasSqlDetails, loadModule, type Node, parseSync } from 'libpg-query';
+import { createByteCache } from '../base/byte-cache.ts';
 import { messageOf } from '../base/errors.ts';
 import { SqlError, syntaxError } from './errors.ts';
 import { type Travels, takeTimeTravel, travelsOf } from './time-travel.ts';
@@ -19,17 +20,34 @@ export interface ParsedStatement {
   readonly travels: Travels;
 }
 
+/** Memory that the trees of texts that were asked lately may take, and what is known of them. */
+const parsedBytesMax = 8 * 1024 * 1024;
+/** About what a tree takes: for any text, and for each byte of it. */
+const treeBytes = 4096;
+const treeBytesPerByte = 32;
+
+/** Nothing changes a tree, so the sessions of a process share them. */
+const lately = createByteCache<{ readonly bytes: number; readonly statements: readonly ParsedStatement[] }>(
+  parsedBytesMax,
+  ({ bytes }) => treeBytes + treeBytesPerByte * bytes,
+);
+
 /**
  * Splits a text into statements with PostgreSQL's own parser. A text that it refuses comes back as one statement with
  * the refusal in it. Throws SqlError 54000 when it is longer than `statementBytesMax`.
  */
 export function parseStatements(text: string, statementBytesMax: number): readonly ParsedStatement[] {
-  const bytes = Buffer.from(text);
-  if (bytes.byteLength > statementBytesMax) {
-    throw new SqlError('54000', `the query text has ${bytes.byteLength} bytes`, {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > statementBytesMax) {
+    throw new SqlError('54000', `the query text has ${bytes} bytes`, {
       hint: `statementBytesMax is ${statementBytesMax}`,
     });
   }
+  return lately.get(text, () => ({ bytes, statements: parseText(text) })).statements;
+}
+
+function parseText(text: string): readonly ParsedStatement[] {
+  const bytes = Buffer.from(text);
   const positionOf = (location: number | undefined): number | undefined =>
     location === undefined || location < 0 ? undefined : codePoints(bytes.toString('utf8', 0, location)) + 1;
   const { text: postgres, clauses } = takeTimeTravel(text);

@@ -1,4 +1,3 @@
-import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Node } from 'libpg-query';
 import type { Clock } from '../base/clock.ts';
 import type { Tables } from '../tables.ts';
@@ -75,15 +74,15 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   const parameters = createParameters(user);
   for (const [name, value] of options.startParameters ?? []) parameters.start(name, value);
   const cursors = createCursors(limits.cursorsMax);
-  const name = (connection: DuckDBConnection): Promise<void> =>
-    nameSession(connection, user, database, parameters.changed());
-  const connections = createConnections(engine, name, parameters.version);
+  const facts = (): string => factsSql(user, database, parameters.changed());
+  const connections = createConnections(engine.sessions, facts, parameters.version);
   const temp = createTempTables(engine);
   const context = contextOf(options, limits, { lease: connections.lease, temp, parameters });
   const prepared = createPreparedStatements(limits.preparedMax);
   const commands = { parameters, closeCursor: cursors.close, prepared, temp };
-  const inputOf = (node: Node, parsed: ParsedStatement, declaredTypes: DeclaredTypes = []): SelectInput => ({
-    ...{ node, positionOf: parsed.positionOf, travels: parsed.travels, prefix: '', declaredTypes },
+  const inputOf = (node: Node, parsed: ParsedStatement, declaredTypes?: DeclaredTypes): SelectInput => ({
+    ...{ node, positionOf: parsed.positionOf, travels: parsed.travels, prefix: '' },
+    ...{ declaredTypes: declaredTypes ?? [], isPrepared: declaredTypes !== undefined },
   });
 
   async function query(input: SelectInput, parsed: ParsedStatement): Promise<SqlStatement> {
@@ -95,7 +94,7 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   async function statementOf(
     node: Node,
     parsed: ParsedStatement,
-    declaredTypes: DeclaredTypes = [],
+    declaredTypes?: DeclaredTypes,
   ): Promise<SqlStatement> {
     const input = inputOf(node, parsed, declaredTypes);
     const select = (each: Node): Promise<SqlStatement> => query({ ...input, node: each }, parsed);
@@ -115,10 +114,10 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   return {
     parse: async (text) =>
       parseStatements(text, limits.statementBytesMax).map((parsed) => ({
-        analyze: async (declaredTypes = []) =>
+        analyze: async (declaredTypes) =>
           parsed.node
             ? statementOf(parsed.node, parsed, declaredTypes)
-            : nativeStatement(parsed, context, declaredTypes),
+            : nativeStatement(parsed, context, declaredTypes ?? []),
       })),
     get parameters() {
       return parameters.reported;
@@ -170,13 +169,13 @@ async function catalogOf(engine: Engine, database: string): Promise<void> {
   await installed;
 }
 
-async function nameSession(
-  connection: DuckDBConnection,
+/** Statements that tell a connection who asks. */
+function factsSql(
   user: string,
   database: string,
   parameters: ReadonlyMap<string, string> | undefined,
-): Promise<void> {
-  await connection.run(`SET VARIABLE firn_user = ${sqlText(user)}`);
-  await connection.run(`SET VARIABLE firn_database = ${sqlText(database)}`);
-  if (parameters) await connection.run(`SET VARIABLE firn_parameters = ${mapSql([...parameters])}`);
+): string {
+  const facts = [`firn_user = ${sqlText(user)}`, `firn_database = ${sqlText(database)}`];
+  if (parameters) facts.push(`firn_parameters = ${mapSql([...parameters])}`);
+  return facts.map((fact) => `SET VARIABLE ${fact}`).join('; ');
 }

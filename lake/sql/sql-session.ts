@@ -25,7 +25,7 @@ interface ParsedText {
   /**
    * What it means now: after the statements before it, which may make the table that it names. `declaredTypes` are the
    * types that the client gave $1, $2, ... as DuckDB's names, null where it gave none: a help for inference that may be
-   * ignored. Throws SqlError with the position.
+   * ignored. Without them the statement is run at once, and may be found wrong only then. Throws SqlError with the position.
    */
   analyze(declaredTypes?: readonly (string | null)[]): Promise<SqlStatement>;
 }

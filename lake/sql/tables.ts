@@ -30,10 +30,20 @@ export const jsonColumns: ReadonlySet<string> = new Set([
   'exemplar_labels',
 ]);
 
-/** What stands in a FROM clause for a table whose rows `from` yields; `plain` is without the second names. */
-export function tableSql(table: TableName, from: string, plain = false): string {
+/** `plain` is without the second names; `jsonAsText`: columns of JSON may be text, as they are stored. */
+interface TableForm {
+  readonly plain?: boolean | undefined;
+  readonly jsonAsText?: boolean;
+}
+
+/** What stands in a FROM clause for a table whose rows `from` yields. */
+export function tableSql(
+  table: TableName,
+  from: string,
+  { plain = false, jsonAsText = false }: TableForm = {},
+): string {
   const columns = tableSchemas[table].columns.map(({ name }) =>
-    jsonColumns.has(name) ? `CAST("${name}" AS JSON) AS "${name}"` : `"${name}"`,
+    jsonColumns.has(name) && !jsonAsText ? `CAST("${name}" AS JSON) AS "${name}"` : `"${name}"`,
   );
   const aliases = Object.entries(plain ? {} : columnAliases[table]).map(
     ([alias, name]) => `"${name}" AS "${alias}"`,
@@ -43,5 +53,5 @@ export function tableSql(table: TableName, from: string, plain = false): string 
 
 /** The same without a row, for describing a statement: with the second names and types that it has when it runs. */
 export function emptyTableSql(table: TableName, plain = false): string {
-  return tableSql(table, `(${emptyRows(tableSchemas[table])})`, plain);
+  return tableSql(table, `(${emptyRows(tableSchemas[table])})`, { plain });
 }

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { Agent, get, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,6 +38,8 @@ export async function main(argv: readonly string[]): Promise<void> {
       /** Memory for unpacked pages, megabytes. */
       pages: { type: 'string', default: '256' },
       only: { type: 'string', default: '' },
+      /** The same files so many times: growth, without the hours that more lines would take to make. */
+      copies: { type: 'string', default: '1' },
       keep: { type: 'string', default: '' },
     },
   });
@@ -46,20 +48,36 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     const { megabytes, seed, level } = values;
     console.log(`Lines: ${megabytes} MB, seed ${seed}, zstd level ${level}`);
-    const corpus = await corpusOf(folder, Number(megabytes) * 1e6, Number(seed), Number(level));
+    const made = await corpusOf(folder, Number(megabytes) * 1e6, Number(seed), Number(level));
+    const corpus = copied(made, Number(values.copies));
     const { rawBytes, storedBytes, lines } = corpus;
     console.log(
       `${lines} lines, ${(rawBytes / 1e6).toFixed(0)} MB raw, ${(storedBytes / 1e6).toFixed(1)} MB stored: ${(storedBytes / rawBytes).toFixed(3)} bytes per raw byte`,
     );
-    for await (const text of columnSizes(corpus, Number(values.runs))) console.log(text);
+    if (corpus === made) for await (const text of columnSizes(corpus, Number(values.runs))) console.log(text);
     await using stack = new AsyncDisposableStack();
     const cold = await serve(folder, corpus.paths, coldPageBytes, stack);
     const warm = await serve(folder, corpus.paths, Number(values.pages) * 1e6, stack);
     await compare({ cold, warm }, corpus, Number(values.runs), values.only);
+    console.log(`peak memory ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MiB`);
     if ('small'.includes(values.only)) await small(folder, Number(values.seed), stack);
   } finally {
     if (values.keep === '') rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** With the files once more for each copy, under names of their own, as a reader takes them for others; grep has none. */
+function copied(corpus: Corpus, copies: number): Corpus {
+  if (copies === 1) return corpus;
+  const paths = corpus.paths.flatMap((path) =>
+    Array.from({ length: copies }, (_, copy) => {
+      const name = `${path}.${copy}`;
+      if (!existsSync(name)) linkSync(path, name);
+      return name;
+    }),
+  );
+  const [rawBytes, storedBytes] = [corpus.rawBytes * copies, corpus.storedBytes * copies];
+  return { ...corpus, raw: '', paths, rawBytes, storedBytes, lines: corpus.lines * copies };
 }
 
 /** Of pages that go before they are asked for again. */
@@ -212,7 +230,8 @@ async function compare({ cold, warm }: Servers, corpus: Corpus, runs: number, on
     // A server closes a connection that was idle for long, as while grep runs.
     agent.destroy();
     for (const server of [cold, warm]) sides.push(await median(runs, () => asked(server, task, corpus)));
-    const beside = task.grep && (await median(runs, async () => grep(task.grep ?? [], corpus.raw)));
+    const beside =
+      task.grep && corpus.raw && (await median(runs, async () => grep(task.grep ?? [], corpus.raw)));
     if (beside) sides.push(beside);
     const figures = sides.map(({ wall, cpu }) => `${wall.toFixed(1).padEnd(7)}${cpu.toFixed(1).padEnd(8)}`);
     const ratios = beside ? sides.slice(0, 2).map(({ cpu }) => (cpu / beside.cpu).toFixed(2)) : [];

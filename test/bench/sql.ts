@@ -11,8 +11,13 @@ import { childrenOf, cpuSeconds, peakMemoryBytes } from '../harness/process.ts';
 import { findProgram } from '../harness/programs.ts';
 import { forget, makeLake } from './sql-lake.ts';
 
-// `npm run bench -- sql [PART ...] [--rows N]`: SQL clients on a real cloud, beside a real PostgreSQL on the same rows and beside plain
-// DuckDB on the same files. A million rows are streamed; N (10 million if not given) are aggregated. The parts are connect, stream, aggregate and pgbench.
+// SQL clients on a real cloud, beside a real PostgreSQL on the same rows and beside plain DuckDB on the same files.
+
+const usage = `usage: npm run bench -- sql [PART ...] [--rows N]
+
+  PART   connect, stream, aggregate, pgbench; all of them when none is given
+  N      rows that are aggregated, 10 million when not given; a million are streamed
+`;
 
 const streamedRows = 1_000_000;
 const rounds = 3;
@@ -27,6 +32,7 @@ interface Subject {
 }
 
 export async function main(argv: readonly string[]): Promise<void> {
+  if (argv.includes('--help')) return void process.stdout.write(usage);
   const at = argv.indexOf('--rows');
   const rows = at < 0 ? 10_000_000 : Number(argv[at + 1]);
   const folder = mkdtempSync(join(tmpdir(), 'firn-bench-sql-'));
@@ -102,8 +108,17 @@ const statOf = (pid: number): string[] =>
 /** Of a process, of the children that it has and of those that it had. */
 function cpuWithEnded(pid: number): number {
   const ended = statOf(pid);
-  const live = familyOf(pid).reduce((sum, each) => sum + cpuSeconds(each), 0);
+  const live = familyOf(pid).reduce((sum, each) => sum + cpuOfLiving(each), 0);
   return live + (Number(ended[13]) + Number(ended[14])) / 100;
+}
+
+/** A backend may end between being listed and being looked at; its time is its parent's then. */
+function cpuOfLiving(pid: number): number {
+  try {
+    return cpuSeconds(pid);
+  } catch {
+    return 0;
+  }
 }
 
 const connect = async ({ url }: Subject): Promise<pg.Client> => {
@@ -266,13 +281,18 @@ async function benchPgbench(subjects: readonly Subject[], folder: string): Promi
   const script = join(folder, 'select.sql');
   writeFileSync(script, '\\set n random(1, 1000)\nSELECT :n + 1 AS answer;\n');
   console.log('\npgbench, 32 clients');
-  for (const { name, url } of subjects) {
-    const flags = ['-n', '-c', '32', '-j', '2', '-T', String(pgbenchSeconds), '-f', script];
-    const { stdout } = await run(join(postgresPrograms ?? '', 'pgbench'), [...flags, url]);
-    const [, latency] = /latency average = ([\d.]+)/.exec(stdout) ?? [];
-    const [, perSecond] = /tps = ([\d.]+)/.exec(stdout) ?? [];
-    console.log(
-      `${label(name, 'SELECT')}${Number(perSecond).toFixed(0).padStart(9)} a second, ${latency} ms`,
-    );
+  for (const mode of ['simple', 'extended', 'prepared']) {
+    for (const { name, url, cpu } of subjects) {
+      const flags = ['-n', '-c', '32', '-j', '2', '-T', String(pgbenchSeconds), '-M', mode, '-f', script];
+      const before = cpu();
+      const { stdout } = await run(join(postgresPrograms ?? '', 'pgbench'), [...flags, url]);
+      const [, latency] = /latency average = ([\d.]+)/.exec(stdout) ?? [];
+      const [, perSecond] = /tps = ([\d.]+)/.exec(stdout) ?? [];
+      const [, count] = /actually processed: (\d+)/.exec(stdout) ?? [];
+      const cpuMs = ((cpu() - before) * 1000) / Number(count);
+      console.log(
+        `${label(name, mode)}${Number(perSecond).toFixed(0).padStart(9)} a second, ${latency} ms, ${cpuMs.toFixed(3)} ms CPU each`,
+      );
+    }
   }
 }

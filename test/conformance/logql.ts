@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { whyNoRunner } from './corpus-runner.ts';
 import { inProcess } from './logql-cases.ts';
 import { runEngineCases } from './logql-engine.ts';
+import { runScriptsOnGateways } from './logql-gateway.ts';
 import { runScripts } from './logql-http.ts';
 import type { EngineRow, RowsInProcess } from './logql-rows.ts';
 import { startLogqlServer } from './logql-server.ts';
@@ -13,15 +15,26 @@ type ReportCase = (id: string, why: string | undefined) => void;
 
 /**
  * Loki's own cases: parsing, printing and pipelines in process, the engine's cases and the scripts through push and
- * query over HTTP. FLAGS: parts of case names to run only those.
+ * query over HTTP; then the scripts once more, by the corpora's own runner against gateways. FLAGS: parts of case names
+ * to run only those, without gateways.
  */
-export function run(argv: readonly string[]): Promise<Outcome> {
-  return outcomeOf(argv, async (report) => {
+export async function run(argv: readonly string[]): Promise<Outcome> {
+  const here = await outcomeOf(argv, async (report) => {
     runInProcess(report);
     await using server = await startLogqlServer();
     await runEngineCases(server.base, rowsOf<EngineRow>('engine'), report);
     await runScripts(server.base, join(corpusFolder, 'logqltest', 'dev'), report);
   });
+  if (argv.length > 0) return here;
+  if (whyNoRunner !== undefined) {
+    process.stdout.write(`against gateways: skipped, ${whyNoRunner}\n`);
+    return here;
+  }
+  const gateways = await runScriptsOnGateways();
+  process.stdout.write(
+    `of parts: ${here.passed} passed; scripts against gateways: ${gateways.passed} passed\n`,
+  );
+  return { passed: here.passed + gateways.passed, failed: [...here.failed, ...gateways.failed] };
 }
 
 /** Those that need no server. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
+import { whyNoRunner } from './corpus-runner.ts';
 import type { Outcome } from './main.ts';
-import { runOverHttp, whyNoHttp } from './promql-http.ts';
+import { runOverHttp } from './promql-http.ts';
 import { readCorpus, runCorpus } from './promqltest.ts';
 
 const corpora = join(import.meta.dirname, '..', '..', '..', 'shared', 'corpora');
@@ -17,8 +18,8 @@ export async function run(argv: readonly string[]): Promise<Outcome> {
     ({ id }) => argv.length === 0 || argv.some((part) => id.includes(part)),
   );
   if (argv.length > 0) return inProcess;
-  if (whyNoHttp !== undefined) {
-    process.stdout.write(`over HTTP: skipped, ${whyNoHttp}\n`);
+  if (whyNoRunner !== undefined) {
+    process.stdout.write(`over HTTP: skipped, ${whyNoRunner}\n`);
     return inProcess;
   }
   const overHttp = await runOverHttp();

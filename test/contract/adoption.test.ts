@@ -32,9 +32,9 @@ interface Device {
   ask(more?: { pin?: string; tenant?: string; gateway?: string }): Promise<unknown>;
 }
 
-function newDevice(cloud: Pick<FleetCloud, 'url'>): Device {
+async function newDevice(cloud: Pick<FleetCloud, 'url'>): Promise<Device> {
   const dataDir = mkdtempSync(join(folder, 'device-'));
-  const { publicKey } = keyToEnroll(identityFolder(dataDir));
+  const { publicKey } = await keyToEnroll(identityFolder(dataDir));
   return {
     dataDir,
     code: printDeviceCode(deviceCodeOf(keyHashOfSpki(publicKey))),
@@ -61,7 +61,7 @@ const adopt = (
 
 test('whoever is not adopted waits, and is seen only by who names its code', async () => {
   await using cloud = await openFleetCloud(folder, movedClock(startMs));
-  const device = newDevice(cloud);
+  const device = await newDevice(cloud);
   const path = `/adoptions/${device.code}`;
   await expect(cloud.admin('GET', path)).rejects.toThrow('404 no device with this code has asked');
   expect(await device.ask({ gateway: 'gw-1' })).toBe('waits');
@@ -79,7 +79,7 @@ test('whoever is not adopted waits, and is seen only by who names its code', asy
 test('a device that is adopted before it asks is let in when it comes, until that is over', async () => {
   const clock = movedClock(startMs);
   await using cloud = await openFleetCloud(folder, clock);
-  const [prompt, late] = [newDevice(cloud), newDevice(cloud)];
+  const [prompt, late] = [await newDevice(cloud), await newDevice(cloud)];
   for (const device of [prompt, late])
     expect(await adopt(cloud, device, { expiresInSeconds: 3600 })).toMatchObject({ seenAt: null });
   clock.pass(3_500_000);
@@ -93,9 +93,11 @@ test('a device that is adopted before it asks is let in when it comes, until tha
 
 test('a code is no claim, and a code that was mistyped is nothing', async () => {
   await using cloud = await openFleetCloud(folder, movedClock(startMs));
-  const device = newDevice(cloud);
+  const device = await newDevice(cloud);
   await adopt(cloud, device);
-  const certificateRequest = await makeCertificateRequest(keyToEnroll(mkdtempSync(join(folder, 'thief-'))));
+  const certificateRequest = await makeCertificateRequest(
+    await keyToEnroll(mkdtempSync(join(folder, 'thief-'))),
+  );
   for (const claim of [device.code, `${device.code}-0000-${device.code}`])
     expect(await post(cloud, 'enroll', { claim, certificateRequest })).toMatch(/^(400|403) /);
   const wrong = `${device.code.slice(0, -1)}${device.code.endsWith('7') ? '8' : '7'}`;
@@ -106,7 +108,7 @@ test('a code is no claim, and a code that was mistyped is nothing', async () => 
 
 test('who is first to adopt a device has it; a reset gives it another code', async () => {
   await using cloud = await openFleetCloud(folder, movedClock(startMs));
-  const device = newDevice(cloud);
+  const device = await newDevice(cloud);
   await adopt(cloud, device, {}, 'other');
   await expect(adopt(cloud, device)).rejects.toThrow('409 this code is taken: a device gets another code');
   expect(await device.ask({ gateway: 'gw-1' })).toBe('other plant-7 gw-1');
@@ -118,7 +120,7 @@ test('who is first to adopt a device has it; a reset gives it another code', asy
 
 test('a device that names its tenant is not kept from it by another', async () => {
   await using cloud = await openFleetCloud(folder, movedClock(startMs));
-  const device = newDevice(cloud);
+  const device = await newDevice(cloud);
   const asked = { tenant: 'acme', gateway: 'gw-1' };
   await adopt(cloud, device, {}, 'other');
   expect(await device.ask(asked)).toBe('waits');
@@ -129,7 +131,7 @@ test('a device that names its tenant is not kept from it by another', async () =
 
 test('an adoption is mended before it is used, and revoked as a claim is', async () => {
   await using cloud = await openFleetCloud(folder, movedClock(startMs));
-  const device = newDevice(cloud);
+  const device = await newDevice(cloud);
   await adopt(cloud, device, { site: 'plant-1' });
   const second = await adopt(cloud, device, { site: 'plant-2' });
   await cloud.admin('DELETE', `/claims/${second.claim}`);
@@ -149,7 +151,7 @@ test('an adoption is mended before it is used, and revoked as a claim is', async
 
 test('a device that was reset takes its own place again, if that is said', async () => {
   await using cloud = await openFleetCloud(folder, movedClock(startMs));
-  const [before, after, later] = [newDevice(cloud), newDevice(cloud), newDevice(cloud)];
+  const [before, after, later] = [await newDevice(cloud), await newDevice(cloud), await newDevice(cloud)];
   const asked = { gateway: 'gw-1' };
   await adopt(cloud, before);
   await before.ask(asked);
@@ -167,7 +169,7 @@ test('a device that was reset takes its own place again, if that is said', async
 
 test('a suspended tenant lets nobody in', async () => {
   await using cloud = await openFleetCloud(folder, movedClock(startMs));
-  const device = newDevice(cloud);
+  const device = await newDevice(cloud);
   await adopt(cloud, device);
   await cloud.store.suspendTenant('acme', true, { name: 'test', address: '' });
   expect(await device.ask()).toBe('waits');
@@ -177,7 +179,7 @@ test('an answer that is lost comes again; what another cloud says is not believe
   await using cloud = await openFleetCloud(folder, movedClock(startMs));
   await using stranger = await openFleetCloud(folder, movedClock(startMs));
   const { pin } = await cloud.admin<{ pin: string }>('GET', '/site-file');
-  const device = newDevice(cloud);
+  const device = await newDevice(cloud);
   for (const each of [cloud, stranger]) await adopt(each, device);
   const { dataDir } = device;
   const other = { dataDir, cloud: { url: stranger.url, caFile: '', proxy: '' }, pin };
@@ -210,6 +212,7 @@ test('a request that is forged, strange or large is refused; too many are told t
   const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const forged: DeviceKey = {
+    keyStore: 'file',
     publicKey: publicKey.export({ type: 'spki', format: 'der' }),
     sign: async (bytes) => sign('sha256', bytes, { key: privateKey, dsaEncoding: 'ieee-p1363' }),
   };
@@ -220,7 +223,7 @@ test('a request that is forged, strange or large is refused; too many are told t
     await post(cloud, 'adoption', { certificateRequest, site: 'mine' }),
     await post(cloud, 'adoption', { certificateRequest, tenant: 'x'.repeat(100_000) }),
   ];
-  for (const answer of refused) expect(answer).toMatch(/^400 /);
+  expect(refused.map((answer) => answer.slice(0, 3))).toEqual(['400', '400', '400', '413']);
   const answers: string[] = [];
   for (let time = 0; time < 20; time++) answers.push(await post(cloud, 'adoption', { certificateRequest }));
   const later = answers.filter((each) => /^429 \d+ .*come again later/.test(each));
@@ -247,7 +250,7 @@ test('a refused claim leaves the way by the code; what is in the way is said', a
   });
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
   const said: EnrollmentState[] = [];
-  const device = newDevice(cloud);
+  const device = await newDevice(cloud);
   const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
   const options = {
     ...{ dataDir: device.dataDir, cloud: { url, caFile: '', proxy: '' }, claim: made?.claim ?? '', pin: '' },

@@ -8,12 +8,19 @@ import { Pool } from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
 import { makeCertificateRequest } from '../../gateway/fleet/certificate-request.ts';
 import { openCloudClient } from '../../gateway/fleet/cloud-client.ts';
-import { enrollOnce } from '../../gateway/fleet/enroll.ts';
-import { type Identity, identityFolder, nextKey, readIdentity } from '../../gateway/fleet/identity.ts';
+import { askForAdoption, enrollOnce } from '../../gateway/fleet/enroll.ts';
+import {
+  type Identity,
+  identityFolder,
+  keyToEnroll,
+  nextKey,
+  readIdentity,
+} from '../../gateway/fleet/identity.ts';
 import { openCloudSession } from '../../gateway/fleet/session.ts';
 import { ecdsaSigner, signJws } from '../../lake/base/jws.ts';
 import { createLogger } from '../../lake/base/log.ts';
-import { fleetPaths, sessionType } from '../../provisioning/contract.ts';
+import { fleetPaths, keyHashOfSpki, sessionType } from '../../provisioning/contract.ts';
+import { deviceCodeOf } from '../../provisioning/device-code.ts';
 import { createAuthority, hasOpenssl } from '../harness/certificates.ts';
 import { type Postgres, postgresPrograms, startPostgres } from '../harness/postgres.ts';
 import { type FleetCloud, movedClock, openFleetCloud } from './fleet-cloud.ts';
@@ -98,6 +105,21 @@ describe.each(places)('%s', (name, place) => {
     ]);
   });
 
+  testIt('a device without a claim is adopted by its code, and its answer may be lost', async () => {
+    await using cloud = await openFleetCloud(folder, movedClock(startMs), await place());
+    const dataDir = dataDirOf('adopted-');
+    const code = deviceCodeOf(keyHashOfSpki((await keyToEnroll(identityFolder(dataDir))).publicKey));
+    const asked = { dataDir, cloud: { ...noProxy, url: cloud.url }, pin: '', gateway: 'press-1' };
+    expect(await askForAdoption(asked)).toBe(5000);
+    for (const site of ['south', 'north']) await cloud.admin('POST', '/adoptions', { code, site });
+    for (let time = 0; time < 2; time++)
+      expect(await askForAdoption(asked)).toMatchObject({ site: 'north', gateway: 'press-1' });
+    expect(await beat(cloud, dataDir)).toEqual(said);
+    await expect(cloud.admin('POST', '/adoptions', { code, site: 'north' })).rejects.toThrow(
+      '409 this device is',
+    );
+  });
+
   testIt('another board takes the place of one, and a revoked one is out at once', async () => {
     await using cloud = await openFleetCloud(folder, movedClock(startMs), await place());
     const [old, next] = [dataDirOf('old-'), dataDirOf('next-')];
@@ -151,7 +173,7 @@ test('a key is changed while the old session goes on, also when the answer is lo
   await session.ask(fleetPaths.heartbeat, { body: { report } });
   // The cloud has gone on to the next key, and its answer is lost.
   const { challenge } = (await client.ask(fleetPaths.challenge)) as { challenge: string };
-  const certificateRequest = await makeCertificateRequest(nextKey(identityFolder(dataDir)));
+  const certificateRequest = await makeCertificateRequest(await nextKey(identityFolder(dataDir)));
   const signer = { certificates: identity.certificates, sign: identity.key.sign };
   const signed = await signJws({ typ: sessionType }, { challenge, certificateRequest }, signer);
   await client.ask(fleetPaths.session, { body: { signed } });
@@ -220,6 +242,7 @@ describe('what is no gateway', () => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const other = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
     const signedBy = (key: typeof privateKey) => ({
+      keyStore: 'file' as const,
       publicKey: publicKey.export({ type: 'spki', format: 'der' }),
       sign: async (bytes: Uint8Array) => sign('sha256', bytes, { key, dsaEncoding: 'ieee-p1363' }),
     });

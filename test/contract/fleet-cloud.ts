@@ -10,6 +10,7 @@ import { startHttpServer } from '../../lake/api/http-server.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import { tenantId } from '../../lake/model/ids.ts';
+import { type Authority, openAuthority } from '../../provisioning/authority-files.ts';
 
 // The part of the cloud that is about gateways, over real HTTP and on a clock that the test moves.
 
@@ -34,6 +35,7 @@ export function movedClock(startMs: number): MovedClock {
 export interface FleetCloud extends AsyncDisposable {
   readonly url: string;
   readonly store: TenantStore;
+  readonly authority: Authority;
   /** Reports are written and rollouts moved on, as happens by itself every few seconds. */
   flush(): Promise<void>;
   /** As an operator; `data` of the answer, or what it says is wrong. */
@@ -61,11 +63,13 @@ export async function openFleetCloud(
   const store = stack.use(await openTenantStore({ directory, clock, ...stored }));
   const me = { name: 'test', address: '' };
   for (const tenant of ['acme', 'other']) await store.createTenant(tenantId(tenant), me);
+  const authority = await openAuthority(join(directory, 'authority'), clock.nowMs(), createLogger('silent'));
   const fleet = stack.use(
     await openFleet({
-      ...{ store, authorityDir: join(directory, 'authority'), certificateDays: 90, publicUrl: '' },
+      ...{ store, authority, certificateDays: 90, publicUrl: '' },
       uploads: uploads ?? {
         placeFor: () => Promise.reject(new Error('none')),
+        sign: () => Promise.reject(new Error('none')),
         [Symbol.dispose]: () => undefined,
       },
       ...{ heartbeatSeconds: 30, logger: createLogger('silent') },
@@ -80,7 +84,7 @@ export async function openFleetCloud(
   const url = `http://127.0.0.1:${port}`;
   const open = stack.move();
   return {
-    ...{ url, store, flush: fleet.flush },
+    ...{ url, store, authority, flush: fleet.flush },
     admin: async <T>(method: string, path: string, body?: object, tenant = 'acme'): Promise<T> => {
       const sent = body && { body: JSON.stringify(body) };
       const response = await fetch(`${url}/api/v1/firn/admin/tenants/${tenant}${path}`, { method, ...sent });

@@ -7,7 +7,7 @@ import { type Places, placesUnder } from '../../gateway/appliance/places.ts';
 import { firmwareUpdates, installRequested, noteOutcome } from '../../gateway/appliance/requested-update.ts';
 import { openCloudClient } from '../../gateway/fleet/cloud-client.ts';
 import { runOrder } from '../../gateway/fleet/commands.ts';
-import { makeKeyFile } from '../../gateway/fleet/device-key.ts';
+import { makeKey } from '../../gateway/fleet/device-key.ts';
 import { enrollOnce } from '../../gateway/fleet/enroll.ts';
 import { type Identity, identityFolder } from '../../gateway/fleet/identity.ts';
 import { type OrderState, openOrderState } from '../../gateway/fleet/order-state.ts';
@@ -254,7 +254,7 @@ test('what the cloud has not signed for this gateway is not believed', async () 
   expect(take(real)).toMatchObject({ version: 1, settings: { x: 1 } });
   const payload = { tenant: 'acme', gateway: 'one', issuedMs: startMs, version: 9, settings: { x: 666 } };
   const signerOf = ({ identity: { certificates, key } }: Box) => ({ certificates, sign: key.sign });
-  const other = makeKeyFile(join(folder, 'other.key'));
+  const other = await makeKey(join(folder, 'other.key'), 'file');
   const [head = '', , signature = ''] = real.split('.');
   const none = Buffer.from(JSON.stringify({ typ: configType, alg: 'none' })).toString('base64url');
   const body = Buffer.from(JSON.stringify(payload)).toString('base64url');

@@ -5,6 +5,7 @@ import { type IngestLimits, ingestLimits, openTenantIngest } from '../../cloud/i
 import { createLogger } from '../../lake/base/log.ts';
 import { signals } from '../../lake/model/batch.ts';
 import type { ManifestSegment } from '../../lake/model/manifest.ts';
+import { plainReceipts } from '../../lake/model/receipt.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { locationOf, seededUuid, stillClock, tenant } from './lake-fixtures.ts';
 import { type MemoryStore, watchedStore } from './memory-store.ts';
@@ -57,6 +58,7 @@ export function ingester(
     const clock = stillClock();
     const tableLimits = { smallManifestsMax: 4, manifestEntriesMax: 6, snapshotsMax: 8 };
     const ingest = openTenantIngest({
+      receipts: plainReceipts,
       tenant,
       tables: openTables({ store, tenant, locationOf, clock, limits: tableLimits }),
       logger: createLogger('silent'),

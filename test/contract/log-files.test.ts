@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../lake/base/clock.ts';
 import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
-import { parseExpr } from '../../lake/logql/parse.ts';
+import { parseExpr, parseSelector } from '../../lake/logql/parse.ts';
 import { instantQuery, logQuery, type QueryResult, rangeQuery } from '../../lake/logql/query.ts';
-import type { LogSource } from '../../lake/logql/source.ts';
+import type { LogSource, StoredLogs } from '../../lake/logql/source.ts';
 import type { LogsBatch } from '../../lake/model/batch.ts';
 import { tenantId } from '../../lake/model/ids.ts';
 import { openDuckdbWriter } from '../../lake/parquet/duckdb-writer.ts';
@@ -136,6 +136,37 @@ async function answers(source: LogSource, text: string): Promise<readonly QueryR
   ];
 }
 
+/** What streams there are, and how much of them: whole, within files, in steps, for each way to select. */
+async function indexAnswers(logs: StoredLogs) {
+  const endNs = startNs + BigInt(2 * rowsPerFile) * 1_000_001n;
+  const times = [
+    { fromNs: startNs, toNs: endNs },
+    { fromNs: startNs + 100_000_000n, toNs: endNs - 7_000_000n },
+    { fromNs: startNs + 5_000_000n, toNs: startNs + 9_000_000n },
+    { fromNs: endNs, toNs: endNs + 1n },
+  ];
+  const sets = [[], ['{app=~"o.*"}'], ['{app="web"}', '{pod="pod-2"}'], ['{app="nobody"}']];
+  const { signal } = new AbortController();
+  const limits = { streamsMax: 100, rowsMax: 10_000 };
+  const asked = times.flatMap((range) =>
+    sets.map((texts) => ({ ...range, matcherSets: texts.map(parseSelector) })),
+  );
+  return Promise.all(
+    asked.map(async (each) => {
+      const streams = (await Array.fromAsync(logs.streams({ ...each, ...limits }, signal))).flat();
+      const stepped = [undefined, 700_000_000].map((stepNs) =>
+        Array.fromAsync(logs.volumes({ ...each, ...limits, stepNs }, signal)),
+      );
+      if (streams.length > 1)
+        await expect(
+          Array.fromAsync(logs.volumes({ ...each, rowsMax: 1, stepNs: undefined }, signal)),
+        ).rejects.toMatchObject({ name: 'LogqlError', subject: 'samplesMax' });
+      const volumes = (await Promise.all(stepped)).flat(2).map((volume) => JSON.stringify(volume));
+      return { streams: streams.sort(), volumes: volumes.sort() };
+    }),
+  );
+}
+
 test('files of every writer are read as DuckDB reads them', { timeout: 120_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'firn-log-files-'));
   try {
@@ -159,9 +190,9 @@ test('files of every writer are read as DuckDB reads them', { timeout: 120_000 }
     const mixed = [js[0] ?? '', await write(duckdb, folder, 'c', batches[1])];
     const foreign = await otherWriters(engine, folder, mixed[1] ?? '');
 
-    const sourceOf = (paths: readonly string[], rest?: string): LogSource =>
+    const sourceOf = (paths: readonly string[], rest?: string): StoredLogs =>
       logScan({ engine, tables: tablesOf(paths, rest) });
-    const sources: readonly (readonly [string, LogSource])[] = [
+    const sources: readonly (readonly [string, StoredLogs])[] = [
       ['two files', sourceOf(js)],
       ['a merged file', sourceOf([merged])],
       ['files of two writers', sourceOf(mixed)],
@@ -182,6 +213,9 @@ test('files of every writer are read as DuckDB reads them', { timeout: 120_000 }
         expect(await answers(source, text), `${name}: ${text}`).toEqual(wanted);
     }
     expect(lines).toBeGreaterThan(1_000_000);
+    const wanted = await indexAnswers(reference);
+    expect(wanted.flatMap(({ volumes }) => volumes).length).toBeGreaterThan(80);
+    for (const [name, source] of sources) expect(await indexAnswers(source), name).toEqual(wanted);
     await damaged(sourceOf, js[0] ?? '');
   } finally {
     rmSync(folder, { recursive: true, force: true });

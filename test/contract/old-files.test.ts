@@ -13,6 +13,7 @@ import { openCloudTables } from '../../cloud/tables/cloud-tables.ts';
 import { type Clock, systemClock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import { type Batch, type Signal, signals } from '../../lake/model/batch.ts';
+import { plainReceipts } from '../../lake/model/receipt.ts';
 import { directoryStore } from '../../lake/object-store/directory/directory-store.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { mergeSegments } from '../../lake/parquet/duckdb-merge.ts';
@@ -116,6 +117,7 @@ async function oldLake(): Promise<void> {
     return [signal, { ...table, schema, evolve: evolvingTo(schema) }] as const;
   });
   const ingest = openTenantIngest({
+    receipts: plainReceipts,
     tenant,
     tables: Object.fromEntries(entries) as unknown as typeof tables,
     logger: createLogger('error'),

@@ -59,7 +59,7 @@ beforeAll(async () => {
       c,
       statement,
     );
-  app = new Hono().route('/', tableRoutes({ tablesOf: async () => tables, runSql }));
+  app = new Hono().route('/', tableRoutes({ bodyBytesMax: 1024, tablesOf: async () => tables, runSql }));
 });
 afterAll(async () => {
   await engine[Symbol.asyncDispose]();

@@ -1,4 +1,7 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -16,10 +19,14 @@ import type { Identity } from '../../gateway/fleet/identity.ts';
 import { systemClock } from '../../lake/base/clock.ts';
 import type { FirnError } from '../../lake/base/errors.ts';
 import { tenantId } from '../../lake/model/ids.ts';
+import type { ObjectStore } from '../../lake/object-store/object-store.ts';
+import type { SignableRequest } from '../../lake/object-store/s3/signed-elsewhere.ts';
 import type { StoreSettings } from '../../lake/object-store/settings.ts';
+import { fleetPaths, signRequest } from '../../provisioning/contract.ts';
 import { makeRole, type S3Server, s3Missing, startS3 } from './s3-server.ts';
 
 const bucket = 'lake';
+const stolen = Buffer.from('y');
 const keys = [
   'base/acme/lake/metrics/metadata/v1.metadata.json',
   'base/acme/inbox/gw/segments/metrics/1.parquet',
@@ -80,9 +87,47 @@ describe.skipIf(s3Missing)(`vended credentials${s3Missing ? ` (skipped: ${s3Miss
     reader.destroy();
   });
 
+  const who = { tenant: tenantId('acme'), site: 'north', gateway: 'gw', group: '' };
+  /** What nobody may do who ships as the gateway gw. */
+  const thefts = (gateway: ObjectStore): Record<string, () => Promise<unknown>> => ({
+    'read its inbox': () => gateway.get('acme/inbox/gw/manifests/1.json'),
+    'remove from it': () => gateway.delete('acme/inbox/gw/manifests/1.json'),
+    'forge its receipt': () => gateway.put('acme/outbox/gw/receipt.json', stolen),
+    'write as another gateway': () => gateway.put('acme/inbox/gw-2/manifests/1.json', stolen),
+    'write as one whose name goes on': () => gateway.put('acme/inbox/gwx/manifests/1.json', stolen),
+    'write as another tenant': () => gateway.put('other/inbox/gw/manifests/1.json', stolen),
+    'read another’s receipt': () => gateway.get('acme/outbox/gw-2/receipt.json'),
+    'read the lake': () => gateway.get('acme/lake/metrics/metadata/v1.metadata.json'),
+    'write the lake': () => gateway.put('acme/lake/metrics/metadata/v2.metadata.json', stolen),
+    'list the bucket': () => Array.fromAsync(gateway.list('')),
+    'list its inbox': () => Array.fromAsync(gateway.list('acme/inbox/gw/')),
+  });
+  const allDenied = async (gateway: ObjectStore): Promise<void> => {
+    for (const [what, attempt] of Object.entries(thefts(gateway)))
+      expect([
+        what,
+        await attempt().then(
+          () => 'done',
+          (error: FirnError) => error.code,
+        ),
+      ]).toEqual([what, 'denied']);
+  };
+  /** All that shipping takes, with the key's number. */
+  const shipsAs = async (gateway: ObjectStore, number: number): Promise<void> => {
+    const folder = mkdtempSync(join(tmpdir(), 'firn-upload-'));
+    const large = join(folder, 'large');
+    writeFileSync(large, Buffer.alloc(6 * 1024 * 1024, 'x'));
+    await gateway.putFile(`acme/inbox/gw/segments/metrics/${number}.parquet`, large);
+    rmSync(folder, { recursive: true });
+    const manifest = `acme/inbox/gw/manifests/${number}.json`;
+    await gateway.putIfAbsent(manifest, Buffer.from('{}'));
+    const again = gateway.putIfAbsent(manifest, Buffer.from('{}'));
+    await expect(again).rejects.toMatchObject({ code: 'conflict' });
+    expect((await gateway.get('acme/outbox/gw/receipt.json')).sizeBytes).toBe(1);
+  };
+
   test('of a gateway write into its own inbox and read its own outbox, and nothing else', async () => {
-    using uploads = await openUploads({ store, roleArn, ...role });
-    const who = { tenant: tenantId('acme'), site: 'north', gateway: 'gw', group: '' };
+    using uploads = await openUploads({ store, roleArn, ...role, presignedSeconds: 300 });
     let asked = 0;
     let clockMs = 0;
     const gateway = cloudStore({
@@ -96,47 +141,126 @@ describe.skipIf(s3Missing)(`vended credentials${s3Missing ? ` (skipped: ${s3Miss
       ...{ limits: { requestAttemptsMax: 1, partBytes: 5 * 1024 * 1024 }, proxy: '' },
       clock: { ...systemClock, monotonicMs: () => clockMs },
     });
-    const folder = mkdtempSync(join(tmpdir(), 'firn-upload-'));
-    const large = join(folder, 'large');
-    writeFileSync(large, Buffer.alloc(6 * 1024 * 1024, 'x'));
-    // What shipping takes.
-    await gateway.putFile('acme/inbox/gw/segments/metrics/2.parquet', large);
-    await gateway.putIfAbsent('acme/inbox/gw/manifests/2.json', Buffer.from('{}'));
-    const again = gateway.putIfAbsent('acme/inbox/gw/manifests/2.json', Buffer.from('{}'));
-    await expect(again).rejects.toMatchObject({ code: 'conflict' });
-    expect((await gateway.get('acme/outbox/gw/receipt.json')).sizeBytes).toBe(1);
+    await shipsAs(gateway, 2);
     expect(asked).toBe(1);
-    // What a thief would like to.
-    const bytes = Buffer.from('y');
-    const denied: Record<string, () => Promise<unknown>> = {
-      'read its inbox': () => gateway.get('acme/inbox/gw/manifests/1.json'),
-      'remove from it': () => gateway.delete('acme/inbox/gw/manifests/1.json'),
-      'forge its receipt': () => gateway.put('acme/outbox/gw/receipt.json', bytes),
-      'write as another gateway': () => gateway.put('acme/inbox/gw-2/manifests/1.json', bytes),
-      'write as one whose name goes on': () => gateway.put('acme/inbox/gwx/manifests/1.json', bytes),
-      'write as another tenant': () => gateway.put('other/inbox/gw/manifests/1.json', bytes),
-      'read another’s receipt': () => gateway.get('acme/outbox/gw-2/receipt.json'),
-      'read the lake': () => gateway.get('acme/lake/metrics/metadata/v1.metadata.json'),
-      'write the lake': () => gateway.put('acme/lake/metrics/metadata/v2.metadata.json', bytes),
-      'list the bucket': () => Array.fromAsync(gateway.list('')),
-      'list its inbox': () => Array.fromAsync(gateway.list('acme/inbox/gw/')),
-    };
-    for (const [what, attempt] of Object.entries(denied))
-      expect([
-        what,
-        await attempt().then(
-          () => 'done',
-          (error: FirnError) => error.code,
-        ),
-      ]).toEqual([what, 'denied']);
+    await allDenied(gateway);
     // The next ones are asked for ahead, and nobody waits for them.
     clockMs = 500_000;
-    await gateway.put('acme/inbox/gw/manifests/3.json', bytes);
+    await gateway.put('acme/inbox/gw/manifests/3.json', stolen);
     await expect.poll(() => asked).toBe(2);
     gateway.close();
-    rmSync(folder, { recursive: true });
+  });
+
+  test('signed requests ship as a gateway, and nothing else', async () => {
+    using uploads = await openUploads({ store, roleArn: '', ...role, presignedSeconds: 300 });
+    const gateway = cloudStore({
+      session: {
+        identity: { url: 'https://lake.example.com' } as Identity,
+        ask: async (path, { body } = {}) =>
+          path === fleetPaths.uploads
+            ? uploads.placeFor(who)
+            : { query: await uploads.sign(who, signRequest.parse(body)) },
+      },
+      ...{ limits: { requestAttemptsMax: 1, partBytes: 5 * 1024 * 1024 }, proxy: '' },
+    });
+    await shipsAs(gateway, 4);
+    const stored = await admin.send(
+      new GetObjectCommand({ Bucket: bucket, Key: 'base/acme/inbox/gw/segments/metrics/4.parquet' }),
+    );
+    expect(stored.ContentLength).toBe(6 * 1024 * 1024);
+    await allDenied(gateway);
+    gateway.close();
+  });
+
+  test('a stolen signature puts the same bytes under the same key for a while, and does nothing else', async () => {
+    const signed = { store, roleArn: '', ...role };
+    using uploads = await openUploads({ ...signed, presignedSeconds: 300 });
+    using brief = await openUploads({ ...signed, presignedSeconds: 1 });
+    const body = 'the bytes that were signed';
+    const key = 'acme/inbox/gw/manifests/5.json';
+    const headers = {
+      'x-amz-content-sha256': createHash('sha256').update(body).digest('hex'),
+      'content-length': String(body.length),
+      'if-none-match': '*',
+    };
+    const query = await uploads.sign(who, { method: 'PUT', key, query: {}, headers });
+    const over = await brief.sign(who, { method: 'PUT', key, query: {}, headers });
+    const send = async (
+      change: { method?: string; path?: string; body?: string; headers?: object; query?: object } = {},
+    ): Promise<string> => {
+      const asked = new URLSearchParams({ ...query, ...change.query });
+      const url = `${server.endpoint}/${bucket}/${change.path ?? `base/${key}`}?${asked}`;
+      const { method = 'PUT' } = change;
+      const { 'content-length': length, ...others } = headers;
+      const sent = method === 'PUT' ? { ...others, 'content-length': length, ...change.headers } : others;
+      const answer = await sendRaw(
+        url,
+        { method, headers: sent },
+        method === 'PUT' ? (change.body ?? body) : undefined,
+      );
+      return /<Code>(\w+)/.exec(answer.text)?.[1] ?? `${answer.status}`;
+    };
+    const other = 'other bytes of this length';
+    expect(other.length).toBe(body.length);
+    const tries: Record<string, string> = {
+      'another key': await send({ path: 'base/acme/inbox/gw/manifests/6.json' }),
+      'the lake': await send({ path: 'base/acme/lake/metrics/metadata/v9.metadata.json' }),
+      'read it': await send({ method: 'GET' }),
+      'remove it': await send({ method: 'DELETE' }),
+      'list the bucket': await send({ method: 'GET', path: '', query: { 'list-type': '2' } }),
+      'other bytes, said so': await send({
+        body: other,
+        headers: { 'x-amz-content-sha256': createHash('sha256').update(other).digest('hex') },
+      }),
+      'no hash': await send({ body: other, headers: { 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD' } }),
+      'more bytes': await send({ body: `${body}!`, headers: { 'content-length': String(body.length + 1) } }),
+      'without its condition': await send({ headers: { 'if-none-match': 'x' } }),
+      'a later end': await send({ query: { 'X-Amz-Expires': '3000' } }),
+    };
+    for (const [what, code] of Object.entries(tries))
+      expect([what, code]).toEqual([what, expect.stringMatching(/^(AccessDenied|SignatureDoesNotMatch)$/)]);
+    expect(await send({ body: other })).toMatch(/XAmzContentSHA256Mismatch|BadDigest/);
+    expect([await send(), await send()]).toEqual(['200', 'PreconditionFailed']);
+    expect(await send({ query: over })).toBe('AccessDenied');
+  });
+
+  test.each<[string, Partial<SignableRequest>]>([
+    ['another gateway’s key', { key: 'acme/inbox/gw-2/manifests/1.json' }],
+    ['a path that leaves the inbox', { key: 'acme/inbox/gw/../gw-2/manifests/1.json' }],
+    ['the same, encoded', { key: 'acme/inbox/gw%2f..%2fgw-2/1.json' }],
+    ['a key with a NUL', { key: 'acme/inbox/gw/\0' }],
+    ['its inbox as a whole', { key: 'acme/inbox/gw/' }],
+    ['a copy', { headers: { 'x-amz-copy-source': '/lake/base/other/x' } }],
+    ['another’s right to read', { headers: { 'x-amz-acl': 'public-read' } }],
+    ['a body of which nothing is said', { headers: {} }],
+    ['another operation', { query: { acl: '' } }],
+    ['to remove it', { method: 'DELETE' }],
+    ['to read its inbox', { method: 'GET' }],
+  ])('%s is not signed', async (_, change) => {
+    using uploads = await openUploads({ store, roleArn: '', ...role, presignedSeconds: 300 });
+    const request = {
+      ...{ method: 'PUT', key: 'acme/inbox/gw/manifests/1.json', query: {} },
+      headers: { 'x-amz-content-sha256': 'a'.repeat(64), 'content-length': '1' },
+    };
+    await expect(uploads.sign(who, request)).resolves.toHaveProperty('X-Amz-Signature');
+    await expect(uploads.sign(who, { ...request, ...change })).rejects.toThrow(/is not signed|can't be used/);
   });
 });
+
+/** As they are, headers too. */
+async function sendRaw(
+  url: string,
+  options: { readonly method: string; readonly headers: object },
+  body: string | undefined,
+): Promise<{ readonly status: number; readonly text: string }> {
+  const sending = request(url, {
+    method: options.method,
+    headers: options.headers as Record<string, string>,
+  });
+  sending.end(body);
+  const [answer] = (await once(sending, 'response')) as [IncomingMessage];
+  return { status: answer.statusCode ?? 0, text: Buffer.concat(await Array.fromAsync(answer)).toString() };
+}
 
 function clientOf(
   endpoint: string,

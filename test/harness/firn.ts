@@ -52,7 +52,7 @@ export async function startPart(
           ...['mqtt-port', 'mqtt-web-socket-port', 'http-port', 'pgwire-port'],
           ...['otlp-http-port', 'otlp-grpc-port', 'mqtt-tls-port', 'mqtt-tls-web-socket-port'],
         ]
-      : ['http-port', 'pgwire-port'];
+      : ['http-port', 'pgwire-port', 'direct-grpc-port'];
   const free = ports.filter((flag) => !argv.includes(`--${flag}`)).flatMap((flag) => [`--${flag}`, '0']);
   // A gateway as `firn start` forks it.
   const flags = name === 'gateway' ? smallMemoryFlags : [];

@@ -2,6 +2,7 @@ import { openTables } from '../../cloud/catalog/table.ts';
 import type { CommitShipments } from '../../cloud/ingest/commit-shipments.ts';
 import { ingestLimits, openTenantIngest } from '../../cloud/ingest/tenant-ingest.ts';
 import { createLogger } from '../../lake/base/log.ts';
+import { plainReceipts } from '../../lake/model/receipt.ts';
 import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { locationOf, seededUuid, tenant } from '../contract/lake-fixtures.ts';
 import { dropRequests, type Life, type World } from './world.ts';
@@ -25,6 +26,7 @@ const tableLimits = { smallManifestsMax: 4, manifestEntriesMax: 20, snapshotsMax
 export function startCloud({ world, life, store, commitShipments }: CloudOptions): SimulatedCloud {
   const clock = world.clockOf(life);
   const ingest = openTenantIngest({
+    receipts: plainReceipts,
     tenant,
     tables: openTables({ store, tenant, locationOf, clock, limits: tableLimits }),
     logger: createLogger('silent'),

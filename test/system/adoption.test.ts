@@ -54,7 +54,7 @@ async function firn(...argv: string[]): Promise<string> {
 
 /** What the device says of itself, when it matches. */
 const pageWith = (what: RegExp): Promise<string> =>
-  waitFor(`${what} on the page`, 60_000, async () => {
+  waitFor(`${what} on the page`, 120_000, async () => {
     const text = await (await fetch(page)).text();
     return what.test(text) ? text : undefined;
   });
@@ -103,14 +103,11 @@ test('a device is switched on, adopted by its code, killed with its cloud in the
   const refused = await fetch(`${page}/loki/api/v1/push`, { method: 'POST', body: '{}' });
   expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '30']);
   cloud = await startCloud();
-  await pageWith(/waits for somebody to adopt this device/);
+  await pageWith(/waits for its adoption/);
   expect(await firn('gateways', 'pending', '--code', code)).toMatch(`${code}  not adopted`);
-  await expect(firn('gateways', 'adopt', `${code.slice(0, -1)}0`, '--site', 'plant-7')).rejects.toThrow(
-    /mistyped/,
-  );
   const adopted = await firn('gateways', 'adopt', code, '--site', 'plant-7', '--gateway', 'press');
   expect(adopted).toContain(`${code} is adopted; the device asked from 127.0.0.1`);
-  await waitFor('the lost answer', 60_000, async () => (relay.lost() === 1 ? true : undefined));
+  await waitFor('the lost answer', 120_000, async () => (relay.lost() === 1 ? true : undefined));
   expect(await first).toBeUndefined();
   const again = startGateway(relay.url);
   expect(await pageWith(/belongs to nobody yet/)).toContain(code);
@@ -125,14 +122,14 @@ test('a device is switched on, adopted by its code, killed with its cloud in the
   });
   expect(sent.status).toBe(204);
   const key = readKey(join(folder.path, 'cloud', 'keys', 'demo.key'));
-  const value = await waitFor('the value in the cloud', 60_000, async () => {
+  const value = await waitFor('the value in the cloud', 120_000, async () => {
     const [found] = (await promql(url, 'heat', key)).data.result;
     return found && { ...found.metric, value: found.value[1] };
   });
   expect(value).toMatchObject({ site: 'plant-7', gateway: 'press', value: '21.5' });
   expect(await firn('gateways', 'list')).toMatch(/press +plant-7/);
   await part.stop();
-}, 240_000);
+}, 600_000);
 
 test('what the cloud gives for an image is taken by a device; the page for a phone knows nothing', async () => {
   const site = parseSiteFile(await firn('gateways', 'site-file'));

@@ -1,6 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Metadata } from '@grpc/grpc-js';
+import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-grpc';
+import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { call, type Part, promql, readKey, run, sql, startPart, temporaryFolder } from '../harness/firn.ts';
 import { waitFor } from '../harness/process.ts';
@@ -113,6 +116,42 @@ test('what each protocol brings is in the lake, by the tenant of the key', async
   await firn(operator, 'tenants', 'create', 'other');
   const other = await newKey('other');
   expect(await sql(url, 'SELECT count(*) FROM metrics', other)).toEqual([[0]]);
+});
+
+test('OpenTelemetry’s exporter sends over gRPC, for the site of its metadata', async () => {
+  const key = await newKey('demo', '--sites', 'north,south', '--signals', 'metrics');
+  const sent = async (headers: Record<string, string>): Promise<string> => {
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+    const to = `http://127.0.0.1:${cloud.port('cloudGrpc')}`;
+    const exporter = new OTLPMetricExporter({ url: to, metadata, compression: 'gzip' as never });
+    const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
+    const provider = new MeterProvider({ readers: [reader] });
+    provider.getMeter('test').createGauge('by_grpc').record(7);
+    const answer = new Promise<string>((resolve) => {
+      const really = exporter.export.bind(exporter);
+      exporter.export = (batch, done) =>
+        really(batch, (result) => {
+          done(result);
+          resolve(result.error === undefined ? 'stored' : result.error.message);
+        });
+    });
+    await provider.forceFlush().catch(() => undefined);
+    await provider.shutdown().catch(() => undefined);
+    return answer;
+  };
+  const authorization = `Bearer ${key.secret}`;
+  expect(await sent({ authorization, 'x-firn-site': 'north' })).toBe('stored');
+  expect(await sent({ authorization })).toMatch(/3 INVALID_ARGUMENT.*name one in the header X-Firn-Site/);
+  expect(await sent({ authorization, 'x-firn-site': 'east' })).toMatch(
+    /7 PERMISSION_DENIED.*not for this site/,
+  );
+  expect(await sent({ authorization: 'Bearer wrong' })).toMatch(/16 UNAUTHENTICATED/);
+  const rows = await waitFor('the row in the lake', 60_000, async () => {
+    const found = await sql(url, "SELECT DISTINCT value, site FROM metrics WHERE name = 'by_grpc'", owner);
+    return found.length > 0 ? found : undefined;
+  });
+  expect(rows).toEqual([[7, 'north']]);
 });
 
 test('a site for which nothing comes is closed when all is shipped, and nobody waits for it', async () => {

@@ -40,9 +40,11 @@ export const doors: ReadonlyMap<string, Door> = new Map<string, Door>([
   ...of(
     'gateway',
     `POST /api/v1/firn/fleet/heartbeat
-    POST /api/v1/firn/fleet/uploads`,
+    POST /api/v1/firn/fleet/uploads
+    POST /api/v1/firn/fleet/sign`,
   ),
   ...of('key', 'GET /api/v1/firn/admin/openapi.json'),
+  ...of('operator', 'GET /metrics'),
   ...of(
     'sends',
     `POST /api/v1/write
@@ -55,7 +57,10 @@ export const doors: ReadonlyMap<string, Door> = new Map<string, Door>([
     POST /api/v2/write
     POST /write
     GET,POST /query
-    GET /ping`,
+    GET /ping
+    RPC /opentelemetry.proto.collector.logs.v1.LogsService/Export
+    RPC /opentelemetry.proto.collector.trace.v1.TraceService/Export
+    RPC /opentelemetry.proto.collector.metrics.v1.MetricsService/Export`,
   ),
   ...of(
     'operator',

@@ -1,8 +1,10 @@
+import { connect } from 'node:http2';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { call, type Part, readKey, run, sql, startPart, temporaryFolder } from '../harness/firn.ts';
+import { callRpc, framed } from '../harness/grpc.ts';
 import { waitFor } from '../harness/process.ts';
 import { type Door, doors } from './doors.ts';
 
@@ -128,9 +130,21 @@ describe('each door, by kind of key', () => {
   });
 });
 
+/** As an HTTP endpoint would answer. */
+async function rpcAnswer(path: string, key: Key | undefined): Promise<{ status: number; text: string }> {
+  const client = connect(`http://127.0.0.1:${cloud.port('cloudGrpc')}`);
+  const authorization = key && `Basic ${Buffer.from(`${key.id}:${key.secret}`).toString('base64')}`;
+  const called = await callRpc(client, path, framed(Buffer.alloc(0)), {
+    ...(authorization && { authorization }),
+  });
+  client.destroy();
+  return { status: { 16: 401, 7: 403, 0: 200 }[called.status] ?? 500, text: called.message };
+}
+
 describe('every endpoint, by kind of key', () => {
   const answers = async (endpoint: string, key: Key | undefined, tenant: string) => {
     const [method = '', path = ''] = endpoint.split(' ');
+    if (method === 'RPC') return rpcAnswer(path, key);
     const filled = path.replace(/:(tenant|prefix|namespace)/g, tenant).replaceAll(/:\w+/g, 'x');
     const answer = await call(`${url}${filled}`, key, { method, ...(method !== 'GET' && { body: '{}' }) });
     return { status: answer.status, text: await answer.text() };

@@ -72,7 +72,20 @@ describe.each([0, 1] as const)('%s', (place) => {
     ['{app="x"', 'parse error at line 1, col 9: syntax error: unexpected $end'],
     ['{app="x"} | nope x{', 'parse error at line 1, col 18: syntax error: unexpected IDENTIFIER'],
     ['sum(rate({app="x"}[1m])', 'parse error at line 1, col 24: syntax error: unexpected $end'],
-    ['{app="x"} |~ "("', 'parse error : error parsing regexp: missing closing ): `(`'],
+    ['{app="x"} |~ "("', `parse error : stage '|~ "("' : error parsing regexp: missing closing ): \`(\``],
+    [
+      '{app="x"} | regexp "(?P<a>"',
+      'parse error : invalid regexp parser: error parsing regexp: missing closing )',
+    ],
+    [
+      '{app="x"} | pattern "<a><b>"',
+      "parse error : invalid pattern parser: found consecutive capture '<a><b>'",
+    ],
+    [
+      '{app="x"} | line_format "{{"',
+      'parse error : stage \'| line_format "{{"\' : invalid line template: template: line:1:',
+    ],
+    ['{app="x"} |= ip("1.2.3")', `parse error : stage '|= ip("1.2.3")' : ip: invalid pattern: "1.2.3"`],
     ['{app="x"} |= "a\n', 'parse error at line 1, col 14: literal not terminated'],
     ['{}', 'parse error : queries require at least one regexp or equality matcher'],
   ])('%j is answered in Loki’s words, as text', async (query, words) => {

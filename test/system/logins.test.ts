@@ -7,6 +7,7 @@ import { call, type Part, readKey, startPart, temporaryFolder } from '../harness
 // Whoever guesses secrets of a cloud has to wait, and learns nothing meanwhile.
 
 const folder = temporaryFolder();
+const metricsToken = 'for-prometheus-0123456789';
 type Key = ReturnType<typeof readKey>;
 let cloud: Part;
 let url: string;
@@ -16,6 +17,7 @@ beforeAll(async () => {
   cloud = await startPart('cloud', [
     ...['--data-dir', join(folder.path, 'cloud'), '--login-failures-per-name-max', '3'],
     ...['--store-kind', 'directory', '--store-path', join(folder.path, 'lake')],
+    ...['--metrics-token', metricsToken],
   ]);
   url = `http://127.0.0.1:${cloud.port('cloudHttp')}`;
   owner = readKey(join(folder.path, 'cloud', 'keys', 'demo.key'));
@@ -115,6 +117,41 @@ test('what was done and refused is the table audit, for keys with the scope admi
     expect(await asked(key, 'SELECT * FROM audit')).toMatchObject({ error: { code: '42P01' } });
   for (const statement of ['DELETE FROM audit', "INSERT INTO audit (actor) VALUES ('x')"])
     expect(await asked(owner, statement)).toMatchObject({ error: { code: '25006' } });
+});
+
+test('metrics of the cloud are for its operator and for the token, in words that Prometheus reads', async () => {
+  const read = async (headers: Record<string, string>) => {
+    const answer = await fetch(`${url}/metrics`, { headers });
+    return { status: answer.status, text: await answer.text() };
+  };
+  const basic = ({ id, secret }: Key) => ({
+    authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
+  });
+  const operator = readKey(join(folder.path, 'cloud', 'keys', '_operator.key'));
+  const bearer = { authorization: `Bearer ${owner.secret}` };
+  expect((await read({})).status).toBe(401);
+  expect((await read({ authorization: 'Bearer no-token-of-this-cloud' })).status).toBe(401);
+  expect((await read(bearer)).status).toBe(403);
+  expect((await fetch(`${url}/api/v1/labels`, { headers: bearer })).status).toBe(200);
+  const { status, text } = await read({ authorization: `Bearer ${metricsToken}` });
+  expect(status).toBe(200);
+  expect((await read(basic(operator))).status).toBe(200);
+  for (const line of [
+    /^firn_cloud_info\{version="[^"]+"\} 1$/m,
+    /^# TYPE firn_cloud_ingest_commits_total counter$/m,
+    /^firn_cloud_maintain_merges_total \d+$/m,
+    /^firn_cloud_gateways_online 0$/m,
+    /^firn_cloud_tenant_queries_total\{tenant="demo"\} [1-9]\d*$/m,
+    /^firn_cloud_http_answers_total\{status="401"\} [1-9]\d*$/m,
+    /^firn_cloud_event_loop_delay_seconds\{quantile="0.99"\} [\d.e-]+$/m,
+    /^process_resident_memory_bytes \d+$/m,
+  ])
+    expect(text).toMatch(line);
+  // The token opens nothing else.
+  const elsewhere = await fetch(`${url}/api/v1/labels`, {
+    headers: { authorization: `Bearer ${metricsToken}` },
+  });
+  expect(elsewhere.status).toBe(401);
 });
 
 test('guesses over SQL count like those over HTTP', async () => {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { runOverHttp, whyNoHttp } from '../conformance/promql-http.ts';
+import { whyNoRunner } from '../conformance/corpus-runner.ts';
+import { runOverHttp } from '../conformance/promql-http.ts';
 
 // A part of what `npm run conformance -- promql` runs: the scripts with few sections, because each section has a gateway.
 
@@ -8,8 +9,8 @@ const scripts = [
   'type_and_unit',
 ];
 
-test.skipIf(whyNoHttp !== undefined)(
-  `Prometheus' language scripts by remote write and over HTTP${whyNoHttp ? ` (skipped: ${whyNoHttp})` : ''}`,
+test.skipIf(whyNoRunner !== undefined)(
+  `Prometheus' language scripts by remote write and over HTTP${whyNoRunner ? ` (skipped: ${whyNoRunner})` : ''}`,
   async () => {
     const { passed, failed } = await runOverHttp(scripts.map((name) => `${name}.test`));
     expect(failed).toEqual([]);

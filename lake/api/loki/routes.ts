@@ -11,6 +11,7 @@ import { formatExpr } from '../../logql/pretty.ts';
 import { levelNames } from '../../receive/logs/level.ts';
 import { serviceNameLabels } from '../../receive/logs/streams.ts';
 import type { LogScan } from '../../scan/log-scan.ts';
+import { bodyTooLarge } from '../body-limit.ts';
 import { type Parameters, readParameters } from '../prometheus/parameters.ts';
 import type { BuildInfo } from '../prometheus/routes.ts';
 import { gzipAnswers } from '../text-response.ts';
@@ -47,13 +48,7 @@ export function lokiRoutes(options: LokiOptions): Hono {
   app.onError((error, c) => failWith(error, c, logger));
 
   type Handler = (parameters: Parameters, c: Context) => Promise<Response>;
-  const tooLarge = () => {
-    throw new LogqlError(
-      'limit',
-      `request body is larger than bodyBytesMax = ${bodyBytesMax}`,
-      'bodyBytesMax',
-    );
-  };
+  const tooLarge = (c: Context): Response => c.text(`${bodyTooLarge(bodyBytesMax)}\n`, 413);
   const route = (path: string, handler: Handler): void => {
     // Clients of data sources understand gzip and nothing newer (Grafana refuses zstd).
     app.use(root + path, gzipAnswers(), bodyLimit({ maxSize: bodyBytesMax, onError: tooLarge }));

@@ -13,14 +13,17 @@ import { parseLogExpr } from '../../logql/parse.ts';
 import { compilePipeline } from '../../logql/pipeline/compile.ts';
 import { valueTest } from '../../logql/pipeline/label-filter.ts';
 import { emptyLabels, resetLabels } from '../../logql/pipeline/row.ts';
+import { planPipeline } from '../../logql/plan.ts';
 import { categories, type LogStream, runQuery } from '../../logql/query.ts';
 import type { LineBatch, Stream } from '../../logql/source.ts';
 import { compareText, type SeriesLabels } from '../../logql/value.ts';
+import type { TenantId } from '../../model/ids.ts';
 import type { LogScan } from '../../scan/log-scan.ts';
 import type { UpgradeHandler } from '../http-server.ts';
 import type { LiveLogs } from './live-logs.ts';
 import { badParameter, countParameter, durationParameter, timeParameter } from './parameters.ts';
 import { nowNs } from './queries.ts';
+import { createTailQueue, type TailFrame, type TailLine } from './tail-queue.ts';
 
 // GET /loki/api/v1/tail over WebSocket: what there is of the last hour, and then lines as they come in.
 
@@ -47,20 +50,21 @@ export interface Tail extends AsyncDisposable {
   endRefused(): Promise<void>;
 }
 
-/** Clients that tail at a time. */
-const tailsMax = 100;
-/** Lines that wait for a client; more are dropped, and it is told of them. */
-const waitingMax = 10_000;
+/** Clients that tail at a time: of one tenant, and of all. */
+export const tailsPerTenantMax = 100;
+const tailsMax = 1000;
 /** Bytes on their way to a client before lines wait. */
 const bufferedBytesMax = 4 * 1024 * 1024;
 const flushMs = 100;
 const pingMs = 1000;
+/** A client that has answered no ping for so long is gone. */
+const silentMsMax = 60_000;
 const delayMsMax = 5000;
 const historyNs = 3_600_000_000_000n;
 
 export function openTail(options: TailOptions): Tail {
   const server = new WebSocketServer({ noServer: true, maxPayload: 64 * 1024 });
-  const requests = new Map<WebSocket, IncomingMessage>();
+  const open = new Map<WebSocket, { readonly request: IncomingMessage; readonly tenant: TenantId }>();
   const refuse = (socket: Duplex, status: number, message: string): void => {
     const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}`;
     const lines = [
@@ -70,15 +74,20 @@ export function openTail(options: TailOptions): Tail {
     ];
     socket.end(`${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\n${message}`);
   };
-  const open = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
+  const begin = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
     const deployment = await options.context(request);
     if (deployment === undefined) return refuse(socket, 401, 'give a key');
-    if (server.clients.size >= tailsMax)
-      return refuse(socket, 429, `max concurrent tail requests limit exceeded (${tailsMax})`);
+    const { tenant } = deployment.logs;
     const asked = parametersOf(request, options);
+    const ofTenant = [...open.values()].filter((other) => other.tenant === tenant).length;
+    const max = open.size >= tailsMax ? 'tailsMax' : ofTenant >= tailsPerTenantMax ? 'tailsPerTenantMax' : '';
+    if (max !== '') {
+      const count = max === 'tailsMax' ? tailsMax : tailsPerTenantMax;
+      return refuse(socket, 429, `max concurrent tail requests limit exceeded, limit: ${count} (${max})`);
+    }
     server.handleUpgrade(request, socket, head, (client) => {
-      requests.set(client, request);
-      client.once('close', () => requests.delete(client));
+      open.set(client, { request, tenant });
+      client.once('close', () => open.delete(client));
       follow(client, asked, deployment, options).catch((error: unknown) => {
         options.logger.warn('a tail ended', { error: messageOf(error) });
         client.close(1011, messageOf(error).slice(0, 120));
@@ -88,14 +97,14 @@ export function openTail(options: TailOptions): Tail {
   return {
     upgrade: (request, socket, head) => {
       socket.on('error', () => socket.destroy());
-      open(request, socket, head).catch((error: unknown) => {
+      begin(request, socket, head).catch((error: unknown) => {
         const known = error instanceof LogqlError;
         if (!known) options.logger.error('tail failed', { error });
         refuse(socket, known ? 400 : 500, messageOf(error));
       });
     },
     endRefused: async () => {
-      for (const [client, request] of requests)
+      for (const [client, { request }] of open)
         if ((await options.context(request)) === undefined) client.close(1008, 'the key no longer counts');
     },
     [Symbol.asyncDispose]: async () => {
@@ -123,13 +132,10 @@ function parametersOf(request: IncomingMessage, { clock, limits }: TailOptions):
   if (delayMs > delayMsMax) throw badParameter(`delay_for can't be greater than ${delayMsMax / 1000}`);
   const limit = Math.min(countParameter(parameters, 'limit', defaultEntries), limits.entriesMax);
   const startNs = timeParameter(parameters, 'start') ?? nowNs(clock) - historyNs;
-  return { expr: parseLogExpr(parameters.text('query')), limit, startNs, delayMs };
-}
-
-interface Waiting {
-  readonly timestampNs: bigint;
-  readonly line: string;
-  readonly labels: SeriesLabels;
+  const expr = parseLogExpr(parameters.text('query'));
+  // What is wrong with its stages is said now.
+  planPipeline(expr);
+  return { expr, limit, startNs, delayMs };
 }
 
 async function follow(
@@ -140,22 +146,24 @@ async function follow(
 ): Promise<void> {
   const { limits, clock } = options;
   const closed = new AbortController();
-  const waiting: Waiting[] = [];
-  let dropped: Waiting[] = [];
+  const waiting = createTailQueue(delayMs);
   const select = selection(expr);
-  const add = (entry: Waiting): void => {
-    if (waiting.length < waitingMax) waiting.push(entry);
-    else if (dropped.length < 100) dropped.push(entry);
-  };
   const flush = (): void => {
-    if (client.bufferedAmount > bufferedBytesMax) return;
-    const entries = waiting.splice(0, 1000);
-    if (entries.length === 0 && dropped.length === 0) return;
-    client.send(frame(entries, dropped));
-    dropped = [];
+    while (client.bufferedAmount <= bufferedBytesMax) {
+      const frame = waiting.take(clock.monotonicMs());
+      if (frame === undefined) return;
+      client.send(frameText(frame));
+    }
   };
   let timer: NodeJS.Timeout | undefined;
-  const pings = setInterval(() => client.ping(), pingMs);
+  let heardMs = clock.monotonicMs();
+  client.on('pong', () => {
+    heardMs = clock.monotonicMs();
+  });
+  const pings = setInterval(() => {
+    if (clock.monotonicMs() - heardMs > silentMsMax) client.terminate();
+    else client.ping();
+  }, pingMs);
   client.on('error', () => client.terminate());
   client.on('close', () => {
     closed.abort();
@@ -163,9 +171,11 @@ async function follow(
     clearInterval(pings);
   });
   // Before the past is read, so that nothing falls between; what is in both is known by its text.
-  const past = new Set<string>();
+  let past: Set<string> | undefined;
+  const early = createTailQueue(0);
   const end = await live.subscribe(expr.matchers, (batch) => {
-    for (const entry of select(batch)) if (!past.has(textOf(entry))) add(entry);
+    if (past === undefined) early.add(select(batch), 0);
+    else waiting.add(notIn(past, select(batch)), clock.monotonicMs());
   });
   if (closed.signal.aborted) return end();
   closed.signal.addEventListener('abort', end, { once: true });
@@ -181,19 +191,23 @@ async function follow(
     { source: logs, evaluator: logs.evaluator, limits, clock, signal: closed.signal },
   );
   const found = data.type === 'streams' ? data.streams.flatMap(entriesOf) : [];
-  for (const entry of found) past.add(textOf(entry));
-  const early = waiting.splice(0).filter((entry) => !past.has(textOf(entry)));
-  waiting.push(...found.sort((a, b) => (a.timestampNs < b.timestampNs ? -1 : 1)), ...early);
-  if (closed.signal.aborted) return;
-  setTimeout(() => {
-    if (!closed.signal.aborted) timer = setInterval(flush, flushMs);
-  }, delayMs);
+  past = new Set(found.map(textOf));
+  waiting.add(found, clock.monotonicMs());
+  for (let frame = early.take(0); frame !== undefined; frame = early.take(0)) {
+    waiting.add(notIn(past, frame.lines), clock.monotonicMs());
+    waiting.drop(frame.dropped);
+  }
+  if (!closed.signal.aborted) timer = setInterval(flush, flushMs);
 }
 
-const textOf = ({ timestampNs, line, labels }: Waiting): string =>
+const textOf = ({ timestampNs, line, labels }: TailLine): string =>
   `${timestampNs} ${labelsText(labels)} ${line}`;
 
-function entriesOf({ timesNs, lines, ...parts }: LogStream): readonly Waiting[] {
+function* notIn(past: ReadonlySet<string>, lines: Iterable<TailLine>): Generator<TailLine> {
+  for (const line of lines) if (!past.has(textOf(line))) yield line;
+}
+
+function entriesOf({ timesNs, lines, ...parts }: LogStream): readonly TailLine[] {
   const labels = merged(parts);
   return lines.map((line, index) => ({ timestampNs: timesNs[index] ?? 0n, line, labels }));
 }
@@ -202,7 +216,7 @@ const merged = ({ labels, metadata, parsed }: Omit<LogStream, 'timesNs' | 'lines
   [...labels, ...metadata, ...parsed].sort(([a], [b]) => compareText(a, b));
 
 /** The lines of a batch that the query wants, as it makes them. */
-function selection({ matchers, stages }: LogExpr): (batch: LineBatch) => Generator<Waiting> {
+function selection({ matchers, stages }: LogExpr): (batch: LineBatch) => Generator<TailLine> {
   const pipeline = compilePipeline(stages);
   const tests = matchers.map((matcher) => ({ label: matcher.label, test: valueTest(matcher) }));
   const wanted = new WeakMap<Stream, boolean>();
@@ -228,8 +242,8 @@ function selection({ matchers, stages }: LogExpr): (batch: LineBatch) => Generat
   };
 }
 
-function frame(entries: readonly Waiting[], dropped: readonly Waiting[]): string {
-  const streams = [...Map.groupBy(entries, ({ labels }) => labelsText(labels))].map(
+function frameText({ lines, dropped }: TailFrame): string {
+  const streams = [...Map.groupBy(lines, ({ labels }) => labelsText(labels))].map(
     ([labels, own]) =>
       `{"stream":${labels},"values":[${own.map(({ timestampNs, line }) => `["${timestampNs}",${JSON.stringify(line)}]`).join(',')}]}`,
   );

@@ -264,8 +264,8 @@ test('a body over bodyBytesMax is refused', async () => {
     app,
   );
   expect([status, JSON.parse(text)]).toEqual([
-    400,
-    { status: 'error', errorType: 'bad_data', error: 'request body is larger than bodyBytesMax = 100' },
+    413,
+    { status: 'error', errorType: 'bad_data', error: 'the body is larger than 100 bytes (bodyBytesMax)' },
   ]);
 });
 

@@ -1,5 +1,4 @@
 import { type Context, Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { createFairQueue, type FairQueueErrors, type FairQueueLimits } from '../../base/fair-queue.ts';
@@ -12,6 +11,7 @@ import { formatExpr } from '../../promql/print.ts';
 import type { ReadRange } from '../../promql/read-range.ts';
 import type { SeriesScan } from '../../scan/series-scan.ts';
 import type { Tables } from '../../tables.ts';
+import { limitBody } from '../body-limit.ts';
 import { gzipAnswers } from '../text-response.ts';
 import { answerExemplars } from './exemplars.ts';
 import { answerLabels, answerLabelValues, answerMetadata, answerSeries } from './labels.ts';
@@ -63,21 +63,13 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
   app.onError((error, c) => failWith(error, c, logger));
   // Clients of data sources understand gzip and nothing newer (Grafana refuses zstd).
   app.use('/api/v1/*', gzipAnswers());
-  app.use(
-    '/api/v1/*',
-    bodyLimit({
-      maxSize: bodyBytesMax,
-      onError: () => {
-        throw new PromqlError('bad_data', `request body is larger than bodyBytesMax = ${bodyBytesMax}`);
-      },
-    }),
-  );
+  const limited = limitBody(bodyBytesMax);
 
   type Handler = (parameters: Parameters, deployment: PromqlDeployment, c: Context) => Promise<Response>;
   const handle = (handler: Handler) => async (c: Context) =>
     handler(await readParameters(c), await options.context(c), c);
   const getOrPost = (path: string, handler: Handler): void => {
-    app.on(['GET', 'POST'], path, handle(handler));
+    app.on(['GET', 'POST'], path, limited, handle(handler));
   };
 
   const evaluation = (deployment: PromqlDeployment, c: Context, queuedMs: number) => ({
@@ -117,7 +109,7 @@ export function prometheusRoutes(options: PrometheusOptions): Hono {
   getOrPost('/api/v1/query_exemplars', (parameters, { scan }, c) =>
     answerExemplars(parameters, scan, c.req.raw.signal),
   );
-  app.post('/api/v1/read', async (c) => {
+  app.post('/api/v1/read', limited, async (c) => {
     const body = new Uint8Array(await c.req.arrayBuffer());
     const { scan: source, tables } = await options.context(c);
     const { signal } = c.req.raw;

@@ -58,6 +58,6 @@ function answerText(
     case 'patterns':
       return patternsText(task, reading);
     default:
-      return streamsText(task, { index, budget: reading.budget, seriesMax: reading.limits.seriesMax });
+      return streamsText(task, { index, budget: reading.budget, limits: reading.limits });
   }
 }

@@ -1,5 +1,6 @@
 import type { Matcher } from '../ast.ts';
 import type { Budget } from '../budget.ts';
+import type { LogqlLimits } from '../limits.ts';
 import type { LogIndex } from '../source.ts';
 import { compareText, type SeriesLabels } from '../value.ts';
 import { labelsText } from './encode.ts';
@@ -36,7 +37,7 @@ interface VolumeAsked {
 export interface StreamsReading {
   readonly index: LogIndex;
   readonly budget: Budget;
-  readonly seriesMax: number;
+  readonly limits: LogqlLimits;
 }
 
 export function streamsText(task: StreamsTask, reading: StreamsReading): Promise<string> {
@@ -59,10 +60,10 @@ export function streamsText(task: StreamsTask, reading: StreamsReading): Promise
 /** Label sets in batches; throws LogqlError `limit`. */
 async function* streamsOf(
   { matcherSets, fromNs, toNs }: StreamsAsked,
-  { index, budget, seriesMax }: StreamsReading,
+  { index, budget, limits }: StreamsReading,
 ): AsyncGenerator<readonly SeriesLabels[]> {
   let count = 0;
-  const request = { matcherSets, fromNs, toNs, streamsMax: seriesMax };
+  const request = { matcherSets, fromNs, toNs, streamsMax: limits.seriesMax };
   for await (const texts of index.streams(request, budget.signal)) {
     count += texts.length;
     budget.checkSeries(count);
@@ -107,9 +108,9 @@ async function detectedLabels(asked: StreamsAsked, reading: StreamsReading): Pro
 
 /** The size of what a selector selects, without an envelope. */
 async function stats({ matcherSets, fromNs, toNs }: StreamsAsked, reading: StreamsReading): Promise<string> {
-  const { index, budget } = reading;
+  const { index, budget, limits } = reading;
   let [streams, bytes, entries] = [0, 0, 0];
-  const request = { matcherSets, fromNs, toNs, stepNs: undefined };
+  const request = { matcherSets, fromNs, toNs, stepNs: undefined, rowsMax: limits.samplesMax };
   for await (const batch of index.volumes(request, budget.signal)) {
     streams += batch.length;
     budget.checkSeries(streams);
@@ -133,7 +134,7 @@ type VolumeTask = StreamsAsked & VolumeAsked;
 /** Bytes by labels; the largest first. */
 async function volumesOf(
   { matcherSets, fromNs, toNs, stepNs, names, by, limit }: VolumeTask,
-  { index, budget }: StreamsReading,
+  { index, budget, limits }: StreamsReading,
 ): Promise<readonly Volume[]> {
   const volumes = new Map<string, Volume>();
   const groupsOf = new Map<string, readonly Volume[]>();
@@ -149,8 +150,8 @@ async function volumesOf(
       return volume;
     });
   };
-  for await (const batch of index.volumes({ matcherSets, fromNs, toNs, stepNs }, budget.signal)) {
-    budget.chargeSamples(batch.length);
+  const request = { matcherSets, fromNs, toNs, stepNs, rowsMax: limits.samplesMax };
+  for await (const batch of index.volumes(request, budget.signal)) {
     for (const { labels, step, bytes } of batch) {
       const groups = groupsOf.get(labels) ?? groupsFor(labels);
       groupsOf.set(labels, groups);

@@ -7,11 +7,11 @@ import {
   deleteLabel,
   errorLabel,
   failLine,
-  hasError,
   type LabelSet,
   labelEntries,
   labelOf,
   labelsAndErrors,
+  preserveErrorLabel,
   type Row,
   setLabel,
 } from './row.ts';
@@ -30,7 +30,7 @@ function inputOf({ line, timestampNs, labels }: Row): TemplateInput {
 }
 
 export function lineFormatter(template: string): (row: Row) => void {
-  const format = checked('line', template);
+  const format = checked(undefined, template);
   return (row) => {
     try {
       row.line = format(inputOf(row));
@@ -40,11 +40,12 @@ export function lineFormatter(template: string): (row: Row) => void {
   };
 }
 
-function checked(name: 'line' | 'label', template: string): (input: TemplateInput) => string {
+/** `label`: whose template it is; absent: the line's. */
+function checked(label: string | undefined, template: string): (input: TemplateInput) => string {
   try {
-    return compileTemplate(name, template);
+    return compileTemplate(label === undefined ? 'line' : 'label', template);
   } catch (cause) {
-    const what = name === 'line' ? 'invalid line template' : 'invalid template for label';
+    const what = label === undefined ? 'invalid line template' : `invalid template for label '${label}'`;
     throw new Error(`${what}: ${messageOf(cause)}`);
   }
 }
@@ -56,10 +57,16 @@ export function labelFormatter(formats: readonly LabelFormat[]): (row: Row) => v
     if (seen.has(label))
       throw new Error(`multiple label name '${label}' not allowed in a single format operation`);
     seen.add(label);
-    return from.kind === 'label' ? rename(from.text, label) : set(label, checked('label', from.text));
+    return from.kind === 'label' ? rename(from.text, label) : set(label, checked(label, from.text));
   });
   return (row) => {
-    for (const step of steps) step(row);
+    // What templates see is what there is before the first of them.
+    let input: TemplateInput | undefined;
+    const once = (): TemplateInput => {
+      input ??= snapshotOf(row);
+      return input;
+    };
+    for (const step of steps) step(row, once);
   };
 }
 
@@ -74,19 +81,28 @@ const rename =
 
 const set =
   (label: string, format: (input: TemplateInput) => string) =>
-  (row: Row): void => {
+  ({ labels }: Row, input: () => TemplateInput): void => {
     try {
-      setLabel(row.labels, label, format(inputOf(row)));
+      setLabel(labels, label, format(input()));
     } catch (cause) {
-      if (!hasError(row.labels)) failLine(row.labels, templateError, messageOf(cause));
+      failLine(labels, templateError, messageOf(cause));
     }
   };
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences of terminals begin with one
-const colours = /\u001b\[[0-9;]*[a-zA-Z]/g;
+function snapshotOf({ line, timestampNs, labels }: Row): TemplateInput {
+  const known = new Map(labelsAndErrors(labels));
+  return { line, timestampNs, label: (name) => known.get(name), labels: () => known };
+}
+
+const [escapeCode, introducer, bell] = ['\u001b', '\u009b', '\u0007'];
+/** Escape sequences of terminals. */
+const sequences = new RegExp(
+  String.raw`[${escapeCode}${introducer}][[\]()#;?]*(?:(?:[a-zA-Z\d]*(?:;[a-zA-Z\d]*)*)?${bell}|(?:\d{1,4}(?:;\d{0,4})*)?[\dA-PRZcf-ntqry=><~])`,
+  'g',
+);
 
 export function decolorize(row: Row): void {
-  if (row.line.includes('\u001b')) row.line = row.line.replace(colours, '');
+  row.line = row.line.replace(sequences, '');
 }
 
 export function dropper(choices: readonly LabelChoice[]): (row: Row) => void {
@@ -106,7 +122,8 @@ export function keeper(choices: readonly LabelChoice[]): (row: Row) => void {
   const tests = choices.map(choiceTest);
   return ({ labels }) => {
     const gone = [...labelEntries(labels)].filter(
-      ([name, value]) => !tests.some(({ label, test }) => label === name && test(value)),
+      ([name, value]) =>
+        name !== preserveErrorLabel && !tests.some(({ label, test }) => label === name && test(value)),
     );
     for (const [name] of gone) deleteLabel(labels as LabelSet, name);
   };

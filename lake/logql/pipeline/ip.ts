@@ -1,6 +1,12 @@
 import { isIPv4, isIPv6 } from 'node:net';
+import { quoted } from '../units.ts';
 
 // Addresses in lines and label values: one address, a range `a-b`, or a network `a/bits`.
+
+interface Address {
+  readonly version: 4 | 6;
+  readonly value: bigint;
+}
 
 interface Range {
   readonly version: 4 | 6;
@@ -11,12 +17,15 @@ interface Range {
 /** Whether a text holds an address that the pattern means. Throws an Error in Loki's words. */
 export function ipTest(pattern: string): (text: string) => boolean {
   const range = parseIpPattern(pattern);
-  if (range.version === 4) return (text) => anyIpv4(text, range);
-  return (text) => anyIpv6(text, range);
+  return (text) => {
+    for (const address of addressesIn(text))
+      if (address.version === range.version && within(address.value, range)) return true;
+    return false;
+  };
 }
 
 function parseIpPattern(pattern: string): Range {
-  const invalid = (): Error => new Error('ip: invalid pattern');
+  const invalid = (): Error => new Error(`ip: invalid pattern: ${quoted(pattern)}`);
   const network = /^(.*)\/(\d+)$/.exec(pattern);
   const between = pattern.split('-');
   if (network !== null) {
@@ -31,10 +40,11 @@ function parseIpPattern(pattern: string): Range {
   const [first, last = first] = between.map(parseIp);
   if (between.length > 2 || first === undefined || last === undefined || first.version !== last.version)
     throw invalid();
+  if (first.value > last.value) throw invalid();
   return { version: first.version, first: first.value, last: last.value };
 }
 
-function parseIp(text: string): { version: 4 | 6; value: bigint } | undefined {
+function parseIp(text: string): Address | undefined {
   if (isIPv4(text)) return { version: 4, value: ipv4Value(text) };
   if (!isIPv6(text) || text.includes('%')) return undefined;
   return { version: 6, value: ipv6Value(text) };
@@ -59,21 +69,32 @@ function ipv6Value(text: string): bigint {
 
 const within = (value: bigint, { first, last }: Range): boolean => value >= first && value <= last;
 
-const ipv4 = /\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}/g;
+/** What an address begins with, and what belongs to it. */
+const ipv4Start = /\d(?:\.|.\.|..\.)/sy;
+const ipv4Span = /[\d.]*/y;
+const ipv6Start = /::[\da-fA-F]|[\da-fA-F]{1,4}:/y;
+const ipv6Span = /[\da-fA-F:.]*/y;
 
-function anyIpv4(text: string, range: Range): boolean {
-  for (const [candidate] of text.matchAll(ipv4))
-    if (isIPv4(candidate) && within(ipv4Value(candidate), range)) return true;
-  return false;
-}
+const matches = (pattern: RegExp, text: string, at: number): string | undefined => {
+  pattern.lastIndex = at;
+  return pattern.exec(text)?.[0];
+};
 
-const ipv6 = /[0-9a-fA-F]*:[0-9a-fA-F:.]*/g;
+/** A hexadecimal digit, or a colon, which comes behind the decimal ones. */
+const mayBegin = (code: number): boolean =>
+  (code >= 0x30 && code <= 0x3a) || (code >= 0x41 && code <= 0x46) || (code >= 0x61 && code <= 0x66);
 
-function anyIpv6(text: string, range: Range): boolean {
-  for (const [found] of text.matchAll(ipv6)) {
-    // What follows an address may look like a part of it.
-    const candidate = [found, found.replace(/[:.]+$/, '')].find((each) => isIPv6(each));
-    if (candidate !== undefined && within(ipv6Value(candidate), range)) return true;
+/** The addresses of a text, as Loki finds them: with a dot behind it, for example, there is none. */
+function* addressesIn(text: string): Generator<Address> {
+  for (let at = 0; at < text.length; at++) {
+    if (!mayBegin(text.charCodeAt(at))) continue;
+    const span =
+      matches(ipv4Start, text, at) === undefined
+        ? matches(ipv6Start, text, at) && matches(ipv6Span, text, at)
+        : matches(ipv4Span, text, at);
+    if (span === undefined) continue;
+    const address = parseIp(span);
+    if (address !== undefined) yield address;
+    at += span.length;
   }
-  return false;
 }

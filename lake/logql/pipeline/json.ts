@@ -8,20 +8,21 @@ const notObject = (): JsonError =>
 const notString = (): JsonError => new JsonError("Value is string, but can't find closing '\"' symbol");
 const notArray = (): JsonError => new JsonError("Value is array, but can't find closing ']' symbol");
 const malformed = (): JsonError => new JsonError('Malformed JSON error');
+const malformedEscape = (): JsonError => new JsonError('Encountered an invalid escape sequence in a string');
 const unknownValue = (): JsonError => new JsonError('Unknown value type');
 
 export type JsonKind = 'string' | 'number' | 'boolean' | 'null' | 'object' | 'array';
 
-const isBlank = (code: number): boolean => code === 32 || (code >= 9 && code <= 13);
+const isBlank = (code: number): boolean => code === 32 || code === 9 || code === 10 || code === 13;
 
-export function skipBlank(text: string, at: number): number {
+function skipBlank(text: string, at: number): number {
   let next = at;
   while (next < text.length && isBlank(text.charCodeAt(next))) next++;
   return next;
 }
 
-/** The end of the string that begins at `start`, behind its closing quote. */
-function stringEnd(text: string, start: number): number {
+/** The end of the string that begins at `start`, behind its closing quote. Throws `error` where it has none. */
+function stringEnd(text: string, start: number, error = notString): number {
   for (let at = start + 1; at < text.length; at++) {
     const quote = text.indexOf('"', at);
     if (quote < 0) break;
@@ -30,7 +31,7 @@ function stringEnd(text: string, start: number): number {
     if (slashes % 2 === 0) return quote + 1;
     at = quote;
   }
-  throw notString();
+  throw error();
 }
 
 /** Control characters as JSON wants them, which not every sender knows. */
@@ -43,14 +44,20 @@ export function controlsEscaped(text: string): string {
   return out;
 }
 
-/** What a JSON string between `start` and `end` (its quotes) says. */
-export function stringText(text: string, start: number, end: number): string {
-  const raw = text.slice(start + 1, end - 1);
+/** What a JSON string between `start` and `end` (its quotes) says; nothing where an escape of it is none. */
+export const stringText = (text: string, start: number, end: number): string =>
+  unescaped(text.slice(start + 1, end - 1)) ?? '';
+
+/** What stands between quotes, or undefined where an escape is none. Half a surrogate pair is none. */
+function unescaped(raw: string): string | undefined {
   if (!raw.includes('\\')) return raw;
   try {
-    return JSON.parse(`"${controlsEscaped(raw)}"`) as string;
+    // Quotes that stand for themselves are in the text of a list.
+    const quotable = controlsEscaped(raw).replace(/\\.|"/gs, (part) => (part === '"' ? '\\"' : part));
+    const said = JSON.parse(`"${quotable}"`) as string;
+    return said.isWellFormed() ? said : undefined;
   } catch {
-    return raw;
+    return undefined;
   }
 }
 
@@ -74,10 +81,8 @@ export function valueEnd(text: string, at: number, kind: JsonKind): number {
   if (kind === 'array') return blockEnd(text, at, notArray);
   scalar.lastIndex = at;
   const word = scalar.exec(text)?.[0] ?? '';
-  const right =
-    kind === 'number'
-      ? /^-?[0-9][-+.0-9eE]*$/.test(word)
-      : word === 'true' || word === 'false' || word === 'null';
+  // What begins as a number is one, however it goes on.
+  const right = kind === 'number' || word === 'true' || word === 'false' || word === 'null';
   if (!right) throw unknownValue();
   return at + word.length;
 }
@@ -110,22 +115,26 @@ export function eachField(
   let at = skipBlank(text, start);
   if (text[at] !== '{') throw notObject();
   at = skipBlank(text, at + 1);
-  if (text[at] === '}') return at + 1;
+  if (at >= text.length) throw malformed();
   for (;;) {
-    if (text[at] !== '"') throw at >= text.length ? notObject() : malformed();
-    const nameEnd = stringEnd(text, at);
-    const name = stringText(text, at, nameEnd);
+    // Also behind a comma.
+    if (text[at] === '}') return at + 1;
+    if (text[at] !== '"') throw notObject();
+    const nameEnd = stringEnd(text, at, malformed);
+    const name = unescaped(text.slice(at + 1, nameEnd - 1));
+    if (name === undefined) throw malformedEscape();
     at = skipBlank(text, nameEnd);
     if (text[at] !== ':') throw malformed();
     at = skipBlank(text, at + 1);
-    if (at >= text.length) throw notObject();
+    if (at >= text.length) throw malformed();
     const kind = kindAt(text, at);
     const end = field(name, kind, at) ?? valueEnd(text, at, kind);
     if (end === stop) return stop;
     at = skipBlank(text, end);
     if (text[at] === '}') return at + 1;
-    if (text[at] !== ',') throw at >= text.length ? notObject() : malformed();
-    at = skipBlank(text, at + 1);
+    if (text[at] === ',') at = skipBlank(text, at + 1);
+    else if (at < text.length) throw notObject();
+    if (at >= text.length) throw notArray();
   }
 }
 
@@ -144,7 +153,10 @@ function eachElement(text: string, start: number, element: (kind: JsonKind, at: 
   }
 }
 
-/** The value at a path: a string's text, anything else as it is written; undefined where there is none. */
+/**
+ * The value at a path: a string's text, nothing for null, escapes in a list as what they stand for, anything else as it
+ * is written; undefined where there is none.
+ */
 export function valueAtPath(text: string, path: readonly (string | number)[]): string | undefined {
   let at = skipBlank(text, 0);
   let kind = kindAt(text, at);
@@ -165,7 +177,9 @@ export function valueAtPath(text: string, path: readonly (string | number)[]): s
     if (found === undefined) return undefined;
     ({ kind, at } = found);
   }
-  if (kind === 'null') return undefined;
+  if (kind === 'null') return '';
   const end = valueEnd(text, at, kind);
-  return kind === 'string' ? stringText(text, at, end) : text.slice(at, end);
+  if (kind === 'string') return stringText(text, at, end);
+  const written = text.slice(at, end);
+  return kind === 'array' ? (unescaped(written) ?? '') : written;
 }

@@ -63,11 +63,11 @@ function compared(
   return (labels) => {
     const text = labelOf(labels, label);
     if (text === undefined) return false;
-    if (hasError(labels)) return true;
     try {
       return holds(read(text));
     } catch (cause) {
-      failLine(labels, 'LabelFilterErr', messageOf(cause));
+      // What went wrong before may say more.
+      if (!hasError(labels)) failLine(labels, 'LabelFilterErr', messageOf(cause));
       return true;
     }
   };

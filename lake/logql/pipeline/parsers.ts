@@ -2,7 +2,7 @@ import { messageOf } from '../../base/errors.ts';
 import { compileRe2 } from '../../regexp/re2.ts';
 import type { Extraction, LogfmtStage } from '../ast.ts';
 import { parseJsonPath, parseLogfmtKey } from './field-path.ts';
-import { eachField, JsonError, skipBlank, stop, stringText, valueAtPath, valueEnd } from './json.ts';
+import { eachField, JsonError, stop, stringText, valueAtPath, valueEnd } from './json.ts';
 import { readLogfmt } from './logfmt.ts';
 import { captures, parsePattern } from './pattern.ts';
 import {
@@ -10,6 +10,7 @@ import {
   extractLabel,
   failLine,
   labelNameOf,
+  labelOf,
   labelValueOf,
   type Row,
   setLabel,
@@ -23,9 +24,8 @@ export type Parse = (row: Row) => void;
 
 export function jsonParser(wanted: Wanted): Parse {
   return (row) => {
-    if (row.line === '') return;
     try {
-      flatten(row, row.line, 0, '', wanted);
+      flatten(row, row.line, 0, undefined, wanted);
     } catch (error) {
       failJson(row, error);
     }
@@ -38,16 +38,24 @@ function failJson({ labels }: Row, error: unknown): void {
 }
 
 /** Nested objects are one level of names, joined by `_`; lists and null are left out. */
-function flatten(row: Row, text: string, start: number, prefix: string, wanted: Wanted): number {
+function flatten(row: Row, text: string, start: number, prefix: string | undefined, wanted: Wanted): number {
   return eachField(text, start, (field, kind, at) => {
     if (kind === 'null' || kind === 'array') return undefined;
-    const name = prefix === '' ? labelNameOf(field, true) : `${prefix}_${labelNameOf(field, false)}`;
+    const name = nestedName(prefix, field);
     if (kind === 'object') return flatten(row, text, at, name, wanted);
     const end = valueEnd(text, at, kind);
+    if (name === '' && prefix === undefined) return end;
     if (wanted !== undefined && !wanted.has(name) && !wanted.has(`${name}_extracted`)) return end;
     const value = kind === 'string' ? labelValueOf(stringText(text, at, end)) : text.slice(at, end);
     return extractLabel(row.labels, name, value, wanted) ? stop : end;
   });
+}
+
+/** A blank name adds nothing to those that it is in. */
+function nestedName(prefix: string | undefined, field: string): string {
+  if (prefix === undefined || prefix === '') return labelNameOf(field, true);
+  const own = labelNameOf(field, false);
+  return own === '' ? prefix : `${prefix}_${own}`;
 }
 
 /** `json label="path"`: those labels only, empty where there is nothing. */
@@ -59,9 +67,14 @@ export function jsonExpressions(expressions: readonly Extraction[]): Parse {
   return (row) => {
     const { line, labels } = row;
     if (line === '') return;
-    if (!/^\s*["{[]/.test(line)) return failLine(labels, 'JSONParserErr', '');
-    for (const { label, path } of paths)
-      setLabel(labels, extractedName(labels, label), labelValueOf(pathValue(line, path) ?? ''));
+    if (!/^["{[]/.test(line)) return failLine(labels, 'JSONParserErr', '');
+    const missing: string[] = [];
+    for (const { label, path } of paths) {
+      const value = pathValue(line, path);
+      if (value === undefined) missing.push(label);
+      else setLabel(labels, extractedName(labels, label), labelValueOf(value));
+    }
+    for (const label of missing) if (labelOf(labels, label) === undefined) setLabel(labels, label, '');
   };
 }
 
@@ -84,7 +97,7 @@ function attempt<T>(expression: string, parse: (text: string) => T): T {
 }
 
 export function logfmtParser({ strict, keepEmpty, expressions }: LogfmtStage, wanted: Wanted): Parse {
-  if (expressions.length > 0) return logfmtExpressions(expressions, strict, keepEmpty);
+  if (expressions.length > 0) return logfmtExpressions(expressions, strict);
   return ({ line, labels }) => {
     const error = readLogfmt(line, strict, (key, value) => {
       const name = labelNameOf(key, true);
@@ -102,33 +115,35 @@ function failLogfmt(
   failLine(labels, 'LogfmtParserErr', `logfmt syntax error at pos ${position} : ${message}`);
 }
 
-function logfmtExpressions(expressions: readonly Extraction[], strict: boolean, keepEmpty: boolean): Parse {
-  const wanted = expressions.map(({ label, expression }) => ({
-    label,
-    key: attempt(expression, parseLogfmtKey),
-  }));
+/** `logfmt label="key"`: those labels only, empty where there is nothing; of several values the last stays. */
+function logfmtExpressions(expressions: readonly Extraction[], strict: boolean): Parse {
+  const own = new Set(expressions.map(({ label }) => label));
+  const labelOfKey = new Map<string, string>();
+  for (const { label, expression } of expressions) {
+    const key = attempt(expression, parseLogfmtKey);
+    if (!labelOfKey.has(key)) labelOfKey.set(key, label);
+  }
   return ({ line, labels }) => {
-    if (line === '') return;
-    const values = new Map<string, string>();
+    for (const label of own) if (extractedName(labels, label) === label) setLabel(labels, label, '');
     const error = readLogfmt(line, strict, (key, value) => {
       const name = labelNameOf(key, true);
-      for (const one of [key, name])
-        if (!values.has(one) && (value !== '' || keepEmpty)) values.set(one, labelValueOf(value));
+      const label = labelOfKey.get(name) ?? name;
+      if (own.has(label)) setLabel(labels, extractedName(labels, label), validText(value));
       return true;
     });
-    if (error) return failLogfmt(labels, error);
-    for (const { label, key } of wanted)
-      setLabel(labels, extractedName(labels, label), values.get(key) ?? '');
+    if (error) failLogfmt(labels, error);
   };
 }
+
+/** Of a value with broken UTF-8 nothing is left here, unlike elsewhere. */
+const validText = (value: string): string => (value.includes('\ufffd') ? '' : value);
 
 export function regexpParser(pattern: string, wanted: Wanted): Parse {
   const regexp = compileRe2(pattern);
   const names = new Map<number, string>();
   for (const [group, name] of regexp.groupNames) {
-    if (!/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name)) throw new Error(`invalid extracted label name '${name}'`);
     if ([...names.values()].includes(name)) throw new Error(`duplicate extracted label name '${name}'`);
-    names.set(group, name);
+    names.set(group, labelNameOf(name, true));
   }
   if (names.size === 0) throw new Error('at least one named capture must be supplied');
   return ({ line, labels }) => {
@@ -152,7 +167,7 @@ export function unpackParser(): Parse {
   return (row) => {
     const { line, labels } = row;
     if (line === '') return;
-    if (line[skipBlank(line, 0)] !== '{')
+    if (!line.startsWith('{'))
       return failLine(labels, 'JSONParserErr', 'expecting json object(6), but it is not');
     const found: [string, string][] = [];
     let entry: string | undefined;
@@ -162,14 +177,14 @@ export function unpackParser(): Parse {
         const end = valueEnd(line, at, kind);
         const value = stringText(line, at, end);
         if (field === entryField) entry = value;
-        else found.push([labelNameOf(field, true), labelValueOf(value)]);
+        else found.push([labelNameOf(extractedName(labels, field), true), labelValueOf(value)]);
         return end;
       });
     } catch (error) {
       return failJson(row, error);
     }
     if (entry === undefined) return;
-    for (const [name, value] of found) extractLabel(labels, name, value, undefined);
+    for (const [name, value] of found) setLabel(labels, name, value);
     row.line = entry;
   };
 }

@@ -66,15 +66,17 @@ export function* captures(
   }
 }
 
-/** Whether the pattern is the whole line; a capture holds at least one character, but for one between two others. */
+/**
+ * Whether the line is as the pattern says: a capture holds at least one character, and what the pattern begins with may
+ * stand behind something else.
+ */
 export function matchesLine(pattern: readonly PatternPart[], line: string): boolean {
   if (line === '' || pattern.length === 0) return line === '' && pattern.length === 0;
   let at = 0;
   for (const [index, part] of pattern.entries()) {
     if (part.kind === 'capture') continue;
     const found = line.indexOf(part.text, at);
-    if (found < 0 || (index === 0) !== (found === at && index === 0)) return false;
-    if (index > 0 && found === at) return false;
+    if (found < 0 || (index > 0 && found === at)) return false;
     at = found + part.text.length;
   }
   return (pattern.at(-1)?.kind === 'capture') === at < line.length;

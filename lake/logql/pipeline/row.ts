@@ -16,7 +16,7 @@ export interface LabelSet {
   readonly parsed: Map<string, string>;
   /** Names of stream labels that are gone. */
   readonly dropped: Set<string>;
-  /** Names that a parser has extracted; of several values the first stays. */
+  /** Names that have been set: of what parsers find the first stays. */
   readonly extracted: string[];
   error: string;
   errorDetails: string;
@@ -92,6 +92,8 @@ export function setLabel(labels: LabelSet, name: string, value: string): void {
   withoutMetadata(labels, name);
   if (labels.stream.has(name)) labels.dropped.add(name);
   labels.parsed.set(name, value);
+  // A parser behind it does not replace it.
+  if (!labels.extracted.includes(name)) labels.extracted.push(name);
 }
 
 /** The name that a parser's value gets: its own, unless it is taken. */
@@ -109,9 +111,9 @@ export function extractLabel(labels: LabelSet, name: string, value: string, want
   const free = extractedName(labels, name);
   if (wanted !== undefined && !wanted.has(free)) return false;
   if (labels.extracted.includes(free)) return false;
-  labels.extracted.push(free);
   setLabel(labels, free, value);
-  return wanted !== undefined && labels.extracted.length >= wanted.size;
+  if (wanted === undefined || labels.extracted.length < wanted.size) return false;
+  return [...wanted].every((each) => labels.extracted.includes(each));
 }
 
 export function deleteLabel(labels: LabelSet, name: string): void {

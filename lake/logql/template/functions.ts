@@ -1,6 +1,6 @@
 import { compileRe2, type Re2 } from '../../regexp/re2.ts';
 import { templateCharactersMax } from '../limits.ts';
-import { parseBytes, parseGoDuration, parseGoFloat } from '../units.ts';
+import { parseBytes, parseGoDuration, parseGoFloat, quoted } from '../units.ts';
 import { isTime, type Time, type Value } from './ast.ts';
 import { sprintf, textOf } from './text.ts';
 import { formatTime, parseTime } from './time.ts';
@@ -30,10 +30,15 @@ function intOf(value: Value): bigint {
   if (typeof value === 'bigint') return value;
   if (typeof value === 'number') return Number.isFinite(value) ? BigInt(Math.trunc(value)) : 0n;
   if (typeof value === 'boolean') return value ? 1n : 0n;
-  if (typeof value !== 'string' || !/^[-+]?(?:\d+|0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+)$/.test(value))
-    return 0n;
-  const size = BigInt(value.replace(/^[-+]/, '').replace(/^0+(?=\d)/, ''));
-  return BigInt.asIntN(64, value.startsWith('-') ? -size : size);
+  if (typeof value !== 'string') return 0n;
+  // A fraction is left out; a 0 before other digits is octal, as in Go.
+  const [, sign, digits = ''] =
+    /^([-+]?)(\d+(?=\.\d*$|$)|0[xX][0-9a-fA-F]+$|0[bB][01]+$|0[oO][0-7]+$)/.exec(value) ?? [];
+  const octal = /^0(?=\d)/.test(digits);
+  if (digits === '' || (octal && /[89]/.test(digits))) return 0n;
+  const size = BigInt(octal ? `0o${digits}` : digits.toLowerCase());
+  const signed = sign === '-' ? -size : size;
+  return BigInt.asIntN(64, signed) === signed ? signed : 0n;
 }
 
 function floatOf(value: Value): number {
@@ -141,23 +146,30 @@ function indent(count: Value, value: Value): string {
 
 const title = (value: string): string =>
   value.replace(
-    /(^|[^\p{L}\p{N}_'])(\p{L})/gu,
+    /(^|[\0-/:-@[-^`{-\x7f]|\p{White_Space})(\p{L})/gu,
     (_, before: string, letter: string) => before + letter.toUpperCase(),
   );
 
-/** Base64 without its padding is read too. */
+/** Base64 without its padding is read too; what is none is answered by what is wrong. */
 function base64(value: string): string {
-  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(value.replace(/[\r\n]/g, '')))
-    throw new Error('illegal base64 data at input byte 0');
-  return Buffer.from(value, 'base64').toString('utf8');
+  const padded = value.length % 4 > 1 ? value.padEnd(Math.ceil(value.length / 4) * 4, '=') : value;
+  const [digits = ''] = /^[A-Za-z0-9+/\r\n]*/.exec(padded) ?? [];
+  const rest = padded.slice(digits.length).replace(/[\r\n]/g, '');
+  const over = digits.replace(/[\r\n]/g, '').length % 4;
+  if (over === 1 && rest === '') return illegalBase64(digits.length - 1);
+  if (rest !== '='.repeat((4 - over) % 4)) return illegalBase64(digits.length);
+  return Buffer.from(digits, 'base64').toString('utf8');
 }
 
+const illegalBase64 = (byte: number): string => `illegal base64 data at input byte ${byte}`;
+
 function unescaped(value: string): string {
-  try {
-    return decodeURIComponent(value.replaceAll('+', ' '));
-  } catch {
-    throw new Error(`invalid URL escape ${JSON.stringify(/%.{0,2}/.exec(value)?.[0] ?? '')}`);
-  }
+  const wrong = /%(?![0-9a-fA-F]{2}).{0,2}/s.exec(value);
+  if (wrong !== null) throw new Error(`invalid URL escape ${JSON.stringify(wrong[0])}`);
+  const bytes = value
+    .replaceAll('+', ' ')
+    .replace(/(?:%[0-9a-fA-F]{2})+/g, (run) => Buffer.from(run.replaceAll('%', ''), 'hex').toString());
+  return bytes;
 }
 
 const escapedUrl = (value: string): string =>
@@ -185,6 +197,8 @@ const timeOf = (value: Value): Time => {
   if (typeof value === 'bigint') return { kind: 'time', ns: value * 1_000_000_000n, zone: 'UTC' };
   throw new Error(`expected time.Time; found ${textOf(value)}`);
 };
+/** What Go's functions give for a time that they can't read. */
+const zeroTime: Time = { kind: 'time', ns: -62_135_596_800_000_000_000n, zone: 'UTC' };
 const floorDiv = (value: bigint, by: bigint): bigint => (value - (((value % by) + by) % by)) / by;
 const epoch = (by: bigint): TemplateFunction => ({
   arity: 1,
@@ -199,17 +213,23 @@ const date: TemplateFunction = {
 
 /** The digits of a Unix time say what it counts: days, seconds, milliseconds, microseconds or nanoseconds. */
 function unixToTime(value: string): Time {
-  if (!/^-?\d+$/.test(value)) throw new Error(`unable to parse time '${value}'`);
+  const unable = (why: string): Error => new Error(`unable to parse time '${value}': ${why}`);
+  const parsing = `strconv.ParseInt: parsing ${quoted(value)}`;
+  if (!/^[-+]?\d+$/.test(value)) throw unable(`${parsing}: invalid syntax`);
+  if (BigInt.asIntN(64, BigInt(value)) !== BigInt(value)) throw unable(`${parsing}: value out of range`);
   const scale = { 5: 86_400_000_000_000n, 10: 1_000_000_000n, 13: 1_000_000n, 16: 1000n, 19: 1n }[
     value.length
   ];
-  if (scale === undefined) throw new Error(`unable to parse time '${value}'`);
+  // Loki's own words.
+  if (scale === undefined) throw unable('%!w(<nil>)');
   return { kind: 'time', ns: BigInt(value) * scale, zone: 'UTC' };
 }
 
 const seconds = text((value) => parseGoDuration(value) / 1e9);
 const isEmpty = (value: Value): boolean =>
-  value === null || value === '' || value === 0 || value === 0n || value === false;
+  [null, '', 0, 0n, false].includes(value as never) ||
+  (Array.isArray(value) && value.length === 0) ||
+  (value instanceof Map && value.size === 0);
 
 /** The functions of line_format and label_format, but for those that look at the line. */
 export const functions: Readonly<Record<string, TemplateFunction>> = {
@@ -291,17 +311,18 @@ export const functions: Readonly<Record<string, TemplateFunction>> = {
   round: {
     arity: 2,
     more: true,
-    call: ([value = null, places = null]) => {
+    call: ([value = null, places = null, from = 0.5]) => {
       const scale = 10 ** Number(intOf(places));
       const scaled = floatOf(value) * scale;
-      const whole = Math.floor(Math.abs(scaled) + 0.5);
-      return (Math.sign(scaled) * whole) / scale;
+      // A negative number has no part above, so it goes down.
+      const isUp = scaled - Math.trunc(scaled) >= floatOf(from);
+      return (isUp ? Math.ceil(scaled) : Math.floor(scaled)) / scale;
     },
   },
   date,
   now: { arity: 0, call: () => ({ kind: 'time', ns: BigInt(Date.now()) * 1_000_000n, zone: 'UTC' }) },
-  toDate: text((layout, value) => parseTime(layout, value, 'UTC')),
-  toDateInZone: text((layout, zone, value) => parseTime(layout, value, zone)),
+  toDate: text((layout, value) => parseTime(layout, value, 'UTC') ?? zeroTime),
+  toDateInZone: text((layout, zone, value) => parseTime(layout, value, zone) ?? zeroTime),
   unixEpoch: epoch(1_000_000_000n),
   unixEpochMillis: epoch(1_000_000n),
   unixEpochNanos: epoch(1n),

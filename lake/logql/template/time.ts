@@ -116,8 +116,8 @@ function zoneName(zone: string, ms: number): string {
   return parts.find(({ type }) => type === 'timeZoneName')?.value ?? zone;
 }
 
-/** Reads a time; throws an Error where the text does not have the layout, or the zone does not exist. */
-export function parseTime(layout: string, text: string, zone: string): Time {
+/** Reads a time; undefined where the text does not have the layout. A zone that does not exist is UTC. */
+export function parseTime(layout: string, text: string, zone: string): Time | undefined {
   const fields: Record<string, string> = {};
   let pattern = '';
   let at = 0;
@@ -130,12 +130,20 @@ export function parseTime(layout: string, text: string, zone: string): Time {
   // Go reads a fraction behind seconds also where the layout has none.
   pattern = (pattern + escaped(layout.slice(at))).replace('(SECONDS)', '(\\d{1,2})');
   const found = new RegExp(`^${pattern}$`).exec(text);
-  if (found === null)
-    throw new Error(`parsing time ${JSON.stringify(text)} as ${JSON.stringify(layout)}: cannot parse`);
+  if (found === null) return undefined;
   names.forEach((name, index) => {
     fields[name] = found[index + 1] ?? '';
   });
-  return timeOf(fields, zone);
+  return timeOf(fields, isZone(zone) ? zone : 'UTC');
+}
+
+function isZone(zone: string): boolean {
+  try {
+    offsetMinutes({ kind: 'time', ns: 0n, zone });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
@@ -153,7 +161,7 @@ function partPattern(part: string): string {
   return '([A-Za-z]+)';
 }
 
-function timeOf(fields: Readonly<Record<string, string>>, zone: string): Time {
+function timeOf(fields: Readonly<Record<string, string>>, zone: string): Time | undefined {
   const number = (...names: readonly string[]): number | undefined => {
     const text = names.map((name) => fields[name]).find((value) => value !== undefined);
     return text === undefined ? undefined : Number(text);
@@ -167,9 +175,13 @@ function timeOf(fields: Readonly<Record<string, string>>, zone: string): Time {
   const half = (fields.PM ?? fields.pm)?.toLowerCase();
   const hours = number('15', '03', '3') ?? 0;
   const hour = half === undefined ? hours : (hours % 12) + (half === 'pm' ? 12 : 0);
+  const day = number('02', '_2', '2') ?? 1;
+  const [minute, second] = [number('04', '4') ?? 0, number('05', '5') ?? 0];
   const date = new Date(0);
-  date.setUTCFullYear(year, month, number('02', '_2', '2') ?? 1);
-  date.setUTCHours(hour, number('04', '4') ?? 0, number('05', '5') ?? 0);
+  date.setUTCFullYear(year, month, day);
+  date.setUTCHours(hour, minute, second);
+  const isReal = date.getUTCMonth() === month && date.getUTCDate() === day && minute < 60 && second < 60;
+  if (!isReal) return undefined;
   const fraction =
     Object.entries(fields)
       .find(([key]) => /^[.,]/.test(key))?.[1]

@@ -2,6 +2,7 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { S3Client } from '@aws-sdk/client-s3';
 import { proxyEnv } from '../../base/proxy.ts';
+import { type SignElsewhere, signedElsewhere } from './signed-elsewhere.ts';
 
 /** How a bucket is reached. Absent keys: the AWS default chain (environment, profile, instance role). */
 export interface S3Connection {
@@ -17,6 +18,8 @@ export interface S3Connection {
   readonly secretAccessKey?: string;
   /** Instead of the two: asked before each request, so it should hold what it gives. */
   readonly credentials?: () => Promise<S3Credentials>;
+  /** Instead of all three: somebody else signs each request. */
+  readonly sign?: SignElsewhere;
   /** HTTP proxy on the way; absent or empty: none. */
   readonly proxy?: string;
 }
@@ -104,7 +107,9 @@ export function connect(connection: S3Connection, limits: S3Limits): Connections
   };
 }
 
-function credentialsOf({ credentials, accessKeyId, secretAccessKey = '' }: S3Connection) {
+function credentialsOf(connection: S3Connection) {
+  const { credentials, accessKeyId, secretAccessKey = '', sign } = connection;
+  if (sign !== undefined) return signedElsewhere(connection, sign);
   if (credentials === undefined) return accessKeyId ? { credentials: { accessKeyId, secretAccessKey } } : {};
   // The SDK asks again for what is about to be over, and so before each request.
   return { credentials: async () => ({ ...(await credentials()), expiration: new Date(0) }) };

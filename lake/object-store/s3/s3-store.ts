@@ -4,6 +4,7 @@ import type { ObjectStore } from '../object-store.ts';
 import { type Bucket, call, head, listFolders, listObjects, remove } from './bucket.ts';
 import { connect, defaultS3Limits, type S3Connection, type S3Limits } from './connection.ts';
 import { createDownloads } from './download.ts';
+import { prefixOf } from './prefix.ts';
 import { watchTries } from './tries.ts';
 import { createUploads } from './upload.ts';
 
@@ -61,10 +62,4 @@ export function s3Store(
     serverTime,
     close: () => client.destroy(),
   };
-}
-
-/** The prefix with its `/`, or ''. */
-export function prefixOf({ prefix = '' }: { readonly prefix?: string }): string {
-  const bare = prefix.replace(/^\/+|\/+$/g, '');
-  return bare === '' ? '' : `${bare}/`;
 }

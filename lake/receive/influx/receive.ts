@@ -2,6 +2,7 @@ import { FirnError } from '../../base/errors.ts';
 import type { LogsBatch, MetricsBatch } from '../../model/batch.ts';
 import { canonicalLabels, type Label, type Labels, withIdentity } from '../../model/labels.ts';
 import { type BodyLimits, bodyLimits } from '../body-limits.ts';
+import { lineBytesMax } from '../logs/line-limit.ts';
 import type { LogStreams } from '../logs/streams.ts';
 import { createLogsBuilder } from '../logs-builder.ts';
 import { createMetricsBuilder } from '../metrics-builder.ts';
@@ -15,6 +16,8 @@ import { type InfluxPoint, LineError, parseLines } from './parse-line.ts';
 export interface InfluxLimits extends BodyLimits {
   /** Fields of all lines; answered with 413. */
   readonly fieldsPerRequestMax: number;
+  /** Of a field that is text; answered with 400. */
+  readonly lineBytesMax: number;
   /** A time that is so much later than the receipt is not believed. */
   readonly futureMsMax: number;
 }
@@ -22,6 +25,7 @@ export interface InfluxLimits extends BodyLimits {
 export const influxLimits: InfluxLimits = {
   ...bodyLimits,
   fieldsPerRequestMax: 500_000,
+  lineBytesMax,
   futureMsMax: 3_600_000,
 };
 
@@ -89,6 +93,7 @@ export function readInfluxLines(
           const series = cache.find(key, 0, key.length) ?? cache.add(key, 0, key.length, labels());
           metrics.append(series, timestampUs, value, doubt);
         } else {
+          checkLine(value, limits);
           const exactNs = doubt === undefined ? timestampNs : undefined;
           const record = { timestampNs: exactNs ?? BigInt(timestampUs) * 1000n, line: value };
           logs.append(
@@ -104,6 +109,15 @@ export function readInfluxLines(
     }
   }
   return { metrics: metrics.finish(), logs: logs.finish(), rejected };
+}
+
+function checkLine(text: string, { lineBytesMax: max }: InfluxLimits): void {
+  const bytes = text.length * 3 > max ? Buffer.byteLength(text) : 0;
+  if (bytes > max)
+    throw new FirnError({
+      ...{ code: 'limit', operation: 'read line protocol', subject: 'lineBytesMax' },
+      message: `a text of ${bytes} bytes: at most ${max} are accepted (limits.lineBytesMax)`,
+    });
 }
 
 const aboutLine = (line: number, error: unknown): unknown =>

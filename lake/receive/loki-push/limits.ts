@@ -1,4 +1,5 @@
 import { type BodyLimits, bodyLimits } from '../body-limits.ts';
+import { lineBytesMax } from '../logs/line-limit.ts';
 
 /** Limits of one Loki push request. Meeting one refuses the whole request. */
 export interface LokiPushLimits extends BodyLimits {
@@ -11,6 +12,6 @@ export interface LokiPushLimits extends BodyLimits {
 export const lokiPushLimits: LokiPushLimits = {
   ...bodyLimits,
   streamsPerRequestMax: 100_000,
-  lineBytesMax: 1024 * 1024,
+  lineBytesMax,
   metadataBytesMax: 64 * 1024,
 };

@@ -1,4 +1,5 @@
 import { type BodyLimits, bodyLimits } from '../body-limits.ts';
+import { lineBytesMax } from '../logs/line-limit.ts';
 
 /** Limits of one OTLP request. */
 export interface OtlpLimits extends BodyLimits {
@@ -12,7 +13,7 @@ export interface OtlpLimits extends BodyLimits {
 
 export const otlpLimits: OtlpLimits = {
   ...bodyLimits,
-  lineBytesMax: 1024 * 1024,
+  lineBytesMax,
   attributesBytesMax: 256 * 1024,
   deltaSeriesMax: 50_000,
 };

@@ -1,7 +1,7 @@
-import { limitError } from '../../logql/errors.ts';
 import type { CountRow, CountsRequest } from '../../logql/source.ts';
 import { metadataNames } from '../count-metadata.ts';
 import { labelsOf } from '../stream-labels.ts';
+import { tooManyCounts } from '../too-many-counts.ts';
 import { type AttributesReader, attributesReader } from './attributes.ts';
 import type { LogFile, LogGroup, Times } from './log-file.ts';
 import { type RowMatcher, rowMatcher } from './matching.ts';
@@ -36,7 +36,7 @@ export async function countLines(
 ): Promise<readonly CountRow[]> {
   const attributes = attributesReader();
   const matcher = rowMatcher(request, attributes);
-  const streamOf = streamMatcher(request);
+  const streamOf = streamMatcher([request.matchers]);
   const counting: Counting = {
     ...{ request, counters: new Map(), attributes, names: metadataNames(request.labels), rows: 0 },
   };
@@ -183,9 +183,3 @@ function add(counting: Counting, { buckets }: Counter, bucket: number, value: nu
     throw tooManyCounts(counting.request);
   buckets.set(bucket, (before ?? 0) + value);
 }
-
-export const tooManyCounts = ({ rowsMax }: Pick<CountsRequest, 'rowsMax'>) =>
-  limitError(
-    'samplesMax',
-    `the query would hold more than ${rowsMax} samples (samplesMax): narrow it by labels or time`,
-  );

@@ -19,7 +19,7 @@ export function openReading(request: LinesRequest): Reading {
   const attributes = attributesReader();
   const matcher = rowMatcher(request, attributes);
   const readsLines = request.needs.line || matcher.readsLines;
-  return { request, attributes, matcher, streamOf: streamMatcher(request), readsLines };
+  return { request, attributes, matcher, streamOf: streamMatcher([request.matchers]), readsLines };
 }
 
 /** Rows of one batch at most. */

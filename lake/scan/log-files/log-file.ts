@@ -44,6 +44,8 @@ export interface LogGroup {
   /** Data pages of a column of texts; none when every row is null. */
   pages(column: TextColumnName): readonly PageRef[];
   textPage(column: TextColumnName, page: PageRef): TextPage;
+  /** Bytes of the texts of a page, where its header says them. */
+  bytesOf(column: TextColumnName, page: PageRef): number | undefined;
   /** What the writer has noted beside the column, unpacked. */
   note(column: TextColumnName, name: string): Buffer | undefined;
 }
@@ -164,6 +166,8 @@ function logGroup(
     times: () => timesCache.get(`${path}#${index}`, () => timesOf(path, longs('timestamp_ns'), runsOnce())),
     pages: pagesOf,
     textPage: textPageOf,
+    bytesOf: (column, { encoding, uncompressedBytes, values }) =>
+      encoding === encodings.plain && !chunkOf(column).optional ? uncompressedBytes - 4 * values : undefined,
     note: (column, name) => noteOf(path, chunks.get(column), name),
   };
 }

@@ -1,3 +1,4 @@
+import type { Matcher } from '../../logql/ast.ts';
 import { valueTest } from '../../logql/pipeline/label-filter.ts';
 import type { LinesRequest, Stream } from '../../logql/source.ts';
 import { labelsOf } from '../stream-labels.ts';
@@ -13,18 +14,20 @@ export interface Piece {
   readonly to: number;
 }
 
-type Selection = Pick<LinesRequest, 'matchers' | 'fromNs' | 'toNs'>;
+type Selection = Pick<LinesRequest, 'fromNs' | 'toNs'>;
 
 export type StreamOf = (labels: string) => Stream | undefined;
 
-/** The stream of a text of labels where it matches; each text is looked at once a query. */
-export function streamMatcher({ matchers }: Pick<LinesRequest, 'matchers'>): StreamOf {
-  const tests = matchers.map((matcher) => ({ label: matcher.label, test: valueTest(matcher) }));
+/** The stream of a text of labels where it matches one of these sets; each text is looked at once a query. */
+export function streamMatcher(matcherSets: readonly (readonly Matcher[])[]): StreamOf {
+  const sets = matcherSets.map((matchers) =>
+    matchers.map((matcher) => ({ label: matcher.label, test: valueTest(matcher) })),
+  );
   const known = new Map<string, Stream | undefined>();
   return (text) => {
     if (known.has(text)) return known.get(text);
     const labels = labelsOf(text);
-    const matches = tests.every(({ label, test }) => test(labels.get(label) ?? ''));
+    const matches = sets.some((tests) => tests.every(({ label, test }) => test(labels.get(label) ?? '')));
     const stream = matches ? { labels } : undefined;
     known.set(text, stream);
     return stream;
@@ -45,11 +48,19 @@ export function piecesOf(group: LogGroup, selection: Selection, streamOf: Stream
   for (const run of group.runs()) {
     const stream = streamOf(run.labels);
     if (stream === undefined) continue;
-    const { from, to } = isWithin(group, selection) ? run : cutToTime(group.times(), run, selection);
+    const { from, to } = rowsIn(group, run, selection);
     if (from < to) pieces.push({ group, stream, from, to });
   }
   return pieces;
 }
+
+/** Those rows of a run that are of the time. */
+export const rowsIn = (
+  group: LogGroup,
+  run: Run,
+  selection: Selection,
+): { readonly from: number; readonly to: number } =>
+  isWithin(group, selection) ? run : cutToTime(group.times(), run, selection);
 
 function cutToTime(
   times: Times,
@@ -60,7 +71,7 @@ function cutToTime(
 }
 
 /** The first row of [from, to) that is not before `ns`. */
-function firstRow({ baseNs, offsetsNs }: Times, ns: bigint, from: number, to: number): number {
+export function firstRow({ baseNs, offsetsNs }: Times, ns: bigint, from: number, to: number): number {
   return firstNotBelow(offsetsNs, Number(ns - baseNs), from, to);
 }
 

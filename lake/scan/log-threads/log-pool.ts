@@ -2,8 +2,8 @@ import type { MessagePort } from 'node:worker_threads';
 import { createWorkerPool, type WorkerPool } from '../../base/worker-pool.ts';
 import { throwIfStopped } from '../../logql/budget.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
-import type { LogOptions, LogqlEvaluator, QueryResult } from '../../logql/query.ts';
-import { type LineBatch, type LogIndex, type LogSource, newStats } from '../../logql/source.ts';
+import type { LogqlEvaluator, QueryResult } from '../../logql/query.ts';
+import { type LineBatch, newStats, type StoredLogs, type StreamVolume } from '../../logql/source.ts';
 import type { LogView, LogViews } from '../log-view.ts';
 import {
   type Answer,
@@ -25,13 +25,7 @@ import {
 /** Threads that answer LogQL. */
 export interface LogPool extends AsyncDisposable {
   /** Answers from these logs; what an owner asks goes where its files are known. */
-  evaluatorOf(logs: OwnLogs, owner: string): LogqlEvaluator;
-}
-
-/** What a thread asks back for. */
-interface OwnLogs {
-  readonly views: LogViews;
-  readonly index: LogIndex;
+  evaluatorOf(views: LogViews, owner: string): LogqlEvaluator;
 }
 
 export interface LogPoolOptions {
@@ -47,14 +41,14 @@ export function createLogPool({ threads, cacheBytesMax }: LogPoolOptions): LogPo
     threads,
   });
   return {
-    evaluatorOf: (logs, owner) => ({
+    evaluatorOf: (views, owner) => ({
       evaluate: async (task, limits, signal): Promise<QueryResult> => {
-        const asked = { logs, owner, work: { kind: 'evaluate', task } as const, limits, signal };
+        const asked = { views, owner, work: { kind: 'evaluate', task } as const, limits, signal };
         await using query = await startQuery(pool, asked);
         return expectTold(await query.told(), 'evaluated').result;
       },
       answer: async (task, limits, signal) => {
-        const asked = { logs, owner, work: { kind: 'answer', task } as const, limits, signal };
+        const asked = { views, owner, work: { kind: 'answer', task } as const, limits, signal };
         const query = await startQuery(pool, asked);
         try {
           return restOf(query, expectTold(await query.told(), 'piece'));
@@ -83,7 +77,7 @@ function awaited(): PromiseWithResolvers<Told> {
 }
 
 interface Asked {
-  readonly logs: OwnLogs;
+  readonly views: LogViews;
   readonly owner: string;
   readonly work: QueryWork;
   readonly limits: LogqlLimits;
@@ -92,11 +86,11 @@ interface Asked {
 
 async function startQuery(
   pool: WorkerPool,
-  { logs, owner, work, limits, signal }: Asked,
+  { views, owner, work, limits, signal }: Asked,
 ): Promise<RunningQuery> {
   throwIfStopped(signal, limits);
   await using stack = new AsyncDisposableStack();
-  const helper = stack.use(openHelper(logs, signal));
+  const helper = stack.use(openHelper(views, signal));
   // Whoever has gone meanwhile gets that answer, and not what became of the view.
   const first = await helper.first(work).finally(() => throwIfStopped(signal, limits));
   const job = pool.start(owner, { work, limits, first } satisfies StartQuery);
@@ -170,18 +164,18 @@ async function reply(port: MessagePort, id: number, asked: Promise<Answer>): Pro
 /** Does for one query what its thread cannot: views and DuckDB are here. */
 interface Helper extends AsyncDisposable {
   answer(ask: Ask): Promise<Answer>;
-  /** The view of a query for lines. */
+  /** The view of what says its time. */
   first(work: QueryWork): Promise<StartQuery['first']>;
 }
 
-function openHelper({ views, index }: OwnLogs, clientSignal: AbortSignal): Helper {
+function openHelper(views: LogViews, clientSignal: AbortSignal): Helper {
   const ended = new AbortController();
   const signal = AbortSignal.any([clientSignal, ended.signal]);
   const opened = new Map<number, LogView>();
-  const rests = new Map<number, LogSource>();
+  const rests = new Map<number, StoredLogs>();
   const iterations = new Map<number, Iteration>();
   let last = 0;
-  const restHandle = (rest: LogSource | undefined): number | undefined => {
+  const restHandle = (rest: StoredLogs | undefined): number | undefined => {
     if (rest === undefined) return undefined;
     rests.set(++last, rest);
     return last;
@@ -200,9 +194,9 @@ function openHelper({ views, index }: OwnLogs, clientSignal: AbortSignal): Helpe
   };
   return {
     first: async (work) => {
-      const log = logOf(work);
-      if (log === undefined || log.toNs <= log.fromNs) return undefined;
-      const ask: OpenView = { kind: 'open', fromNs: log.fromNs, toNs: log.toNs };
+      const times = timesOf(work);
+      if (times === undefined || times.toNs <= times.fromNs) return undefined;
+      const ask: OpenView = { kind: 'open', fromNs: times.fromNs, toNs: times.toNs };
       return { ask, answer: await openView(ask) };
     },
     answer: async (ask) => {
@@ -223,13 +217,9 @@ function openHelper({ views, index }: OwnLogs, clientSignal: AbortSignal): Helpe
           return iterate(linesIteration(lines, stats));
         }
         case 'streams':
-          return iterate(
-            iterationOf(index.streams(ask.request, signal), (labels) => ({ kind: 'streams', labels })),
-          );
+          return iterate(iterationOf(known(rests, ask.rest).streams(ask.request, signal), streamsAnswer));
         case 'volumes':
-          return iterate(
-            iterationOf(index.volumes(ask.request, signal), (volumes) => ({ kind: 'volumes', volumes })),
-          );
+          return iterate(iterationOf(known(rests, ask.rest).volumes(ask.request, signal), volumesAnswer));
         case 'next':
           return known(iterations, ask.of).next();
         case 'counts': {
@@ -247,10 +237,17 @@ function openHelper({ views, index }: OwnLogs, clientSignal: AbortSignal): Helpe
   };
 }
 
-/** Which lines it wants, if it wants lines as they are. */
-function logOf({ kind, task }: QueryWork): LogOptions | undefined {
+const streamsAnswer = (labels: readonly string[] | undefined): Answer => ({ kind: 'streams', labels });
+const volumesAnswer = (volumes: readonly StreamVolume[] | undefined): Answer => ({
+  kind: 'volumes',
+  volumes,
+});
+
+/** Of what time it wants lines or streams, where it says so itself. */
+function timesOf({ kind, task }: QueryWork): Pick<OpenView, 'fromNs' | 'toNs'> | undefined {
   const asked = kind === 'answer' && task.kind === 'query' ? task.task : task;
-  return 'log' in asked ? asked.log : undefined;
+  if ('log' in asked) return asked.log;
+  return 'fromNs' in asked ? asked : undefined;
 }
 
 function known<T>(map: ReadonlyMap<number, T>, handle: number): T {

@@ -39,7 +39,7 @@ async function serve(port: MessagePort, { work, limits, first }: StartQuery): Pr
   };
   try {
     const source = viewLogs(remote.views, files);
-    const options = { source, index: remote.index, limits, clock: systemClock, signal };
+    const options = { source, index: source, limits, clock: systemClock, signal };
     if (work.kind === 'answer') await tellAnswer(work.task, options, tell, isWanted);
     else tell({ kind: 'evaluated', result: await runQuery(work.task, options) });
   } catch (error) {

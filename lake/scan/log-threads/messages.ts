@@ -51,8 +51,8 @@ export type Ask =
   /** The same with the lines of these files. */
   | { readonly kind: 'rest'; readonly view: Handle; readonly paths: readonly string[] }
   | { readonly kind: 'lines'; readonly rest: Handle; readonly request: LinesRequest }
-  | { readonly kind: 'streams'; readonly request: IndexRequest }
-  | { readonly kind: 'volumes'; readonly request: VolumeRequest }
+  | { readonly kind: 'streams'; readonly rest: Handle; readonly request: IndexRequest }
+  | { readonly kind: 'volumes'; readonly rest: Handle; readonly request: VolumeRequest }
   | { readonly kind: 'next'; readonly of: Handle }
   | { readonly kind: 'counts'; readonly rest: Handle; readonly request: CountsRequest };
 

@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { CountRow, LineBatch, LogIndex, LogSource, ReadStats, Stream } from '../../logql/source.ts';
+import type { CountRow, LineBatch, LogIndex, ReadStats, StoredLogs, Stream } from '../../logql/source.ts';
 import type { LogView, LogViews } from '../log-view.ts';
 import {
   type Answer,
@@ -12,10 +12,9 @@ import {
   type ViewAnswer,
 } from './messages.ts';
 
-/** Views and an index that are with the thread which asks for a query. */
+/** Views that are with the thread which asks for a query. */
 export interface RemoteLogs {
   readonly views: LogViews;
-  readonly index: LogIndex;
   /** Replies come in here. */
   receive(reply: Reply): void;
 }
@@ -57,7 +56,6 @@ export function remoteLogs(port: MessagePort, first: StartQuery['first']): Remot
         return viewOf(expectKind(answer, 'view'), ask, signal);
       },
     },
-    index: remoteIndex(ask),
   };
 }
 
@@ -81,9 +79,9 @@ function viewOf(
   };
 }
 
-const remoteIndex = (ask: AskFor): LogIndex => ({
+const remoteIndex = (ask: AskFor, rest: number): LogIndex => ({
   streams: async function* (request, signal) {
-    const { handle } = expectKind(await ask({ kind: 'streams', request }, signal), 'handle');
+    const { handle } = expectKind(await ask({ kind: 'streams', rest, request }, signal), 'handle');
     for (;;) {
       const { labels } = expectKind(await ask({ kind: 'next', of: handle }, signal), 'streams');
       if (labels === undefined) return;
@@ -91,7 +89,7 @@ const remoteIndex = (ask: AskFor): LogIndex => ({
     }
   },
   volumes: async function* (request, signal) {
-    const { handle } = expectKind(await ask({ kind: 'volumes', request }, signal), 'handle');
+    const { handle } = expectKind(await ask({ kind: 'volumes', rest, request }, signal), 'handle');
     for (;;) {
       const { volumes } = expectKind(await ask({ kind: 'next', of: handle }, signal), 'volumes');
       if (volumes === undefined) return;
@@ -113,7 +111,8 @@ const onlyLeft = <Request extends { readonly bytesMax: number; readonly stats: R
   request: Request,
 ): Request => ({ ...request, bytesMax: request.bytesMax - request.stats.bytes });
 
-const remoteRest = (ask: AskFor, rest: number): LogSource => ({
+const remoteRest = (ask: AskFor, rest: number): StoredLogs => ({
+  ...remoteIndex(ask, rest),
   lines: async function* (request, signal): AsyncGenerator<LineBatch> {
     const { handle } = expectKind(
       await ask({ kind: 'lines', rest, request: onlyLeft(request) }, signal),

@@ -62,8 +62,12 @@ export function escapedTexts({ replaced, quote, quotedFor }: Escapes): TextStyle
       const length = text.lengthOf(row);
       const { source } = text;
       // Another block begins with nothing made.
+      // A text of Parquet's dictionary stands in memory once for all its rows.
+      const isThere = last === source && lastFrom === from;
       const isSame =
-        out.length > 0 && lastLength === length && equalBytes(last, lastFrom, source, from, length);
+        out.length > 0 &&
+        lastLength === length &&
+        (isThere || equalBytes(last, lastFrom, source, from, length));
       last = source;
       lastFrom = from;
       lastLength = length;

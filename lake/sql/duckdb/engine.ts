@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { FirnError, messageOf } from '../../base/errors.ts';
+import { type ConnectionPool, createConnectionPool } from './connection-pool.ts';
 
 /**
  * A DuckDB instance for queries. It can read files below `directories` and nothing else; extensions can't be loaded and
@@ -10,6 +11,8 @@ import { FirnError, messageOf } from '../../base/errors.ts';
  */
 export interface Engine extends AsyncDisposable {
   connect(): Promise<DuckDBConnection>;
+  /** Connections for sessions of SQL. */
+  readonly sessions: ConnectionPool;
 }
 
 export interface EngineOptions {
@@ -45,9 +48,15 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   } finally {
     connection.closeSync();
   }
+  const connect = (): Promise<DuckDBConnection> => instance.connect();
+  const sessions = createConnectionPool(connect);
   return {
-    connect: () => instance.connect(),
-    [Symbol.asyncDispose]: async () => instance.closeSync(),
+    connect,
+    sessions,
+    [Symbol.asyncDispose]: async () => {
+      sessions.close();
+      instance.closeSync();
+    },
   };
 }
 
@@ -61,9 +70,15 @@ export function lazyEngine(options: EngineOptions): Engine {
     });
     return opened;
   };
+  const connect = async (): Promise<DuckDBConnection> => (await open()).connect();
+  const sessions = createConnectionPool(connect);
   return {
-    connect: async () => (await open()).connect(),
-    [Symbol.asyncDispose]: async () => (await opened)?.[Symbol.asyncDispose](),
+    connect,
+    sessions,
+    [Symbol.asyncDispose]: async () => {
+      sessions.close();
+      await (await opened)?.[Symbol.asyncDispose]();
+    },
   };
 }
 

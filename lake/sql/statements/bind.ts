@@ -4,7 +4,8 @@ import { parseArray } from '../passes/arrays.ts';
 
 /**
  * Gives a prepared statement its parameters, PostgreSQL's texts. DuckDB casts text to the type that the statement wants
- * and reads most of PostgreSQL's spellings; `types` says where it would not: bytea and arrays. Throws SqlError 08P01.
+ * and reads most of PostgreSQL's spellings; `types` says where it would not: bytea and arrays. Plain numbers are given as
+ * such, because DuckDB plans a statement anew for values of another type. Throws SqlError 08P01.
  */
 export function bindTexts(
   prepared: DuckDBPreparedStatement,
@@ -21,9 +22,17 @@ export function bindTexts(
     const type = types[index - 1] ?? '';
     if (text === null) prepared.bindNull(index);
     else if (type === 'BLOB') prepared.bindBlob(index, bytesOf(text));
+    else if (type === 'INTEGER' && plainInteger.test(text)) prepared.bindInteger(index, Number(text));
+    else if (type === 'BIGINT' && plainBigint.test(text)) prepared.bindBigInt(index, BigInt(text));
+    else if (type === 'DOUBLE' && plainDouble.test(text)) prepared.bindDouble(index, Number(text));
     else prepared.bindVarchar(index, type.endsWith('[]') ? listText(text, type) : text);
   }
 }
+
+/** Texts of numbers that both read alike, and that are within the type. */
+const plainInteger = /^-?\d{1,9}$/;
+const plainBigint = /^-?\d{1,18}$/;
+const plainDouble = /^-?\d{1,15}(\.\d{1,15})?$/;
 
 /** `\x00ff`; anything else is the bytes of the text. */
 function bytesOf(text: string): Uint8Array {

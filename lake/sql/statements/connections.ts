@@ -1,9 +1,7 @@
-import type { DuckDBConnection } from '@duckdb/node-api';
-import type { Engine } from '../duckdb/engine.ts';
+import type { ConnectionPool, PooledConnection } from '../duckdb/connection-pool.ts';
 
 /** A connection for one statement. */
-interface Lease extends Disposable {
-  readonly connection: DuckDBConnection;
+interface Lease extends Disposable, Pick<PooledConnection, 'connection' | 'prepare'> {
   /** What ran on it has been read to its end, so that the next statement may have it; else it is closed. */
   reusable: boolean;
 }
@@ -14,47 +12,47 @@ export interface Connections extends Disposable {
 
 /**
  * Connections of one session. Each statement has one to itself, because a result may be read slowly while others run; the
- * last that was given back is kept, because making one and naming the session in it costs more than a small statement.
- * `prepare` makes the session's facts known to it; `factsVersion` tells when they have changed.
+ * last that was given back is kept. `facts` is the SQL that makes the session's facts known to a connection; another
+ * `factsVersion` tells that they have changed.
  */
 export function createConnections(
-  engine: Engine,
-  prepare: (connection: DuckDBConnection) => Promise<void>,
+  pool: ConnectionPool,
+  facts: () => string,
   factsVersion: () => number,
 ): Connections {
-  let idle: { readonly connection: DuckDBConnection; readonly version: number } | undefined;
+  let idle: PooledConnection | undefined;
   let ended = false;
-  const take = async (): Promise<{ readonly connection: DuckDBConnection; readonly version: number }> => {
-    const version = factsVersion();
+  let version: number | undefined;
+  let current = '';
+  const take = async (): Promise<PooledConnection> => {
+    if (version !== factsVersion()) {
+      version = factsVersion();
+      current = facts();
+    }
     const kept = idle;
     idle = undefined;
-    if (kept?.version === version) return kept;
-    kept?.connection.closeSync();
-    const connection = await engine.connect();
-    try {
-      await prepare(connection);
-    } catch (error) {
-      connection.closeSync();
-      throw error;
-    }
-    return { connection, version };
+    if (kept?.facts === current) return kept;
+    if (kept) pool.giveBack(kept);
+    return pool.take(current);
   };
   return {
     lease: async () => {
       const taken = await take();
       const lease: Lease = {
         connection: taken.connection,
+        prepare: taken.prepare,
         reusable: false,
         [Symbol.dispose]: () => {
-          if (lease.reusable && !idle && !ended) idle = taken;
-          else taken.connection.closeSync();
+          if (!lease.reusable) taken.connection.closeSync();
+          else if (idle || ended) pool.giveBack(taken);
+          else idle = taken;
         },
       };
       return lease;
     },
     [Symbol.dispose]: () => {
       ended = true;
-      idle?.connection.closeSync();
+      if (idle) pool.giveBack(idle);
       idle = undefined;
     },
   };

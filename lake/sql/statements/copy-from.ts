@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { as, namesOf } from '../ast.ts';
+import { interruptOnAbort } from '../duckdb/interrupt.ts';
 import { fromDuckdb } from '../duckdb-errors.ts';
 import { notSupported, SqlError } from '../errors.ts';
 import { identifier } from '../print/expression.ts';
@@ -66,8 +67,7 @@ async function load(
   await connection.run(
     `CREATE OR REPLACE TEMP TABLE ${staging} (${columns.map((_, index) => `c${index} VARCHAR`).join(', ')})`,
   );
-  const interrupt = (): void => connection.interrupt();
-  signal.addEventListener('abort', interrupt);
+  using _interruption = interruptOnAbort(connection, signal);
   const names = columns.map(({ name }) => identifier(name)).join(', ');
   const values = columns.map(({ type }, index) => valueSql(`c${index}`, type)).join(', ');
   const sql = `INSERT INTO ${from} (${names}) SELECT ${values} FROM temp.${staging}`;
@@ -79,8 +79,6 @@ async function load(
     return done(`COPY ${rowsChanged}`);
   } catch (error) {
     throw fromDuckdb(error, sql, () => undefined);
-  } finally {
-    signal.removeEventListener('abort', interrupt);
   }
 }
 

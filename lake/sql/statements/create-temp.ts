@@ -101,8 +101,8 @@ async function partsOf(element: Node, input: SelectInput, context: SelectContext
   if (!like?.relation) throw notSupported('this part of a table', input.positionOf(0));
   const targetList: Node[] = [{ ResTarget: { val: { ColumnRef: { fields: [{ A_Star: {} }] } } } }];
   const node: Node = { SelectStmt: { targetList, fromClause: [{ RangeVar: like.relation }] } };
-  const { described } = await analyzeQuery({ ...input, node }, context);
-  return columnsDdl(described.columns);
+  const { columns } = await (await analyzeQuery({ ...input, node }, context)).describe();
+  return columnsDdl(columns);
 }
 
 const columnsDdl = (columns: readonly SqlColumn[]): string[] =>
@@ -171,7 +171,7 @@ async function createAs(
   if (!node) throw notSupported('CREATE TABLE without a query');
   const query = await analyzeQuery({ ...input, node }, context);
   const names = namesOf(into?.colNames);
-  const { described } = query;
+  const described = await query.describe();
   if (names.length > described.columns.length)
     throw new SqlError('42601', 'too many column names were specified');
   const columns = described.columns.map(({ name, type }, index) => ({ name: names[index] ?? name, type }));

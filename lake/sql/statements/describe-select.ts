@@ -39,14 +39,26 @@ export interface SelectInput extends Pick<ParsedStatement, 'positionOf' | 'trave
   readonly prefix: string;
   /** DuckDB's types of $1, $2, ... as the client declared them; null or absent where it did not. */
   readonly declaredTypes: readonly (string | null)[];
+  /** Whether it shall be found wrong before it runs. */
+  readonly isPrepared: boolean;
 }
 
 /** A statement whose passes are done. */
-export interface RewrittenSelect extends Omit<SelectInput, 'node'> {
+export interface RewrittenSelect extends Omit<SelectInput, 'node' | 'isPrepared'> {
   /** DuckDB's SQL, with casts of parameters to these types. */
   readonly print: (parameterTypes: readonly (string | undefined)[]) => Template;
+  /** Types that parameters have where DuckDB leaves them open; text where this does, too. */
+  readonly assumedTypes: readonly (string | undefined)[];
   readonly bounds: TableBounds;
   readonly asksCatalog: boolean;
+  /** May be true where that is not known. */
+  readonly hasParameters: boolean;
+  /** Tables may have text in their columns of JSON: these are only extracted from, or given out as they are described. */
+  readonly jsonAsText: boolean;
+  /** Its result is one row at most. */
+  readonly isSingleRow: boolean;
+  /** The reader of the result stops after so many rows. */
+  readonly rowsWanted: number;
   /** As they are when the statement is described. */
   readonly userTables: readonly UserTableInfo[];
   /** What it asks of other languages. */
@@ -84,15 +96,25 @@ function parameterTypeOf(prepared: DuckDBPreparedStatement, index: number): stri
   }
 }
 
+/** Descriptions go with the statement that they are of, which may be remembered (remembered.ts). */
+const known = new WeakMap<RewrittenSelect, Promise<DescribedSelect>>();
+
 /** A parameter whose type DuckDB leaves open is text, as in PostgreSQL. Throws SqlError. */
-export async function describeSelect(
-  select: RewrittenSelect,
-  context: SelectContext,
-): Promise<DescribedSelect> {
+export function describeSelect(select: RewrittenSelect, context: SelectContext): Promise<DescribedSelect> {
+  const described = known.get(select) ?? describeAnew(select, context);
+  known.set(select, described);
+  // An error may be of the moment: that memory was short.
+  described.catch(() => known.delete(select));
+  return described;
+}
+
+async function describeAnew(select: RewrittenSelect, context: SelectContext): Promise<DescribedSelect> {
   const declared = select.declaredTypes.map((type) => type ?? undefined);
   const first = await describeAs(select, context, declared);
   if (!first.open && !first.parameters.includes(undefined)) return first;
-  const types = first.parameters.map((type, index) => declared[index] ?? type ?? 'VARCHAR');
+  const types = first.parameters.map(
+    (type, index) => declared[index] ?? type ?? select.assumedTypes[index] ?? 'VARCHAR',
+  );
   return describeAs(select, context, types);
 }
 

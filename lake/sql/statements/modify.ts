@@ -34,11 +34,10 @@ export async function modifyStatement(
   const tag = tags[modification.tag];
   const query = await analyzeQuery({ ...input, node: withColumns(input.node, table) }, context);
   const returns = returningOf(modification.statement).length > 0;
-  const { columns, parameters } = query.described;
   return {
     kind: 'command',
-    parameterTypes: parameters.map((type) => type ?? null),
-    describe: async () => (returns ? columns : undefined),
+    parameterTypes: query.parameters.map((type) => type ?? null),
+    describe: async () => (returns ? (await query.describe()).columns : undefined),
     execute: (values, signal) =>
       context.temp.change(table.name, async () => {
         const { rows, result } = await runQuery(query, values, signal);
@@ -57,7 +56,7 @@ function withColumns(node: Node, { columns }: TempTable): Node {
   return { InsertStmt: { ...insert, cols } };
 }
 
-/** Runs a query that changes a table. `rows` is how many it has changed. */
+/** Runs a query whose result is small, to its end. `rows` is how many rows of a table it has changed. */
 export async function runQuery(
   query: Query,
   values: Values,
@@ -68,7 +67,9 @@ export async function runQuery(
   try {
     const result = await open.prepared.run();
     const columns = columnsOf(result);
-    const chunks = (await result.fetchAllChunks()).map((chunk) => chunkOfDuckdb(chunk, columns));
+    const chunks = Array.from({ length: result.chunkCount }, (_, index) =>
+      chunkOfDuckdb(result.getChunk(index), columns),
+    );
     const rows = result.rowsChanged;
     open.ended();
     return { rows, result: chunksResult('', columns, chunks) };

@@ -37,6 +37,13 @@ export async function nativeStatement(
   const query = await describedQuery(
     {
       ...{ prefix: '', positionOf, travels: new Map(), declaredTypes, calls: [], userTables, bounds },
+      ...{
+        hasParameters: true,
+        assumedTypes: [],
+        jsonAsText: false,
+        isSingleRow: false,
+        rowsWanted: Number.POSITIVE_INFINITY,
+      },
       asksCatalog: checked.asksCatalog,
       print: () => template,
     },

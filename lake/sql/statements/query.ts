@@ -3,14 +3,19 @@ import { hasCode } from '../../base/errors.ts';
 import type { TableName } from '../../model/table-name.ts';
 import type { AsOf, Prune, TableView, UserTableInfo } from '../../tables.ts';
 import { as, rewrite, walk } from '../ast.ts';
+import { interruptOnAbort } from '../duckdb/interrupt.ts';
 import { fromDuckdb } from '../duckdb-errors.ts';
 import { canceled, notSupported, SqlError } from '../errors.ts';
 import { aliasRules } from '../passes/aliases.ts';
 import { castRules, shownObjects } from '../passes/casts.ts';
 import { columnNameRules } from '../passes/column-names.ts';
+import { takeCountedLimit } from '../passes/counted-limit.ts';
 import { functionRulesAt } from '../passes/functions.ts';
+import { needsNoJson } from '../passes/json-as-text.ts';
 import { takeLanguageCalls } from '../passes/language-calls.ts';
+import { assumedTypes } from '../passes/parameter-types.ts';
 import { asksCatalog, namesOthers, relationRules } from '../passes/relations.ts';
+import { isSingleRow } from '../passes/single-row.ts';
 import { print } from '../print/printer.ts';
 import { tableSchema } from '../print/select.ts';
 import { fill, type Hole } from '../print/template.ts';
@@ -30,14 +35,21 @@ import {
   tempTableSql,
 } from './describe-select.ts';
 import { type LanguageContext, type LanguageTable, openLanguageTable } from './language-tables.ts';
+import { remembered } from './remembered.ts';
 
 // A query, or a statement that changes a temporary table: rewritten for DuckDB, described over empty tables, run over a
 // pinned view of each table that it names. Each run has a connection of its own, so that a result that is read slowly, or
 // not to its end, is in nobody's way.
 
-/** A statement that DuckDB has accepted. */
+/** A statement that can be run. */
 export interface Query {
-  readonly described: DescribedSelect;
+  /** DuckDB's types of its parameters; undefined where it leaves one open. */
+  readonly parameters: DescribedSelect['parameters'];
+  readonly isSingleRow: boolean;
+  readonly jsonAsText: boolean;
+  readonly rowsWanted: number;
+  /** Its columns, without running it; what is wrong with it, when that is not known yet. Throws SqlError. */
+  describe(): Promise<DescribedSelect>;
   /**
    * Pins what it reads and prepares it with its parameters. `lead` stands before it instead of the prefix that it was
    * described with. Throws SqlError.
@@ -55,31 +67,66 @@ export interface OpenQuery extends AsyncDisposable {
   interrupt(): void;
 }
 
-/** Rewrites and checks a SELECT, or an INSERT, UPDATE or DELETE whose table is temporary. Throws SqlError. */
+/** Rewrites and checks an INSERT, UPDATE or DELETE whose table is temporary, or a SELECT for one. Throws SqlError. */
 export async function analyzeQuery(input: SelectInput, context: SelectContext): Promise<Query> {
+  return describedQuery(await analyzed(input, context), context);
+}
+
+/** Rewrites a SELECT whose rows are streamed; it may be found wrong only when it runs. Throws SqlError. */
+export async function analyzeSelect(input: SelectInput, context: SelectContext): Promise<Query> {
+  const select = await remembered(input, context, () => {
+    // EXPLAIN shows what DuckDB would do with it.
+    const counted = input.prefix === '' ? takeCountedLimit(input.node) : undefined;
+    return analyzed({ ...input, node: counted?.select ?? input.node }, context, counted?.rows);
+  });
+  const template = select.hasParameters ? undefined : select.print([]);
+  // One over files is described over tables without rows first: then a wrong one pins nothing.
+  if (!template || input.isPrepared || !template.parts.every(isWithoutFiles))
+    return describedQuery(select, context);
+  return queryOf(select, { template, parameters: [] }, context);
+}
+
+const isWithoutFiles = (part: string | Hole): boolean =>
+  typeof part === 'string' || part.kind === 'now' || part.kind === 'temp-table';
+
+async function analyzed(
+  input: SelectInput,
+  context: SelectContext,
+  rowsWanted = Number.POSITIVE_INFINITY,
+): Promise<RewrittenSelect> {
   // Only a name that is none of Firn's makes it worth asking which tables the tenant loaded.
   const userTables = namesOthers(input.node) ? await userTablesOf(context) : [];
   const { node, calls } = takeLanguageCalls(input.node, input.positionOf);
-  return describedQuery(rewritten({ ...input, node }, { calls, userTables }, context), context);
+  return rewritten({ ...input, node }, { calls, userTables, rowsWanted }, context);
 }
 
 export const userTablesOf = async ({ tables }: SelectContext): Promise<readonly UserTableInfo[]> =>
   (await tables.userTables?.list()) ?? [];
 
+/** Throws SqlError for what DuckDB does not accept. */
 export async function describedQuery(select: RewrittenSelect, context: SelectContext): Promise<Query> {
-  const described = await describeSelect(select, context);
-  return {
-    described,
-    open: (values, signal, lead) => open(select, described, context, { values, signal, lead }),
-  };
+  return queryOf(select, await describeSelect(select, context), context);
 }
+
+const queryOf = (select: RewrittenSelect, accepted: Accepted, context: SelectContext): Query => ({
+  parameters: accepted.parameters,
+  isSingleRow: select.isSingleRow,
+  jsonAsText: select.jsonAsText,
+  rowsWanted: select.rowsWanted,
+  describe: () => describeSelect(select, context),
+  open: (values, signal, lead) => open(select, accepted, context, { values, signal, lead }),
+});
+
+/** What must be known of a statement to run it. */
+type Accepted = Pick<DescribedSelect, 'template' | 'parameters'>;
 
 function rewritten(
   input: SelectInput,
-  { calls, userTables }: Pick<RewrittenSelect, 'calls' | 'userTables'>,
+  known: Pick<RewrittenSelect, 'calls' | 'userTables' | 'rowsWanted'>,
   { database, temp }: SelectContext,
 ): RewrittenSelect {
   const { node, positionOf, travels } = input;
+  const { calls, userTables } = known;
   const named = rewrite(node, columnNameRules);
   const names = {
     database,
@@ -95,15 +142,20 @@ function rewritten(
   ];
   const root = shownObjects(rewrite(named, rules));
   const tables = new Set<number | undefined>();
+  let hasParameters = calls.length > 0;
   walk(root, (each) => {
     const table = as(each, 'RangeVar');
     if (table?.schemaname === tableSchema) tables.add(table.location);
+    hasParameters ||= as(each, 'ParamRef') !== undefined;
   });
   for (const location of travels.keys())
     if (!tables.has(location)) throw notSupported('AS OF of anything but a table', positionOf(location));
   return {
     ...input,
-    ...{ calls, userTables, bounds: boundsOf(root), asksCatalog: asksCatalog(root) },
+    ...{ ...known, hasParameters, bounds: boundsOf(root), asksCatalog: asksCatalog(root) },
+    jsonAsText: tables.size > 0 && needsNoJson(root),
+    isSingleRow: input.prefix === '' && isSingleRow(root),
+    assumedTypes: hasParameters ? assumedTypes(root) : [],
     print: (parameterTypes) => print(root, { positionOf, parameterTypes }),
   };
 }
@@ -118,7 +170,7 @@ interface Asked {
 
 async function open(
   select: RewrittenSelect,
-  described: DescribedSelect,
+  described: Accepted,
   context: SelectContext,
   { values, signal, lead = select.prefix }: Asked,
 ): Promise<OpenQuery> {
@@ -143,14 +195,17 @@ async function open(
           ? tempTableSql(context, hole.name)
           : hole.kind === 'language'
             ? (answers[hole.index]?.from ?? '')
-            : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? '', hole.plain),
+            : tableSql(hole.table, views.get(viewName(hole, select))?.from ?? '', {
+                ...{ plain: hole.plain, jsonAsText: select.jsonAsText },
+              }),
   );
   const failed = (error: unknown): SqlError =>
     limit.reason() ?? failureOf({ ...select, prefix: lead }, filled, error);
   try {
     limit.check();
-    const prepared = await connection.prepare(lead + filled.sql);
-    stack.defer(() => prepared.destroySync());
+    // One that every run would prepare from the same text stays prepared.
+    const isConstant = described.template.parts.length === 1 && !select.asksCatalog;
+    const { prepared } = stack.use(await lease.prepare(lead + filled.sql, isConstant));
     bindTexts(prepared, values, types);
     const owned = stack.move();
     return {
@@ -170,7 +225,7 @@ async function open(
 /** Pins the tables that the statement names, each once. */
 async function openViews(
   select: RewrittenSelect,
-  { template }: DescribedSelect,
+  { template }: Accepted,
   context: SelectContext,
   { connection, nowUs, values, signal }: LanguageContext,
   stack: AsyncDisposableStack,
@@ -258,22 +313,14 @@ async function pruneOf(
   }
 }
 
-const interruptAgainMs = 100;
-
 /** Interrupts the connection when the signal is aborted or the time is up, and says which it was. */
 function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: number) {
   let timedOut = false;
-  let again: NodeJS.Timeout | undefined;
-  // DuckDB forgets an interruption that comes before the statement has begun, so it is repeated.
-  const interrupt = (): void => {
-    clearTimeout(again);
-    connection.interrupt();
-    again = setTimeout(interrupt, interruptAgainMs);
-  };
-  signal.addEventListener('abort', interrupt);
+  const ended = new AbortController();
+  const interruption = interruptOnAbort(connection, AbortSignal.any([signal, ended.signal]));
   const timer = setTimeout(() => {
     timedOut = true;
-    interrupt();
+    ended.abort();
   }, timeoutMs);
   const reason = (): SqlError | undefined => {
     if (signal.aborted) return canceled('user request');
@@ -287,8 +334,7 @@ function limited(connection: DuckDBConnection, signal: AbortSignal, timeoutMs: n
     },
     [Symbol.dispose]: () => {
       clearTimeout(timer);
-      clearTimeout(again);
-      signal.removeEventListener('abort', interrupt);
+      interruption[Symbol.dispose]();
     },
   };
 }

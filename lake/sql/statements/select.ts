@@ -1,32 +1,30 @@
 import type { Node } from 'libpg-query';
 import { as } from '../ast.ts';
 import { SqlError } from '../errors.ts';
-import { takeCountedLimit } from '../passes/counted-limit.ts';
 import { chunkOfDuckdb, sliceOf } from '../row-chunk.ts';
-import type { SqlResult, SqlStatement } from '../sql-session.ts';
+import type { SqlColumn, SqlResult, SqlStatement } from '../sql-session.ts';
 import type { SelectContext, SelectInput } from './describe-select.ts';
-import { analyzeQuery, type OpenQuery, type Query } from './query.ts';
+import { runQuery } from './modify.ts';
+import { analyzeSelect, type OpenQuery, type Query } from './query.ts';
 import { columnsOf } from './statement.ts';
 
 // SELECT (and VALUES, WITH, set operations): a query whose rows are streamed.
 
 export async function selectStatement(input: SelectInput, context: SelectContext): Promise<SqlStatement> {
-  // EXPLAIN shows what DuckDB would do with it.
-  const counted = input.prefix === '' ? takeCountedLimit(input.node) : undefined;
-  const query = await analyzeQuery({ ...input, node: counted?.select ?? input.node }, context);
-  return streamedStatement(query, context, counted?.rows);
+  return streamedStatement(await analyzeSelect(input, context), context);
 }
 
-/** `rowsWanted` are read, or all there are. */
-export const streamedStatement = (
-  { described, open }: Query,
-  { rowsMax }: SelectContext,
-  rowsWanted = Number.POSITIVE_INFINITY,
-): SqlStatement => ({
+export const streamedStatement = (query: Query, { rowsMax }: SelectContext): SqlStatement => ({
   kind: 'select',
-  parameterTypes: described.parameters.map((type) => type ?? null),
-  describe: async () => described.columns,
-  execute: async (values, signal) => streamed(await open(values, signal), { rowsMax, rowsWanted }),
+  parameterTypes: query.parameters.map((type) => type ?? null),
+  describe: async () => (await query.describe()).columns,
+  execute: async (values, signal) => {
+    // Taking a row with the answer saves asking for it, and then whether there are more.
+    if (query.isSingleRow) return { ...(await runQuery(query, values, signal)).result, tag: 'SELECT' };
+    const described = query.jsonAsText ? (await query.describe()).columns : undefined;
+    const limits = { rowsMax, rowsWanted: query.rowsWanted };
+    return streamed(await query.open(values, signal), described, limits);
+  },
 });
 
 interface RowLimits {
@@ -36,14 +34,21 @@ interface RowLimits {
   readonly rowsWanted: number;
 }
 
-async function streamed(query: OpenQuery, { rowsMax, rowsWanted }: RowLimits): Promise<SqlResult> {
+/** Columns that were described as JSON are, although the result has them as text (query.jsonAsText). */
+async function streamed(
+  query: OpenQuery,
+  described: readonly SqlColumn[] | undefined,
+  { rowsMax, rowsWanted }: RowLimits,
+): Promise<SqlResult> {
   await using stack = new AsyncDisposableStack();
   stack.use(query);
   const { failed } = query;
   const result = await query.prepared.stream().catch((error: unknown) => {
     throw failed(error);
   });
-  const columns = columnsOf(result);
+  const columns = columnsOf(result).map((column, index) =>
+    column.type === 'VARCHAR' && described?.[index]?.type === 'JSON' ? { ...column, type: 'JSON' } : column,
+  );
   const open = stack.move();
   return {
     columns,

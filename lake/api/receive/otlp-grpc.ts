@@ -8,19 +8,19 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import { decompress } from '../../lake/api/receive/decompress.ts';
-import type { OtlpOutcome, OtlpReceiver } from '../../lake/api/receive/otlp-receiver.ts';
-import { FirnError, messageOf } from '../../lake/base/errors.ts';
-import type { Logger } from '../../lake/base/log.ts';
-import { alsoWithTls, type ServerTls } from '../../lake/base/server-tls.ts';
-import type { OtlpLimits } from '../../lake/receive/otlp/limits.ts';
-import type { OtlpSignal } from '../../lake/receive/otlp/receive.ts';
-import { exportResponse, rpcCodes, rpcStatus } from '../../lake/receive/otlp/response.ts';
+import { type ErrorCode, FirnError, messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import { alsoWithTls, type ServerTls } from '../../base/server-tls.ts';
+import type { OtlpLimits } from '../../receive/otlp/limits.ts';
+import type { OtlpSignal } from '../../receive/otlp/receive.ts';
+import { exportResponse, rpcCodes, rpcStatus } from '../../receive/otlp/response.ts';
+import { decompress } from './decompress.ts';
+import type { OtlpOutcome, OtlpReceiver } from './otlp-receiver.ts';
 
 // OTLP over gRPC: three unary calls over HTTP/2, by gRPC's protocol (grpc/grpc doc/PROTOCOL-HTTP2.md). A
 // message is a byte that says whether it is compressed, its length, and its bytes; the status comes in trailers.
 
-const services: Readonly<Record<string, OtlpSignal>> = {
+export const otlpServices: Readonly<Record<string, OtlpSignal>> = {
   '/opentelemetry.proto.collector.logs.v1.LogsService/Export': 'logs',
   '/opentelemetry.proto.collector.trace.v1.TraceService/Export': 'traces',
   '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export': 'metrics',
@@ -29,26 +29,26 @@ const services: Readonly<Record<string, OtlpSignal>> = {
 export interface OtlpGrpcOptions {
   readonly host: string;
   readonly port: number;
-  readonly receive: OtlpReceiver;
+  /**
+   * Who takes a call, asked before its message is read; undefined: who asks is not known. Throws FirnError `denied`,
+   * `invalid`, `limit` or `unavailable`, as the receiver may.
+   */
+  readonly receiverFor: (
+    caller: RpcCaller,
+    signal: OtlpSignal,
+  ) => OtlpReceiver | undefined | Promise<OtlpReceiver | undefined>;
   readonly limits: OtlpLimits;
   readonly connectionsMax: number;
   readonly logger: Logger;
   /** What TLS clients are shown; without it the port is plain. */
   readonly tls?: (() => ServerTls) | undefined;
-  /** Why a call is refused, if it is; asked before its body is read. */
-  readonly admit?: (asked: Caller, method: string) => Promise<CallRefusal | undefined>;
 }
 
-/** What a call says of who makes it. */
-interface Caller {
-  readonly authorization: string | undefined;
+export interface RpcCaller {
+  readonly headers: IncomingHttpHeaders;
+  /** Of its connection. */
   readonly address: string;
   readonly encrypted: boolean;
-}
-
-interface CallRefusal {
-  readonly status: 401 | 403 | 429;
-  readonly message: string;
 }
 
 export interface OtlpGrpcServer extends AsyncDisposable {
@@ -76,6 +76,10 @@ export async function startOtlpGrpc(options: OtlpGrpcOptions): Promise<OtlpGrpcS
   server.on('stream', (stream, headers) => {
     stream.on('error', () => stream.destroy()); // the sender went away
     handle(stream, headers, options).catch((error: unknown) => {
+      if (error instanceof FirnError) {
+        finish(stream, refusalOf(error));
+        return;
+      }
       options.logger.error('an OTLP call failed', { error: messageOf(error) });
       finish(stream, { code: rpcCodes.internal, message: 'internal error' });
     });
@@ -106,50 +110,44 @@ const closeMsMax = 2000;
 async function handle(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  { receive, limits, admit }: OtlpGrpcOptions,
+  { receiverFor, limits }: OtlpGrpcOptions,
 ): Promise<void> {
   if (!/^application\/grpc(\+proto)?(;|$)/.test(headers['content-type'] ?? '')) {
     stream.respond({ [constants.HTTP2_HEADER_STATUS]: 415 }, { endStream: true });
     return;
   }
-  const signal = services[headers[':path'] ?? ''];
+  const signal = otlpServices[headers[':path'] ?? ''];
   if (headers[':method'] !== 'POST' || signal === undefined) {
     finish(stream, { code: rpcCodes.unimplemented, message: `unknown method ${headers[':path']}` });
     return;
   }
-  const refusal = await admit?.(callerOf(stream, headers), String(headers[':path']));
-  if (refusal !== undefined) {
-    finish(stream, { code: refusedCodes[refusal.status], message: refusal.message });
+  const address = stream.session?.socket.remoteAddress ?? '';
+  const encrypted = stream.session?.encrypted === true;
+  const receive = await receiverFor({ headers, address, encrypted }, signal);
+  if (receive === undefined) {
+    finish(stream, {
+      code: rpcCodes.unauthenticated,
+      message: 'give credentials in the metadata "authorization"',
+    });
     return;
   }
   const encoding = String(headers['grpc-encoding'] ?? 'identity');
-  const body = await readMessage(stream, encoding, limits).catch((error: unknown) => {
-    if (error instanceof FirnError) return error;
-    throw error;
-  });
+  const body = await readMessage(stream, encoding, limits);
   if (body === undefined) return; // the sender went away
-  if (body instanceof FirnError) {
-    const code =
-      body.code === 'limit'
-        ? rpcCodes.resourceExhausted
-        : body.code === 'unsupported'
-          ? rpcCodes.unimplemented
-          : rpcCodes.invalidArgument;
-    finish(stream, { code, message: body.message });
-    return;
-  }
   finishOutcome(stream, signal, await receive(signal, 'protobuf', body));
 }
 
-const refusedCodes = {
-  401: rpcCodes.unauthenticated,
-  403: rpcCodes.permissionDenied,
-  429: rpcCodes.resourceExhausted,
-} as const;
+const codeOfError: Partial<Record<ErrorCode, number>> = {
+  denied: rpcCodes.permissionDenied,
+  limit: rpcCodes.resourceExhausted,
+  unavailable: rpcCodes.unavailable,
+  unsupported: rpcCodes.unimplemented,
+};
 
-function callerOf({ session }: ServerHttp2Stream, { authorization }: IncomingHttpHeaders): Caller {
-  const address = session?.socket.remoteAddress ?? '';
-  return { authorization, address, encrypted: session?.encrypted === true };
+function refusalOf({ code: kind, message, retryAfterMs }: FirnError): Finish {
+  const code = codeOfError[kind] ?? rpcCodes.invalidArgument;
+  if (retryAfterMs === undefined) return { code, message };
+  return { code, message, details: rpcStatus(code, message, 'protobuf', retryAfterMs) };
 }
 
 function finishOutcome(stream: ServerHttp2Stream, signal: OtlpSignal, outcome: OtlpOutcome): void {

@@ -1,9 +1,8 @@
 import type { IndexRequest, LogIndex, StreamVolume } from '../logql/source.ts';
 import type { Engine } from '../sql/duckdb/engine.ts';
-import type { Tables } from '../tables.ts';
 import { streamCondition } from './log-conditions.ts';
 import { openLogReader } from './log-reader.ts';
-import { openTable } from './log-view.ts';
+import { tooManyCounts } from './too-many-counts.ts';
 
 /** Above so many lines their bytes are estimated: from the first so many of them. */
 const exactLinesMax = 1_000_000;
@@ -11,27 +10,36 @@ const sampledLines = 100_000;
 
 type Asked = Pick<IndexRequest, 'matcherSets' | 'fromNs' | 'toNs'>;
 
-/** What streams there are, by DuckDB. */
-export function logIndex({ tables, engine }: { readonly tables: Tables; readonly engine: Engine }): LogIndex {
+/** What streams there are in whatever DuckDB can read. `from`: text with the columns of the logs table. */
+export function duckdbLogIndex({
+  engine,
+  from,
+}: {
+  readonly engine: Engine;
+  readonly from: string;
+}): LogIndex {
   return {
     streams: async function* (request, signal) {
-      await using view = await openTable(tables, request.fromNs, request.toNs, signal);
       await using reader = await openLogReader(engine, signal);
-      const sql = `SELECT DISTINCT labels FROM ${view.from} WHERE ${conditionOf(request)} LIMIT ${request.streamsMax + 1}`;
+      const sql = `SELECT DISTINCT labels FROM ${from} WHERE ${conditionOf(request)} LIMIT ${request.streamsMax + 1}`;
       for await (const chunk of reader.chunks(sql)) yield chunk.getRows().map(([json]) => String(json));
     },
     volumes: async function* (request, signal) {
-      const { fromNs, toNs, stepNs } = request;
-      await using view = await openTable(tables, fromNs, toNs, signal);
+      const { fromNs, stepNs, rowsMax } = request;
       await using reader = await openLogReader(engine, signal);
-      const from = `FROM ${view.from} WHERE ${conditionOf(request)}`;
-      const [[lines] = [0]] = await reader.rows(`SELECT count(*) ${from}`);
+      const asked = `FROM ${from} WHERE ${conditionOf(request)}`;
+      const [[lines] = [0]] = await reader.rows(`SELECT count(*) ${asked}`);
       const isExact = Number(lines) <= exactLinesMax;
-      const sample = `(SELECT line ${from} LIMIT ${sampledLines})`;
+      const sample = `(SELECT line ${asked} LIMIT ${sampledLines})`;
       const bytes = isExact ? 'sum(strlen(line))' : `count(*) * (SELECT avg(strlen(line)) FROM ${sample})`;
       const step = stepNs === undefined ? '0' : `(timestamp_ns - ${fromNs}) // ${BigInt(stepNs)}`;
-      const sql = `SELECT labels, ${step}, count(*), ${bytes} ${from} GROUP BY ALL`;
-      for await (const chunk of reader.chunks(sql)) yield chunk.getRows().map(volumeOf);
+      const sql = `SELECT labels, ${step}, count(*), ${bytes} ${asked} GROUP BY ALL LIMIT ${rowsMax + 1}`;
+      let rows = 0;
+      for await (const chunk of reader.chunks(sql)) {
+        rows += chunk.rowCount;
+        if (rows > rowsMax) throw tooManyCounts(request);
+        yield chunk.getRows().map(volumeOf);
+      }
     },
   };
 }

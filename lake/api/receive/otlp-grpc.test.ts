@@ -2,10 +2,11 @@ import { once } from 'node:events';
 import { type ClientHttp2Session, connect } from 'node:http2';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { OtlpOutcome } from '../../lake/api/receive/otlp-receiver.ts';
-import { createLogger } from '../../lake/base/log.ts';
-import { otlpLimits } from '../../lake/receive/otlp/limits.ts';
+import { callRpc, framed } from '../../../test/harness/grpc.ts';
+import { createLogger } from '../../base/log.ts';
+import { otlpLimits } from '../../receive/otlp/limits.ts';
 import { type OtlpGrpcServer, startOtlpGrpc } from './otlp-grpc.ts';
+import type { OtlpOutcome } from './otlp-receiver.ts';
 
 // The wire by hand; OpenTelemetry's own client is in test/system/otlp.test.ts.
 
@@ -22,7 +23,7 @@ beforeEach(async () => {
   server = await startOtlpGrpc({
     ...{ host: '127.0.0.1', port: 0, connectionsMax: 2, logger: createLogger('error', () => undefined) },
     limits: { ...otlpLimits, bodyBytesMax: 1000, decodedBytesMax: 2000 },
-    receive: async (signal, _, body) => {
+    receiverFor: () => async (signal, _, body) => {
       received.push([signal, Buffer.from(body).toString()]);
       return outcome;
     },
@@ -36,37 +37,8 @@ afterEach(async () => {
 
 const logs = '/opentelemetry.proto.collector.logs.v1.LogsService/Export';
 
-function framed(message: Uint8Array, compressed = 0): Buffer {
-  const header = Buffer.alloc(5);
-  header[0] = compressed;
-  header.writeUInt32BE(message.length, 1);
-  return Buffer.concat([header, message]);
-}
-
-async function call(path: string, body: Uint8Array, headers: Record<string, string> = {}) {
-  const stream = client.request({
-    ...{ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers', ...headers },
-  });
-  let answer: Record<string, unknown> = {};
-  stream.on('response', (first) => {
-    answer = { ...answer, ...first };
-  });
-  stream.on('trailers', (last) => {
-    answer = { ...answer, ...last };
-  });
-  const chunks: Buffer[] = [];
-  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-  stream.end(Buffer.from(body));
-  await once(stream, 'close');
-  const details = Buffer.from(String(answer['grpc-status-details-bin'] ?? ''), 'base64').toString();
-  return {
-    http: answer[':status'],
-    status: Number(answer['grpc-status']),
-    message: decodeURIComponent(String(answer['grpc-message'] ?? '')),
-    details,
-    body: Buffer.concat(chunks),
-  };
-}
+const call = (path: string, body: Uint8Array, headers: Record<string, string> = {}) =>
+  callRpc(client, path, body, headers);
 
 test.each([
   [logs, 'logs'],
