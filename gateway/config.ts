@@ -265,6 +265,18 @@ const settings = z.strictObject({
       bodyBytesMax: count(32 * MEBIBYTE, 'Size of one request body, as sent and decompressed'),
     })
     .prefault({}),
+  loki: z
+    .strictObject({
+      discoverServiceName: z
+        .boolean()
+        .default(true)
+        .describe('Give streams of Loki push that have no service_name one, as Loki does'),
+      discoverLogLevels: z
+        .boolean()
+        .default(true)
+        .describe('Give lines of Loki push their detected_level, as Loki does'),
+    })
+    .prefault({}),
   login: loginSettings,
   pgwire: z.strictObject(pgwireSettings(5434, 32)).superRefine(checkCertificate).prefault({}),
   otlp: otlp.prefault({}),

@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { HttpBindings } from '@hono/node-server';
 import type { Context, Hono, MiddlewareHandler } from 'hono';
 import { firnVersion } from '../../lake/api/build-info.ts';
 import { type Exposed, expositionText, expositionType } from '../../lake/api/exposition-text.ts';
@@ -61,7 +62,9 @@ export function openCloudMetrics(parts: CloudParts): CloudMetrics {
   return {
     counting: async (c, next) => {
       await next();
-      const status = String(c.res.status);
+      const { outgoing } = (c.env ?? {}) as Partial<HttpBindings>;
+      // What goes past the application has been answered already.
+      const status = String(outgoing?.headersSent ? outgoing.statusCode : c.res.status);
       answers.set(status, (answers.get(status) ?? 0) + 1);
     },
     serve: (app, { logins, addressOf, token }) => {

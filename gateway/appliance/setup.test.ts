@@ -82,7 +82,7 @@ test('a personalisation file is taken whole, and loses its secrets', async () =>
   writeSite(whole);
   expect(await setUp()).toEqual({
     ...{ tenant: 'acme', site: 'plant-7', gateway: 'gw-0123456789ab', hostname: 'press-7' },
-    ...{ problem: undefined, firstUser: undefined },
+    ...{ problem: undefined, firstUser: undefined, isWaiting: false, enrollment: undefined },
   });
   expect(gatewayConfig()).toMatchObject({
     listen: { open: true },
@@ -193,7 +193,9 @@ test('the banner knows how far the enrollment is; a reset makes it nobody again,
   // Without a cloud it is nothing of today's.
   expect((await setUp()).enrollment).toBeUndefined();
   writeSite('settings: {cloud: {url: "https://lake.example.com"}}');
-  expect((await setUp()).enrollment).toMatchObject({ kind: 'waiting', problem: 'no [2Jroute' });
+  expect(await setUp()).toMatchObject({
+    ...{ isWaiting: true, enrollment: { kind: 'waiting', problem: 'no [2Jroute' } },
+  });
   const enrolled = {
     kind: 'enrolled' as const,
     url: waiting.url,
@@ -207,7 +209,9 @@ test('the banner knows how far the enrollment is; a reset makes it nobody again,
   say?.(enrolled);
   expect(existsSync(mark)).toBe(false);
   mkdirSync(join(places.gateway, 'identity'));
-  for (const name of ['wal.db', 'identity/device.key']) writeFileSync(join(places.gateway, name), 'x');
+  for (const name of ['wal.db', 'identity/device.key', 'identity/identity.json'])
+    writeFileSync(join(places.gateway, name), 'x');
+  expect(await setUp()).toMatchObject({ isWaiting: false });
   resetAppliance(places, true);
   expect(existsSync(join(places.gateway, 'wal.db'))).toBe(true);
   expect(existsSync(join(places.gateway, 'identity'))).toBe(false);

@@ -27,6 +27,7 @@ import {
 import { formatUsers, hashPassword, parseUsers } from '../broker/access/password-file.ts';
 import { loadGatewayConfig } from '../config.ts';
 import type { EnrollmentState } from '../fleet/enrollment-state.ts';
+import { identityFolder, isEnrolled } from '../fleet/identity.ts';
 import { administerUsers } from '../security/administer-users.ts';
 import { makeFirstUser, readFirstUser } from '../security/first-user.ts';
 import { openSecurityDatabase } from '../security/security-database.ts';
@@ -56,6 +57,8 @@ export interface SetUp {
   readonly problem: string | undefined;
   /** User and password that this device made for itself, while they are in use. */
   readonly firstUser: { readonly name: string; readonly password: string } | undefined;
+  /** Whether it has a cloud, and is no gateway of it yet. */
+  readonly isWaiting: boolean;
   /** Where it has a cloud: how far it was when its gateway last ran. */
   readonly enrollment: EnrollmentState | undefined;
 }
@@ -240,12 +243,13 @@ function share(places: Places, { group }: Machine): void {
   }
 }
 
-function identityOf(places: Places): Pick<SetUp, 'tenant' | 'site' | 'gateway' | 'enrollment'> {
+function identityOf(places: Places): Pick<SetUp, 'tenant' | 'site' | 'gateway' | 'isWaiting' | 'enrollment'> {
   const { cloud, ...own } = loadGatewayConfig(['--config', gatewayConfigFile(places)], {});
   const hasCloud = cloud.url !== '' || cloud.claim !== '';
   const enrollment = hasCloud ? readAnnouncement(places) : undefined;
   const { tenant, site, gateway } = enrollment?.kind === 'enrolled' ? enrollment : own;
-  return { tenant, site, gateway, enrollment };
+  const isWaiting = hasCloud && !isEnrolled(identityFolder(places.gateway));
+  return { tenant, site, gateway, isWaiting, enrollment };
 }
 
 /** Said where the person who wrote the file will look: beside it. */

@@ -70,7 +70,7 @@ function groupOf(name: string): number | undefined {
 
 /** For the console, where the person stands who switched it on. */
 function banner(setUp: SetUp, version: string): string {
-  const { tenant, site, gateway, hostname, problem, firstUser, enrollment } = setUp;
+  const { tenant, site, gateway, hostname, problem, firstUser, isWaiting, enrollment } = setUp;
   const addresses = Object.values(networkInterfaces()).flatMap((each) =>
     (each ?? [])
       .filter(({ internal, family }) => !internal && family === 'IPv4')
@@ -78,15 +78,13 @@ function banner(setUp: SetUp, version: string): string {
   );
   const lines = [
     `Firn ${version} on ${hostname}`,
-    enrollment?.kind === 'waiting'
-      ? '  not enrolled with its cloud yet'
-      : `  tenant ${tenant}, site ${site}, gateway ${gateway}`,
+    isWaiting ? '  not enrolled with its cloud yet' : `  tenant ${tenant}, site ${site}, gateway ${gateway}`,
     `  MQTT: port 1883 of ${addresses.join(', ') || `${hostname}.local`}`,
     ...(firstUser === undefined
       ? []
       : [`  user ${firstUser.name}, password ${firstUser.password}, for MQTT, SQL and https://ADDRESS:8480`]),
     ...(problem === undefined ? [] : [`  the personalisation file was not taken: ${problem}`]),
   ];
-  const waiting = enrollment?.kind === 'waiting' ? `\n${printEnrollment(enrollment)}` : '';
+  const waiting = isWaiting && enrollment?.kind === 'waiting' ? `\n${printEnrollment(enrollment)}` : '';
   return `\n${lines.join('\n')}\n${waiting}\n`;
 }

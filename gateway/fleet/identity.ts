@@ -39,9 +39,11 @@ const filePath = (folder: string): string => join(folder, 'identity.json');
 const keyPath = (folder: string): string => join(folder, 'device.key');
 const nextKeyPath = (folder: string): string => join(folder, 'device.next.key');
 
+export const isEnrolled = (folder: string): boolean => existsSync(filePath(folder));
+
 /** Undefined before the first enrollment. Throws FirnError `corrupt`. */
 export function readIdentity(folder: string): Identity | undefined {
-  if (!existsSync(filePath(folder))) return undefined;
+  if (!isEnrolled(folder)) return undefined;
   let file: IdentityFile;
   try {
     file = fileSchema.parse(JSON.parse(readFileSync(filePath(folder), 'utf8')));

@@ -39,7 +39,7 @@ export interface OtlpDoor {
 type ReceiveInto = Pick<InfluxOptions, 'append' | 'admit' | 'cache' | 'clock' | 'ownTime'>;
 
 /** Settings that are about what comes by HTTP. */
-type ReceivingSettings = Pick<GatewayConfig, 'http' | 'limits' | 'mqtt' | 'identityLabels'>;
+type ReceivingSettings = Pick<GatewayConfig, 'http' | 'limits' | 'loki' | 'mqtt' | 'identityLabels'>;
 
 interface Receiver {
   readonly counters: Readonly<Record<string, number>>;
@@ -116,7 +116,7 @@ function remoteWrite(
 }
 
 function lokiPush(
-  { http: { bodyBytesMax }, limits: { seriesPerRequestMax, lineBytesMax } }: ReceivingSettings,
+  { http: { bodyBytesMax }, limits: { seriesPerRequestMax, lineBytesMax }, loki }: ReceivingSettings,
   to: AppendOptions,
   app: Hono,
 ): () => Receiver {
@@ -124,6 +124,8 @@ function lokiPush(
   let bytes = 0;
   const routes = lokiPushRoutes({
     ...to,
+    ...(loki.discoverServiceName ? {} : { serviceNameFrom: [] }),
+    levels: loki.discoverLogLevels,
     limits: {
       ...lokiPushLimits,
       ...{ bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax, streamsPerRequestMax: seriesPerRequestMax },

@@ -47,7 +47,7 @@ interface Growing {
 }
 
 /** The times of a range aggregation: when its first window ends, and all that its windows hold. */
-function boundsOf({ range }: RangeAggregation, times: Times) {
+export function boundsOf({ range }: RangeAggregation, times: Times) {
   const baseNs = times.startNs - BigInt(range.offsetNs);
   const fromNs = baseNs - BigInt(range.rangeNs) + 1n;
   const toNs = baseNs + BigInt(times.stepNs) * BigInt(times.steps - 1) + 1n;

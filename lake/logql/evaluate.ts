@@ -2,7 +2,7 @@ import { compileRe2 } from '../regexp/re2.ts';
 import { aggregate } from './aggregate.ts';
 import type { LabelReplace, MetricExpr, RangeAggregation } from './ast.ts';
 import { evaluateBinary } from './binary.ts';
-import { collect, type Reading } from './collect.ts';
+import { boundsOf, collect, type Reading } from './collect.ts';
 import { executionError, pipelineError } from './errors.ts';
 import { isAdditive, withoutParsers } from './plan.ts';
 import { quoted } from './units.ts';
@@ -41,6 +41,25 @@ export async function evaluate(
     }
     case 'label-replace':
       return labelReplace(expr, await evaluate(expr.input, times, reading));
+  }
+}
+
+/** The time whose lines are asked for first; undefined where none are. */
+export function firstAsked(
+  expr: MetricExpr,
+  times: Times,
+): { readonly fromNs: bigint; readonly toNs: bigint } | undefined {
+  switch (expr.kind) {
+    case 'number':
+    case 'vector':
+      return undefined;
+    case 'range-aggregation':
+      return boundsOf(expr, times);
+    case 'vector-aggregation':
+    case 'label-replace':
+      return firstAsked(expr.input, times);
+    case 'binary':
+      return firstAsked(expr.left, times) ?? firstAsked(expr.right, times);
   }
 }
 

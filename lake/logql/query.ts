@@ -4,7 +4,7 @@ import type { LogExpr, MetricExpr } from './ast.ts';
 import { createBudget, throwIfStopped, timeoutReason } from './budget.ts';
 import { metadataReader, type Reading } from './collect.ts';
 import { LogqlError, limitError } from './errors.ts';
-import { evaluate, seriesOf } from './evaluate.ts';
+import { evaluate, firstAsked, seriesOf } from './evaluate.ts';
 import type { LogqlLimits } from './limits.ts';
 import {
   emptyLabels,
@@ -67,6 +67,22 @@ export async function runQuery(task: LogqlTask, options: QueryOptions): Promise<
   }
 }
 
+/** The time whose lines are asked for first, where that is known before; nanoseconds, from inclusive, to exclusive. */
+export function firstAskedBy(
+  task: LogqlTask,
+): { readonly fromNs: bigint; readonly toNs: bigint } | undefined {
+  switch (task.kind) {
+    case 'log':
+      return task.log;
+    case 'instant':
+      return firstAsked(task.expr, instantTimes(task.timeNs));
+    case 'range':
+      return firstAsked(task.expr, task.times);
+  }
+}
+
+const instantTimes = (timeNs: bigint): Times => ({ startNs: timeNs, stepNs: 0, steps: 1 });
+
 export interface QueryResult {
   readonly data: ResultData;
   readonly stats: ReadStats;
@@ -118,7 +134,7 @@ export async function limited<T>(options: QueryOptions, body: (reading: Reading)
 /** The value of a metric query at one time. */
 export function instantQuery(expr: MetricExpr, timeNs: bigint, options: QueryOptions): Promise<QueryResult> {
   return limited(options, async (reading) => {
-    const times = { startNs: timeNs, stepNs: 0, steps: 1 };
+    const times = instantTimes(timeNs);
     const value = await evaluate(expr, times, reading);
     if (value.kind === 'scalar')
       return { data: { type: 'scalar', timestampNs: timeNs, value: value.value }, stats: reading.stats };

@@ -150,7 +150,7 @@ const noColumns = { streamId: new BigInt64Array(), timestampNs: new BigInt64Arra
 /** What a line brings besides itself, perhaps as others do. */
 export interface KnownMetadata {
   /** Canonical JSON text. */
-  readonly attributes: Uint8Array;
+  readonly attributes: Uint8Array | null;
   readonly severity: Uint8Array | null;
   readonly traceId: Uint8Array | null;
   readonly spanId: Uint8Array | null;
@@ -161,7 +161,7 @@ export function addMetadata(
   { attributes, severity, traceId, spanId }: LogTexts,
   metadata: KnownMetadata,
 ): void {
-  addKnown(attributes, metadata.attributes);
+  addKnownOrNull(attributes, metadata.attributes);
   addKnownOrNull(severity, metadata.severity);
   addKnownOrNull(traceId, metadata.traceId);
   addKnownOrNull(spanId, metadata.spanId);

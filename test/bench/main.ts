@@ -5,6 +5,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ main(argv: readonly st
     logql: () => import('./logql.ts'),
     'lake-compaction': () => import('./lake-compaction.ts'),
     card: () => import('./card.ts'),
+    'direct-sites': () => import('./direct-sites.ts'),
     fleet: () => import('./fleet.ts'),
     'ingest-queries': () => import('./ingest-queries.ts'),
     path: () => import('./path.ts'),

@@ -9,9 +9,8 @@ import { lokiPushRoutes } from '../../lake/api/receive/loki-push.ts';
 import { systemClock } from '../../lake/base/clock.ts';
 import { createLogger } from '../../lake/base/log.ts';
 import { defaultLogqlLimits } from '../../lake/logql/limits.ts';
-import type { Batch, LogsBatch } from '../../lake/model/batch.ts';
+import type { Batch } from '../../lake/model/batch.ts';
 import { tenantId } from '../../lake/model/ids.ts';
-import { textsOf } from '../../lake/model/text-column.ts';
 import { filesSql } from '../../lake/parquet/files-sql.ts';
 import { openParquetjsWriter } from '../../lake/parquet/parquetjs-writer.ts';
 import { lokiPushLimits } from '../../lake/receive/loki-push/limits.ts';
@@ -28,7 +27,7 @@ export interface LogqlServer extends AsyncDisposable {
   readonly base: string;
 }
 
-/** Labels and levels that Firn adds to what it receives are left out: the cases are about what was sent. */
+/** No labels and levels are added to what it receives: the cases are about what was sent. */
 export async function startLogqlServer(): Promise<LogqlServer> {
   await using stack = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), 'firn-logql-'));
@@ -44,7 +43,7 @@ export async function startLogqlServer(): Promise<LogqlServer> {
       for (const { id, labels: text } of batch.series) labels.set(id, text);
       const count = [...filesOf.values()].flat().length;
       const written = await writer.write({
-        ...{ signal: 'logs', site: 'test', batches: [withoutLevels(batch)], labelsOf: () => labels },
+        ...{ signal: 'logs', site: 'test', batches: [batch], labelsOf: () => labels },
         pathOf: (day) => join(folder, `${count}-${day}.parquet`),
       });
       filesOf.set(tenant, [
@@ -77,6 +76,7 @@ export async function startLogqlServer(): Promise<LogqlServer> {
         cache: createSeriesCache({ identity: [] }),
         limits: lokiPushLimits,
         serviceNameFrom: [],
+        levels: false,
       }),
     );
     const context = () => ({ logs: logScan({ tables, engine, pool }) });
@@ -97,14 +97,4 @@ export async function startLogqlServer(): Promise<LogqlServer> {
   const server = stack.use(await startHttpServer({ fetch }, { host: '127.0.0.1', port: 0 }));
   const open = stack.move();
   return { base: `http://127.0.0.1:${server.port}`, [Symbol.asyncDispose]: () => open.disposeAsync() };
-}
-
-function withoutLevels(batch: LogsBatch): LogsBatch {
-  return { ...batch, attributes: textsOf(batch.attributes).map(withoutLevel) };
-}
-
-function withoutLevel(json: string | null | undefined): string | null {
-  if (json == null) return null;
-  const { detected_level: _, ...rest } = JSON.parse(json) as Record<string, string>;
-  return Object.keys(rest).length === 0 ? null : JSON.stringify(rest);
 }

@@ -22,7 +22,8 @@ interface OneGateway extends AsyncDisposable {
   readonly port: number;
 }
 
-export async function startTenantGateways(): Promise<TenantGateways> {
+/** `flags`: of each gateway. */
+export async function startTenantGateways(flags: readonly string[] = []): Promise<TenantGateways> {
   const closing: Promise<void>[] = [];
   let tenant: string | undefined;
   let current: Promise<OneGateway> | undefined;
@@ -33,7 +34,7 @@ export async function startTenantGateways(): Promise<TenantGateways> {
     if (current !== undefined && asked === tenant) return current;
     close(current);
     tenant = asked;
-    current = openGateway();
+    current = openGateway(flags);
     return current;
   };
   const server = createServer((request, response) => {
@@ -55,12 +56,13 @@ export async function startTenantGateways(): Promise<TenantGateways> {
   };
 }
 
-async function openGateway(): Promise<OneGateway> {
+async function openGateway(flags: readonly string[]): Promise<OneGateway> {
   const folder = mkdtempSync(join(tmpdir(), 'firn-conformance-'));
   const ports = ['mqtt-port', 'mqtt-web-socket-port', 'http-port', 'pgwire-port'];
   const config = loadGatewayConfig([
     ...['--data-dir', folder, '--identity-labels', 'false', '--otlp-listen', 'false'],
     ...ports.flatMap((flag) => [`--${flag}`, '0']),
+    ...flags,
   ]);
   const logger = createLogger('warn');
   const security = await openGatewaySecurity(config, logger);

@@ -56,6 +56,8 @@ async function flood(
   while (!answered && sentBytes < takenBytesMax) {
     sentBytes += piece.length;
     if (!sending.write(piece)) await Promise.race([drained(sending), answer]);
+    // Time to hear the answer, once the limit must have been met.
+    if (sentBytes > 512 * 1024) await new Promise((resolve) => setTimeout(resolve, 5));
   }
   const { status, text } = await answer;
   sending.destroy();

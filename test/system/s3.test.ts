@@ -3,8 +3,9 @@ import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { connectAsync } from 'mqtt';
 import { afterAll, describe, expect, test } from 'vitest';
 import { makeRole, s3Missing, startS3 } from '../contract/s3-server.ts';
-import { call, promql, readKey, startPart, temporaryFolder } from '../harness/firn.ts';
+import { call, promql, readKey, sql, startPart, temporaryFolder } from '../harness/firn.ts';
 import { waitFor } from '../harness/process.ts';
+import { makeBucket, s3StoreArgs } from '../harness/s3-site.ts';
 
 // The whole path over a real S3 server, with two tenants in one bucket.
 
@@ -106,4 +107,27 @@ describe.skipIf(s3Missing)(`over S3${s3Missing ? ` (skipped: ${s3Missing})` : ''
       }
     },
   );
+
+  test('what is sent to the cloud itself is in the bucket once, also after kill -9', {
+    timeout: 240_000,
+  }, async () => {
+    await using s3 = await startS3();
+    await makeBucket(s3, 'direct');
+    const dataDir = join(folder.path, 'direct', 'cloud');
+    const args = ['--data-dir', dataDir, ...s3StoreArgs(s3, 'direct', s3.endpoint)];
+    const killed = await startPart('cloud', args);
+    const key = readKey(join(dataDir, 'keys', 'demo.key'));
+    const sent = await call(`http://127.0.0.1:${killed.port('cloudHttp')}/api/v2/write?bucket=b`, key, {
+      ...{ method: 'POST', body: 'heat value=7' },
+    });
+    expect(sent.status).toBe(204);
+    await killed.kill();
+    await using cloud = await startPart('cloud', args);
+    const rows = await waitFor('the row in the lake', 60_000, async () => {
+      const url = `http://127.0.0.1:${cloud.port('cloudHttp')}`;
+      const found = await sql(url, "SELECT value, site FROM metrics WHERE name = 'heat'", key);
+      return found.length > 0 ? found : undefined;
+    });
+    expect(rows).toEqual([[7, 'cloud']]);
+  });
 });

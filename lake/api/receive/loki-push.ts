@@ -18,6 +18,8 @@ export interface LokiPushOptions extends AppendOptions {
   readonly limits: LokiPushLimits;
   /** Labels that service_name is taken from where a stream has none; none: it is not added. */
   readonly serviceNameFrom?: readonly string[];
+  /** False: lines get no detected_level. */
+  readonly levels?: boolean;
   /** Told about each answer, for counting. */
   readonly onAnswer?: (answer: ReceiverAnswer) => void;
 }
@@ -29,8 +31,8 @@ interface Answer extends ReceiverAnswer {
 
 /** POST /loki/api/v1/push, as Loki answers it. 204 means on disk. */
 export function lokiPushRoutes(options: LokiPushOptions): Hono {
-  const { cache, serviceNameFrom = serviceNameLabels } = options;
-  const streams = logStreams({ cache, serviceNameFrom });
+  const { cache, serviceNameFrom = serviceNameLabels, levels = true } = options;
+  const streams = logStreams({ cache, serviceNameFrom, levels });
   const app = new Hono();
   app.post('/loki/api/v1/push', async (context) => {
     const answer = await receive(context, options, streams);

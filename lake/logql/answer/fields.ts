@@ -2,7 +2,7 @@ import type { LogExpr } from '../ast.ts';
 import type { Reading } from '../collect.ts';
 import { eachField, JsonError, stringText, valueEnd } from '../pipeline/json.ts';
 import { readLogfmt } from '../pipeline/logfmt.ts';
-import { labelNameOf } from '../pipeline/row.ts';
+import { labelNameOf, nestedName } from '../pipeline/row.ts';
 import { type LogOptions, type LogStream, streamsOf } from '../query.ts';
 import { parseBytes, parseGoDuration } from '../units.ts';
 import { compareText } from '../value.ts';
@@ -86,12 +86,13 @@ function addStream(
 type AddField = (name: string, value: string, parser: string, path?: readonly string[]) => void;
 
 function addJson(line: string, add: AddField): void {
-  const walk = (start: number, prefix: string, path: readonly string[]): number =>
+  const walk = (start: number, prefix: string | undefined, path: readonly string[]): number =>
     eachField(line, start, (field, kind, at) => {
       if (kind === 'null' || kind === 'array') return undefined;
-      const name = prefix === '' ? labelNameOf(field, true) : `${prefix}_${labelNameOf(field, false)}`;
+      const name = nestedName(prefix, field);
       if (kind === 'object') return walk(at, name, [...path, field]);
       const end = valueEnd(line, at, kind);
+      if (name === '') return end;
       add(name, kind === 'string' ? stringText(line, at, end) : line.slice(at, end), 'json', [
         ...path,
         field,
@@ -99,7 +100,7 @@ function addJson(line: string, add: AddField): void {
       return end;
     });
   try {
-    walk(0, '', []);
+    walk(0, undefined, []);
   } catch (error) {
     if (!(error instanceof JsonError)) throw error;
   }

@@ -12,6 +12,7 @@ import {
   labelNameOf,
   labelOf,
   labelValueOf,
+  nestedName,
   type Row,
   setLabel,
   type Wanted,
@@ -49,13 +50,6 @@ function flatten(row: Row, text: string, start: number, prefix: string | undefin
     const value = kind === 'string' ? labelValueOf(stringText(text, at, end)) : text.slice(at, end);
     return extractLabel(row.labels, name, value, wanted) ? stop : end;
   });
-}
-
-/** A blank name adds nothing to those that it is in. */
-function nestedName(prefix: string | undefined, field: string): string {
-  if (prefix === undefined || prefix === '') return labelNameOf(field, true);
-  const own = labelNameOf(field, false);
-  return own === '' ? prefix : `${prefix}_${own}`;
 }
 
 /** `json label="path"`: those labels only, empty where there is nothing. */

@@ -126,7 +126,7 @@ export function deleteLabel(labels: LabelSet, name: string): void {
   }
 }
 
-/** The first error of a line stays. */
+/** What went wrong, instead of what did before. */
 export function failLine(labels: LabelSet, error: string, details: string): void {
   labels.error = error;
   labels.errorDetails = details;
@@ -158,6 +158,13 @@ export function labelNameOf(field: string, first: boolean): string {
   if (names.size >= namesMax) names.clear();
   names.set(field, name);
   return name;
+}
+
+/** The same of a field within others, whose name is `prefix`; a blank name adds nothing to it. */
+export function nestedName(prefix: string | undefined, field: string): string {
+  if (prefix === undefined || prefix === '') return labelNameOf(field, true);
+  const own = labelNameOf(field, false);
+  return own === '' ? prefix : `${prefix}_${own}`;
 }
 
 const namesMax = 10_000;

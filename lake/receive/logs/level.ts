@@ -1,6 +1,9 @@
 // The label detected_level, as Loki derives it: from a label or structured metadata that is named like a level, else
 // from what the line says.
 
+/** The level of a stream whose lines are to have none. */
+export const noLevel = '';
+
 /** In order of preference. */
 export const levelNames = [
   ...['level', 'LEVEL', 'Level', 'log.level', 'severity', 'SEVERITY', 'Severity', 'SeverityText'],

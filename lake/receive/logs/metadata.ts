@@ -1,7 +1,7 @@
 import type { Label } from '../../model/labels.ts';
 import { labelName } from '../label-name.ts';
 import type { KnownMetadata } from '../logs-builder.ts';
-import { levelOf, normalLevel } from './level.ts';
+import { levelOf, noLevel, normalLevel } from './level.ts';
 import { levelOfLine } from './line-level.ts';
 
 // Structured metadata of one line as columns: canonical JSON text with detected_level, the level where it is known, and
@@ -15,6 +15,8 @@ const spanNames = ['span_id', 'spanID', 'spanId', 'SpanID'];
 const bare = new Map<string, KnownMetadata>();
 const bareMax = 100;
 
+const nothing: KnownMetadata = { attributes: null, severity: null, traceId: null, spanId: null };
+
 /** The metadata of a line, bytes[start, end), that brings none. `streamLevel`: what the labels of its stream say. */
 function bareMetadata(
   bytes: Buffer,
@@ -22,6 +24,7 @@ function bareMetadata(
   end: number,
   streamLevel: string | undefined,
 ): KnownMetadata {
+  if (streamLevel === noLevel) return nothing;
   const level = streamLevel ?? levelOfLine(bytes, start, end);
   const known = bare.get(level);
   if (known !== undefined) return known;
@@ -52,7 +55,7 @@ export function lineMetadata(
         levelOf((name) => pairs.find(([sent]) => sent === name)?.[1]) ??
         levelOfLine(bytes, start, end))
       : normalLevel(given);
-  byName.set(levelLabel, level);
+  if (level !== noLevel) byName.set(levelLabel, level);
   return metadataOf([...byName]);
 }
 

@@ -1,6 +1,6 @@
 import { type Labels, labelValue } from '../../model/labels.ts';
 import type { CachedSeries, SeriesCache } from '../series-cache.ts';
-import { levelOf } from './level.ts';
+import { levelOf, noLevel } from './level.ts';
 
 // Where all receivers of lines find the stream of one: so each names its service, as Logs Drilldown wants it, and knows
 // what its labels say of the level of its lines.
@@ -19,7 +19,7 @@ const unknownService = 'unknown_service';
 
 export interface LogStream {
   readonly series: CachedSeries;
-  /** The level that its labels name. */
+  /** The level that its labels name; noLevel where none is to be found. */
   readonly level: string | undefined;
 }
 
@@ -35,12 +35,15 @@ export interface LogStreamsOptions {
   readonly cache: SeriesCache;
   /** See serviceNameLabels; none: service_name is not added. */
   readonly serviceNameFrom: readonly string[];
+  /** False: lines get no detected_level. */
+  readonly levels?: boolean;
 }
 
-export function logStreams({ cache, serviceNameFrom }: LogStreamsOptions): LogStreams {
+export function logStreams({ cache, serviceNameFrom, levels = true }: LogStreamsOptions): LogStreams {
   const streams = new WeakMap<CachedSeries, LogStream>();
   const remember = (series: CachedSeries, labels: Labels): LogStream => {
-    const stream = { series, level: levelOf((name) => labelValue(labels, name)) };
+    const level = levels ? levelOf((name) => labelValue(labels, name)) : noLevel;
+    const stream = { series, level };
     streams.set(series, stream);
     return stream;
   };

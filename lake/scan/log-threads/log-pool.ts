@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { createWorkerPool, type WorkerPool } from '../../base/worker-pool.ts';
 import { throwIfStopped } from '../../logql/budget.ts';
 import type { LogqlLimits } from '../../logql/limits.ts';
-import type { LogqlEvaluator, QueryResult } from '../../logql/query.ts';
+import { firstAskedBy, type LogqlEvaluator, type QueryResult } from '../../logql/query.ts';
 import { type LineBatch, newStats, type StoredLogs, type StreamVolume } from '../../logql/source.ts';
 import type { LogView, LogViews } from '../log-view.ts';
 import {
@@ -243,11 +243,11 @@ const volumesAnswer = (volumes: readonly StreamVolume[] | undefined): Answer => 
   volumes,
 });
 
-/** Of what time it wants lines or streams, where it says so itself. */
+/** Of what time it wants lines or streams first. */
 function timesOf({ kind, task }: QueryWork): Pick<OpenView, 'fromNs' | 'toNs'> | undefined {
-  const asked = kind === 'answer' && task.kind === 'query' ? task.task : task;
-  if ('log' in asked) return asked.log;
-  return 'fromNs' in asked ? asked : undefined;
+  if (kind === 'evaluate') return firstAskedBy(task);
+  if (task.kind === 'query') return firstAskedBy(task.task);
+  return 'log' in task ? task.log : task;
 }
 
 function known<T>(map: ReadonlyMap<number, T>, handle: number): T {
