@@ -1,7 +1,8 @@
 import type { RowRange } from '../sql/cells/rows.ts';
 import { canceled, SqlError } from '../sql/errors.ts';
-import type { RowChunk } from '../sql/row-chunk.ts';
+import { type RowChunk, sliceOf } from '../sql/row-chunk.ts';
 import type { CopyFormat, SqlColumn, SqlResult, SqlStatement } from '../sql/sql-session.ts';
+import { chunksResult } from '../sql/statements/statement.ts';
 import { writeDataRows } from './cells.ts';
 import { copyFromClient } from './copy-in.ts';
 import { createCopyWriter } from './copy-out.ts';
@@ -100,7 +101,9 @@ function runAgain(state: SessionState, { kind }: SqlStatement): void {
 async function startRun(state: SessionState, portal: Portal, statement: SqlStatement): Promise<Run> {
   checkSavepoint(state, statement);
   const controller = state.running;
-  const result = await statement.execute(portal.parameters, controller.signal);
+  const result =
+    (await fetchedFromPortal(state, statement)) ??
+    (await statement.execute(portal.parameters, controller.signal));
   try {
     const columns = result.columns && columnsOf(result.columns, portal.resultFormats);
     const described = portal.prepared.columns;
@@ -119,6 +122,28 @@ async function startRun(state: SessionState, portal: Portal, statement: SqlState
     await result[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** FETCH and MOVE may mean a portal of the protocol: in PostgreSQL these and cursors are the same. */
+async function fetchedFromPortal(
+  state: SessionState,
+  { fetches }: SqlStatement,
+): Promise<SqlResult | undefined> {
+  const portal = fetches && state.portals.get(fetches.cursor);
+  const { statement } = portal?.prepared ?? {};
+  if (!fetches || !portal || !statement) return undefined;
+  if (portal.run === 'new') portal.run = await startRun(state, portal, statement);
+  const run = portal.run === 'done' ? undefined : portal.run;
+  const taken: RowChunk[] = [];
+  const rows = run
+    ? await eachPart(state, run, fetches.rows, (chunk, { start, end }) => {
+        taken.push(sliceOf(chunk, start, end));
+        return end;
+      })
+    : 0;
+  return fetches.moves
+    ? chunksResult(`MOVE ${rows}`, undefined, [])
+    : chunksResult('FETCH', run?.result.columns ?? [], taken);
 }
 
 const typesOf = (columns: readonly SqlColumn[] | undefined): string =>

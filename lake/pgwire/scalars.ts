@@ -88,6 +88,7 @@ const oid: Scalar = {
   oid: 26,
   arrayOid: 1028,
   duckdb: 'BIGINT',
+  binary: (value, out) => out.int32(Number(value) | 0),
   fromBinary: (bytes) => sized(bytes, 4, () => bytes.readUInt32BE()),
 };
 
@@ -287,9 +288,11 @@ const jsonb: Scalar = {
   fromBinary: (bytes) => (bytes[0] === 1 ? decodeUtf8(bytes.subarray(1)) : undefined),
 };
 
-/** "char", name, unknown, bpchar, varchar: text by other names. */
+/** One byte; columns of the catalog have it. */
+export const char: Scalar = { ...text, oid: 18, arrayOid: 1002, length: 1 };
+
+/** name, unknown, bpchar, varchar: text by other names. */
 const textual: readonly (readonly [oid: number, arrayOid: number])[] = [
-  [18, 1002],
   [19, 1003],
   [705, 0],
   [1042, 1014],
@@ -298,7 +301,7 @@ const textual: readonly (readonly [oid: number, arrayOid: number])[] = [
 
 /** Every scalar type, by which parameters are read. */
 export const scalars: readonly Scalar[] = [
-  ...[bool, int2, int4, int8, oid, float4, float8, numeric, text, bytea, date, time, timetz],
+  ...[bool, int2, int4, int8, oid, float4, float8, numeric, text, char, bytea, date, time, timetz],
   ...[timestamp, timestamptz, interval, uuid, varbit, json, jsonb],
   ...textual.map(([oid, arrayOid]) => ({ ...text, oid, arrayOid })),
 ];
@@ -311,7 +314,7 @@ export const byDuckdbName: ReadonlyMap<string, Scalar> = new Map([
   ['SMALLINT', int2],
   ['USMALLINT', int4],
   ['INTEGER', int4],
-  ['UINTEGER', int8],
+  ['UINTEGER', oid],
   ['BIGINT', int8],
   ['UBIGINT', numeric],
   ['HUGEINT', numeric],

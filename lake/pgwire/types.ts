@@ -1,7 +1,8 @@
 import type { DuckDBArrayValue, DuckDBListValue } from '@duckdb/node-api';
+import { charTypeStart } from '../sql/catalog/view.ts';
 import type { ByteWriter } from '../sql/cells/byte-writer.ts';
 import { SqlError } from '../sql/errors.ts';
-import { byDuckdbName, type Scalar, scalars, text as textScalar } from './scalars.ts';
+import { byDuckdbName, char, type Scalar, scalars, text as textScalar } from './scalars.ts';
 import { arrayText, type TextArray } from './value-text.ts';
 
 /** The type of a result column, as RowDescription tells it, and how its values are written. */
@@ -27,7 +28,9 @@ export function pgTypeOf(duckdb: string): PgType {
   const element = duckdb.replace(/(?:\[\d*\])+$/, '');
   const depth = duckdb.slice(element.length).split('[').length - 1;
   const [, base = element, precision, scale = '0'] = /^(\w+)\((?:(\d+)(?:,\s*(\d+))?\))?/.exec(element) ?? [];
-  const scalar = byDuckdbName.get(element) ?? byDuckdbName.get(base) ?? textScalar;
+  const scalar = element.startsWith(charTypeStart)
+    ? char
+    : (byDuckdbName.get(element) ?? byDuckdbName.get(base) ?? textScalar);
   // https://www.postgresql.org/docs/16/catalog-pg-attribute.html, atttypmod; 4 is the size of a length word.
   const modifier = base === 'DECIMAL' && precision ? ((Number(precision) << 16) | Number(scale)) + 4 : -1;
   return depth === 0 ? { ...pick(scalar), modifier } : arrayOf(scalar, depth, modifier);

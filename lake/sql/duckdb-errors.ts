@@ -95,6 +95,7 @@ const patterns: readonly Pattern[] = [
     message: 'column "$1" does not exist',
   },
   { match: /^table .* has \d+ columns but \d+ values were supplied/, sqlstate: '42601' },
+  { match: /^nextval: reached (?:maximum|minimum) value of sequence/, sqlstate: '2200H' },
   { match: /^Column with name "?([^"]*?)"? already exists/, sqlstate: '42701' },
   { match: /^Cannot (?:compare|mix) values of type/, sqlstate: '42804' },
   { match: /^unrecognized configuration parameter/, sqlstate: '42704' },
@@ -141,7 +142,8 @@ export function fromDuckdb(
   const [first = '', ...more] = body.split('\n').filter((line) => line.trim() !== '');
   const offset = excerpt === undefined ? undefined : offsetOf(sql, excerpt, caret ?? '');
   const position = offset === undefined ? undefined : toSource(offset);
-  const detail = more.length > 0 ? more.join('\n') : undefined;
+  // What DuckDB advises about its settings is for nobody who asks from outside.
+  const detail = more.length > 0 && kind !== 'Out of Memory' ? more.join('\n') : undefined;
   if (kind === 'INTERRUPT') return new SqlError('57014', 'canceling statement due to user request');
   for (const pattern of patterns) {
     const match = pattern.match.exec(first);

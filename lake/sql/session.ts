@@ -9,6 +9,7 @@ import type { Languages } from './languages.ts';
 import { createParameters, millisecondsOf, type Parameters } from './parameters.ts';
 import { type ParsedStatement, parseStatements } from './parse.ts';
 import type { SqlSession, SqlStatement } from './sql-session.ts';
+import { alterStatement } from './statements/alter-temp.ts';
 import { commandStatement, refusal } from './statements/commands.ts';
 import { createConnections } from './statements/connections.ts';
 import { copyStatement } from './statements/copy.ts';
@@ -16,11 +17,14 @@ import { copyFromStatement } from './statements/copy-from.ts';
 import { tempTableStatement } from './statements/create-temp.ts';
 import { createCursors } from './statements/cursors.ts';
 import type { SelectContext, SelectInput } from './statements/describe-select.ts';
+import { explainStatement } from './statements/explain.ts';
 import { modifyStatement } from './statements/modify.ts';
 import { nativeStatement } from './statements/native-select.ts';
 import { createPreparedStatements } from './statements/prepared.ts';
 import { isSelect, selectStatement } from './statements/select.ts';
 import { applying, takeSettings } from './statements/set-config.ts';
+import { sequenceStatement } from './statements/temp-sequence.ts';
+import { viewStatement } from './statements/temp-view.ts';
 import { createTempTables } from './temp-tables.ts';
 
 export interface SqlLimits {
@@ -86,7 +90,7 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   });
 
   async function query(input: SelectInput, parsed: ParsedStatement): Promise<SqlStatement> {
-    if (!isSelect(input.node)) throw refusal(input.node, parsed);
+    if (!isSelect(input.node)) throw refusal(as(input.node, 'ExplainStmt')?.query ?? input.node, parsed);
     const { node, settings } = takeSettings(input.node);
     return applying(await selectStatement({ ...input, node }, context), settings, parameters);
   }
@@ -98,11 +102,13 @@ export async function openSqlSession(options: SqlSessionOptions): Promise<SqlSes
   ): Promise<SqlStatement> {
     const input = inputOf(node, parsed, declaredTypes);
     const select = (each: Node): Promise<SqlStatement> => query({ ...input, node: each }, parsed);
-    const explained = as(node, 'ExplainStmt');
-    if (explained?.query) return query({ ...input, node: explained.query, prefix: 'EXPLAIN ' }, parsed);
     const known =
+      (await explainStatement(input, context)) ??
       commandStatement(node, parsed, commands) ??
       (await tempTableStatement(input, context)) ??
+      (await viewStatement(input, parsed, context)) ??
+      sequenceStatement(input, context) ??
+      alterStatement(input, context) ??
       (await modifyStatement(input, context)) ??
       copyFromStatement(input, context) ??
       (await prepared.statement(node, (each, types) => statementOf(each, parsed, types))) ??

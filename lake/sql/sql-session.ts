@@ -49,6 +49,8 @@ export interface SqlStatement {
     readonly columns: readonly SqlColumn[];
     load(rows: CopiedRows, signal: AbortSignal): Promise<SqlResult>;
   };
+  /** FETCH and MOVE of rows forward: clients may mean a portal of the protocol by the cursor's name. */
+  readonly fetches?: { readonly cursor: string; readonly rows: number; readonly moves: boolean };
   /** SAVEPOINT, RELEASE and ROLLBACK TO: the savepoint's name. */
   readonly savepoint?: string;
   /** DEALLOCATE: the name of the prepared statement to forget; null is all of them (also for DISCARD ALL). */

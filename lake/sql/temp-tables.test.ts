@@ -96,7 +96,7 @@ test.each([
   ['INSERT INTO t VALUES (1, 2, 3, 4)', '42601'],
   ['CREATE TEMP TABLE t (a int)', '42P07'],
   ['CREATE TEMP TABLE public.u (a int)', '42P16'],
-  ['CREATE TEMP TABLE u (a serial)', '0A000'],
+  ['CREATE TEMP TABLE u (a int GENERATED ALWAYS AS (1) STORED)', '0A000'],
   ['DROP TABLE u', '42P01'],
   ['INSERT INTO u VALUES (1)', '25006'],
   ['INSERT INTO pg_temp.u VALUES (1)', '42P01'],

@@ -3,7 +3,10 @@ import type { Engine } from './duckdb/engine.ts';
 import { SqlError } from './errors.ts';
 import { identifier } from './print/expression.ts';
 import type { SqlColumn } from './sql-session.ts';
-import { createLevels, type TransactionEvent } from './temp-levels.ts';
+import { ddlOf, type TempTableDefinition } from './temp-definition.ts';
+import { createLevels, type Levels, type TransactionEvent } from './temp-levels.ts';
+import { createTempSequences, type TempSequences } from './temp-sequences.ts';
+import { createTempViews, type TempViews } from './temp-views.ts';
 
 // The temporary tables of one session. They are tables of the tenant's engine, in a schema that no statement can name: so
 // they take of its memory and its disk, and each statement may read them on a connection of its own. DuckDB's own
@@ -17,16 +20,9 @@ export const tempTablesMax = 100;
 export interface TempTable {
   readonly name: string;
   readonly columns: readonly SqlColumn[];
+  readonly definition: TempTableDefinition;
   /** Its name in the engine, quoted. */
   readonly from: string;
-}
-
-/** What a table is made of, so that a copy can be made. */
-export interface TempTableDefinition {
-  readonly name: string;
-  /** What stands in the parentheses of CREATE TABLE. */
-  readonly ddl: string;
-  readonly onCommit: 'preserve' | 'delete' | 'drop';
 }
 
 export interface TempTables extends AsyncDisposable {
@@ -36,41 +32,45 @@ export interface TempTables extends AsyncDisposable {
   create(definition: TempTableDefinition, load?: (table: TempTable) => Promise<void>): Promise<void>;
   /** Lets `write` change the table, which is a copy when a transaction may have to go back. Throws SqlError 42P01. */
   change<T>(name: string, write: (table: TempTable) => Promise<T>): Promise<T>;
+  /**
+   * Makes another table of it, with these values of its columns in the order of the new ones. Throws SqlError 42P01, and 42P07 for a
+   * new name that there is.
+   */
+  alter(name: string, definition: TempTableDefinition, values: readonly string[]): Promise<void>;
   /** Throws SqlError 42P01. */
   drop(name: string): Promise<void>;
   /** Removes all rows. Throws SqlError 42P01. */
   empty(name: string): Promise<void>;
   dropAll(): Promise<void>;
   transaction(event: TransactionEvent): Promise<void>;
-}
-
-/** A state of a table. */
-interface Version extends TempTable {
-  readonly definition: TempTableDefinition;
+  readonly sequences: TempSequences;
+  readonly views: TempViews;
 }
 
 const versionName = (name: string, version: number): string => `${name} firn~${version}`;
 /** A message of DuckDB's with the names that tables have for the user. */
-export const withoutVersions = (message: string): string => message.replaceAll(/ firn~\d+/g, '');
+export const withoutVersions = (message: string): string => message.replaceAll(/ firn~s?\d+/g, '');
 
-/** `engine` is used when there is a first table. */
-export function createTempTables(engine: Engine): TempTables {
-  const levels = createLevels<Version>();
-  const store = createVersionStore(engine);
+interface TableStates {
+  readonly levels: Levels<TempTable>;
+  /** Throws SqlError 42P01. */
+  known(name: string): TempTable;
+  /** The table itself, or a copy where a transaction may go back to it. */
+  writable(name: string): Promise<TempTable>;
+  afterCommit(): Promise<void>;
+  sweep(): Promise<void>;
+  /** Outside of a transaction each statement is one. */
+  statementEnded(): Promise<void>;
+}
 
-  const known = (name: string): Version => {
+function createTableStates(store: VersionStore): TableStates {
+  const levels = createLevels<TempTable>();
+  const known = (name: string): TempTable => {
     const version = levels.top().get(name);
     if (version) return version;
     throw new SqlError('42P01', `table "${name}" does not exist`, {
       hint: 'only temporary tables of this session can be written or dropped',
     });
-  };
-  const writable = async (name: string): Promise<Version> => {
-    const version = known(name);
-    if (!levels.isKept(version)) return version;
-    const copy = await store.make(version.definition, version);
-    levels.top().set(name, copy);
-    return copy;
   };
   const afterCommit = async (): Promise<void> => {
     for (const [name, { definition }] of [...levels.top()]) {
@@ -79,18 +79,40 @@ export function createTempTables(engine: Engine): TempTables {
     }
   };
   const sweep = (): Promise<void> => store.sweep(levels.isKnown);
-  /** Outside of a transaction each statement is one. */
-  const statementEnded = async (): Promise<void> => {
-    if (!levels.inTransaction()) await afterCommit();
-    await sweep();
+  return {
+    ...{ levels, known, afterCommit, sweep },
+    writable: async (name) => {
+      const version = known(name);
+      if (!levels.isKept(version)) return version;
+      const copy = await store.make(version.definition, { of: version, values: ['*'] });
+      levels.top().set(name, copy);
+      return copy;
+    },
+    statementEnded: async () => {
+      if (!levels.inTransaction()) await afterCommit();
+      await sweep();
+    },
+  };
+}
+
+/** `engine` is used when there is a first table. */
+export function createTempTables(engine: Engine): TempTables {
+  const store = createVersionStore(engine);
+  const { levels, known, writable, afterCommit, sweep, statementEnded } = createTableStates(store);
+  const sequences = createTempSequences(store.home);
+  const views = createTempViews();
+  const refuseTaken = (name: string): void => {
+    if (levels.top().has(name) || views.find(name) || sequences.find(name))
+      throw new SqlError('42P07', `relation "${name}" already exists`);
   };
 
   return {
+    ...{ sequences, views },
     list: () => [...levels.top().values()],
     find: (name) => levels.top().get(name),
     create: async (definition, load) => {
       const { name } = definition;
-      if (levels.top().has(name)) throw new SqlError('42P07', `relation "${name}" already exists`);
+      refuseTaken(name);
       if (levels.top().size >= tempTablesMax)
         throw new SqlError('53400', `a session may have ${tempTablesMax} temporary tables (tempTablesMax)`);
       try {
@@ -106,6 +128,17 @@ export function createTempTables(engine: Engine): TempTables {
       await statementEnded();
       return result;
     },
+    alter: async (name, definition, values) => {
+      const version = known(name);
+      if (definition.name !== name) refuseTaken(definition.name);
+      try {
+        const altered = await store.make(definition, { of: version, values });
+        levels.top().delete(name);
+        levels.top().set(definition.name, altered);
+      } finally {
+        await statementEnded();
+      }
+    },
     drop: async (name) => {
       known(name);
       levels.top().delete(name);
@@ -117,10 +150,14 @@ export function createTempTables(engine: Engine): TempTables {
     },
     dropAll: async () => {
       levels.top().clear();
+      sequences.dropAll();
+      views.dropAll();
       await sweep();
     },
     transaction: async (event) => {
       levels.move(event);
+      sequences.transaction(event);
+      views.transaction(event);
       if (event.kind === 'commit') await afterCommit();
       await sweep();
     },
@@ -128,11 +165,19 @@ export function createTempTables(engine: Engine): TempTables {
   };
 }
 
+interface Rows {
+  readonly of: TempTable;
+  /** SQL of the values. */
+  readonly values: readonly string[];
+}
+
 interface VersionStore extends AsyncDisposable {
-  /** A new table, empty or with the rows of another version. */
-  make(definition: TempTableDefinition, rowsOf?: Version): Promise<Version>;
+  /** A new table, empty or with the rows of another. */
+  make(definition: TempTableDefinition, rows?: Rows): Promise<TempTable>;
+  /** The session's schema in the engine, which is made when it is first asked for. */
+  home(): Promise<{ readonly connection: DuckDBConnection; readonly schema: string }>;
   /** Drops those that are of no use to anybody. */
-  sweep(isKnown: (version: Version) => boolean): Promise<void>;
+  sweep(isKnown: (version: TempTable) => boolean): Promise<void>;
 }
 
 let lastSession = 0;
@@ -140,7 +185,7 @@ let lastSession = 0;
 /** The versions of tables in the engine, in a schema of the session's own, which goes with it. */
 function createVersionStore(engine: Engine): VersionStore {
   const schema = `firn_temp_${++lastSession}`;
-  const versions = new Set<Version>();
+  const versions = new Set<TempTable>();
   let lastVersion = 0;
   let home: Promise<DuckDBConnection> | undefined;
   const open = async (): Promise<DuckDBConnection> => {
@@ -149,14 +194,19 @@ function createVersionStore(engine: Engine): VersionStore {
     return connection;
   };
   return {
-    make: async (definition, rowsOf) => {
+    home: async () => {
+      home ??= open();
+      return { connection: await home, schema };
+    },
+    make: async (definition, rows) => {
       home ??= open();
       const connection = await home;
       const from = `${schema}.${identifier(versionName(definition.name, ++lastVersion))}`;
-      await connection.run(`CREATE TABLE ${from} (${definition.ddl})`);
+      await connection.run(`CREATE TABLE ${from} (${ddlOf(definition)})`);
       const version = { name: definition.name, definition, from, columns: await columnsOf(connection, from) };
       versions.add(version);
-      if (rowsOf) await connection.run(`INSERT INTO ${from} SELECT * FROM ${rowsOf.from}`);
+      if (rows)
+        await connection.run(`INSERT INTO ${from} SELECT ${rows.values.join(', ')} FROM ${rows.of.from}`);
       return version;
     },
     sweep: async (isKnown) => {

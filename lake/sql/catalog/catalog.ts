@@ -5,7 +5,7 @@ import { macroStatements } from './functions.ts';
 import { informationSchemaPrefix, informationSchemaViews } from './information-schema.ts';
 import { relationViews } from './relations.ts';
 import { typeViews } from './types.ts';
-import { catalogSchema, createView } from './view.ts';
+import { catalogSchema, createCharType, createView } from './view.ts';
 
 // PostgreSQL's catalog as views and macros in a schema of the tenant's engine, because clients ask it what there is.
 // Its rows are constants made from the schema of Firn's tables; what belongs to a session comes from variables that
@@ -22,7 +22,7 @@ export async function installCatalog(
   connection: DuckDBConnection,
   identity: { readonly database: string },
 ): Promise<void> {
-  await connection.run(`CREATE SCHEMA IF NOT EXISTS ${catalogSchema}`);
+  await connection.run(`CREATE SCHEMA IF NOT EXISTS ${catalogSchema}; ${createCharType}`);
   for (const macro of macroStatements(identity.database)) await connection.run(macro);
   for (const view of views) await connection.run(createView(view));
 }

@@ -100,7 +100,6 @@ const columnsByName: Readonly<Record<string, string>> = {
   pg_ts_parser: 'oid oid, prsname name, prsnamespace oid',
   pg_ts_template: 'oid oid, tmplname name, tmplnamespace oid',
   pg_user_mapping: 'oid oid, umuser oid, umserver oid, umoptions text[]',
-  pg_views: 'schemaname name, viewname name, viewowner name, definition text',
 };
 
 export const emptyViews: readonly View[] = Object.entries(columnsByName).map(([name, columns]) => ({

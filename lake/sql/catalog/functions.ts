@@ -3,7 +3,7 @@ import { literal } from '../print/expression.ts';
 import { namespaces, relationNames, relationOids, relations, userOid } from './relation-table.ts';
 import { pgTypes, typeOids } from './type-table.ts';
 import { procOids } from './types.ts';
-import { firstUserOid, ownName, ownOid, tempNamespace } from './user-relations.ts';
+import { firstUserOid, ownDefinition, ownName, ownOid, tempNamespace } from './user-relations.ts';
 import { valueFunctions } from './value-functions.ts';
 import { catalogSchema, type Macro, mapSql } from './view.ts';
 
@@ -121,6 +121,8 @@ const sessionFacts: Readonly<Record<string, Macro>> = {
     ],
   ],
   pg_backend_pid: constant('1'),
+  // Nobody can lock by numbers here, so there is nothing to unlock: pools ask for it when they take a connection back.
+  pg_advisory_unlock_all: constant(`''`),
   pg_is_in_recovery: constant('false'),
   pg_is_wal_replay_paused: constant('false'),
   pg_client_encoding: constant(`'UTF8'`),
@@ -153,7 +155,7 @@ const definitions: Readonly<Record<string, Macro>> = {
   pg_get_expr: text(undefined, 'expression, relation', 'expression, relation, pretty'),
   pg_get_indexdef: text(undefined, 'index', 'index, col, pretty'),
   pg_get_constraintdef: text(undefined, 'oid', 'oid, pretty'),
-  pg_get_viewdef: text(undefined, 'relation', 'relation, pretty'),
+  pg_get_viewdef: text(ownDefinition('CAST(relation AS BIGINT)'), 'relation', 'relation, pretty'),
   pg_get_ruledef: text(undefined, 'oid', 'oid, pretty'),
   pg_get_triggerdef: text(undefined, 'oid', 'oid, pretty'),
   pg_get_functiondef: text(undefined, 'oid'),

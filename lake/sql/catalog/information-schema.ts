@@ -1,5 +1,5 @@
 import { namespaces, relations } from './relation-table.ts';
-import { fromOwnColumns, fromOwnTables, schemaOfOwn } from './user-relations.ts';
+import { fromOwnColumns, fromOwnOf, fromOwnTables, schemaOfOwn } from './user-relations.ts';
 import type { View } from './view.ts';
 
 // The views of the SQL standard's information schema. In the engine their names have the schema's as a prefix.
@@ -81,11 +81,26 @@ const views: readonly View[] = [
       table_type: 'BASE TABLE',
     })),
     more: {
-      from: fromOwnTables,
+      from: `(SELECT t FROM ${fromOwnTables} WHERE t.kind <> 'S')`,
       row: {
         ...{ table_catalog: database.sql, table_schema: schemaOfOwn, table_name: 't.name' },
-        table_type: "if(t.is_temp, 'LOCAL TEMPORARY', 'BASE TABLE')",
-        is_insertable_into: "if(t.is_temp, 'YES', 'NO')",
+        table_type:
+          "CASE WHEN t.kind = 'v' THEN 'VIEW' WHEN t.is_temp THEN 'LOCAL TEMPORARY' ELSE 'BASE TABLE' END",
+        is_insertable_into: "if(t.is_temp AND t.kind = 'r', 'YES', 'NO')",
+      },
+    },
+  },
+  {
+    name: 'views',
+    columns: `${place}, view_definition text, check_option text 'NONE', is_updatable text 'NO',
+      is_insertable_into text 'NO', is_trigger_updatable text 'NO', is_trigger_deletable text 'NO',
+      is_trigger_insertable_into text 'NO'`,
+    rows: [],
+    more: {
+      from: fromOwnOf('v'),
+      row: {
+        ...{ table_catalog: database.sql, table_schema: schemaOfOwn, table_name: 't.name' },
+        view_definition: 't.definition',
       },
     },
   },
@@ -123,6 +138,55 @@ const views: readonly View[] = [
 /** Columns of the views that have no rows. */
 const empty: Readonly<Record<string, string>> = {
   check_constraints: `${constraint}, check_clause text`,
+  applicable_roles: 'grantee name, role_name name, is_grantable text',
+  administrable_role_authorizations: 'grantee name, role_name name, is_grantable text',
+  attributes: `udt_catalog name, udt_schema name, udt_name name, attribute_name name, ordinal_position int4,
+    data_type text`,
+  check_constraint_routine_usage: `${constraint}, ${routine}`,
+  collations: 'collation_catalog name, collation_schema name, collation_name name, pad_attribute text',
+  column_column_usage: `${place}, column_name name, dependent_column name`,
+  column_domain_usage: `domain_catalog name, domain_schema name, domain_name name, ${place}, column_name name`,
+  column_options: `${place}, column_name name, option_name name, option_value text`,
+  column_udt_usage: `udt_catalog name, udt_schema name, udt_name name, ${place}, column_name name`,
+  domain_constraints: `${constraint}, domain_catalog name, domain_schema name, domain_name name, is_deferrable text,
+    initially_deferred text`,
+  domain_udt_usage: `udt_catalog name, udt_schema name, udt_name name, domain_catalog name, domain_schema name,
+    domain_name name`,
+  data_type_privileges: `object_catalog name, object_schema name, object_name name, object_type text,
+    dtd_identifier text`,
+  foreign_data_wrappers: `foreign_data_wrapper_catalog name, foreign_data_wrapper_name name,
+    authorization_identifier name, library_name text, foreign_data_wrapper_language text`,
+  foreign_servers: `foreign_server_catalog name, foreign_server_name name, foreign_data_wrapper_catalog name,
+    foreign_data_wrapper_name name, foreign_server_type text, foreign_server_version text,
+    authorization_identifier name`,
+  foreign_tables: `foreign_table_catalog name, foreign_table_schema name, foreign_table_name name,
+    foreign_server_catalog name, foreign_server_name name`,
+  role_column_grants: `grantor name, grantee name, ${place}, column_name name, privilege_type text, is_grantable text`,
+  role_routine_grants: `grantor name, grantee name, ${routine}, routine_catalog name, routine_schema name,
+    routine_name name, privilege_type text, is_grantable text`,
+  role_udt_grants: `grantor name, grantee name, udt_catalog name, udt_schema name, udt_name name, privilege_type text,
+    is_grantable text`,
+  role_usage_grants: `grantor name, grantee name, object_catalog name, object_schema name, object_name name,
+    object_type text, privilege_type text, is_grantable text`,
+  routine_privileges: `grantor name, grantee name, ${routine}, routine_catalog name, routine_schema name,
+    routine_name name, privilege_type text, is_grantable text`,
+  sql_features: `feature_id text, feature_name text, sub_feature_id text, sub_feature_name text, is_supported text,
+    is_verified_by text, comments text`,
+  sql_implementation_info: `implementation_info_id text, implementation_info_name text, integer_value int4,
+    character_value text, comments text`,
+  sql_parts: `feature_id text, feature_name text, is_supported text, is_verified_by text, comments text`,
+  sql_sizing: 'sizing_id int4, sizing_name text, supported_value int4, comments text',
+  triggered_update_columns: `trigger_catalog name, trigger_schema name, trigger_name name, event_object_catalog name,
+    event_object_schema name, event_object_table name, event_object_column name`,
+  udt_privileges: `grantor name, grantee name, udt_catalog name, udt_schema name, udt_name name, privilege_type text,
+    is_grantable text`,
+  usage_privileges: `grantor name, grantee name, object_catalog name, object_schema name, object_name name,
+    object_type text, privilege_type text, is_grantable text`,
+  user_defined_types: `user_defined_type_catalog name, user_defined_type_schema name, user_defined_type_name name,
+    user_defined_type_category text, is_instantiable text, data_type text`,
+  user_mappings: `authorization_identifier name, foreign_server_catalog name, foreign_server_name name`,
+  view_column_usage: `view_catalog name, view_schema name, view_name name, ${place}, column_name name`,
+  view_routine_usage: `table_catalog name, table_schema name, table_name name, ${routine}`,
   column_privileges: `grantor name, grantee name, ${place}, column_name name, privilege_type text, is_grantable text`,
   constraint_column_usage: `${place}, column_name name, ${constraint}`,
   constraint_table_usage: `${place}, ${constraint}`,
@@ -145,7 +209,6 @@ const empty: Readonly<Record<string, string>> = {
   triggers: `trigger_catalog name, trigger_schema name, trigger_name name, event_manipulation text,
     event_object_schema name, event_object_table name, action_statement text, action_timing text`,
   view_table_usage: `view_catalog name, view_schema name, view_name name, ${place}`,
-  views: `${place}, view_definition text, check_option text, is_updatable text, is_insertable_into text`,
 };
 
 export const informationSchemaPrefix = 'information_schema_';

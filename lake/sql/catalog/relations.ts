@@ -1,6 +1,7 @@
 import { namespaces, relations, userOid } from './relation-table.ts';
 import {
   fromOwnColumns,
+  fromOwnOf,
   fromOwnTables,
   fromTempTables,
   schemaOfOwn,
@@ -44,6 +45,8 @@ export const relationViews: readonly View[] = [
         ...{ oid: 't.oid', relname: 't.name', reltype: 't.oid + 1', relnatts: 'len(t.columns)' },
         relnamespace: `if(t.is_temp, ${tempNamespace.oid}, ${namespaces.public})`,
         relpersistence: "if(t.is_temp, 't', 'p')",
+        relkind: 't.kind',
+        relam: `if(t.kind = 'r', ${heapOid}, 0)`,
       },
     },
   },
@@ -105,7 +108,16 @@ export const relationViews: readonly View[] = [
     columns: `schemaname name 'public', tablename name, tableowner name 'firn', tablespace name,
       hasindexes bool false, hasrules bool false, hastriggers bool false, rowsecurity bool false`,
     rows: relations.map(({ name }) => ({ tablename: name })),
-    more: { from: fromOwnTables, row: { schemaname: schemaOfOwn, tablename: 't.name' } },
+    more: { from: fromOwnOf('r'), row: { schemaname: schemaOfOwn, tablename: 't.name' } },
+  },
+  {
+    name: 'pg_views',
+    columns: `schemaname name, viewname name, viewowner name 'firn', definition text`,
+    rows: [],
+    more: {
+      from: fromOwnOf('v'),
+      row: { schemaname: schemaOfOwn, viewname: 't.name', definition: 't.definition' },
+    },
   },
   ...['pg_stat_user_tables', 'pg_stat_all_tables'].map((name) => ({
     name,

@@ -10,25 +10,32 @@ import { type PgType, pgType } from './type-table.ts';
 const variable = 'firn_own_tables';
 const columnType =
   'STRUCT(number INTEGER, name VARCHAR, oid BIGINT, type VARCHAR, title VARCHAR, category VARCHAR, length INTEGER)';
-const tableType = `STRUCT(oid BIGINT, name VARCHAR, is_temp BOOLEAN, spellings VARCHAR[], columns ${columnType}[])`;
+const tableType = `STRUCT(oid BIGINT, name VARCHAR, is_temp BOOLEAN, kind VARCHAR, definition VARCHAR, spellings VARCHAR[], columns ${columnType}[])`;
 const tables = `CAST(getvariable('${variable}') AS ${tableType}[])`;
 
-/** FROM text that yields a table as `t`, and each of its columns as `c`. */
+/** FROM text that yields a table as `t`, a view or a sequence (kind `v`, `S`), too, and each of its columns as `c`. */
 export const fromOwnTables = `(SELECT unnest(${tables}) AS t)`;
 export const fromOwnColumns = `(SELECT t, unnest(t.columns) AS c FROM ${fromOwnTables})`;
+/** Those of a kind. */
+export const fromOwnOf = (kind: string): string =>
+  `(SELECT t FROM ${fromOwnTables} WHERE t.kind = '${kind}')`;
 /** A row when there is a temporary table. */
 export const fromTempTables = `(SELECT 1 WHERE len(list_filter(${tables}, lambda each: each.is_temp)) > 0)`;
 
 /** The object id of what is written so, and the name of what has this id; NULL for others. No subquery: these stand in macros. */
 export const ownOid = (spelling: string): string =>
   `CAST((list_filter(${tables}, lambda each: list_contains(each.spellings, ${spelling}))[1]).oid AS UINTEGER)`;
-export const ownName = (oid: string): string =>
-  `(list_filter(${tables}, lambda each: each.oid = ${oid})[1]).name`;
+const ownFact = (oid: string, field: string): string =>
+  `(list_filter(${tables}, lambda each: each.oid = ${oid})[1]).${field}`;
+export const ownName = (oid: string): string => ownFact(oid, 'name');
+/** The query of a view. */
+export const ownDefinition = (oid: string): string => ownFact(oid, 'definition');
 /** Macros of the catalog that look these tables up. */
 export const ownTableFunctions: ReadonlySet<string> = new Set([
   'regclass_oid',
   'regclass_name',
   'to_regclass',
+  'pg_get_viewdef',
 ]);
 
 /** Their object ids are these and after, far from all others. */
@@ -49,7 +56,7 @@ const pgNames: Readonly<Record<string, string>> = {
     USMALLINT: 'int4',
     INTEGER: 'int4',
   },
-  ...{ UINTEGER: 'int8', BIGINT: 'int8', UBIGINT: 'numeric', HUGEINT: 'numeric', UHUGEINT: 'numeric' },
+  ...{ UINTEGER: 'oid', BIGINT: 'int8', UBIGINT: 'numeric', HUGEINT: 'numeric', UHUGEINT: 'numeric' },
   ...{
     FLOAT: 'float4',
     DOUBLE: 'float8',
@@ -58,6 +65,7 @@ const pgNames: Readonly<Record<string, string>> = {
     BIT: 'varbit',
     UUID: 'uuid',
     JSON: 'json',
+    ENUM: 'char',
   },
   ...{
     DATE: 'date',
@@ -78,20 +86,20 @@ function pgTypeOfDuckdb(duckdb: string): PgType {
   return { ...type, oid: type.arrayOid, name: `_${type.name}`, title, category: 'A', length: -1 };
 }
 
-/** The statement that makes them known to a connection. */
-export function showOwnTables(
-  userTables: readonly UserTableInfo[],
-  tempTables: readonly UserTableInfo[],
-): string {
-  // A name alone means the temporary one.
-  const rows = [
-    ...tempTables.map((table) => tableSql(table, true)),
-    ...userTables.map((table) => tableSql(table, false)),
-  ];
-  return `SET VARIABLE ${variable} = CAST([${rows.join(', ')}] AS ${tableType}[])`;
+/** What stands in the catalog beside Firn's own tables. */
+export interface OwnRelation extends UserTableInfo {
+  readonly isTemp: boolean;
+  /** pg_class.relkind: a table, a view, a sequence. */
+  readonly kind: 'r' | 'v' | 'S';
+  /** The query of a view. */
+  readonly definition?: string;
 }
 
-function tableSql({ name, columns }: UserTableInfo, isTemp: boolean): string {
+/** The statement that makes them known to a connection. A name alone means the first that has it. */
+export const showOwnTables = (relations: readonly OwnRelation[]): string =>
+  `SET VARIABLE ${variable} = CAST([${relations.map(relationSql).join(', ')}] AS ${tableType}[])`;
+
+function relationSql({ name, columns, isTemp, kind, definition = '' }: OwnRelation): string {
   const list = columns.map((column, index) => {
     const { oid, name: type, title, category, length }: PgType = pgTypeOfDuckdb(column.type);
     const texts = `'name': ${literal(column.name)}, 'type': ${literal(type)}, 'title': ${literal(title)}`;
@@ -100,7 +108,8 @@ function tableSql({ name, columns }: UserTableInfo, isTemp: boolean): string {
   const oid = oidOf(isTemp ? `pg_temp.${name}` : name);
   const schemas = isTemp ? ['pg_temp', tempNamespace.name] : ['public'];
   const spellings = schemas.flatMap((schema) => spellingsOf(schema, name)).map(literal);
-  return `{'oid': ${oid}, 'name': ${literal(name)}, 'is_temp': ${isTemp}, 'spellings': [${spellings.join(', ')}], 'columns': [${list.join(', ')}]}`;
+  const facts = `'is_temp': ${isTemp}, 'kind': '${kind}', 'definition': ${literal(definition)}`;
+  return `{'oid': ${oid}, 'name': ${literal(name)}, ${facts}, 'spellings': [${spellings.join(', ')}], 'columns': [${list.join(', ')}]}`;
 }
 
 /** The same for a name always, also when others come and go (FNV-1a). Of the row's type it is one more. */

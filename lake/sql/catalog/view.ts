@@ -25,6 +25,16 @@ export interface View {
   readonly more?: { readonly from: string; readonly row: Readonly<Record<string, string>> };
 }
 
+/**
+ * PostgreSQL's "char" is a type of its own, by which clients know it from text (asyncpg reads it as bytes). An ENUM is the one
+ * such type of DuckDB's that compares with texts. Nothing else here is an ENUM.
+ */
+const printable = Array.from({ length: 95 }, (_, index) => String.fromCharCode(32 + index));
+const charValues = ['', ...printable];
+/** How DuckDB's name of this type begins, and no other's. */
+export const charTypeStart = `ENUM('', ' ', '!', `;
+export const createCharType = `CREATE TYPE IF NOT EXISTS ${catalogSchema}.pg_char AS ENUM (${charValues.map(literal).join(', ')})`;
+
 const types: Readonly<Record<string, string>> = {
   bool: 'BOOLEAN',
   int2: 'SMALLINT',
@@ -35,7 +45,7 @@ const types: Readonly<Record<string, string>> = {
   oid: 'UINTEGER',
   name: 'VARCHAR',
   text: 'VARCHAR',
-  char: 'VARCHAR',
+  char: `${catalogSchema}.pg_char`,
   timestamptz: 'TIMESTAMPTZ',
   interval: 'INTERVAL',
 };

@@ -100,7 +100,7 @@ function renamed(table: RangeVar, schemaname: string, relname: string): Node {
  * Locations of the references to names of WITH, each where SQL lets it be seen: by the queries after it and by the main
  * one. Any other use of the name must not reach DuckDB, which would look for a file or a view of its own called so.
  */
-function commonReferences(root: Node): ReadonlySet<number> {
+export function commonReferences(root: Node): ReadonlySet<number> {
   const found = new Set<number>();
   const visit = (value: unknown, scope: ReadonlySet<string>): void => {
     if (typeof value !== 'object' || value === null) return;

@@ -46,8 +46,7 @@ function printInsert(p: Printer, statement: Fields<'InsertStmt'>): void {
 type ConflictClause = NonNullable<Fields<'InsertStmt'>['onConflictClause']>;
 
 function onConflict(p: Printer, { action, infer, targetList, whereClause, location }: ConflictClause): void {
-  if (infer?.conname || infer?.whereClause)
-    throw notSupported('ON CONFLICT with a constraint or a condition', p.positionOf(location));
+  if (infer?.whereClause) throw notSupported('ON CONFLICT with a condition', p.positionOf(location));
   const columns = (infer?.indexElems ?? []).map((node) => as(node, 'IndexElem')?.name);
   if (columns.includes(undefined)) throw notSupported('ON CONFLICT of an expression', p.positionOf(location));
   p.text(' ON CONFLICT');
@@ -99,9 +98,12 @@ function others(p: Printer, word: string, from: readonly Node[] | undefined): vo
 
 function assignments(p: Printer, targets: readonly Node[] | undefined): void {
   (targets ?? []).forEach((node, index) => {
-    const { name = '', val, indirection, location } = as(node, 'ResTarget') ?? {};
-    if (indirection || as(val, 'MultiAssignRef'))
-      throw notSupported('SET of several columns, or of a part of one,', p.positionOf(location));
+    const { name = '', val: given, indirection, location } = as(node, 'ResTarget') ?? {};
+    const several = as(given, 'MultiAssignRef');
+    // `(a, b) = (1, 2)`: each of them has the row, and its own place in it.
+    const val = several ? as(several.source, 'RowExpr')?.args?.[(several.colno ?? 1) - 1] : given;
+    if (indirection || (several && !val))
+      throw notSupported('SET of a part of a column, or of several by a query,', p.positionOf(location));
     p.text(`${index > 0 ? ', ' : ''}${identifier(name)} = `);
     valueOrDefault(p, val);
   });

@@ -1,20 +1,15 @@
 import type { Node, RangeVar } from 'libpg-query';
 import { tableNames } from '../../model/table-name.ts';
-import { as, type Fields, namesOf, rewrite, walk } from '../ast.ts';
+import { as, type Fields, namesOf } from '../ast.ts';
 import { notSupported, SqlError } from '../errors.ts';
-import { castRules } from '../passes/casts.ts';
-import { functionRulesAt } from '../passes/functions.ts';
 import { tempSchema } from '../passes/relations.ts';
-import { identifier } from '../print/expression.ts';
-import { printValue } from '../print/printer.ts';
-import { fill } from '../print/template.ts';
-import { printType } from '../print/types.ts';
-import type { SqlColumn, SqlResult, SqlStatement } from '../sql-session.ts';
-import type { TempTableDefinition } from '../temp-tables.ts';
+import type { SqlResult, SqlStatement } from '../sql-session.ts';
+import type { TempTableDefinition } from '../temp-definition.ts';
 import type { SelectContext, SelectInput } from './describe-select.ts';
 import { runQuery, tempTarget } from './modify.ts';
 import { analyzeQuery } from './query.ts';
 import { done } from './statement.ts';
+import { definitionOf, draftOf, isNumbered, plainColumn } from './temp-columns.ts';
 
 // CREATE TEMP TABLE in its three forms, DROP TABLE, TRUNCATE, and CREATE INDEX, which changes no answer.
 
@@ -46,13 +41,13 @@ export async function tempTableStatement(
 }
 
 /** Throws SqlError 42P16 for a temporary table that is to be in another schema than theirs. */
-function isTemp({ relpersistence, schemaname }: RangeVar = {}): boolean {
+export function isTemp({ relpersistence, schemaname }: RangeVar = {}): boolean {
   if (relpersistence === 't' && schemaname !== undefined && schemaname !== tempSchema)
     throw new SqlError('42P16', 'cannot create temporary relation in non-temporary schema');
   return relpersistence === 't' || schemaname === tempSchema;
 }
 
-const command = (
+export const command = (
   tag: string,
   run: (values: readonly (string | null)[], signal: AbortSignal) => Promise<SqlResult | undefined>,
   parameterTypes: SqlStatement['parameterTypes'] = [],
@@ -81,86 +76,14 @@ async function createStatement(
       'a temporary table that inherits, or has parts or a type,',
       input.positionOf(relation?.location),
     );
-  const parts: string[] = [];
-  for (const element of tableElts) parts.push(...(await partsOf(element, input, context)));
-  const definition = {
-    ...{ name: relation?.relname ?? '', ddl: parts.join(', '), onCommit: onCommitOf(oncommit) },
-  };
+  const name = relation?.relname ?? '';
+  const draft = await draftOf(name, tableElts, input, context);
+  const onCommit = onCommitOf(oncommit);
   return command('CREATE TABLE', async () => {
-    if (!orNot || !context.temp.find(definition.name)) await context.temp.create(definition);
+    if (orNot && context.temp.find(name)) return undefined;
+    await context.temp.create({ ...(await definitionOf(name, draft, context.temp)), onCommit });
     return undefined;
   });
-}
-
-async function partsOf(element: Node, input: SelectInput, context: SelectContext): Promise<string[]> {
-  const column = as(element, 'ColumnDef');
-  if (column) return [columnSql(column, input)];
-  const constraint = as(element, 'Constraint');
-  if (constraint) return [constraintSql(constraint, input)];
-  const like = as(element, 'TableLikeClause');
-  if (!like?.relation) throw notSupported('this part of a table', input.positionOf(0));
-  const targetList: Node[] = [{ ResTarget: { val: { ColumnRef: { fields: [{ A_Star: {} }] } } } }];
-  const node: Node = { SelectStmt: { targetList, fromClause: [{ RangeVar: like.relation }] } };
-  const { columns } = await (await analyzeQuery({ ...input, node }, context)).describe();
-  return columnsDdl(columns);
-}
-
-const columnsDdl = (columns: readonly SqlColumn[]): string[] =>
-  // A column of nothing but NULL is text, as in PostgreSQL.
-  columns.map(({ name, type }) => `${identifier(name)} ${type === '"NULL"' ? 'VARCHAR' : type}`);
-
-function columnSql(
-  { colname = '', typeName, constraints = [] }: Fields<'ColumnDef'>,
-  input: SelectInput,
-): string {
-  const plain = namesOf(typeName?.names).at(-1) ?? '';
-  if (/^(small|big)?serial[248]?$/.test(plain))
-    throw notSupported(
-      `the type ${plain}`,
-      input.positionOf(typeName?.location),
-      'number the rows in the INSERT: row_number() OVER ()',
-    );
-  const { type, lengthMax } = printType(typeName, input.positionOf);
-  const words = constraints.map((node) => constraintSql(as(node, 'Constraint') ?? {}, input));
-  const name = identifier(colname);
-  if (lengthMax !== undefined)
-    words.push(
-      `CHECK (CASE WHEN length(${name}) > ${lengthMax} THEN error('value too long for type character varying(${lengthMax})') ELSE true END)`,
-    );
-  return [name, type, ...words].join(' ');
-}
-
-function constraintSql(
-  { contype, keys, raw_expr: expression, location }: Fields<'Constraint'>,
-  input: SelectInput,
-): string {
-  const columns = keys ? ` (${namesOf(keys).map(identifier).join(', ')})` : '';
-  switch (contype) {
-    case 'CONSTR_NULL':
-      return '';
-    case 'CONSTR_NOTNULL':
-      return 'NOT NULL';
-    case 'CONSTR_PRIMARY':
-      return `PRIMARY KEY${columns}`;
-    case 'CONSTR_UNIQUE':
-      return `UNIQUE${columns}`;
-    case 'CONSTR_DEFAULT':
-      return `DEFAULT (${valueSql(expression, input)})`;
-    case 'CONSTR_CHECK':
-      return `CHECK (${valueSql(expression, input)})`;
-    default:
-      throw notSupported('this constraint of a temporary table', input.positionOf(location));
-  }
-}
-
-function valueSql(expression: Node | undefined, { positionOf }: SelectInput): string {
-  if (!expression) throw notSupported('a constraint without an expression');
-  walk(expression, (each) => {
-    if (as(each, 'SubLink')) throw notSupported('a subquery in DEFAULT or CHECK', positionOf(0));
-  });
-  const root = rewrite(expression, [...functionRulesAt(positionOf), ...castRules]);
-  // Without a subquery there is no hole but the time, here that of the statement that needs the value.
-  return fill(printValue(root, { positionOf, parameterTypes: [] }), () => 'now()').sql;
 }
 
 async function createAs(
@@ -174,14 +97,11 @@ async function createAs(
   const described = await query.describe();
   if (names.length > described.columns.length)
     throw new SqlError('42601', 'too many column names were specified');
-  const columns = described.columns.map(({ name, type }, index) => ({ name: names[index] ?? name, type }));
-  const definition = {
-    ...{
-      name: into?.rel?.relname ?? '',
-      ddl: columnsDdl(columns).join(', '),
-      onCommit: onCommitOf(into?.onCommit),
-    },
-  };
+  const columns = described.columns.map((column, index) =>
+    plainColumn({ ...column, name: names[index] ?? column.name }),
+  );
+  const onCommit = onCommitOf(into?.onCommit);
+  const definition = { name: into?.rel?.relname ?? '', columns, constraints: [], onCommit };
   const create = async (
     values: readonly (string | null)[],
     signal: AbortSignal,
@@ -220,11 +140,13 @@ async function dropStatement(
 }
 
 function truncateStatement(
-  { relations = [] }: Fields<'TruncateStmt'>,
+  { relations = [], restart_seqs: restarts }: Fields<'TruncateStmt'>,
   { temp }: SelectContext,
 ): SqlStatement | undefined {
   const found = relations.map((relation) => tempTarget(as(relation, 'RangeVar'), temp));
   if (found.includes(undefined)) return undefined;
+  if (restarts && found.some((table) => table?.definition.columns.some(isNumbered)))
+    throw notSupported('RESTART IDENTITY', undefined, 'drop the table, and create it again');
   return command('TRUNCATE TABLE', async () => {
     for (const table of found) if (table) await temp.empty(table.name);
     return undefined;

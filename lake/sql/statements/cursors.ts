@@ -1,12 +1,12 @@
 import type { Node } from 'libpg-query';
 import { as, type Fields } from '../ast.ts';
 import { notSupported, SqlError } from '../errors.ts';
-import { type RowChunk, sliceOf } from '../row-chunk.ts';
-import type { SqlResult, SqlStatement } from '../sql-session.ts';
+import type { SqlStatement } from '../sql-session.ts';
+import { type Cursor, createCursor, rowsIn, type Step } from './cursor.ts';
 import { chunksResult, done } from './statement.ts';
 
-// DECLARE, FETCH and MOVE, forward only, for clients that read a large result in parts. A cursor WITH HOLD just stays open
-// after its transaction: it reads a pinned view, which nobody can change.
+// DECLARE, FETCH and MOVE, for clients that read a large result in parts. A cursor WITH HOLD just stays open after its
+// transaction: it reads a pinned view, which nobody can change.
 
 export interface Cursors extends AsyncDisposable {
   /** DECLARE, FETCH or MOVE; undefined for any other node. `select` makes the statement of a DECLARE. */
@@ -17,14 +17,8 @@ export interface Cursors extends AsyncDisposable {
   transactionEnded(): void;
 }
 
-interface Cursor {
-  readonly hold: boolean;
-  readonly result: SqlResult;
-  /** The next rows, as many as there are up to `count`. */
-  read(count: number, signal: AbortSignal): Promise<RowChunk[]>;
-}
-
-/** CURSOR_OPT_HOLD of PostgreSQL's parsenodes.h. */
+/** CURSOR_OPT_SCROLL and CURSOR_OPT_HOLD of PostgreSQL's parsenodes.h. */
+const cursorScroll = 0x2;
 const cursorHold = 0x20;
 
 /** Rows that FETCH ALL may return at once; beyond it the client has to fetch in parts. */
@@ -59,7 +53,8 @@ export function createCursors(cursorsMax = 100): Cursors {
         const hold = (options & cursorHold) !== 0;
         const controller = new AbortController();
         const result = await statement.execute(parameters, controller.signal);
-        open.set(portalname, createCursor(result, hold, controller));
+        const scrolls = (options & cursorScroll) !== 0;
+        open.set(portalname, createCursor(result, { hold, scrolls, controller }));
         return done('DECLARE CURSOR');
       },
     };
@@ -67,16 +62,18 @@ export function createCursors(cursorsMax = 100): Cursors {
 
   const fetch = (statement: Fields<'FetchStmt'>): SqlStatement => {
     const { portalname = '', ismove = false } = statement;
-    const count = rowsOf(statement);
+    const step = stepOf(statement);
     return {
       kind: ismove ? 'command' : 'select',
       parameterTypes: [],
+      ...(step.kind === 'forward' && { fetches: { cursor: portalname, rows: step.rows, moves: ismove } }),
       describe: async () => (ismove ? undefined : cursorOf(portalname).result.columns),
       execute: async (_, signal) => {
         const cursor = cursorOf(portalname);
-        const chunks = await cursor.read(count, signal);
-        const rows = chunks.reduce((sum, { start, end }) => sum + end - start, 0);
-        return ismove ? done(`MOVE ${rows}`) : chunksResult('FETCH', cursor.result.columns ?? [], chunks);
+        const chunks = await cursor.read(step, signal);
+        return ismove
+          ? done(`MOVE ${rowsIn(chunks)}`)
+          : chunksResult('FETCH', cursor.result.columns ?? [], chunks);
       },
     };
   };
@@ -103,46 +100,19 @@ export function createCursors(cursorsMax = 100): Cursors {
   };
 }
 
-/** How many rows FETCH asks for; ALL is as many as there may be. */
-function rowsOf({ direction, howMany }: Fields<'FetchStmt'>): number {
-  const count = Number(howMany ?? 0);
-  if (direction === 'FETCH_FORWARD' && count >= 0) return Math.min(count, fetchRowsMax);
-  throw new SqlError('55000', 'cursor can only scan forward', {
-    hint: 'FETCH [FORWARD] n, NEXT and ALL are answered',
-  });
-}
-
-/** `controller` aborts the query behind it: what cancels a FETCH ends the cursor. */
-function createCursor(result: SqlResult, hold: boolean, controller: AbortController): Cursor {
-  const chunks = result.chunks()[Symbol.asyncIterator]();
-  let waiting: RowChunk | undefined;
-  let ended = false;
-  return {
-    hold,
-    result,
-    read: async (count, signal) => {
-      const abort = (): void => controller.abort(signal.reason);
-      signal.addEventListener('abort', abort);
-      const read: RowChunk[] = [];
-      let missing = count;
-      try {
-        while (missing > 0) {
-          if (!waiting && !ended) {
-            const next = await chunks.next();
-            ended = next.done === true;
-            waiting = next.done ? undefined : next.value;
-          }
-          if (!waiting) break;
-          const { start, end } = waiting;
-          const until = Math.min(end, start + missing);
-          read.push(sliceOf(waiting, start, until));
-          missing -= until - start;
-          waiting = until < end ? sliceOf(waiting, until, end) : undefined;
-        }
-      } finally {
-        signal.removeEventListener('abort', abort);
-      }
-      return read;
-    },
-  };
+/** What FETCH asks for; ALL is as many as there may be. */
+function stepOf({ direction, ...statement }: Fields<'FetchStmt'>): Step {
+  const howMany = Number(statement.howMany ?? 0);
+  const rows = Math.min(Math.abs(howMany), fetchRowsMax);
+  switch (direction) {
+    case 'FETCH_ABSOLUTE':
+      return { kind: 'absolute', row: howMany };
+    case 'FETCH_RELATIVE':
+      return { kind: 'relative', rows: howMany };
+    default: {
+      if (howMany === 0) return { kind: 'relative', rows: 0 };
+      const isForward = (direction === 'FETCH_FORWARD') === howMany > 0;
+      return { kind: isForward ? 'forward' : 'backward', rows };
+    }
+  }
 }

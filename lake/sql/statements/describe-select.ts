@@ -1,7 +1,7 @@
 import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
 import type { Node } from 'libpg-query';
 import type { Tables, UserTableInfo } from '../../tables.ts';
-import { showOwnTables } from '../catalog/user-relations.ts';
+import { type OwnRelation, showOwnTables } from '../catalog/user-relations.ts';
 import { fromDuckdb } from '../duckdb-errors.ts';
 import { SqlError } from '../errors.ts';
 import type { Languages } from '../languages.ts';
@@ -164,12 +164,19 @@ export function tempTableSql({ temp }: SelectContext, name: string): string {
   throw new SqlError('42P01', `relation "${name}" does not exist`);
 }
 
-/** Lets PostgreSQL's catalog list the tenant's own tables, and the temporary ones of the session. */
+/** Lets PostgreSQL's catalog list the tenant's own tables, and what is temporary in the session. */
 export async function showTables(
   connection: DuckDBConnection,
   { tables, temp }: SelectContext,
 ): Promise<void> {
-  await connection.run(showOwnTables((await tables.userTables?.list()) ?? [], temp.list()));
+  const userTables = (await tables.userTables?.list()) ?? [];
+  const own: readonly OwnRelation[] = [
+    ...temp.list().map(({ name, columns }) => ({ name, columns, isTemp: true, kind: 'r' as const })),
+    ...temp.views.list().map((view) => ({ ...view, isTemp: true, kind: 'v' as const })),
+    ...temp.sequences.list().map(({ name }) => ({ name, columns: [], isTemp: true, kind: 'S' as const })),
+    ...userTables.map((table) => ({ ...table, isTemp: false, kind: 'r' as const })),
+  ];
+  await connection.run(showOwnTables(own));
 }
 
 /** DuckDB's error in PostgreSQL's terms, at its place in the client's text. */

@@ -4,6 +4,7 @@ import { SqlError } from '../errors.ts';
 import { tempSchema } from '../passes/relations.ts';
 import { chunkOfDuckdb } from '../row-chunk.ts';
 import type { SqlResult, SqlStatement } from '../sql-session.ts';
+import { constraintName } from '../temp-definition.ts';
 import type { TempTable, TempTables } from '../temp-tables.ts';
 import type { SelectContext, SelectInput } from './describe-select.ts';
 import { analyzeQuery, type Query, type Values } from './query.ts';
@@ -32,7 +33,9 @@ export async function modifyStatement(
   const table = modification && tempTarget(modification.statement.relation, context.temp);
   if (!table) return undefined;
   const tag = tags[modification.tag];
-  const query = await analyzeQuery({ ...input, node: withColumns(input.node, table) }, context);
+  const node = withColumns(withConflictColumns(input.node, table), table);
+  refuseGiven(node, table);
+  const query = await analyzeQuery({ ...input, node }, context);
   const returns = returningOf(modification.statement).length > 0;
   return {
     kind: 'command',
@@ -54,6 +57,38 @@ function withColumns(node: Node, { columns }: TempTable): Node {
   if (!insert || insert.cols || count === 0 || count >= columns.length) return node;
   const cols = columns.slice(0, count).map(({ name }): Node => ({ ResTarget: { name, location: -1 } }));
   return { InsertStmt: { ...insert, cols } };
+}
+
+/** ON CONFLICT ON CONSTRAINT means the columns of that constraint. Throws SqlError 42704. */
+function withConflictColumns(node: Node, { name: table, definition }: TempTable): Node {
+  const insert = as(node, 'InsertStmt');
+  const conflict = insert?.onConflictClause;
+  const wanted = conflict?.infer?.conname;
+  if (!insert || !conflict || !wanted) return node;
+  const constraint = definition.constraints.find((each) => constraintName(table, each) === wanted);
+  if (!constraint) throw new SqlError('42704', `constraint "${wanted}" for table "${table}" does not exist`);
+  const indexElems = constraint.columns.map((name): Node => ({ IndexElem: { name } }));
+  return { InsertStmt: { ...insert, onConflictClause: { ...conflict, infer: { indexElems } } } };
+}
+
+/** Throws SqlError 428C9 for a value of a column that is GENERATED ALWAYS. */
+function refuseGiven(node: Node, { definition }: TempTable): void {
+  const insert = as(node, 'InsertStmt');
+  if (!insert || insert.override === 'OVERRIDING_SYSTEM_VALUE' || (!insert.cols && !insert.selectStmt))
+    return;
+  const names =
+    insert.cols?.map((each) => as(each, 'ResTarget')?.name) ?? definition.columns.map(({ name }) => name);
+  const rows = as(insert.selectStmt, 'SelectStmt')?.valuesLists?.map((row) => as(row, 'List')?.items ?? []);
+  const isGiven = (name: string): boolean => {
+    const place = names.indexOf(name);
+    return place >= 0 && (rows?.some((row) => row[place] && !as(row[place], 'SetToDefault')) ?? true);
+  };
+  const given = definition.columns.find(({ name, always }) => always && isGiven(name));
+  if (given)
+    throw new SqlError('428C9', `cannot insert a non-DEFAULT value into column "${given.name}"`, {
+      detail: `Column "${given.name}" is an identity column defined as GENERATED ALWAYS.`,
+      hint: 'Use OVERRIDING SYSTEM VALUE to override.',
+    });
 }
 
 /** Runs a query whose result is small, to its end. `rows` is how many rows of a table it has changed. */

@@ -15,7 +15,9 @@ import { needsNoJson } from '../passes/json-as-text.ts';
 import { takeLanguageCalls } from '../passes/language-calls.ts';
 import { assumedTypes } from '../passes/parameter-types.ts';
 import { asksCatalog, namesOthers, relationRules } from '../passes/relations.ts';
+import { sequenceRule } from '../passes/sequences.ts';
 import { isSingleRow } from '../passes/single-row.ts';
+import { expandViews, isOwnLocation } from '../passes/views.ts';
 import { print } from '../print/printer.ts';
 import { tableSchema } from '../print/select.ts';
 import { fill, type Hole } from '../print/template.ts';
@@ -90,15 +92,22 @@ const isWithoutFiles = (part: string | Hole): boolean =>
   typeof part === 'string' || part.kind === 'now' || part.kind === 'temp-table';
 
 async function analyzed(
-  input: SelectInput,
+  asked: SelectInput,
   context: SelectContext,
   rowsWanted = Number.POSITIVE_INFINITY,
 ): Promise<RewrittenSelect> {
+  const input = { ...asked, node: expandViews(asked.node, context.temp), positionOf: ownPosition(asked) };
   // Only a name that is none of Firn's makes it worth asking which tables the tenant loaded.
   const userTables = namesOthers(input.node) ? await userTablesOf(context) : [];
   const { node, calls } = takeLanguageCalls(input.node, input.positionOf);
   return rewritten({ ...input, node }, { calls, userTables, rowsWanted }, context);
 }
+
+/** What is in the query of a view has no place in the client's text. */
+const ownPosition =
+  ({ positionOf }: SelectInput): SelectInput['positionOf'] =>
+  (location) =>
+    location !== undefined && isOwnLocation(location) ? positionOf(location) : undefined;
 
 export const userTablesOf = async ({ tables }: SelectContext): Promise<readonly UserTableInfo[]> =>
   (await tables.userTables?.list()) ?? [];
@@ -136,6 +145,7 @@ function rewritten(
   };
   const rules = [
     ...relationRules(named, positionOf, names),
+    sequenceRule(temp.sequences, positionOf),
     ...functionRulesAt(positionOf),
     ...castRules,
     ...aliasRules,

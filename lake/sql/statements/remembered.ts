@@ -19,8 +19,9 @@ export async function remembered(
   { database, temp }: SelectContext,
   analyze: () => Promise<RewrittenSelect>,
 ): Promise<RewrittenSelect> {
-  // A temporary table hides a lasting one of its name.
-  if (temp.list().length > 0) return analyze();
+  // What is temporary hides what is lasting under its name.
+  const { sequences, views } = temp;
+  if ([temp, views, sequences].some((kind) => kind.list().length > 0)) return analyze();
   const asked = JSON.stringify([prefix, database, declaredTypes]);
   const before = known.get(node);
   if (before?.asked === asked) return before.select;

@@ -23,7 +23,7 @@ export const rowsResult = (
 
 export function chunksResult(
   tag: string,
-  columns: readonly SqlColumn[],
+  columns: readonly SqlColumn[] | undefined,
   chunks: readonly RowChunk[],
 ): SqlResult {
   return {

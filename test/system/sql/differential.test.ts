@@ -7,6 +7,7 @@ import { findProgram } from '../../harness/programs.ts';
 import { type SqlServer, startSqlServer } from '../../harness/sql-server.ts';
 import { differences } from './differences.ts';
 import { generatedQueries } from './generated-cases.ts';
+import { temporaryScripts } from './temp-cases.ts';
 import { differing, expressions, queries } from './written-cases.ts';
 
 // The same statements to Firn and to a real PostgreSQL over the same rows: equal text, or a difference that is written
@@ -86,5 +87,43 @@ test.skipIf(missing)(
     expect(wrong).toEqual({});
     expect(new Set(statements).size).toBeGreaterThan(500);
     expect(equal).toBeGreaterThan(500);
+  },
+);
+
+/** What each statement of a text answers: its tag, and its rows; of an error, the SQLSTATE. */
+async function answersOf(client: Client, text: string): Promise<readonly string[]> {
+  try {
+    const results = [await client.query<string[]>({ text, rowMode: 'array' })].flat();
+    return results.map(
+      ({ command, rowCount, fields, rows }) =>
+        `${command} ${rowCount} ${fields.map(({ name }) => name).join()}: ${JSON.stringify(rows)}`,
+    );
+  } catch (error) {
+    if (error instanceof DatabaseError) return [error.code ?? ''];
+    throw error;
+  }
+}
+
+test.skipIf(missing)(
+  'temporary tables, views, sequences, cursors and transactions are PostgreSQL’s',
+  async () => {
+    const wrong: string[] = [];
+    let count = 0;
+    // The other test makes a lasting one there.
+    await clients.postgres.query('DROP TABLE IF EXISTS t');
+    for (const script of temporaryScripts.trim().split('\n\n')) {
+      for (const client of [clients.firn, clients.postgres])
+        await client.query('ROLLBACK; DISCARD TEMP; DEALLOCATE ALL');
+      for (const statement of lines(script)) {
+        const [ours, theirs] = [
+          await answersOf(clients.firn, statement),
+          await answersOf(clients.postgres, statement),
+        ];
+        count++;
+        if (ours.join('\n') !== theirs.join('\n')) wrong.push(`${statement}: ${theirs} but ${ours}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+    expect(count).toBeGreaterThan(150);
   },
 );

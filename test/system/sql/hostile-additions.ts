@@ -121,4 +121,66 @@ export const hostileAdditions: readonly Group[] = [
     FROM metrics; ATTACH '/tmp/x.db'
     `,
   ],
+  [
+    /^(25006|42501|42883|42P01|42P02|42P16|42601|0A000|22023|42704)$/, // by way of views, sequences, ALTER TABLE, EXPLAIN and PREPARE
+    `
+    CREATE TEMP VIEW stolen AS SELECT getenv('HOME')
+    CREATE TEMP VIEW stolen AS SELECT * FROM "/etc/passwd"
+    CREATE TEMP VIEW stolen AS SELECT * FROM "$VICTIM/lake/metrics/data/x.parquet"
+    CREATE TEMP VIEW stolen AS SELECT * FROM firn_catalog.pg_class
+    CREATE TEMP VIEW stolen AS SELECT * FROM acme.public.metrics
+    CREATE TEMP VIEW stolen AS SELECT * FROM firn_temp_2."mine firn~1"
+    CREATE TEMP VIEW stolen AS SELECT $1
+    CREATE TEMP VIEW stolen AS VALUES (query('FROM metrics'))
+    CREATE TEMP VIEW public.stolen AS SELECT 1
+    CREATE VIEW stolen AS SELECT 1
+    SELECT nextval('firn_temp_2."mine firn~1"')
+    SELECT nextval(getenv('HOME'))
+    SELECT nextval('mine')
+    SELECT nextval('s')
+    SELECT currval('s')
+    SELECT nextval('a' || 'b')
+    SELECT currval((SELECT content FROM read_text('/etc/passwd')))
+    SELECT setval('s', 1)
+    CREATE SEQUENCE stolen
+    CREATE TEMP SEQUENCE stolen INCREMENT 0
+    CREATE TEMP SEQUENCE stolen START 1.5
+    ALTER TABLE mine ADD COLUMN b text DEFAULT getenv('HOME')
+    ALTER TABLE mine ADD COLUMN b text DEFAULT (SELECT content FROM read_text('/etc/passwd'))
+    ALTER TABLE mine ALTER a TYPE text USING getenv('HOME')
+    ALTER TABLE mine ALTER a TYPE text USING (SELECT content FROM read_text('/etc/passwd'))
+    ALTER TABLE mine ADD CONSTRAINT c CHECK (a <> getenv('HOME'))
+    ALTER TABLE mine ADD CONSTRAINT c FOREIGN KEY (a) REFERENCES metrics (name)
+    ALTER TABLE firn_temp_2."mine firn~1" ADD COLUMN b int
+    ALTER TABLE metrics ADD COLUMN b int
+    ALTER TABLE metrics RENAME TO other
+    ALTER TABLE metrics RENAME COLUMN value TO other
+    ALTER TABLE pg_class ADD COLUMN b int
+    ALTER TABLE mine SET SCHEMA public
+    ALTER TABLE mine OWNER TO root
+    ALTER TABLE mine ATTACH PARTITION metrics FOR VALUES IN (1)
+    DROP VIEW pg_class
+    DROP VIEW firn_catalog.pg_class
+    DROP SEQUENCE firn_temp_1.s
+    EXPLAIN SELECT * FROM read_text('/etc/passwd')
+    EXPLAIN ANALYZE SELECT getenv('HOME')
+    EXPLAIN (FORMAT JSON) SELECT * FROM "/etc/passwd"
+    EXPLAIN DELETE FROM metrics
+    PREPARE stolen (text) AS SELECT read_text($1)
+    DECLARE stolen CURSOR FOR SELECT * FROM read_text('/etc/passwd')
+    DECLARE stolen SCROLL CURSOR WITH HOLD FOR SELECT getenv('HOME')
+    FETCH ALL FROM firn_temp_2."mine firn~1"
+    CREATE TEMP FUNCTION m() RETURNS text LANGUAGE sql AS 'select 1'
+    SELECT U&"\\0067etenv"('HOME')
+    SELECT "getenv"/*x*/('HOME')
+    SELECT/**/read_text/**/('/etc/passwd')
+    SELECT $$a$$ FROM $$b$$
+    WITH x AS (INSERT INTO metrics VALUES (1) RETURNING *) SELECT * FROM x
+    WITH x AS (DELETE FROM mine RETURNING *) SELECT * FROM x
+    COPY (DELETE FROM mine RETURNING *) TO PROGRAM 'cat'
+    COPY mine FROM STDIN (FORMAT parquet)
+    UPDATE mine SET (a) = (SELECT content FROM read_text('/etc/passwd'))
+    INSERT INTO mine VALUES (1); ATTACH '/tmp/x.db'
+    `,
+  ],
 ];

@@ -99,8 +99,6 @@ const refused: readonly Group[] = [
     SELECT * FROM enable_logging()
     SELECT * FROM enable_profiling()
     SELECT * FROM repeat_row(1, num_rows => 1000000000)
-    SELECT nextval('s')
-    SELECT currval('s')
     SELECT * FROM http_get('http://127.0.0.1/')
     SELECT http_post('http://127.0.0.1/', '{}')
     SELECT current_query()

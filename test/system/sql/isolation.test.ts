@@ -121,6 +121,14 @@ test('no statement reads what is not the tenant’s, writes, or changes the engi
   expect(existsSync('/tmp/firn-stolen.csv') || existsSync('/tmp/firn-stolen')).toBe(false);
 });
 
+test('a plan says what is done, and not where files are', async () => {
+  for (const options of ['', 'ANALYZE', '(ANALYZE, FORMAT JSON)']) {
+    const { said } = await answerOf(`EXPLAIN ${options} SELECT count(*) FROM metrics WHERE value > 1`);
+    expect(said).toContain('Read parquet');
+    expect(said).not.toMatch(/\.parquet|\/tmp|read_parquet/i);
+  }
+});
+
 test('a temporary table is its session’s: not another one’s of the tenant, and not another tenant’s', async () => {
   await attacker.query(`CREATE TEMP TABLE private AS SELECT 'hush' AS word`);
   const listed = `SELECT table_name FROM information_schema.tables WHERE table_type = 'LOCAL TEMPORARY' AND table_name = 'private'`;

@@ -46,6 +46,20 @@ describe.skipIf(!findProgram('psql'))('psql', () => {
     );
   });
 
+  test('a client that looks for a server to write to takes this one; views, sequences and columns by number are listed', async () => {
+    const out = await psql(
+      ...['CREATE TEMP TABLE t (id serial PRIMARY KEY, a int)', 'CREATE TEMP SEQUENCE s'],
+      ...['CREATE TEMP VIEW v (n) AS SELECT name, value FROM metrics', 'INSERT INTO t (a) VALUES (7)'],
+      ...['SELECT id, a FROM t', '\\dv', '\\ds', '\\d+ v', '\\sv v'],
+    );
+    expect(out).toMatch(/1 \| 7\n/);
+    expect(out).toMatch(/pg_temp_1 \| v +\| view/);
+    expect(out).toMatch(/pg_temp_1 \| s +\| sequence/);
+    expect(out).toContain('View definition:\nSELECT name, value FROM metrics');
+    const asked = ['-XAtd', 'target_session_attrs=read-write', '-c', 'SHOW transaction_read_only'];
+    expect(await runClient(server, folder, 'psql', asked)).toBe('off\n');
+  });
+
   test('DuckDB’s own SQL, and PREPARE and EXECUTE', async () => {
     expect(await psql('FROM metrics SELECT name, count(*) GROUP BY ALL ORDER BY ALL')).toMatch(/up +\| +7/);
     expect(await psql('SUMMARIZE metrics')).toContain('approx_unique');
@@ -104,3 +118,32 @@ print(k.fetchall())
     ]);
   });
 });
+
+test.skipIf(!pythonModule('asyncpg'))(
+  'asyncpg: types that it looks up, cursors that it moves, COPY in binary, a pool that takes connections back',
+  async () => {
+    const script = `
+import asyncio, asyncpg
+async def main():
+    async with asyncpg.create_pool(min_size=1, max_size=2) as pool:
+        async with pool.acquire() as c:
+            print(await c.fetchval("SELECT $1::int[] || $2::int[]", [1, None], [3]), await c.fetchval("SELECT ARRAY[1.5::float8]"))
+            async with c.transaction():
+                cur = await c.cursor("SELECT value FROM metrics ORDER BY 1")
+                print([r[0] for r in await cur.fetch(2)], await cur.forward(3), (await cur.fetchrow())[0])
+            await c.execute("CREATE TEMP TABLE t (a int, b text)")
+            print(await c.copy_records_to_table("t", records=[(1, "x"), (2, None)]))
+            await c.executemany("INSERT INTO t VALUES ($1, $2)", [(3, "y"), (4, "z")])
+            print(await c.fetchval("SELECT count(*) FROM t WHERE a = ANY($1::int[])", [1, 3]))
+        print(await asyncio.gather(*[pool.fetchval("SELECT $1 + 1", n) for n in range(5)]))
+asyncio.run(main())
+`;
+    expect((await runClient(server, folder, '/usr/bin/python3', ['-c', script])).trim().split('\n')).toEqual([
+      '[1, None, 3] [1.5]',
+      '[0.0, 1.0] 3 5.0',
+      'COPY 2',
+      '2',
+      '[1, 2, 3, 4, 5]',
+    ]);
+  },
+);
