@@ -27,6 +27,10 @@ const commands: Readonly<Record<string, Command>> = {
   promql: { summary: 'Run a PromQL query', load: () => import('./ask/promql.ts') },
   logql: { summary: 'Run a LogQL query', load: () => import('./ask/logql.ts') },
   mqtt: { summary: 'Users of the MQTT broker, and trying mapping rules', load: () => import('./mqtt.ts') },
+  users: {
+    summary: 'Who may ask a gateway, and send to it',
+    load: () => import('../gateway/commands/users.ts'),
+  },
   scrape: { summary: 'Check what a gateway is to scrape', load: () => import('./scrape.ts') },
   lake: { summary: 'Check and repair the tables of a cloud', load: () => import('./lake.ts') },
   tenants: { summary: 'Tenants of a cloud', load: () => import('../cloud/commands/tenants.ts') },

@@ -5,10 +5,10 @@ import { loadConfig, settingsOf } from '../lake/base/config.ts';
 import {
   absolutePath,
   checkedBy,
+  checkedListenSettings,
   checkPgwire,
   count,
   countOrNone,
-  listenSettings,
   loginSettings,
   logLevelSetting,
   logqlSettings,
@@ -53,7 +53,7 @@ const schema = z.strictObject({
     })
     .prefault({}),
   logLevel: logLevelSetting,
-  listen: listenSettings(
+  listen: checkedListenSettings(
     'Bind other addresses than loopback although nothing is encrypted (put TLS in front)',
   ),
   http: z

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { type Context, Hono } from 'hono';
 import { buildInfo } from '../lake/api/build-info.ts';
 import { completenessRoutes } from '../lake/api/completeness/routes.ts';
+import { endpointsOf } from '../lake/api/endpoints.ts';
 import { startHttpServer } from '../lake/api/http-server.ts';
 import { lokiRoutes } from '../lake/api/loki/routes.ts';
 import { openTail, tailPath } from '../lake/api/loki/tail.ts';
@@ -9,6 +10,8 @@ import { prometheusRoutes } from '../lake/api/prometheus/routes.ts';
 import { startOtlpGrpc } from '../lake/api/receive/otlp-grpc.ts';
 import { createLanguages } from '../lake/api/sql/languages.ts';
 import { type HttpStatement, sqlRoutes } from '../lake/api/sql/routes.ts';
+import { auditLinesMax } from '../lake/audit/audit-line.ts';
+import { withAuditTable } from '../lake/audit/audit-table.ts';
 import { systemClock } from '../lake/base/clock.ts';
 import { hasCode } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
@@ -29,6 +32,7 @@ import { otlpLimits } from '../lake/receive/otlp/limits.ts';
 import { createEvaluationPool, type EvaluationPool } from '../lake/scan/evaluation-pool.ts';
 import { SqlError } from '../lake/sql/errors.ts';
 import type { SqlSource } from '../lake/sql/session.ts';
+import type { Tables } from '../lake/tables.ts';
 import type { OpenVirtualGateway } from '../lake/virtual-gateway.ts';
 import { type Authority, openAuthority } from '../provisioning/authority-files.ts';
 import { headsOf } from './catalog/rest/heads.ts';
@@ -59,7 +63,6 @@ import { tableRoutes } from './tables/routes.ts';
 import type { Access, TenantAccess } from './tenants/access.ts';
 import { adminRoutes } from './tenants/admin-routes.ts';
 import { keepAuditFor } from './tenants/audit-retention.ts';
-import { withAuditTable } from './tenants/audit-table.ts';
 import {
   accessOf,
   type GateEnv,
@@ -315,14 +318,6 @@ async function openDirect(
   return { ports: { cloudGrpc }, endpoints: rpcEndpoints };
 }
 
-/** What is answered, as `GET /api/v1/query`: for tests that try each with every kind of key. */
-const endpointsOf = (app: Hono<GateEnv>): string[] => {
-  const found = app.routes
-    .filter(({ method, path }) => method !== 'ALL' && !path.endsWith('*'))
-    .map(({ method, path }) => `${method} ${path}`);
-  return [...new Set(found)];
-};
-
 /** SQL: adds its routes to the application, and listens for PostgreSQL clients. */
 async function openSqlDoors(
   config: CloudConfig,
@@ -335,8 +330,9 @@ async function openSqlDoors(
   const { deployments, context, evaluator, metering } = parts;
   const { timeoutMs, samplesMax } = config.query;
   const promqlLimits = { ...defaultQueryLimits, timeoutMs, samplesMax };
+  const auditLines = ({ tenant }: Tables) => tenants.auditLog({ tenant, limit: auditLinesMax });
   const sourceOf = (access: TenantAccess, { tables, scan, logs }: Deployment): SqlSource => ({
-    tables: managesTenant(access) ? withAuditTable(tables, tenants) : tables,
+    tables: managesTenant(access) ? withAuditTable(tables, () => auditLines(tables)) : tables,
     languages: createLanguages({
       ...{ scan, logs, evaluator, clock, promqlLimits },
       logqlLimits: logqlLimits(config),

@@ -4,8 +4,8 @@ import { FirnError } from '../lake/base/errors.ts';
 import { crashAt } from '../lake/base/fault-points.ts';
 import {
   absolutePath,
+  checkCertificate,
   checkedBy,
-  checkPgwire,
   count,
   countOrNone,
   isLoopback,
@@ -32,6 +32,7 @@ import { formatOf } from '../lake/receive/syslog/time.ts';
 import { parseClaim, parsePin } from '../provisioning/contract.ts';
 import { bridgesSetting } from './bridge/settings.ts';
 import { brokerSettings, wrongBrokerSettings } from './broker/settings.ts';
+import { tlsSettings, usersSetting } from './security/settings.ts';
 import { parseWindow } from './ship/lanes.ts';
 import { alarmTest } from './wal/alarm-streams.ts';
 
@@ -250,7 +251,13 @@ const settings = z.strictObject({
     .boolean()
     .default(true)
     .describe('Add the labels site and gateway to everything received'),
-  listen: listenSettings('Bind other addresses than loopback although clients need no credentials'),
+  listen: z
+    .strictObject(
+      listenSettings('Let everybody in who can reach an address: no credentials, on a network you trust'),
+    )
+    .prefault({}),
+  users: usersSetting,
+  tls: tlsSettings,
   mqtt: mqtt.prefault({}),
   http: z
     .strictObject({
@@ -271,7 +278,7 @@ const settings = z.strictObject({
     })
     .prefault({}),
   login: loginSettings,
-  pgwire: z.strictObject(pgwireSettings(5434, 32)).superRefine(checkPgwire).prefault({}),
+  pgwire: z.strictObject(pgwireSettings(5434, 32)).superRefine(checkCertificate).prefault({}),
   otlp: otlp.prefault({}),
   limits: limits.prefault({}),
   scrape: scrape.prefault({}),
@@ -351,9 +358,17 @@ const settings = z.strictObject({
   health: z.strictObject({ intervalMs: count(15_000, 'How often the gateway measures itself') }).prefault({}),
 });
 
-const schema = settings.superRefine(({ mqtt: broker, listen }, context) => {
-  const wrong = wrongBrokerSettings(broker, { open: listen.open, isLoopback });
+const schema = settings.superRefine(({ mqtt: broker, pgwire, listen, tls }, context) => {
+  const hasTls = (host: string, certFile: string): boolean =>
+    certFile !== '' || tls.certFile !== '' || !isLoopback(host);
+  const wrong = wrongBrokerSettings(broker, hasTls(broker.host || listen.host, broker.tls.certFile));
   if (wrong) context.addIssue({ code: 'custom', path: ['mqtt', ...wrong[0].split('.')], message: wrong[1] });
+  if (pgwire.requireTls && !hasTls(listen.host, pgwire.certFile))
+    context.addIssue({
+      code: 'custom',
+      path: ['pgwire', 'requireTls'],
+      message: 'needs certFile and keyFile',
+    });
 });
 
 export type GatewayConfig = z.infer<typeof schema>;
@@ -371,7 +386,7 @@ export function loadGatewayConfig(
 /** What a cloud may not decide: who the gateway is, whom it believes, what can be reached from outside, and where data is. */
 const ownFields = [
   ...(['tenant', 'site', 'gateway', 'dataDir', 'identityLabels', 'identity', 'cloud', 'proxy'] as const),
-  ...(['store', 'listen', 'test'] as const),
+  ...(['store', 'listen', 'users', 'tls', 'test'] as const),
 ] as const;
 
 /** The configuration with settings of the cloud before it. Throws FirnError `invalid` that names the setting. */
@@ -392,6 +407,7 @@ function absolutePaths(config: GatewayConfig): GatewayConfig {
     ...config,
     dataDir: absolutePath(config.dataDir),
     pgwire: pgwireFiles(config.pgwire),
+    tls: pgwireFiles(config.tls),
     scrape: { ...config.scrape, configFile: absolutePath(config.scrape.configFile) },
     store: { ...config.store, path: absolutePath(config.store.path) },
     cloud: { ...config.cloud, caFile: absolutePath(config.cloud.caFile) },

@@ -24,8 +24,11 @@ import { type OrderState, openOrderState } from './fleet/order-state.ts';
 import { type CloudSession, openCloudSession } from './fleet/session.ts';
 import { lockFolder } from './folder-lock.ts';
 import type { CloudStatus } from './main/doors.ts';
+import { openGatewaySecurity, showsMqttTls } from './main/entrance.ts';
 import { type KeptGateway, keepOpen } from './main/keep-open.ts';
+import { notedOrders } from './main/noted-orders.ts';
 import { startWaitingServer } from './main/waiting.ts';
+import type { Security } from './security/open-security.ts';
 
 // The gateway process: joins the rooms beside it. What is opened is closed in reverse.
 
@@ -44,7 +47,7 @@ async function startGateway(given: GatewayConfig, stopping: AbortSignal): Promis
   await checkPorts(mqtt.host || given.listen.host, {
     '--mqtt-port': mqtt.port,
     '--mqtt-web-socket-port': mqtt.webSocketPort,
-    ...(mqtt.tls.certFile !== '' && {
+    ...(showsMqttTls(given) && {
       '--mqtt-tls-port': mqtt.tls.port,
       '--mqtt-tls-web-socket-port': mqtt.tls.webSocketPort,
     }),
@@ -61,11 +64,12 @@ async function startGateway(given: GatewayConfig, stopping: AbortSignal): Promis
   const logger = createLogger(given.logLevel, recent.write).with({ part: 'gateway' });
   await using stack = new AsyncDisposableStack();
   stack.use(lockFolder(given.dataDir));
+  const security = stack.use(await openGatewaySecurity(given, logger));
   const identity = await identityOf(given, logger, stopping);
   const gateway =
     identity === undefined
-      ? stack.use(await keepOpen(given, logger, { session: undefined, status: () => undefined }))
-      : await openEnrolled(given, identity, logger, recent.lines, stack);
+      ? stack.use(await keepOpen(given, logger, security, { session: undefined, status: () => undefined }))
+      : await openEnrolled(given, identity, logger, security, recent.lines, stack);
   const open = stack.move();
   return { ready: gateway.ready, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
@@ -118,6 +122,7 @@ async function openEnrolled(
   given: GatewayConfig,
   identity: Identity,
   logger: Logger,
+  security: Security,
   lines: () => readonly string[],
   stack: AsyncDisposableStack,
 ): Promise<KeptGateway> {
@@ -126,13 +131,17 @@ async function openEnrolled(
   const session = openCloud(given, identity, logger, stack);
   const state = openOrderState(identityFolder(given.dataDir), logger);
   let agent: Agent | undefined;
-  const firmware = firmwareUpdates(placesUnder('/'));
+  const { noted, notedUpdates } = notedOrders(security.audit);
+  const updates = firmwareUpdates(placesUnder('/'));
+  const firmware = updates && notedUpdates(updates);
   const status = (): CloudStatus | undefined =>
     agent && { ...agent.status, config: state.said, firmware: firmware?.said() };
   const cloud = { session, status };
-  const gateway = stack.use(await keepOpen(configured(config, state, logger), logger, cloud));
+  const gateway = stack.use(await keepOpen(configured(config, state, logger), logger, security, cloud));
   const reopen = (settings: Readonly<Record<string, unknown>>): Promise<void> =>
-    gateway.reopen(withCloudSettings(config, settings));
+    noted('apply settings', Object.keys(settings).join(', '), () =>
+      gateway.reopen(withCloudSettings(config, settings)),
+    );
   agent = stack.use(
     startAgent({
       ...{ session, state, report: gateway.report, clock: systemClock, logger },
@@ -144,10 +153,15 @@ async function openEnrolled(
         isHealthy: gateway.isHealthy,
       },
       commands: {
-        restart: () => reopen((state.trial ?? state.running).settings).then(() => 'opened again'),
-        logs: async () => lines().join('\n'),
-        'rotate-key': () => session.rotateKey().then(() => 'the key is another'),
-        diagnostic: async () => JSON.stringify(gateway.diagnostic(), null, 2),
+        restart: () =>
+          noted('command', 'restart', () =>
+            reopen((state.trial ?? state.running).settings).then(() => 'opened again'),
+          ),
+        logs: () => noted('command', 'logs', async () => lines().join('\n')),
+        'rotate-key': () =>
+          noted('command', 'rotate-key', () => session.rotateKey().then(() => 'the key is another')),
+        diagnostic: () =>
+          noted('command', 'diagnostic', async () => JSON.stringify(gateway.diagnostic(), null, 2)),
       },
     }),
   );

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { createPrivateKey, createPublicKey, KeyObject, randomBytes, webcrypto } from 'node:crypto';
+import { createPublicKey, randomBytes } from 'node:crypto';
 import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
@@ -8,9 +8,16 @@ import {
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
-  X509Certificate,
-  X509CertificateGenerator,
 } from '@peculiar/x509';
+import {
+  algorithm,
+  authorityExtensions,
+  importPkcs8,
+  issue,
+  makeKeys,
+  pkcs8,
+  subjectOf,
+} from '../lake/base/x509.ts';
 import type { AuthorityFiles } from './authority-files.ts';
 import { cloudUri } from './contract.ts';
 
@@ -18,17 +25,8 @@ import { cloudUri } from './contract.ts';
 // has; and one that the cloud signs documents for gateways with. Issuing loads a library that takes a while, so only who
 // issues imports this file.
 
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
-const dayMs = 86_400_000;
 const rootDays = 30 * 365;
 const issuingDays = 15 * 365;
-/** A certificate begins to count so long before it is made: clocks differ. */
-const earlierMs = 3_600_000;
-
-interface Issuer {
-  readonly name: string;
-  readonly key: webcrypto.CryptoKey;
-}
 
 export interface IssuedAuthority {
   readonly files: AuthorityFiles;
@@ -97,49 +95,9 @@ export async function issueDeviceCertificate(
   });
 }
 
-async function issue(asked: {
-  readonly issuer: Issuer;
-  readonly subject: string;
-  readonly publicKey: webcrypto.CryptoKey;
-  readonly nowMs: number;
-  readonly days: number;
-  readonly extensions: Extension[];
-}): Promise<string> {
-  const { issuer, subject, publicKey, nowMs, days, extensions } = asked;
-  const certificate = await X509CertificateGenerator.create({
-    ...{ issuer: issuer.name, signingKey: issuer.key, subject, publicKey, extensions },
-    ...{ serialNumber: serialNumber(), signingAlgorithm: algorithm },
-    ...{ notBefore: new Date(nowMs - earlierMs), notAfter: new Date(nowMs + days * dayMs) },
-  });
-  return `${certificate.toString('pem')}\n`;
-}
-
-/** 126 random bits: positive, and without a zero byte at its start. */
-function serialNumber(): string {
-  const bytes = randomBytes(16);
-  bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
-  return bytes.toString('hex');
-}
-
-const authorityExtensions = (authoritiesBelow: number): Extension[] => [
-  new BasicConstraintsExtension(true, authoritiesBelow, true),
-  new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
-];
-
 const leafExtensions = (uri: string, usages: readonly ExtendedKeyUsage[]): Extension[] => [
   new BasicConstraintsExtension(false, undefined, true),
   new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
   ...(usages.length === 0 ? [] : [new ExtendedKeyUsageExtension([...usages])]),
   new SubjectAlternativeNameExtension([{ type: 'url', value: uri }]),
 ];
-
-const subjectOf = (pem: string): string => new X509Certificate(pem).subject;
-
-const makeKeys = (): Promise<webcrypto.CryptoKeyPair> =>
-  webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-
-const pkcs8 = (key: webcrypto.CryptoKey): string =>
-  KeyObject.from(key).export({ type: 'pkcs8', format: 'pem' }).toString();
-
-const importPkcs8 = (pem: string): webcrypto.CryptoKey =>
-  createPrivateKey(pem).toCryptoKey(algorithm, false, ['sign']);

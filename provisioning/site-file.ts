@@ -40,7 +40,17 @@ const siteFileSchema = z.strictObject({
   proxy: z.url({ protocol: /^https?$/, error: 'a URL, for example http://proxy:3128' }).optional(),
   certificateAuthority: z.string().includes('BEGIN CERTIFICATE', { error: 'certificates as PEM' }).optional(),
   mqtt: z.strictObject({ user: oneLine, password: z.string().min(8, 'at least 8 characters') }).optional(),
-  /** HTTP and SQL for the site's network, without credentials. Absent: only for programs on the device itself. */
+  /** Who may ask the gateway and send to it, by HTTP, SQL and MQTT; a later file changes those that it names. */
+  users: z
+    .array(
+      z.strictObject({
+        name: oneLine,
+        password: z.string().min(8, 'at least 8 characters'),
+        roles: z.array(z.enum(['ingest', 'read', 'admin'])).min(1),
+      }),
+    )
+    .optional(),
+  /** HTTP and SQL without credentials. */
   open: z.boolean().optional(),
   /** Settings of the gateway, as in its configuration file. */
   settings: z.record(z.string(), z.unknown()).optional(),
@@ -70,11 +80,12 @@ export const printSiteFile = (site: SiteFile): string => stringify(site, { lineW
 
 /** The same without what others must not read. */
 export function withoutSecrets(site: SiteFile): SiteFile {
-  const { claim: _claim, wifi, mqtt, settings, ...rest } = site;
+  const { claim: _claim, wifi, mqtt, users, settings, ...rest } = site;
   return {
     ...rest,
     ...(wifi && { wifi: { ...wifi, passphrase: taken } }),
     ...(mqtt && { mqtt: { ...mqtt, password: taken } }),
+    ...(users && { users: users.map((user) => ({ ...user, password: taken })) }),
     ...(settings && { settings: hideSecrets(settings) }),
   };
 }
@@ -85,7 +96,7 @@ const taken = '(taken)!';
 export const isTaken = (site: SiteFile): boolean => JSON.stringify(site).includes(JSON.stringify(taken));
 
 const isSecretName = (name: string): boolean =>
-  /secret|password|passphrase|token|key$|keyid$|claim/i.test(name);
+  /secret|password|passphrase|token|verifier|key$|keyid$|claim/i.test(name);
 
 /** A tree of settings in which whatever is named like a secret reads `(taken)!`. */
 export function hideSecrets(tree: Readonly<Record<string, unknown>>): Record<string, unknown> {

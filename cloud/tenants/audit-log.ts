@@ -1,20 +1,5 @@
+import { type AuditLine, auditLinesMax } from '../../lake/audit/audit-line.ts';
 import { type Actor, addLine, type Change, type ChangeContext } from './changes.ts';
-
-/** Lines that are read at once. */
-export const auditLinesMax = 10_000;
-
-interface AuditLine {
-  readonly id: number;
-  readonly atMs: number;
-  readonly actor: string;
-  readonly address: string;
-  readonly action: string;
-  readonly tenant: string | undefined;
-  readonly subject: string;
-  /** `done`, or `refused`: it was asked for, and nothing was changed. */
-  readonly result: string;
-  readonly detail: unknown;
-}
 
 /** Who changed what, or was refused to, the newest first. */
 export interface AuditLog {

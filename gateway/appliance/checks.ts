@@ -6,19 +6,21 @@ import type { Check } from './confirm-update.ts';
 
 export interface CheckTargets {
   readonly mqttPort: number;
-  readonly httpPort: number;
+  /** Asks the gateway by HTTP, as somebody who may do everything. */
+  readonly ask: AskGateway;
   /** Folder of the gateway's data. */
   readonly dataDir: string;
   /** How many shipments have reached the store so far; undefined where none is set. */
   readonly shipped: () => number | undefined;
 }
 
+export type AskGateway = (path: string, init?: RequestInit) => Promise<Response>;
+
 const always = (): boolean => true;
 
 /** Whether the gateway is up and waits for its enrollment: it takes nothing then (gateway/main/waiting.ts). */
-export async function isWaiting(httpPort: number, signal?: AbortSignal): Promise<boolean> {
-  const url = `http://127.0.0.1:${httpPort}/api/v1/firn/status`;
-  const said = await fetch(url, { signal: signal ?? null })
+export async function isWaiting(ask: AskGateway, signal?: AbortSignal): Promise<boolean> {
+  const said = await ask('/api/v1/firn/status', { signal: signal ?? null })
     .then((answer) => answer.json())
     .catch(() => null);
   return typeof said === 'object' && said !== null && 'enrollment' in said;
@@ -29,13 +31,13 @@ export function healthChecks(targets: CheckTargets): readonly Check[] {
   return checksOf(targets).map((check) => ({
     ...check,
     run: async (signal) => {
-      if (!(await isWaiting(targets.httpPort, signal))) await check.run(signal);
+      if (!(await isWaiting(targets.ask, signal))) await check.run(signal);
     },
   }));
 }
 
 function checksOf(targets: CheckTargets): readonly Check[] {
-  const url = (path: string): string => `http://127.0.0.1:${targets.httpPort}${path}`;
+  const { ask } = targets;
   let atStart: number | undefined;
   return [
     {
@@ -46,13 +48,12 @@ function checksOf(targets: CheckTargets): readonly Check[] {
     {
       name: 'what is sent is stored',
       isNeeded: always,
-      run: (signal) =>
-        pushLine(url('/loki/api/v1/push'), { job: 'firn-update', level: 'debug' }, 'health check', signal),
+      run: (signal) => pushLine(ask, { job: 'firn-update', level: 'debug' }, 'health check', signal),
     },
     {
       name: 'a query is answered',
       isNeeded: always,
-      run: async (signal) => expectOk(await fetch(url('/api/v1/query?query=vector(1)'), { signal })),
+      run: async (signal) => expectOk(await ask('/api/v1/query?query=vector(1)', { signal })),
     },
     { name: 'the disk takes data', isNeeded: always, run: () => diskTakesData(targets.dataDir) },
     {
@@ -90,14 +91,14 @@ function brokerAnswers(port: number, signal: AbortSignal): Promise<void> {
 
 /** One line to the gateway's own log store; resolves when it is on the disk. */
 export async function pushLine(
-  url: string,
+  ask: AskGateway,
   stream: Readonly<Record<string, string>>,
   line: string,
   signal?: AbortSignal,
 ): Promise<void> {
   const body = JSON.stringify({ streams: [{ stream, values: [[`${Date.now()}000000`, line]] }] });
   const headers = { 'content-type': 'application/json' };
-  expectOk(await fetch(url, { method: 'POST', headers, body, signal: signal ?? null }));
+  expectOk(await ask('/loki/api/v1/push', { method: 'POST', headers, body, signal: signal ?? null }));
 }
 
 function expectOk(response: Response): void {

@@ -30,8 +30,5 @@ export const placesUnder = (root: string): Places => ({
 
 export const gatewayConfigFile = (places: Places): string => join(places.config, 'gateway.yaml');
 export const usersFile = (places: Places): string => join(places.config, 'mqtt-users');
-/** The password that the device made for itself, in clear: it is shown on the console until another is set. */
-export const firstPasswordFile = (places: Places): string => join(places.config, 'first-password');
-
 /** Authorities that the site's file named. */
 export const authorityFile = (places: Places): string => join(places.config, 'authority.pem');

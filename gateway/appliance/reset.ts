@@ -2,6 +2,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { siteErrorName } from '../../provisioning/site-file.ts';
 import { identityFolder } from '../fleet/identity.ts';
+import { securityFolder } from '../security/security-database.ts';
 import { announcementFolder } from './announcement.ts';
 import type { Places } from './places.ts';
 
@@ -10,7 +11,11 @@ import type { Places } from './places.ts';
  * unless `keepData`. Both slots stay. The configuration goes last, so that a reset that is cut off can be repeated.
  */
 export function resetAppliance(places: Places, keepData: boolean): void {
-  for (const folder of [identityFolder(places.gateway), announcementFolder(places)])
+  for (const folder of [
+    identityFolder(places.gateway),
+    securityFolder(places.gateway),
+    announcementFolder(places),
+  ])
     rmSync(folder, { recursive: true, force: true });
   const folders = [...(keepData ? [] : [places.gateway]), places.updates, places.config];
   for (const folder of folders)

@@ -2,8 +2,10 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { isSecretOf, parseVerifier } from '../../lake/pgwire/scram.ts';
 import { createPasswordCheck, parseUsers } from '../broker/access/password-file.ts';
 import { loadGatewayConfig } from '../config.ts';
+import { openSecurityDatabase } from '../security/security-database.ts';
 import { announcementMark, announcements } from './announcement.ts';
 import { wirelessFileName } from './network.ts';
 import { gatewayConfigFile, type Places, placesUnder, usersFile } from './places.ts';
@@ -33,7 +35,13 @@ const siteFile = (): string => join(places.boot, 'firn-site.yaml');
 const writeSite = (text: string): void => writeFileSync(siteFile(), text);
 const gatewayConfig = () => loadGatewayConfig(['--config', gatewayConfigFile(places)], {});
 
-async function isPassword(name: string, password: string): Promise<boolean> {
+async function isLocalPassword(name: string, password: string): Promise<boolean> {
+  using db = openSecurityDatabase(places.gateway, 'soon');
+  const user = db.users().find((each) => each.name === name);
+  return user !== undefined && isSecretOf(parseVerifier(user.verifier), password);
+}
+
+async function isMqttPassword(name: string, password: string): Promise<boolean> {
   return createPasswordCheck()(
     parseUsers(readFileSync(usersFile(places), 'utf8'), ''),
     name,
@@ -54,7 +62,7 @@ timeServers: [ntp.plant]
 settings: {store: {kind: s3, bucket: lake, secretAccessKey: hidden-key}}
 `;
 
-test('without a file a device has an id of its own, a password of its own, and opens only MQTT', async () => {
+test('without a file a device has an id of its own, a password of its own, and asks for it everywhere', async () => {
   const first = await setUp();
   expect(first).toMatchObject({
     gateway: 'gw-0123456789ab',
@@ -62,16 +70,15 @@ test('without a file a device has an id of its own, a password of its own, and o
     problem: undefined,
   });
   const { name, password } = first.firstUser ?? { name: '', password: '' };
-  expect(await isPassword(name, password)).toBe(true);
+  expect(await isLocalPassword(name, password)).toBe(true);
   expect(gatewayConfig()).toMatchObject({
-    listen: { host: '127.0.0.1', open: false },
+    listen: { host: '0.0.0.0', open: false },
     mqtt: { host: '0.0.0.0' },
   });
   expect(await setUp()).toEqual(first);
 });
 
 test('a personalisation file is taken whole, and loses its secrets', async () => {
-  await setUp();
   writeSite(whole);
   expect(await setUp()).toEqual({
     ...{ tenant: 'acme', site: 'plant-7', gateway: 'gw-0123456789ab', hostname: 'press-7' },
@@ -81,7 +88,7 @@ test('a personalisation file is taken whole, and loses its secrets', async () =>
     listen: { open: true },
     store: { bucket: 'lake', secretAccessKey: 'hidden-key' },
   });
-  expect(await isPassword('line', 'not-for-others')).toBe(true);
+  expect(await isMqttPassword('line', 'not-for-others')).toBe(true);
   expect(parseUsers(readFileSync(usersFile(places), 'utf8'), '').size).toBe(1);
   expect(readFileSync(siteFile(), 'utf8')).not.toMatch(/hidden|not-for-others/);
   expect(readFileSync(siteFile(), 'utf8')).toContain('plant-7');
@@ -104,6 +111,24 @@ test('the same holds at the next start, without the file or with what is left of
   expect(await setUp()).toEqual(first);
 });
 
+test('local users are taken, and the one that the device made for itself goes with the first who may do everything', async () => {
+  const { firstUser } = await setUp();
+  const user = (name: string, role: string): string =>
+    `{name: ${name}, password: not-for-others, roles: [${role}]}`;
+  writeSite(`users: [${user('grafana', 'read')}]\n`);
+  expect((await setUp()).firstUser).toEqual(firstUser);
+  writeSite(`users: [${user('boss', 'admin')}]\n`);
+  expect((await setUp()).firstUser).toBeUndefined();
+  using db = openSecurityDatabase(places.gateway, 'soon');
+  expect(db.users().map(({ name, roles }) => [name, roles])).toEqual([
+    ['boss', '["admin"]'],
+    ['grafana', '["read"]'],
+  ]);
+  expect(await isLocalPassword('grafana', 'not-for-others')).toBe(true);
+  const kept = [siteFile(), join(places.config, 'site.yaml')].map((path) => readFileSync(path, 'utf8'));
+  expect(kept.join()).not.toContain('not-for-others');
+});
+
 test('a later file changes what it names', async () => {
   writeSite(whole);
   await setUp();
@@ -121,6 +146,8 @@ test.each([
   ['settings: {mqtt: {porrt: 1}}', 'settings.mqtt'],
   ['settings: {seal: {rowsMax: many}}', 'settings.seal.rowsMax'],
   ['mqtt: {user: "a:b", password: long-enough}', 'a:b'],
+  ['users: [{name: "a:b", password: long-enough, roles: [read]}]', 'a:b'],
+  ['users: [{name: a, password: long-enough, roles: [fly]}]', 'users.0.roles.0'],
   ['{', 'firn-site.yaml'],
 ])('%s is refused by name, beside the file, and what was there goes on', async (text, named) => {
   writeSite(whole);

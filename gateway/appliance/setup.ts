@@ -24,13 +24,17 @@ import {
   siteFileName,
   withoutSecrets,
 } from '../../provisioning/site-file.ts';
-import { checkUserName, formatUsers, hashPassword, parseUsers } from '../broker/access/password-file.ts';
+import { formatUsers, hashPassword, parseUsers } from '../broker/access/password-file.ts';
 import { loadGatewayConfig } from '../config.ts';
 import type { EnrollmentState } from '../fleet/enrollment-state.ts';
 import { identityFolder, isEnrolled } from '../fleet/identity.ts';
+import { administerUsers } from '../security/administer-users.ts';
+import { makeFirstUser, readFirstUser } from '../security/first-user.ts';
+import { openSecurityDatabase } from '../security/security-database.ts';
+import { checkUserName } from '../security/user-name.ts';
 import { readAnnouncement } from './announcement.ts';
 import { writeNetwork } from './network.ts';
-import { authorityFile, firstPasswordFile, gatewayConfigFile, type Places, usersFile } from './places.ts';
+import { authorityFile, gatewayConfigFile, type Places, usersFile } from './places.ts';
 
 // What an appliance does at every start before its gateway: takes the personalisation file if a new one is there, makes
 // what is missing, and tells the system its network. Cut off anywhere, the next start does it again.
@@ -62,6 +66,7 @@ export interface SetUp {
 type Tree = Record<string, unknown>;
 
 const firstUserName = 'site';
+const actor = 'appliance setup';
 
 export async function setUpAppliance(places: Places, machine: Machine): Promise<SetUp> {
   for (const folder of [places.config, places.gateway, places.updates, places.run])
@@ -77,13 +82,13 @@ export async function setUpAppliance(places: Places, machine: Machine): Promise<
     else refused = wrong;
   } else if (!existsSync(gatewayConfigFile(places)))
     writeSecretFile(gatewayConfigFile(places), stringify(config));
-  await makeFirstUser(places, machine);
+  await makeUsers(places, config);
   share(places, machine);
   const inUse = refused === undefined ? merged : kept;
   const hostname = inUse.hostname ?? String(readTree(gatewayConfigFile(places)).gateway);
   writeNetwork({ ...inUse, hostname }, places);
   reportProblem(refused, places);
-  return { ...identityOf(places), hostname, problem: refused, firstUser: firstUserOf(places) };
+  return { ...identityOf(places), hostname, problem: refused, firstUser: readFirstUser(places.gateway) };
 }
 
 function readSite(places: Places): { site?: SiteFile; problem?: string } {
@@ -105,7 +110,7 @@ function configOf(before: Tree, site: SiteFile | undefined, places: Places, mach
   const fallbackId = `gw-${machine.hardwareId ?? machine.random(6).toString('hex')}`;
   const base: Tree = {
     gateway: fallbackId,
-    listen: { host: '127.0.0.1' },
+    listen: everywhere,
     ...before,
     dataDir: places.gateway,
     mqtt: { host: '0.0.0.0', ...(before.mqtt as Tree | undefined), usersFile: usersFile(places) },
@@ -124,14 +129,16 @@ function configOf(before: Tree, site: SiteFile | undefined, places: Places, mach
       ...(site.certificateAuthority !== undefined && { caFile: authorityFile(places) }),
     },
   };
-  const listen =
-    open === undefined ? base.listen : open ? { host: '0.0.0.0', open: true } : { host: '127.0.0.1' };
+  const listen = open === undefined ? base.listen : { ...everywhere, open };
   return [ways, settings ?? {}, { dataDir: places.gateway }].reduce<Tree>(mergeTrees, {
     ...base,
     ...named,
     listen,
   });
 }
+
+/** HTTP and SQL for the site's network, with credentials unless it is opened. */
+const everywhere: Tree = { host: '0.0.0.0' };
 
 function mergeTrees(below: Tree, above: Tree): Tree {
   const isTree = (value: unknown): value is Tree =>
@@ -145,11 +152,11 @@ function mergeTrees(below: Tree, above: Tree): Tree {
 }
 
 /** What the gateway would say to this configuration, or its broker to the user. */
-function whyWrong(config: Tree, { mqtt }: SiteFile, places: Places): string | undefined {
+function whyWrong(config: Tree, { mqtt, users = [] }: SiteFile, places: Places): string | undefined {
   const trial = join(places.run, 'gateway-trial.yaml');
   writeSecretFile(trial, stringify(config));
   try {
-    if (mqtt !== undefined) checkUserName(mqtt.user);
+    for (const name of [...(mqtt ? [mqtt.user] : []), ...users.map((user) => user.name)]) checkUserName(name);
     loadGatewayConfig(['--config', trial], {});
     return undefined;
   } catch (error) {
@@ -163,14 +170,12 @@ function whyWrong(config: Tree, { mqtt }: SiteFile, places: Places): string | un
 
 /** The order is that of what would be missed least: the file loses its secrets once all is on the disk. */
 async function takeSite(site: SiteFile, merged: SiteFile, config: Tree, places: Places): Promise<void> {
-  if (site.mqtt !== undefined) {
-    await setUser(places, site.mqtt.user, site.mqtt.password);
-    rmSync(firstPasswordFile(places), { force: true });
-  }
+  if (site.mqtt !== undefined) await setMqttUser(places, site.mqtt.user, site.mqtt.password);
+  if (site.users !== undefined) await setUsers(places, site.users);
   if (site.certificateAuthority !== undefined)
     writeSecretFile(authorityFile(places), site.certificateAuthority);
   writeSecretFile(gatewayConfigFile(places), stringify(config));
-  const { claim: _claim, mqtt: _mqtt, settings: _settings, ...lasting } = merged;
+  const { claim: _claim, mqtt: _mqtt, users: _users, settings: _settings, ...lasting } = merged;
   writeSecretFile(join(places.config, 'site.yaml'), printSiteFile(lasting));
   writeSecretFile(join(places.config, 'environment'), environmentOf(merged, places));
   replaceAndBlank(join(places.boot, siteFileName), printSiteFile(withoutSecrets(site)));
@@ -193,21 +198,37 @@ function replaceAndBlank(path: string, text: string): void {
 const environmentOf = ({ certificateAuthority }: SiteFile, places: Places): string =>
   certificateAuthority === undefined ? '' : `NODE_EXTRA_CA_CERTS=${authorityFile(places)}\n`;
 
-async function setUser(places: Places, name: string, password: string): Promise<void> {
+async function setMqttUser(places: Places, name: string, password: string): Promise<void> {
   const path = usersFile(places);
   const users = new Map(existsSync(path) ? parseUsers(readFileSync(path, 'utf8'), path) : []);
-  if (existsSync(firstPasswordFile(places))) users.delete(firstUserName);
   users.set(name, await hashPassword(password));
   writeSecretFile(path, formatUsers(users));
 }
 
-/** No device has a password that another has. */
-async function makeFirstUser(places: Places, machine: Machine): Promise<void> {
-  if (existsSync(usersFile(places))) return;
-  const letters = 'abcdefghjkmnpqrstuvwxyz23456789';
-  const password = [...machine.random(16)].map((byte) => letters[byte % letters.length]).join('');
-  writeSecretFile(firstPasswordFile(places), password);
-  await setUser(places, firstUserName, password);
+/** Who is named can log in; the user that the device made for itself goes once somebody else may do everything. */
+async function setUsers({ gateway }: Places, given: NonNullable<SiteFile['users']>): Promise<void> {
+  using users = administerUsers(gateway, actor);
+  for (const { name, password, roles } of given) {
+    if (users.list().some((user) => user.name === name)) {
+      await users.setPassword(name, password);
+      users.setRoles(name, roles);
+    } else await users.add(name, password, roles);
+  }
+  const first = readFirstUser(gateway)?.name;
+  if (first !== undefined && given.some(({ roles }) => roles.includes('admin'))) users.remove(first);
+}
+
+/**
+ * The MQTT users' file, and the first local user: of a device that asks for credentials, or has nobody who could send. No
+ * device has a password that another has.
+ */
+async function makeUsers(places: Places, config: Tree): Promise<void> {
+  const path = usersFile(places);
+  if (!existsSync(path)) writeSecretFile(path, '');
+  const isOpen = (config.listen as Tree | undefined)?.open === true;
+  if (isOpen && parseUsers(readFileSync(path, 'utf8'), path).size > 0) return;
+  using db = openSecurityDatabase(places.gateway, 'durable');
+  await makeFirstUser(db, places.gateway, firstUserName, Date.now());
 }
 
 /** The gateway, who is not root, reads its configuration; nobody else does. */
@@ -229,12 +250,6 @@ function identityOf(places: Places): Pick<SetUp, 'tenant' | 'site' | 'gateway' |
   const { tenant, site, gateway } = enrollment?.kind === 'enrolled' ? enrollment : own;
   const isWaiting = hasCloud && !isEnrolled(identityFolder(places.gateway));
   return { tenant, site, gateway, isWaiting, enrollment };
-}
-
-function firstUserOf(places: Places): SetUp['firstUser'] {
-  const path = firstPasswordFile(places);
-  if (!existsSync(path)) return undefined;
-  return { name: firstUserName, password: readFileSync(path, 'utf8') };
 }
 
 /** Said where the person who wrote the file will look: beside it. */

@@ -189,6 +189,7 @@ function createPermissions(acl: () => Acl, identities: WeakMap<Client, Identity>
   });
   return {
     allows: (client: Client, action: 'read' | 'write', topic: string): boolean => {
+      if (identities.get(client)?.may?.[action] === false) return false;
       const rules = acl();
       if (rules.isOpen) return true;
       let known = remembered.get(client);
@@ -203,7 +204,8 @@ function createPermissions(acl: () => Acl, identities: WeakMap<Client, Identity>
       known.topics.set(key, allowed);
       return allowed;
     },
-    allowsFilter: (client: Client, filter: string): boolean => acl().allowsFilter(who(client), filter),
+    allowsFilter: (client: Client, filter: string): boolean =>
+      identities.get(client)?.may?.read !== false && acl().allowsFilter(who(client), filter),
   };
 }
 

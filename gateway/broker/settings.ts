@@ -6,9 +6,11 @@ import { count, limit, MEBIBYTE, port } from '../../lake/base/settings.ts';
 const file = (description: string) => z.string().default('').describe(description);
 
 const tls = z.strictObject({
-  port: port(8883, 'MQTT over TLS, once certFile is set'),
-  webSocketPort: port(8084, 'MQTT over WebSocket and TLS, once certFile is set'),
-  certFile: file('Certificate chain of the MQTT listeners, PEM; read again when it changes; empty: no TLS'),
+  port: port(8883, 'MQTT over TLS, where there is a certificate'),
+  webSocketPort: port(8084, 'MQTT over WebSocket and TLS, where there is a certificate'),
+  certFile: file(
+    'Certificate chain of the MQTT listeners, PEM; read again when it changes; empty: that of tls.certFile',
+  ),
   keyFile: file('Private key of certFile, PEM'),
   caFile: file('Authorities whose client certificates are believed, PEM'),
   clientCertificates: z
@@ -86,7 +88,6 @@ export const brokerSettings = {
 };
 
 interface AccessSettings {
-  readonly host: string;
   readonly usersFile: string;
   readonly anonymous: boolean;
   readonly tls: z.infer<typeof tls>;
@@ -94,22 +95,21 @@ interface AccessSettings {
 
 /** What is wrong with the settings together, as [setting, message]; undefined when nothing is. */
 export function wrongBrokerSettings(
-  mqtt: AccessSettings,
-  listen: { readonly open: boolean; readonly isLoopback: (host: string) => boolean },
+  { tls: { certFile, keyFile, caFile, clientCertificates } }: AccessSettings,
+  hasTls: boolean,
 ): [string, string] | undefined {
-  const { certFile, keyFile, caFile, clientCertificates, certificateUser } = mqtt.tls;
   if ((certFile === '') !== (keyFile === ''))
     return [certFile === '' ? 'tls.certFile' : 'tls.keyFile', 'certFile and keyFile are set together'];
-  if (clientCertificates !== 'none' && (certFile === '' || caFile === ''))
+  if (clientCertificates !== 'none' && !(hasTls && caFile !== ''))
     return ['tls.clientCertificates', 'client certificates need certFile, keyFile and caFile'];
-  const known = mqtt.usersFile !== '' || (clientCertificates === 'required' && certificateUser !== 'none');
-  if (mqtt.host === '' || listen.isLoopback(mqtt.host) || listen.open || known || mqtt.anonymous)
-    return undefined;
-  return [
-    'host',
-    `${mqtt.host} can be reached by others; set mqtt.usersFile, or require client certificates, or set mqtt.anonymous to true on a network you trust`,
-  ];
+  return undefined;
 }
 
+/** Whether every client proves who it is by a certificate. */
+export const knowsByCertificate = ({
+  tls: { clientCertificates, certificateUser },
+}: AccessSettings): boolean => clientCertificates === 'required' && certificateUser !== 'none';
+
 /** Whether clients are let in without a user: when that was asked for, or when nobody else can connect. */
-export const letsAnonymousIn = (mqtt: AccessSettings): boolean => mqtt.anonymous || mqtt.usersFile === '';
+export const letsAnonymousIn = (mqtt: AccessSettings, isOpen: boolean): boolean =>
+  mqtt.anonymous || (mqtt.usersFile === '' && isOpen);

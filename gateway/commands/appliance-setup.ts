@@ -80,7 +80,9 @@ function banner(setUp: SetUp, version: string): string {
     `Firn ${version} on ${hostname}`,
     isWaiting ? '  not enrolled with its cloud yet' : `  tenant ${tenant}, site ${site}, gateway ${gateway}`,
     `  MQTT: port 1883 of ${addresses.join(', ') || `${hostname}.local`}`,
-    ...(firstUser === undefined ? [] : [`  MQTT user ${firstUser.name}, password ${firstUser.password}`]),
+    ...(firstUser === undefined
+      ? []
+      : [`  user ${firstUser.name}, password ${firstUser.password}, for MQTT, SQL and https://ADDRESS:8480`]),
     ...(problem === undefined ? [] : [`  the personalisation file was not taken: ${problem}`]),
   ];
   const waiting = isWaiting && enrollment?.kind === 'waiting' ? `\n${printEnrollment(enrollment)}` : '';

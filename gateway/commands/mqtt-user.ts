@@ -1,15 +1,17 @@
 import { chmodSync, existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { text } from 'node:stream/consumers';
-import { type Command, type CommandLine, jsonFlag, runCommand } from '../../lake/base/command.ts';
+import { type CommandLine, jsonFlag } from '../../lake/base/command.ts';
 import { FirnError } from '../../lake/base/errors.ts';
-import { checkUserName, formatUsers, hashPassword, parseUsers } from '../broker/access/password-file.ts';
+import { formatUsers, hashPassword, parseUsers } from '../broker/access/password-file.ts';
 import { gatewaySettings, loadGatewayConfig } from '../config.ts';
+import { checkUserName } from '../security/user-name.ts';
+import { type Action, runActions } from './actions.ts';
+import { readPassword } from './read-password.ts';
 
 // `firn mqtt user add|list|remove`. A running gateway reads the file again by itself.
 
 const shared = { settings: gatewaySettings };
 const fileHint = 'The file is --mqtt-users-file FILE, or mqtt.usersFile of the configuration.';
-const actions: Readonly<Record<string, { command: Command; run: (line: CommandLine) => Promise<number> }>> = {
+const actions: Readonly<Record<string, Action>> = {
   add: {
     command: {
       ...{ ...shared, name: 'firn mqtt user add', flags: [], positionals: ['NAME'] },
@@ -33,25 +35,13 @@ const actions: Readonly<Record<string, { command: Command; run: (line: CommandLi
   },
 };
 
-export async function main(argv: readonly string[]): Promise<number> {
-  const [name = '', ...rest] = argv;
-  const action = actions[name];
-  if (action) return runCommand(action.command, rest, action.run);
-  const lines = Object.values(actions).map(
-    ({ command }) => `  ${[command.name, ...command.positionals].join(' ')}\n`,
-  );
-  const help = `usage:\n${lines.join('')}\nfirn mqtt user add --help shows more.\n`;
-  const asked = argv.length === 0 || name === '--help' || name === '-h';
-  (asked ? process.stdout : process.stderr).write(help);
-  return asked ? 0 : 1;
-}
+export const main = (argv: readonly string[]): Promise<number> => runActions(actions, argv);
 
 async function add(line: CommandLine): Promise<number> {
   const [name = ''] = line.positionals;
   checkUserName(name);
   const file = openUsers(line);
-  const password = await readPassword(name);
-  if (password === '') throw refused('the password is empty', 'write it to standard input, in one line');
+  const password = await readPassword(name, 1);
   file.users.set(name, await hashPassword(password));
   file.write();
   process.stderr.write(`user ${name} is in ${file.path}\n`);
@@ -86,25 +76,6 @@ function openUsers(line: CommandLine) {
     renameSync(temporary, path);
   };
   return { path, users, write };
-}
-
-async function readPassword(name: string): Promise<string> {
-  if (!process.stdin.isTTY) return (await text(process.stdin)).split(/\r?\n/, 1)[0] ?? '';
-  process.stderr.write(`password of ${name}: `);
-  process.stdin.setRawMode(true);
-  let password = '';
-  for await (const chunk of process.stdin.setEncoding('utf8')) {
-    for (const character of String(chunk)) {
-      if (character === '\u0003') process.exit(130);
-      if (character === '\r' || character === '\n') {
-        process.stdin.setRawMode(false);
-        process.stderr.write('\n');
-        return password;
-      }
-      password = character === '\u007f' ? password.slice(0, -1) : password + character;
-    }
-  }
-  return password;
 }
 
 const refused = (message: string, hint: string): FirnError =>

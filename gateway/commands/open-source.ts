@@ -10,6 +10,7 @@ import { lockFolder } from '../folder-lock.ts';
 import { openLog } from '../main/storage.ts';
 import { startSealer } from '../seal/sealer.ts';
 import { createSegmentClaims } from '../seal/segment-claims.ts';
+import { deviceAccess } from '../security/device-access.ts';
 import { type BundleSource, openLocalSource } from '../ship/export/bundle-source.ts';
 import { httpSource } from '../ship/export/http-source.ts';
 import { openWalLedger } from '../ship/export/wal-ledger.ts';
@@ -38,7 +39,8 @@ export async function openSource(
     stack.use(lockFolder(dataDir));
   } catch (error) {
     if (!hasCode(error, 'invalid')) throw error;
-    return httpSource(`http://${config.listen.host}:${config.http.port}`);
+    const { url: own, headers } = deviceAccess(config);
+    return httpSource(own, headers);
   }
   return openFolder(config, stack);
 }

@@ -9,6 +9,7 @@ import { messageOf } from '../../lake/base/errors.ts';
 import { hideSecrets } from '../../provisioning/site-file.ts';
 import { gatewayConfigFile, placesUnder } from '../appliance/places.ts';
 import { gatewaySettings, loadGatewayConfig } from '../config.ts';
+import { deviceAccess } from '../security/device-access.ts';
 
 const execute = promisify(execFile);
 
@@ -69,8 +70,9 @@ async function collect(line: CommandLine): Promise<number> {
         stringify(hideSecrets(parse(readFileSync(join(places.config, 'site.yaml'), 'utf8')))),
       );
     await write('release.json', async () => readFileSync(places.release, 'utf8'));
-    const health = `http://127.0.0.1:${config.http.port}/api/v1/query?query=${encodeURIComponent('{__name__=~"firn_gateway_.+"}')}`;
-    await write('health.json', async () => (await fetch(health)).text());
+    const { url, headers } = deviceAccess(config);
+    const health = `${url}/api/v1/query?query=${encodeURIComponent('{__name__=~"firn_gateway_.+"}')}`;
+    await write('health.json', async () => (await fetch(health, { headers })).text());
     writeFileSync(join(folder, 'missing.txt'), missing.map((each) => `${each}\n`).join(''));
     mkdirSync(dirname(out), { recursive: true });
     await execute('tar', ['-C', work, '-czf', out, 'firn-support']);

@@ -1,12 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { systemClock } from '../../lake/base/clock.ts';
 import { type Command, type CommandLine, runCommand } from '../../lake/base/command.ts';
-import { healthChecks, isWaiting, pushLine } from '../appliance/checks.ts';
+import { type AskGateway, healthChecks, isWaiting, pushLine } from '../appliance/checks.ts';
 import { confirmUpdate, type Verdict } from '../appliance/confirm-update.ts';
 import { sayOnConsoles } from '../appliance/consoles.ts';
 import { placesUnder } from '../appliance/places.ts';
 import { raucSlots } from '../appliance/rauc.ts';
 import { shippedSoFar } from '../appliance/shipped.ts';
+import { deviceAccess } from '../security/device-access.ts';
 import { applianceConfig } from './appliance-config.ts';
 
 const command: Command = {
@@ -33,11 +34,15 @@ const said: Readonly<Record<Verdict, string>> = {
 async function confirm(line: CommandLine): Promise<number> {
   const places = placesUnder('/');
   const config = applianceConfig(places);
-  const httpPort = config.http.port;
+  // Looked up each time: the gateway makes its secret when it starts.
+  const ask: AskGateway = (path, init) => {
+    const { url, headers } = deviceAccess(config);
+    return fetch(`${url}${path}`, { ...init, headers: { ...headers, ...(init?.headers as object) } });
+  };
   const { dataDir, mqtt } = config;
   const checks = healthChecks({
     mqttPort: mqtt.port,
-    httpPort,
+    ask,
     dataDir,
     shipped: () => shippedSoFar(config),
   });
@@ -46,8 +51,8 @@ async function confirm(line: CommandLine): Promise<number> {
     limitMs: Number(line.value('--limit-seconds') ?? 300) * 1000,
     tell: async (level, text) => {
       sayOnConsoles(`firn: ${text}\n`);
-      if (await isWaiting(httpPort)) return; // it takes no lines yet
-      await pushLine(`http://127.0.0.1:${httpPort}/loki/api/v1/push`, { job: 'firn-update', level }, text);
+      if (await isWaiting(ask)) return; // it takes no lines yet
+      await pushLine(ask, { job: 'firn-update', level }, text);
     },
     restart: async () => void execFileSync('systemctl', ['reboot']),
   });

@@ -1,4 +1,3 @@
-import { isIP } from 'node:net';
 import type { Clock } from '../../lake/base/clock.ts';
 import { FirnError, hasCode, messageOf } from '../../lake/base/errors.ts';
 import type { Logger } from '../../lake/base/log.ts';
@@ -94,7 +93,7 @@ export async function askForAdoption(
 function isProtected(url: string): boolean {
   const { protocol, hostname } = new URL(url);
   const host = hostname.replaceAll(/[[\]]/g, '');
-  return protocol === 'https:' || (isLoopback(host) && (isIP(host) !== 0 || host === 'localhost'));
+  return protocol === 'https:' || isLoopback(host);
 }
 
 export interface PatientOptions extends EnrollOptions, AdoptOptions {

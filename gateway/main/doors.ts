@@ -1,6 +1,8 @@
+import type { IncomingMessage } from 'node:http';
 import { Hono } from 'hono';
 import { buildInfo, firnVersion } from '../../lake/api/build-info.ts';
 import { completenessRoutes } from '../../lake/api/completeness/routes.ts';
+import { endpointsOf } from '../../lake/api/endpoints.ts';
 import { startHttpServer } from '../../lake/api/http-server.ts';
 import { lokiRoutes } from '../../lake/api/loki/routes.ts';
 import { openTail, type Tail, tailPath } from '../../lake/api/loki/tail.ts';
@@ -21,6 +23,7 @@ import { createEvaluationPool } from '../../lake/scan/evaluation-pool.ts';
 import { type LogScan, logScan } from '../../lake/scan/log-scan.ts';
 import { createLogPool } from '../../lake/scan/log-threads/log-pool.ts';
 import { seriesScan } from '../../lake/scan/series-scan.ts';
+import { SqlError } from '../../lake/sql/errors.ts';
 import type { GatewayReport } from '../../provisioning/contract.ts';
 import type { Bridge } from '../bridge/bridge.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
@@ -28,7 +31,14 @@ import type { GatewayConfig } from '../config.ts';
 import { cardProbe } from '../health/card.ts';
 import { type Health, type HealthOptions, startHealth } from '../health/health.ts';
 import { systemProbes } from '../health/probes.ts';
+import { askedBy } from '../security/gate.ts';
+import { guarded, mount, userOf } from '../security/http-gate.ts';
+import type { Security } from '../security/open-security.ts';
+import { type Known, passwordIterations } from '../security/passwords.ts';
+import { mayAct } from '../security/roles.ts';
+import type { LocalUser } from '../security/users.ts';
 import { localCompleteness } from '../tables/local-completeness.ts';
+import { doorsOf, type Entrance, openEntrance } from './entrance.ts';
 import { openExport } from './export.ts';
 import { type LocalState, localPage } from './local-page.ts';
 import { brokerCounters, openBridges, openBroker } from './mqtt.ts';
@@ -51,23 +61,26 @@ export async function openDoors(
   gatewayClock: GatewayClock,
   logger: Logger,
   storage: Storage,
+  security: Security,
   cloudStatus: () => CloudStatus | undefined,
   stack: AsyncDisposableStack,
 ) {
   const { ids, disk } = storage;
   const { clock } = gatewayClock;
-  const { host } = config.listen;
   const { append } = disk;
   const guard = createSeriesGuard(config.limits, clock.monotonicMs);
-  const app = new Hono();
-  const { cache, receivers } = openReceiving(config, gatewayClock, { ids, append, guard }, app);
-  const logs = openLogs(config, clock, logger, storage, app, stack);
+  const entrance = openEntrance(config, security, logger);
+  const [sends, reads] = [new Hono(), new Hono()];
+  const { cache, receivers } = openReceiving(config, gatewayClock, { ids, append, guard }, sends);
+  const logs = openLogs(config, clock, logger, { ...storage, gate: entrance.gate }, reads, stack);
   const results = createResultCache(config.query.resultCacheBytesMax);
   const queried = { ...storage, logs: logs.logs, results };
-  const pg = await openQueries(config, clock, logger, queried, app, stack);
-  const broker = stack.use(await openBroker(config, gatewayClock, logger, storage, cache));
+  const pg = await openQueries(config, clock, logger, { ...queried, security, entrance }, reads, stack);
+  const broker = stack.use(
+    await openBroker(config, gatewayClock, logger, { ...storage, security, entrance }, cache),
+  );
   const bridges = openBridges(config, gatewayClock, logger, broker, stack);
-  const scraping = await openScraping(config, gatewayClock, logger, storage, cache, app, stack);
+  const scraping = await openScraping(config, gatewayClock, logger, storage, cache, reads, stack);
   const syslog = await openSyslog(config, gatewayClock, logger, storage, cache, stack);
   const counters = () => ({
     ...countersOf(storage, receivers, guard, results),
@@ -76,8 +89,6 @@ export async function openDoors(
     ...syslog.counters(),
     clock_trusted: gatewayClock.quality === 'trusted' ? 1 : 0,
   });
-  app.route('/', await openExport(config, gatewayClock, logger, storage, stack));
-  app.get('/ready', (c) => c.text('ready\n'));
   const receivedBytes = (): number =>
     broker.counters().receivedBytes +
     receivers.receivedBytes() +
@@ -86,11 +97,22 @@ export async function openDoors(
   const measured = stack.use(
     measureHealth(config, { append, cache, clock, logger, counters }, receivedBytes),
   );
-  sayStatus(app, storage, gatewayClock, { counters, bridges, cloudStatus, measured, mqttPort: broker.port });
-  const { direct } = receivers;
-  const upgrades = { [tailPath]: logs.tail.upgrade };
-  const http = stack.use(await startHttpServer(app, { host, port: config.http.port }, direct, upgrades));
-  const otlp = await listenForOtlp(config, receivers.otlp, logger, stack);
+  sayStatus(reads, storage, gatewayClock, {
+    counters,
+    bridges,
+    cloudStatus,
+    measured,
+    mqttPort: broker.port,
+  });
+  const exports = await openExport(config, gatewayClock, logger, storage, stack);
+  const http = await openHttp(config, entrance, { sends, reads, exports, receivers, tail: logs.tail }, stack);
+  stack.use(
+    security.users.onChange(() => {
+      pg.endSessions(({ name, stored }) => security.users.find(name)?.stored !== stored);
+      void logs.tail.endRefused();
+    }),
+  );
+  const otlp = await listenForOtlp(config, receivers.otlp, entrance, logger, stack);
   const ready = {
     mqtt: broker.port,
     mqttWebSocket: broker.webSocketPort,
@@ -100,6 +122,7 @@ export async function openDoors(
     gatewayPg: pg.port,
     ...syslog.ports,
     ...otlp,
+    endpoints: http.endpoints,
   };
   return {
     ready,
@@ -107,6 +130,36 @@ export async function openDoors(
     isHealthy: () => measured.isStoring,
     diagnostic: () => statusOf(storage, gatewayClock),
   };
+}
+
+/** HTTP: what each role may ask, and what anybody may. */
+async function openHttp(
+  { listen: { host }, http: { port } }: GatewayConfig,
+  { gate, tls, ca }: Entrance,
+  parts: {
+    readonly sends: Hono;
+    readonly reads: Hono;
+    /** What `firn ship` asks: it takes data out of the gateway. */
+    readonly exports: Hono;
+    readonly receivers: HttpReceivers;
+    readonly tail: Tail;
+  },
+  stack: AsyncDisposableStack,
+) {
+  const app = new Hono();
+  app.get('/ready', (c) => c.text('ready\n'));
+  app.get('/site-ca.crt', (c) => {
+    const text = ca();
+    return text === undefined ? c.text('this gateway has no certificate of its own\n', 404) : c.text(text);
+  });
+  mount(app, gate, 'ingest', parts.sends);
+  mount(app, gate, 'read', parts.reads);
+  mount(app, gate, 'admin', parts.exports);
+  const write = 'POST /api/v1/write';
+  const direct = { [write]: guarded(gate, 'ingest', parts.receivers.direct[write]) };
+  const upgrades = { [tailPath]: parts.tail.upgrade };
+  const server = stack.use(await startHttpServer(app, { host, port, tls }, direct, upgrades));
+  return { port: server.port, endpoints: [...endpointsOf(app), write].toSorted() };
 }
 
 /** The gateway and the machine, into its own log. */
@@ -200,7 +253,7 @@ function openLogs(
   config: GatewayConfig,
   clock: Clock,
   logger: Logger,
-  { tables, engine, live }: Storage,
+  { tables, engine, live, gate }: Storage & Pick<Entrance, 'gate'>,
   app: Hono,
   stack: AsyncDisposableStack,
 ): { readonly tail: Tail; readonly logs: LogScan } {
@@ -211,7 +264,11 @@ function openLogs(
     limits: logqlLimits(config),
   };
   app.route('/', lokiRoutes(options));
-  return { tail: stack.use(openTail(options)), logs: deployment.logs };
+  const tailed = async (request: IncomingMessage) => {
+    const admission = await gate(askedBy(request), 'read', `GET ${tailPath}`);
+    return 'user' in admission ? deployment : undefined;
+  };
+  return { tail: stack.use(openTail({ ...options, context: tailed })), logs: deployment.logs };
 }
 
 /** PromQL and SQL: adds their routes to the application, and listens for PostgreSQL clients. */
@@ -226,10 +283,17 @@ async function openQueries(
     tables,
     logs,
     results,
-  }: Storage & { readonly logs: LogScan; readonly results: ResultCache },
+    security,
+    entrance,
+  }: Storage & {
+    readonly logs: LogScan;
+    readonly results: ResultCache;
+    readonly security: Security;
+    readonly entrance: Entrance;
+  },
   app: Hono,
   stack: AsyncDisposableStack,
-): Promise<PgServer> {
+): Promise<PgServer<LocalUser>> {
   const { timeoutMs, samplesMax, cacheBytesMax } = config.query;
   const evaluator = stack.use(createEvaluationPool({ clock, threads: 1, cacheBytesMax }));
   const deployment = { tables, scan: seriesScan({ tables, engine, pool: evaluator }) };
@@ -251,14 +315,27 @@ async function openQueries(
     ...{ scan: deployment.scan, logs, evaluator, clock, promqlLimits: limits },
     logqlLimits: logqlLimits(config),
   });
-  const sql = openGatewaySql({ config, ids, engine, tables, languages, clock, logger }, stack);
-  app.route('/', sqlRoutes({ answer: sql.answer }));
+  const audit = async () => security.audit.lines(ids.tenant);
+  const sql = openGatewaySql({ config, ids, engine, tables, languages, audit, clock, logger }, stack);
+  const seesAudit = (user: Known | undefined): boolean =>
+    user === undefined ? !doorsOf(config).isReachable : mayAct(user.roles, 'admin');
+  app.route('/', sqlRoutes({ answer: (c, statement) => sql.answer(c, statement, seesAudit(userOf(c))) }));
+  const own = config.pgwire.certFile === '' ? {} : pgTls(config.pgwire, logger);
   return stack.use(
-    await startPgServer({
-      ...{ host: config.listen.host, port: config.pgwire.port, logger, ...pgTls(config.pgwire, logger) },
-      // Who can connect may read: config.ts refuses any address but loopback, unless it is opened on purpose.
-      authenticate: { kind: 'trust' },
-      openSession: sql.openSession,
+    await startPgServer<LocalUser>({
+      ...{ host: config.listen.host, port: config.pgwire.port, logger, tls: entrance.tls, ...own },
+      requiresTls: entrance.requiresTls,
+      authenticate: entrance.needsLogin
+        ? {
+            ...{ kind: 'scram', keyOf: security.users.find, iterations: passwordIterations },
+            attempts: entrance.attemptsAt('sql'),
+          }
+        : { kind: 'trust' },
+      openSession: (request) => {
+        if (request.key && !mayAct(request.key.roles, 'read'))
+          throw new SqlError('42501', `the user ${request.key.name} has not the role read`);
+        return sql.openSession(request, seesAudit(request.key));
+      },
       limits: { connectionsMax: config.pgwire.connectionsMax },
     }),
   );

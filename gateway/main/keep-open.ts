@@ -6,6 +6,7 @@ import { createGatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
 import type { CloudSession } from '../fleet/session.ts';
 import { signedReceipts } from '../fleet/signed-receipts.ts';
+import type { Security } from '../security/open-security.ts';
 import { type CloudStatus, openDoors } from './doors.ts';
 import { openStorage, shipTheRest } from './storage.ts';
 
@@ -27,7 +28,12 @@ interface Cloud {
 }
 
 /** A gateway whose log turns out to be damaged is closed and opened again, on the same ports: see wal/recovery. */
-export async function keepOpen(config: GatewayConfig, logger: Logger, cloud: Cloud): Promise<KeptGateway> {
+export async function keepOpen(
+  config: GatewayConfig,
+  logger: Logger,
+  security: Security,
+  cloud: Cloud,
+): Promise<KeptGateway> {
   let stopped = false;
   let last: Promise<void> = Promise.resolve();
   let current = config;
@@ -35,7 +41,8 @@ export async function keepOpen(config: GatewayConfig, logger: Logger, cloud: Clo
     gateway[Symbol.asyncDispose]().catch((error: unknown) => {
       logger.warn('not everything could be closed in order', { error: messageOf(error) });
     });
-  const open = (next: GatewayConfig) => openGateway(onPorts(next, config, ready), logger, cloud, onDamage);
+  const open = (next: GatewayConfig) =>
+    openGateway(onPorts(next, config, ready), logger, security, cloud, onDamage);
   /** One after the other; what can't be opened again ends the process, and whoever started it starts it again. */
   const inTurn = (work: () => Promise<void>): Promise<void> => {
     const done = last.then(async () => {
@@ -57,7 +64,7 @@ export async function keepOpen(config: GatewayConfig, logger: Logger, cloud: Clo
       await close();
       await openAgain();
     });
-  let gateway = await openGateway(config, logger, cloud, onDamage);
+  let gateway = await openGateway(config, logger, security, cloud, onDamage);
   const { ready } = gateway;
   return {
     ready,
@@ -112,15 +119,22 @@ function onPorts(next: GatewayConfig, first: GatewayConfig, ready: Ready): Gatew
   };
 }
 
-async function openGateway(config: GatewayConfig, logger: Logger, cloud: Cloud, onDamage: () => void) {
+async function openGateway(
+  config: GatewayConfig,
+  logger: Logger,
+  security: Security,
+  cloud: Cloud,
+  onDamage: () => void,
+) {
   await using stack = new AsyncDisposableStack();
   const gatewayClock = createGatewayClock({ ...config.clock, logger });
   const { session } = cloud;
   const shipsTo = { session, openReceipt: session && signedReceipts(session) };
   const storage = await openStorage(config, gatewayClock, logger, shipsTo, onDamage, stack);
   stack.defer(() => shipTheRest(storage, gatewayClock.clock));
-  const doors = await openDoors(config, gatewayClock, logger, storage, cloud.status, stack);
-  logger.info('gateway is running', { dataDir: config.dataDir, ...doors.ready });
+  const doors = await openDoors(config, gatewayClock, logger, storage, security, cloud.status, stack);
+  const { endpoints: _, ...ports } = doors.ready;
+  logger.info('gateway is running', { dataDir: config.dataDir, ...ports });
   const open = stack.move();
   return { ...doors, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }

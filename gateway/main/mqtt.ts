@@ -1,24 +1,34 @@
 import { firnVersion } from '../../lake/api/build-info.ts';
 import type { Logger } from '../../lake/base/log.ts';
-import { createLoginAttempts } from '../../lake/base/login-attempts.ts';
 import type { Gap } from '../../lake/model/gap.ts';
 import type { SeriesCache } from '../../lake/receive/series-cache.ts';
 import { type Bridge, startBridge } from '../bridge/bridge.ts';
-import { type Broker, startBroker } from '../broker/broker.ts';
+import type { OtherUsers } from '../broker/access/access.ts';
+import { type Broker, type BrokerOptions, startBroker } from '../broker/broker.ts';
 import { openRules } from '../broker/rules-file.ts';
 import { letsAnonymousIn } from '../broker/settings.ts';
 import type { GatewayClock } from '../clock/gateway-clock.ts';
 import type { GatewayConfig } from '../config.ts';
+import type { Security } from '../security/open-security.ts';
+import { mayAct } from '../security/roles.ts';
+import { doorsOf, type Entrance, showsMqttTls } from './entrance.ts';
 import type { Storage } from './storage.ts';
+
+interface BrokerParts extends Pick<Storage, 'disk' | 'gaps'> {
+  readonly security: Security;
+  readonly entrance: Entrance;
+}
 
 /** The MQTT broker, as the configuration wants it. */
 export async function openBroker(
   config: GatewayConfig,
   { clock, ownTime }: GatewayClock,
   logger: Logger,
-  { disk, gaps }: Pick<Storage, 'disk' | 'gaps'>,
+  { disk, gaps, security, entrance }: BrokerParts,
   cache: SeriesCache,
 ): Promise<Broker> {
+  const { mqttIsOpen } = doorsOf(config);
+  const anonymous = letsAnonymousIn(config.mqtt, mqttIsOpen);
   const { tls, usersFile, aclFile, host, persistence, rules, rulesFile, sparkplug, ...mqtt } = config.mqtt;
   return startBroker({
     ...mqtt,
@@ -26,18 +36,37 @@ export async function openBroker(
     rules: openRules(rules, rulesFile),
     ...(sparkplug.enabled && { sparkplug }),
     host: host || config.listen.host,
-    ...(tls.certFile !== '' && { tls }),
+    ...tlsOf(config, security),
     ...(persistence && { dataDir: config.dataDir }),
     access: {
-      ...{ usersFile, aclFile, anonymous: letsAnonymousIn(config.mqtt) },
+      ...{ usersFile, aclFile, anonymous },
+      // Where everybody may come as nobody, a name is nobody's, unless a file says otherwise.
+      others: anonymous && usersFile === '' ? undefined : localUsers(security),
       certificateUser: tls.clientCertificates === 'none' ? 'none' : tls.certificateUser,
     },
-    logins: createLoginAttempts(config.login, clock, (address, user) =>
-      logger.warn('too many failed logins over MQTT; more are refused for a while', { address, user }),
-    ),
+    logins: entrance.attemptsAt('mqtt'),
     onDropped: (receivedUs) => gaps.record(droppedGap(receivedUs)),
   });
 }
+
+/** The broker's own certificate, or the one of all listeners, where others can reach it. */
+function tlsOf(config: GatewayConfig, { tls: shared }: Security): Pick<BrokerOptions, 'tls'> {
+  const { tls } = config.mqtt;
+  if (!showsMqttTls(config)) return {};
+  return { tls: tls.certFile === '' ? { ...tls, ...shared } : tls };
+}
+
+/** Who may send publishes, who may read subscribes. */
+const localUsers = ({ prove, users }: Security): OtherUsers => ({
+  prove: async (name, password) => {
+    const known = await prove(name, password);
+    if (known === undefined) return undefined;
+    const may = { read: mayAct(known.roles, 'read'), write: mayAct(known.roles, 'ingest') };
+    return { stored: known.stored, may };
+  },
+  storedOf: (name) => users.find(name)?.stored,
+  onChange: users.onChange,
+});
 
 /** Bridges to external brokers; a closed broker takes nothing of theirs, so they are closed before it. */
 export function openBridges(

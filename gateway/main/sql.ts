@@ -1,7 +1,9 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context } from 'hono';
-import { answerBySession, type SqlRouteOptions } from '../../lake/api/sql/routes.ts';
+import { answerBySession, type HttpStatement } from '../../lake/api/sql/routes.ts';
+import type { AuditLine } from '../../lake/audit/audit-line.ts';
+import { withAuditTable } from '../../lake/audit/audit-table.ts';
 import type { Clock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import type { RemoteSession } from '../../lake/pgwire/relay.ts';
@@ -10,19 +12,22 @@ import type { ScramKey } from '../../lake/pgwire/startup.ts';
 import type { Languages } from '../../lake/sql/languages.ts';
 import type { SqlSession } from '../../lake/sql/sql-session.ts';
 import { createSqlProcess } from '../../lake/sql-process/sql-process.ts';
+import type { Tables } from '../../lake/tables.ts';
 import type { GatewayConfig } from '../config.ts';
 import { tablesInFiles } from '../tables/tables-in-files.ts';
 import type { Storage } from './storage.ts';
 
 /** Who answers SQL: a process of its own, or this one. */
 interface GatewaySql {
-  openSession(request: SessionRequest<ScramKey>): Promise<SqlSession | RemoteSession>;
-  readonly answer: SqlRouteOptions['answer'];
+  /** `seesAudit`: the table `audit` is there. */
+  openSession(request: SessionRequest<ScramKey>, seesAudit: boolean): Promise<SqlSession | RemoteSession>;
+  answer(c: Context, statement: HttpStatement, seesAudit: boolean): Promise<Response>;
 }
 
 interface SqlParts extends Pick<Storage, 'ids' | 'engine' | 'tables'> {
   readonly config: GatewayConfig;
   readonly languages: Languages;
+  readonly audit: () => Promise<readonly AuditLine[]>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -37,27 +42,38 @@ function limitsOf({ query: { timeoutMs, rowsMax } }: GatewayConfig) {
   return { statementTimeoutMs: timeoutMs, rowsMax };
 }
 
-function inThisProcess({ config, ids, engine, tables, languages, clock }: SqlParts): GatewaySql {
-  const open = async (user: string, startParameters: ReadonlyMap<string, string>): Promise<SqlSession> => {
+function inThisProcess(parts: SqlParts): GatewaySql {
+  const { config, ids, engine, languages, clock } = parts;
+  const open = async (
+    user: string,
+    startParameters: ReadonlyMap<string, string>,
+    seesAudit: boolean,
+  ): Promise<SqlSession> => {
     // Loaded by the first who asks: PostgreSQL's parser is large, and most gateways are never asked.
     const { openSqlSession } = await import('../../lake/sql/session.ts');
     return openSqlSession({
-      ...{ engine, tables, languages, clock, user, startParameters },
+      ...{ engine, tables: tablesFor(parts, parts.tables, seesAudit) },
+      ...{ languages, clock, user, startParameters },
       ...{ database: ids.tenant, limits: limitsOf(config) },
     });
   };
   return {
-    openSession: ({ user, parameters }) => open(user, parameters),
-    answer: answerBySession(() => open('firn', new Map())),
+    openSession: ({ user, parameters }, seesAudit) => open(user, parameters, seesAudit),
+    answer: (c, statement, seesAudit) =>
+      answerBySession(() => open('firn', new Map(), seesAudit))(c, statement),
   };
 }
+
+const tablesFor = ({ audit }: SqlParts, tables: Tables, seesAudit: boolean): Tables =>
+  seesAudit ? withAuditTable(tables, audit) : tables;
 
 function inOwnProcess(parts: SqlParts, stack: AsyncDisposableStack): GatewaySql {
   const { config, ids, engine, tables, languages, logger } = parts;
   const { dataDir, logLevel } = config;
   const { memoryBytesMax, threads, spillBytesMax: bytesMax } = config.query;
   const directory = sqlTailFolder(dataDir);
-  const source = { tables: tablesInFiles({ tables, engine, directory }), languages };
+  const inFiles = tablesInFiles({ tables, engine, directory });
+  const sourceOf = (seesAudit: boolean) => ({ tables: tablesFor(parts, inFiles, seesAudit), languages });
   const spill = { directory: join(dataDir, 'spill', 'sql'), bytesMax };
   rmSync(spill.directory, { recursive: true, force: true });
   const sql = stack.use(
@@ -70,11 +86,12 @@ function inOwnProcess(parts: SqlParts, stack: AsyncDisposableStack): GatewaySql 
   );
   const database = ids.tenant;
   return {
-    openSession: ({ user, parameters, processId, secret }) =>
-      sql.session(source, {
+    openSession: ({ user, parameters, processId, secret }, seesAudit) =>
+      sql.session(sourceOf(seesAudit), {
         ...{ user, database, processId, secret: secret.toString('hex') },
         parameters: [...parameters],
       }),
-    answer: (_: Context, statement) => sql.statement(source, { user: 'firn', database }, statement),
+    answer: (_, statement, seesAudit) =>
+      sql.statement(sourceOf(seesAudit), { user: 'firn', database }, statement),
   };
 }

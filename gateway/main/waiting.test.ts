@@ -2,12 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { healthChecks } from '../appliance/checks.ts';
+import { type AskGateway, healthChecks } from '../appliance/checks.ts';
 import { type EnrollmentState, printEnrollment } from '../fleet/enrollment-state.ts';
 import { startWaitingServer } from './waiting.ts';
 
 const failuresAt = async (httpPort: number, dataDir: string): Promise<string[]> => {
-  const checks = healthChecks({ mqttPort: 1, httpPort, dataDir, shipped: () => undefined });
+  const ask: AskGateway = (path, init) => fetch(`http://127.0.0.1:${httpPort}${path}`, init);
+  const checks = healthChecks({ mqttPort: 1, ask, dataDir, shipped: () => undefined });
   const signal = AbortSignal.timeout(10_000);
   const results = await Promise.allSettled(checks.map(({ run }) => run(signal)));
   return results.flatMap(({ status }, index) => (status === 'rejected' ? [checks[index]?.name ?? ''] : []));

@@ -440,13 +440,13 @@ test('outside its windows only alarms are shipped', async () => {
 });
 
 test('a metered link is used in rounds, and what waits is made few files first', async () => {
-  const link = createLink({ ...freeLink, metered: true, meteredIntervalMs: 300 }, systemClock, undefined);
+  const link = createLink({ ...freeLink, metered: true, meteredIntervalMs: 2000 }, systemClock, undefined);
   const asked: number[] = [];
   await using _ = start({ link, consolidate: async (filesMin) => void asked.push(filesMin) });
   for (const number of [1, 2, 3]) await seal(number);
   await systemClock.sleep(100);
   expect(store.puts).toEqual([]);
-  await expect.poll(shippedInAll, { timeout: 8000 }).toEqual([1, 2, 3]);
+  await expect.poll(shippedInAll, { timeout: 20_000 }).toEqual([1, 2, 3]);
   expect(asked).toEqual([2]);
 });
 

@@ -23,12 +23,15 @@ export const limit = (description: string) =>
 
 export const logLevelSetting = z.enum(logLevels).default('info').describe('Least level that is logged');
 
-export const listenSettings = (openDescription: string) =>
+export const listenSettings = (openDescription: string) => ({
+  host: z.string().min(1).default('127.0.0.1').describe('Address that every listener binds'),
+  open: z.boolean().default(false).describe(openDescription),
+});
+
+/** Of a process whose settings have to say that others may reach it. */
+export const checkedListenSettings = (openDescription: string) =>
   z
-    .strictObject({
-      host: z.string().min(1).default('127.0.0.1').describe('Address that every listener binds'),
-      open: z.boolean().default(false).describe(openDescription),
-    })
+    .strictObject(listenSettings(openDescription))
     .superRefine((listen, context) => {
       if (isLoopback(listen.host) || listen.open) return;
       context.addIssue({
@@ -111,16 +114,23 @@ export const pgwireSettings = (defaultPort: number, connections: number) => ({
   requireTls: z.boolean().default(false).describe('Refuse SQL clients that do not use TLS'),
 });
 
-/** What these settings have to be together. */
+/** What these settings have to be together, where no other certificate is there. */
 export function checkPgwire(
   settings: { readonly certFile: string; readonly keyFile: string; readonly requireTls: boolean },
   context: z.RefinementCtx,
 ): void {
-  const { certFile, keyFile, requireTls } = settings;
-  const wrong = (path: string, message: string): void =>
-    context.addIssue({ code: 'custom', path: [path], message });
-  if ((certFile === '') !== (keyFile === '')) wrong('certFile', 'certFile and keyFile are set together');
-  if (requireTls && certFile === '') wrong('requireTls', 'needs certFile and keyFile');
+  checkCertificate(settings, context);
+  if (settings.requireTls && settings.certFile === '')
+    context.addIssue({ code: 'custom', path: ['requireTls'], message: 'needs certFile and keyFile' });
+}
+
+export function checkCertificate(
+  { certFile, keyFile }: { readonly certFile: string; readonly keyFile: string },
+  context: z.RefinementCtx,
+): void {
+  if ((certFile === '') === (keyFile === '')) return;
+  const message = 'certFile and keyFile are set together';
+  context.addIssue({ code: 'custom', path: ['certFile'], message });
 }
 
 /** The same with absolute paths. */
@@ -132,7 +142,8 @@ export const pgwireFiles = <T extends { readonly certFile: string; readonly keyF
   keyFile: absolutePath(settings.keyFile),
 });
 
-export const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$)/.test(host);
+/** Whether only this machine reaches what listens there. A name that merely begins like such an address is not one. */
+export const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|localhost|::1)$/.test(host);
 
 /** Turns a parser that throws into a check, so that an id's own error text becomes the setting's. */
 export const checkedBy =

@@ -174,11 +174,12 @@ async function start<Key extends ScramKey>(
     const frame = await wire.inbox.next('startup');
     if (!frame) return undefined;
     const message = firstMessage(frame);
+    const address = wire.socket.remoteAddress ?? '';
     if (message.kind === 'cancel') {
       context.cancel(message.processId, message.secret);
       return undefined;
     }
-    if (options.requireTls === true && wire.tls === undefined) {
+    if (wire.tls === undefined && options.requiresTls?.(address)) {
       throw new SqlError('28000', 'this server takes encrypted connections only', {
         hint: 'connect with sslmode=require',
       });
@@ -193,7 +194,7 @@ async function start<Key extends ScramKey>(
       serverSecret,
       encrypted: wire.tls !== undefined,
       channelBinding: wire.tls?.channelBinding,
-      address: wire.socket.remoteAddress ?? '',
+      address,
     };
     const key = await authenticate(options.authenticate, request.user, io, facts);
     proved.key = key;

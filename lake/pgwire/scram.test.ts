@@ -1,5 +1,13 @@
 import { expect, test } from 'vitest';
-import { decoyVerifier, makeScramVerifier, startScram } from './scram.ts';
+import {
+  decoyVerifier,
+  isSecretOf,
+  makePasswordVerifier,
+  makeScramVerifier,
+  parseVerifier,
+  printVerifier,
+  startScram,
+} from './scram.ts';
 
 // The example exchange of RFC 7677, section 3.
 const salt = Buffer.from('W22ZaJ0SNY7soEsUEjb6gQ==', 'base64');
@@ -54,4 +62,24 @@ test('a decoy has the same salt at every try', () => {
   const secret = Buffer.from('server');
   expect(decoyVerifier('a', secret).salt).toEqual(decoyVerifier('a', secret).salt);
   expect(decoyVerifier('a', secret).salt).not.toEqual(decoyVerifier('b', secret).salt);
+});
+
+test('a verifier is printed as PostgreSQL does, and read again; anything else is refused without being repeated', async () => {
+  // Of the password of RFC 7677, "pencil".
+  const theirs =
+    'SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=';
+  expect(printVerifier(parseVerifier(theirs))).toBe(theirs);
+  expect(await isSecretOf(parseVerifier(theirs), 'pencil')).toBe(true);
+  expect(await isSecretOf(parseVerifier(theirs), 'pencils')).toBe(false);
+  const ours = await makePasswordVerifier('pa\u0308ss', 4096);
+  expect(await isSecretOf(parseVerifier(printVerifier(ours)), 'päss')).toBe(true);
+  for (const wrong of [
+    '',
+    'secret',
+    theirs.slice(1),
+    theirs.replace('4096', '0'),
+    `${theirs}x`,
+    theirs.replace('WG5d', ''),
+  ])
+    expect(() => parseVerifier(wrong)).toThrow(/^a verifier is SCRAM-SHA-256\$iterations/);
 });

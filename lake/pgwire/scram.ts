@@ -21,13 +21,52 @@ const saltedBytes = 32;
 const nonceBytes = 18;
 
 /** Makes the verifier of a secret; secrets are ASCII, so SASLprep has nothing to do. */
-export function makeScramVerifier(
+export const makeScramVerifier = (
   secret: string,
   salt: Buffer = randomBytes(saltBytes),
   iterations = iterationsDefault,
-): ScramVerifier {
-  const salted = pbkdf2Sync(secret, salt, iterations, saltedBytes, 'sha256');
-  return { salt, iterations, storedKey: storedKeyOf(salted), serverKey: hmac(salted, 'Server Key') };
+): ScramVerifier => verifierOf(pbkdf2Sync(secret, salt, iterations, saltedBytes, 'sha256'), salt, iterations);
+
+const derive = promisify(pbkdf2);
+
+/**
+ * The verifier of a password that a person chose: with more iterations, and not on this thread. Of SASLprep (RFC 4013) the
+ * normalization is made, as clients make it.
+ */
+export async function makePasswordVerifier(
+  password: string,
+  iterations: number,
+  salt: Buffer = randomBytes(saltBytes),
+): Promise<ScramVerifier> {
+  const salted = await derive(password.normalize('NFKC'), salt, iterations, saltedBytes, 'sha256');
+  return verifierOf(salted, salt, iterations);
+}
+
+const verifierOf = (salted: Buffer, salt: Buffer, iterations: number): ScramVerifier => ({
+  salt,
+  iterations,
+  storedKey: storedKeyOf(salted),
+  serverKey: hmac(salted, 'Server Key'),
+});
+
+/** As PostgreSQL prints it: `SCRAM-SHA-256$iterations:salt$storedKey:serverKey`. */
+export function printVerifier({ salt, iterations, storedKey, serverKey }: ScramVerifier): string {
+  const [printedSalt, stored, server] = [salt, storedKey, serverKey].map((bytes) => bytes.toString('base64'));
+  return `SCRAM-SHA-256$${iterations}:${printedSalt}$${stored}:${server}`;
+}
+
+const iterationsMax = 10_000_000;
+
+/** Throws FirnError `invalid`, which does not repeat the text. */
+export function parseVerifier(text: string): ScramVerifier {
+  const base64 = '([A-Za-z0-9+/]+={0,2})';
+  const match = new RegExp(`^SCRAM-SHA-256\\$(\\d{1,8}):${base64}\\$${base64}:${base64}$`).exec(text);
+  const [salt, storedKey, serverKey] = (match?.slice(2) ?? []).map((each) => Buffer.from(each, 'base64'));
+  const iterations = Number(match?.[1]);
+  const isWhole = storedKey?.length === saltedBytes && serverKey?.length === saltedBytes;
+  if (salt && isWhole && iterations > 0 && iterations <= iterationsMax)
+    return { salt, iterations, storedKey, serverKey };
+  throw refused('invalid', 'a verifier is SCRAM-SHA-256$iterations:salt$storedKey:serverKey');
 }
 
 /** Whether it is the verifier of this secret; found on another thread. */
@@ -35,7 +74,7 @@ export async function isSecretOf(
   { salt, iterations, storedKey }: ScramVerifier,
   secret: string,
 ): Promise<boolean> {
-  const salted = await promisify(pbkdf2)(secret, salt, iterations, saltedBytes, 'sha256');
+  const salted = await derive(secret, salt, iterations, saltedBytes, 'sha256');
   return timingSafeEqual(storedKeyOf(salted), storedKey);
 }
 
@@ -45,10 +84,14 @@ const storedKeyOf = (salted: Buffer): Buffer => sha256(hmac(salted, 'Client Key'
  * A verifier for a user that doesn't exist, the same at every try: an exchange with it looks like any other and fails,
  * so that nobody learns which users there are.
  */
-export function decoyVerifier(user: string, serverSecret: Buffer): ScramVerifier {
+export function decoyVerifier(
+  user: string,
+  serverSecret: Buffer,
+  iterations = iterationsDefault,
+): ScramVerifier {
   const salt = hmac(serverSecret, user).subarray(0, saltBytes);
   const nothing = randomBytes(32);
-  return { salt, iterations: iterationsDefault, storedKey: nothing, serverKey: nothing };
+  return { salt, iterations, storedKey: nothing, serverKey: nothing };
 }
 
 /** One exchange: the client's first message, then its final one. Both throw FirnError `denied` or `invalid`. */

@@ -2,9 +2,9 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { Logger } from '../base/log.ts';
+import type { ServerTls } from '../base/server-tls.ts';
 import type { SqlSession } from '../sql/sql-session.ts';
 import { type Connection, serveConnection } from './connection.ts';
-import type { ServerTls } from './encryption.ts';
 import type { RemoteSession } from './relay.ts';
 import { type SessionLimits, sessionLimits } from './session.ts';
 import type { Authentication, ScramKey, StartupRequest } from './startup.ts';
@@ -56,8 +56,8 @@ export interface PgServerOptions<Key extends ScramKey> {
   readonly authenticate: Authentication<Key>;
   /** What TLS clients are shown, asked for at each connection; without it encryption is declined. */
   readonly tls?: (() => ServerTls) | undefined;
-  /** Clients without TLS are refused (28000). */
-  readonly requireTls?: boolean;
+  /** Whether a client from this address is refused without TLS (28000). */
+  readonly requiresTls?: (address: string) => boolean;
   /**
    * Opens the session of an authenticated client, here or in another process. An SqlError (3D000: no such database)
    * refuses it.

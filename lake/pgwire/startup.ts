@@ -30,6 +30,8 @@ export type Authentication<Key extends ScramKey> =
       keyOf(user: string): Key | undefined | Promise<Key | undefined>;
       /** Knows who has failed too often. */
       readonly attempts?: LoginAttempts;
+      /** Of the users' verifiers, so that one who doesn't exist looks like them. */
+      readonly iterations?: number;
       /** Inside TLS the client is asked for the password itself, because it may have no SCRAM. */
       readonly plainInTls?: boolean;
     };
@@ -116,7 +118,7 @@ export async function authenticate<Key extends ScramKey>(
     return wrongPassword(user, cause);
   };
   const key = await how.keyOf(user);
-  const verifier = key?.verifier ?? decoyVerifier(user, serverSecret);
+  const verifier = key?.verifier ?? decoyVerifier(user, serverSecret, how.iterations);
   if (how.plainInTls && encrypted) {
     if (!(await plainPassword(verifier, io)) || !key) throw failed();
     attempts.succeeded(address, user);

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { loadGatewayConfig } from '../../gateway/config.ts';
+import { openGatewaySecurity } from '../../gateway/main/entrance.ts';
 import { keepOpen } from '../../gateway/main/keep-open.ts';
 import { messageOf } from '../../lake/base/errors.ts';
 import { createLogger } from '../../lake/base/log.ts';
@@ -63,7 +64,9 @@ async function openGateway(flags: readonly string[]): Promise<OneGateway> {
     ...ports.flatMap((flag) => [`--${flag}`, '0']),
     ...flags,
   ]);
-  const gateway = await keepOpen(config, createLogger('warn'), {
+  const logger = createLogger('warn');
+  const security = await openGatewaySecurity(config, logger);
+  const gateway = await keepOpen(config, logger, security, {
     session: undefined,
     status: () => undefined,
   });
@@ -71,6 +74,7 @@ async function openGateway(flags: readonly string[]): Promise<OneGateway> {
     port: Number(gateway.ready.gatewayHttp),
     [Symbol.asyncDispose]: async () => {
       await gateway[Symbol.asyncDispose]();
+      await security[Symbol.asyncDispose]();
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -50,7 +50,7 @@ export async function startPart(
     name === 'gateway'
       ? [
           ...['mqtt-port', 'mqtt-web-socket-port', 'http-port', 'pgwire-port'],
-          ...['otlp-http-port', 'otlp-grpc-port'],
+          ...['otlp-http-port', 'otlp-grpc-port', 'mqtt-tls-port', 'mqtt-tls-web-socket-port'],
         ]
       : ['http-port', 'pgwire-port', 'direct-grpc-port'];
   const free = ports.filter((flag) => !argv.includes(`--${flag}`)).flatMap((flag) => [`--${flag}`, '0']);

@@ -100,8 +100,8 @@ test.each([
   ],
   [
     'an open address',
-    () => ['gateway', '--listen-host', '0.0.0.0'],
-    /^firn gateway: listen\.host: 0\.0\.0\.0 can be reached by others/,
+    () => ['cloud', '--listen-host', '0.0.0.0'],
+    /^firn cloud: listen\.host: 0\.0\.0\.0 can be reached by others/,
   ],
   [
     'a store without its bucket',

@@ -17,16 +17,16 @@ export type Door =
   | 'operator'
   | 'sends';
 
-const of = (door: Door, endpoints: string): [string, Door][] =>
+const of = <Kind extends string>(door: Kind, endpoints: string): [string, Kind][] =>
   endpoints
     .trim()
     .split('\n')
     .flatMap((line) => {
       const [methods = '', path = ''] = line.trim().split(' ');
-      return methods.split(',').map((method): [string, Door] => [`${method} ${path}`, door]);
+      return methods.split(',').map((method): [string, Kind] => [`${method} ${path}`, door]);
     });
 
-export const doors: ReadonlyMap<string, Door> = new Map([
+export const doors: ReadonlyMap<string, Door> = new Map<string, Door>([
   ...of(
     'anybody',
     `GET /ready
@@ -153,5 +153,47 @@ export const doors: ReadonlyMap<string, Door> = new Map([
     GET /api/prom/rules
     GET,POST /loki/api/v1/series
     GET /loki/api/v1/status/buildinfo`,
+  ),
+]);
+
+type GatewayDoor = 'anybody' | 'ingest' | 'read' | 'admin';
+
+/** Every endpoint of a gateway, by the role that it needs; `anybody`: none. site-security.test.ts tries each. */
+export const gatewayDoors: ReadonlyMap<string, GatewayDoor> = new Map<string, GatewayDoor>([
+  ...of('anybody', 'GET /ready\nGET /health\nGET,HEAD /ping\nGET /site-ca.crt'),
+  ...of(
+    'ingest',
+    `POST /api/v1/write
+    POST /loki/api/v1/push
+    POST /v1/logs
+    POST /otlp/v1/logs
+    POST /v1/traces
+    POST /v1/metrics
+    POST /api/v1/otlp/v1/metrics
+    POST /api/v2/write
+    POST /write
+    GET,POST /query`,
+  ),
+  ...of(
+    'read',
+    `GET /
+    GET /api/v1/firn/status
+    GET /api/v1/targets
+    GET /api/v1/scrape_pools`,
+  ),
+  // Both sides answer the same queries.
+  ...[...doors].flatMap(([endpoint, door]): [string, 'read'][] =>
+    door === 'reads' ? [[endpoint, 'read']] : [],
+  ),
+  ...of(
+    'admin',
+    `GET /api/v1/firn/ship/identity
+    GET /api/v1/firn/ship/shipments/:epoch/:number/segments/:index
+    GET /api/v1/firn/ship/status
+    POST /api/v1/firn/ship/bundle
+    POST /api/v1/firn/ship/compose
+    POST /api/v1/firn/ship/damaged
+    POST /api/v1/firn/ship/exported
+    POST /api/v1/firn/ship/receipt`,
   ),
 ]);

@@ -24,7 +24,7 @@ const steps = faultPoints.filter((point) => /^(wal|seal|ship|receipt)\./.test(po
 const countsOfStep = [1, 3, 6];
 
 /** A gateway that is started again and again on the same folder, and a cloud. */
-async function openSite(name: string) {
+async function openSecurity(name: string) {
   const path = join(folder.path, name);
   const store = ['--store-kind', 'directory', '--store-path', join(path, 'lake')];
   const mqttPort = await freePort();
@@ -52,7 +52,7 @@ async function openSite(name: string) {
   };
 }
 
-async function expectOnce(site: Awaited<ReturnType<typeof openSite>>, sequence: Sequence): Promise<void> {
+async function expectOnce(site: Awaited<ReturnType<typeof openSecurity>>, sequence: Sequence): Promise<void> {
   const { local, stored } = await site.stored(sequence);
   const { sent, acknowledged } = sequence;
   console.log(`${sent} sent, ${acknowledged.size} acknowledged, ${stored.length} rows in the lake`);
@@ -63,7 +63,7 @@ async function expectOnce(site: Awaited<ReturnType<typeof openSite>>, sequence: 
 test(`after ${kills} kills every acknowledged message is in the lake once`, {
   timeout: 600_000,
 }, async () => {
-  await using site = await openSite('moments');
+  await using site = await openSecurity('moments');
   const sequence = newSequence('sequence');
   for (let round = 0; round < kills; round++) {
     await using gateway = await site.startGateway();
@@ -84,7 +84,7 @@ test.concurrent.each(countsOfStep)(
   `after kills at ${steps.length} named steps, each time it is reached for time %i, every acknowledged message is in the lake once`,
   { timeout: 600_000 },
   async (count) => {
-    await using site = await openSite(`steps-${count}`);
+    await using site = await openSecurity(`steps-${count}`);
     const sequence = newSequence(`sequence_${count}`);
     const reached: string[] = [];
     for (const step of steps) if (await dieAt(site, `${step}:${count}`, sequence)) reached.push(step);
@@ -99,7 +99,7 @@ const dieMsMax = 15_000;
 
 /** Runs a gateway under load until it dies at a step; false when it does not get there. */
 async function dieAt(
-  site: Awaited<ReturnType<typeof openSite>>,
+  site: Awaited<ReturnType<typeof openSecurity>>,
   crashAt: string,
   sequence: Sequence,
 ): Promise<boolean> {

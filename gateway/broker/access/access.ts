@@ -4,11 +4,32 @@ import { type Acl, openAcl, parseAcl } from './acl-file.ts';
 import { createPasswordCheck, parseUsers, type Users } from './password-file.ts';
 import { watchFiles } from './watched-file.ts';
 
+/** Users that are kept elsewhere, with what they may do. */
+export interface OtherUsers {
+  prove(name: string, password: Uint8Array): Promise<OtherUser | undefined>;
+  /** What is stored of a user's password now; undefined: there is no such user. */
+  storedOf(name: string): string | undefined;
+  onChange(listener: () => void): Disposable;
+}
+
+interface OtherUser {
+  readonly stored: string;
+  readonly may: Permitted;
+}
+
+/** Which topics do not matter here: the access rules say that. */
+interface Permitted {
+  readonly read: boolean;
+  readonly write: boolean;
+}
+
 export interface AccessOptions {
   /** '' : there are no users. */
   readonly usersFile: string;
   /** '' : who is let in may read and write everything. */
   readonly aclFile: string;
+  /** Asked for names that the file has not. */
+  readonly others?: OtherUsers | undefined;
   /** Clients without a user name and without a certificate are let in. */
   readonly anonymous: boolean;
   /** Where the user name of a client with a certificate comes from. */
@@ -18,6 +39,8 @@ export interface AccessOptions {
 /** Who a client is: let in, with or without a name. */
 export interface Identity {
   readonly username: string | undefined;
+  /** Undefined: both. */
+  readonly may?: Permitted;
 }
 
 export interface Access extends Disposable {
@@ -34,7 +57,7 @@ export interface Access extends Disposable {
 
 /** Throws FirnError `invalid` that names the line, or what the file system says. `onChange`: users have changed. */
 export function openAccess(options: AccessOptions, logger: Logger, onChange: () => void): Access {
-  const { usersFile, aclFile, anonymous, certificateUser } = options;
+  const { usersFile, aclFile, others, anonymous, certificateUser } = options;
   const users = watchFiles(
     usersFile === '' ? [] : [usersFile],
     ([text]): Users => (text === undefined ? new Map() : parseUsers(text, usersFile)),
@@ -47,27 +70,40 @@ export function openAccess(options: AccessOptions, logger: Logger, onChange: () 
     logger,
   );
   const check = createPasswordCheck();
+  const following = others?.onChange(onChange);
   /** With which password somebody was let in. */
   const hashes = new WeakMap<Identity, string>();
+  const storedOf = (name: string): string | undefined => users.current.get(name) ?? others?.storedOf(name);
+  const prove = async (username: string, password: Uint8Array): Promise<Identity | undefined> => {
+    if (others && !users.current.has(username)) {
+      const known = await others.prove(username, password);
+      return known && remembered({ username, may: known.may }, known.stored);
+    }
+    const isRight = await check(users.current, username, password);
+    return isRight ? remembered({ username }, storedOf(username) ?? '') : undefined;
+  };
+  const remembered = (identity: Identity, stored: string): Identity => {
+    hashes.set(identity, stored);
+    return identity;
+  };
   return {
     authenticate: async (socket, username, password) => {
       const certified = certificateUser === 'none' ? undefined : certifiedName(socket, certificateUser);
       if (certified !== undefined) return { username: certified };
       // Without users a name is only somebody's word: no rule is to believe it.
-      if (username === undefined || usersFile === '') return anonymous ? { username: undefined } : undefined;
-      if (!(await check(users.current, username, password ?? new Uint8Array()))) return undefined;
-      const identity = { username };
-      hashes.set(identity, users.current.get(username) ?? '');
-      return identity;
+      const isWord = usersFile === '' && others === undefined;
+      if (username === undefined || isWord) return anonymous ? { username: undefined } : undefined;
+      return prove(username, password ?? new Uint8Array());
     },
     stillKnown: (identity) => {
       const hash = hashes.get(identity);
-      return hash === undefined || users.current.get(identity.username ?? '') === hash;
+      return hash === undefined || storedOf(identity.username ?? '') === hash;
     },
     get acl() {
       return rules.current;
     },
     [Symbol.dispose]: () => {
+      following?.[Symbol.dispose]();
       users[Symbol.dispose]();
       rules[Symbol.dispose]();
     },

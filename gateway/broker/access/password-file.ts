@@ -1,6 +1,7 @@
-import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { FirnError } from '../../../lake/base/errors.ts';
+import { createProofMemory } from '../../../lake/base/proofs.ts';
 
 // Users and their passwords, in the format of mosquitto_passwd: `name:$7$iterations$salt$hash` (PBKDF2 with SHA-512), and
 // the older `name:$6$salt$hash` (salted SHA-512). Either program can read what the other has written.
@@ -14,7 +15,6 @@ const saltBytes = 16;
 /** mosquitto_passwd takes 101; these are for passwords that people choose, and still quick on a small machine. */
 const iterations = 20_000;
 const iterationsMax = 10_000_000;
-const nameBytesMax = 256;
 
 /** Throws FirnError `invalid` that names the line. */
 export function parseUsers(text: string, path: string): Users {
@@ -36,21 +36,6 @@ export function parseUsers(text: string, path: string): Users {
 
 export const formatUsers = (users: Users): string =>
   [...users].map(([name, hash]) => `${name}:${hash}\n`).join('');
-
-/** Throws FirnError `invalid` for a name that the file can't hold. */
-export function checkUserName(name: string): void {
-  if (
-    /^[^:\s\p{Cc}][^:\n\p{Cc}]*$/u.test(name) &&
-    !name.startsWith('#') &&
-    Buffer.byteLength(name) <= nameBytesMax
-  )
-    return;
-  throw new FirnError({
-    ...{ code: 'invalid', operation: 'name an MQTT user', subject: name },
-    message: `${JSON.stringify(name)} can't be the name of a user`,
-    hint: `a name has up to ${nameBytesMax} bytes, no colon and no control characters, and does not begin with #`,
-  });
-}
 
 export async function hashPassword(password: string): Promise<string> {
   const salt = randomBytes(saltBytes);
@@ -75,28 +60,19 @@ function readHash(text: string): Hash | undefined {
   return { iterations: wanted, ...found };
 }
 
-/**
- * Checks passwords. What was right is remembered as a keyed digest, so that a thousand devices that come back at once do
- * not cost a derivation each.
- */
+/** Checks passwords. */
 export function createPasswordCheck() {
-  const key = randomBytes(32);
-  const right = new Map<string, string>();
-  const digest = (password: Uint8Array, stored: string): string =>
-    createHmac('sha256', key).update(stored).update('\0').update(password).digest('base64');
-  return async (users: Users, name: string, password: Uint8Array): Promise<boolean> => {
+  const proofs = createProofMemory();
+  return (users: Users, name: string, password: Uint8Array): Promise<boolean> => {
     const stored = users.get(name);
     const { iterations: count, salt, hash } = readHash(stored ?? nobody) as Hash;
-    const seen = stored === undefined ? undefined : digest(password, stored);
-    if (seen !== undefined && right.get(name) === seen) return true;
-    const derived =
-      count === undefined
-        ? createHash('sha512').update(password).update(salt).digest()
-        : await derive(password, salt, count, hashBytes, 'sha512');
-    // A name that is not there takes as long as a wrong password.
-    const matches = timingSafeEqual(derived, hash) && stored !== undefined;
-    if (matches && seen !== undefined) right.set(name, seen);
-    return matches;
+    return proofs(name, stored, password, async () => {
+      const derived =
+        count === undefined
+          ? createHash('sha512').update(password).update(salt).digest()
+          : await derive(password, salt, count, hashBytes, 'sha512');
+      return timingSafeEqual(derived, hash);
+    });
   };
 }
 

@@ -39,14 +39,20 @@ const errorSchema = z.object({
   }),
 });
 
-/** Bundles of a gateway that runs; `url` is that of its HTTP port. */
-export function httpSource(url: string): BundleSource {
+type Ask = (path: string, init?: { readonly method: string; readonly body: string }) => Promise<Response>;
+
+/** Bundles of a gateway that runs; `url` is that of its HTTP port. `credentials`: headers that let in. */
+export function httpSource(url: string, credentials: Readonly<Record<string, string>> = {}): BundleSource {
   const base = `${url.replace(/\/$/, '')}${exportApi}`;
-  const post = (path: string, body: string): Promise<Response> =>
-    request(`${base}${path}`, { method: 'POST', body, headers: { 'Content-Type': 'application/json' } });
+  const ask: Ask = (path, init) =>
+    request(`${base}${path}`, {
+      ...init,
+      headers: { ...credentials, ...(init && { 'Content-Type': 'application/json' }) },
+    });
+  const post = (path: string, body: string): Promise<Response> => ask(path, { method: 'POST', body });
   return {
     identity: async () => {
-      const { publicKey, ...ids } = identitySchema.parse(await (await request(`${base}/identity`)).json());
+      const { publicKey, ...ids } = identitySchema.parse(await (await ask('/identity')).json());
       return { ...ids, publicKey: parsePublicKey(publicKey, url) };
     },
     compose: async () => void (await post('/compose', '{}')),
@@ -57,7 +63,7 @@ export function httpSource(url: string): BundleSource {
       const index = parseBundleIndex(indexText);
       return { index, indexText, signature: Buffer.from(signature, 'base64'), manifests };
     },
-    readSegment: (draft, key) => download(base, draft, key),
+    readSegment: (draft, key) => download(ask, draft, key),
     markExported: async (range) => void (await post('/exported', JSON.stringify(range))),
     giveUpDamaged: async (place) =>
       damagedSchema.parse(await (await post('/damaged', JSON.stringify(place))).json()).lostRows,
@@ -66,7 +72,7 @@ export function httpSource(url: string): BundleSource {
 }
 
 async function* download(
-  base: string,
+  ask: Ask,
   { index, manifests }: BundleDraft,
   key: string,
 ): AsyncGenerator<Uint8Array> {
@@ -74,7 +80,7 @@ async function* download(
   const { segments } = parseManifest(manifests[at] ?? '', 'manifest');
   const place = segments.findIndex((segment) => segment.key === key);
   const path = `/shipments/${index.epoch}/${index.first + at}/segments/${place}`;
-  const answer = await request(`${base}${path}`).catch((error: unknown) => {
+  const answer = await ask(path).catch((error: unknown) => {
     const gone = error instanceof FirnError && error.code === 'not-found';
     throw gone ? unreadable(key, error.message, error) : error;
   });
@@ -88,7 +94,7 @@ async function* download(
 }
 
 /** Throws what the gateway says, or FirnError `unavailable` when it says nothing. */
-async function request(url: string, init: RequestInit = {}): Promise<Response> {
+async function request(url: string, init: RequestInit): Promise<Response> {
   let answer: Response;
   try {
     answer = await fetch(url, init);

@@ -10,13 +10,14 @@ import {
 import type { AddressInfo } from 'node:net';
 import { type ErrorCode, FirnError, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import { alsoWithTls, type ServerTls } from '../../base/server-tls.ts';
 import type { OtlpLimits } from '../../receive/otlp/limits.ts';
 import type { OtlpSignal } from '../../receive/otlp/receive.ts';
 import { exportResponse, rpcCodes, rpcStatus } from '../../receive/otlp/response.ts';
 import { decompress } from './decompress.ts';
 import type { OtlpOutcome, OtlpReceiver } from './otlp-receiver.ts';
 
-// OTLP over gRPC: three unary calls over cleartext HTTP/2, by gRPC's protocol (grpc/grpc doc/PROTOCOL-HTTP2.md). A
+// OTLP over gRPC: three unary calls over HTTP/2, by gRPC's protocol (grpc/grpc doc/PROTOCOL-HTTP2.md). A
 // message is a byte that says whether it is compressed, its length, and its bytes; the status comes in trailers.
 
 export const otlpServices: Readonly<Record<string, OtlpSignal>> = {
@@ -32,16 +33,22 @@ export interface OtlpGrpcOptions {
    * Who takes a call, asked before its message is read; undefined: who asks is not known. Throws FirnError `denied`,
    * `invalid`, `limit` or `unavailable`, as the receiver may.
    */
-  readonly receiverFor: (caller: RpcCaller, signal: OtlpSignal) => OtlpReceiver | undefined;
+  readonly receiverFor: (
+    caller: RpcCaller,
+    signal: OtlpSignal,
+  ) => OtlpReceiver | undefined | Promise<OtlpReceiver | undefined>;
   readonly limits: OtlpLimits;
   readonly connectionsMax: number;
   readonly logger: Logger;
+  /** What TLS clients are shown; without it the port is plain. */
+  readonly tls?: (() => ServerTls) | undefined;
 }
 
 export interface RpcCaller {
   readonly headers: IncomingHttpHeaders;
   /** Of its connection. */
   readonly address: string;
+  readonly encrypted: boolean;
 }
 
 export interface OtlpGrpcServer extends AsyncDisposable {
@@ -77,6 +84,7 @@ export async function startOtlpGrpc(options: OtlpGrpcOptions): Promise<OtlpGrpcS
       finish(stream, { code: rpcCodes.internal, message: 'internal error' });
     });
   });
+  if (options.tls) alsoWithTls(server, options.tls, ['h2'], handshakeMsMax);
   server.listen({ host: options.host, port: options.port });
   await once(server, 'listening');
   return {
@@ -94,6 +102,8 @@ export async function startOtlpGrpc(options: OtlpGrpcOptions): Promise<OtlpGrpcS
   };
 }
 
+/** Until a connection has said whether it is TLS, and is. */
+const handshakeMsMax = 20_000;
 /** How long running calls may take to end when the server closes. */
 const closeMsMax = 2000;
 
@@ -112,9 +122,13 @@ async function handle(
     return;
   }
   const address = stream.session?.socket.remoteAddress ?? '';
-  const receive = receiverFor({ headers, address }, signal);
+  const encrypted = stream.session?.encrypted === true;
+  const receive = await receiverFor({ headers, address, encrypted }, signal);
   if (receive === undefined) {
-    finish(stream, { code: rpcCodes.unauthenticated, message: 'give a key in the metadata "authorization"' });
+    finish(stream, {
+      code: rpcCodes.unauthenticated,
+      message: 'give credentials in the metadata "authorization"',
+    });
     return;
   }
   const encoding = String(headers['grpc-encoding'] ?? 'identity');

@@ -11,9 +11,9 @@ import {
   type TempConstraint,
   type TempTableDefinition,
 } from '../temp-definition.ts';
-import { command } from './create-temp.ts';
 import type { SelectContext, SelectInput } from './describe-select.ts';
 import { tempTarget } from './modify.ts';
+import { command } from './statement.ts';
 import { columnOf, constraintOf, definitionOf, valueSql, withKey } from './temp-columns.ts';
 
 // ALTER TABLE of a temporary table: another table is made of it, whose rows come from the first one.

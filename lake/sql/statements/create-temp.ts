@@ -8,7 +8,7 @@ import type { TempTableDefinition } from '../temp-definition.ts';
 import type { SelectContext, SelectInput } from './describe-select.ts';
 import { runQuery, tempTarget } from './modify.ts';
 import { analyzeQuery } from './query.ts';
-import { done } from './statement.ts';
+import { command, done } from './statement.ts';
 import { definitionOf, draftOf, isNumbered, plainColumn } from './temp-columns.ts';
 
 // CREATE TEMP TABLE in its three forms, DROP TABLE, TRUNCATE, and CREATE INDEX, which changes no answer.
@@ -46,17 +46,6 @@ export function isTemp({ relpersistence, schemaname }: RangeVar = {}): boolean {
     throw new SqlError('42P16', 'cannot create temporary relation in non-temporary schema');
   return relpersistence === 't' || schemaname === tempSchema;
 }
-
-export const command = (
-  tag: string,
-  run: (values: readonly (string | null)[], signal: AbortSignal) => Promise<SqlResult | undefined>,
-  parameterTypes: SqlStatement['parameterTypes'] = [],
-): SqlStatement => ({
-  kind: 'command',
-  parameterTypes,
-  describe: async () => undefined,
-  execute: async (values, signal) => (await run(values, signal)) ?? done(tag),
-});
 
 const actions: Readonly<Record<string, TempTableDefinition['onCommit']>> = {
   ONCOMMIT_DELETE_ROWS: 'delete',

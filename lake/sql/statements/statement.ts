@@ -1,6 +1,6 @@
 import type { DuckDBResult, DuckDBType, DuckDBValue } from '@duckdb/node-api';
 import { chunkOfRows, type RowChunk } from '../row-chunk.ts';
-import type { SqlColumn, SqlResult } from '../sql-session.ts';
+import type { SqlColumn, SqlResult, SqlStatement } from '../sql-session.ts';
 
 /** A type's name; JSON is text to DuckDB, and known by its alias. */
 export const typeName = (type: DuckDBType): string => type.alias ?? type.toString();
@@ -35,3 +35,15 @@ export function chunksResult(
     [Symbol.asyncDispose]: async () => {},
   };
 }
+
+/** A statement that returns no rows; `run` may give another result than its tag. */
+export const command = (
+  tag: string,
+  run: (values: readonly (string | null)[], signal: AbortSignal) => Promise<SqlResult | undefined>,
+  parameterTypes: SqlStatement['parameterTypes'] = [],
+): SqlStatement => ({
+  kind: 'command',
+  parameterTypes,
+  describe: async () => undefined,
+  execute: async (values, signal) => (await run(values, signal)) ?? done(tag),
+});

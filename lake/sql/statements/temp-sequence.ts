@@ -6,7 +6,7 @@ import { tempSchema } from '../passes/relations.ts';
 import type { SqlStatement } from '../sql-session.ts';
 import type { SequenceOptions } from '../temp-sequences.ts';
 import type { SelectContext, SelectInput } from './describe-select.ts';
-import { done } from './statement.ts';
+import { command } from './statement.ts';
 
 // CREATE TEMP SEQUENCE and DROP SEQUENCE.
 
@@ -22,6 +22,7 @@ export function sequenceStatement(input: SelectInput, { temp }: SelectContext): 
       if (temp.sequences.find(name)) temp.sequences.drop(name);
       else if (!drop.missing_ok) throw new SqlError('42P01', `sequence "${name}" does not exist`);
     }
+    return undefined;
   });
 }
 
@@ -34,23 +35,14 @@ function createStatement(
   const numbers = sequenceOptions(options, input);
   return command('CREATE SEQUENCE', async () => {
     const taken = temp.sequences.find(name) ?? temp.find(name) ?? temp.views.find(name);
-    if (taken && orNot) return;
+    if (taken && orNot) return undefined;
     if (taken) throw new SqlError('42P07', `relation "${name}" already exists`);
     await temp.sequences.create(name, numbers).catch((error: unknown) => {
       throw fromDuckdb(error, '', () => undefined);
     });
+    return undefined;
   });
 }
-
-const command = (tag: string, run: () => Promise<void>): SqlStatement => ({
-  kind: 'command',
-  parameterTypes: [],
-  describe: async () => undefined,
-  execute: async () => {
-    await run();
-    return done(tag);
-  },
-});
 
 /** Names without the schema of temporary objects. */
 export const droppedNames = ({ objects = [] }: Fields<'DropStmt'>): readonly string[] =>

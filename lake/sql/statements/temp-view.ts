@@ -5,9 +5,10 @@ import type { ParsedStatement } from '../parse.ts';
 import { settledNames } from '../passes/views.ts';
 import type { SqlStatement } from '../sql-session.ts';
 import { tempViewsMax } from '../temp-views.ts';
-import { command, isTemp } from './create-temp.ts';
+import { isTemp } from './create-temp.ts';
 import type { SelectContext, SelectInput } from './describe-select.ts';
 import { analyzeQuery, userTablesOf } from './query.ts';
+import { command } from './statement.ts';
 import { droppedNames } from './temp-sequence.ts';
 
 // CREATE TEMP VIEW and DROP VIEW.

@@ -1,7 +1,7 @@
-import { auditTable } from '../../lake/model/table-name.ts';
-import { sqlText } from '../../lake/sql/duckdb/engine.ts';
-import type { Tables, UserTableInfo, UserTables } from '../../lake/tables.ts';
-import { type AuditLog, auditLinesMax } from './audit-log.ts';
+import { auditTable } from '../model/table-name.ts';
+import { sqlText } from '../sql/duckdb/engine.ts';
+import type { Tables, UserTableInfo, UserTables } from '../tables.ts';
+import type { AuditLine } from './audit-line.ts';
 
 const types = {
   ...{ id: 'BIGINT', timestamp: 'TIMESTAMPTZ', actor: 'VARCHAR', address: 'VARCHAR', action: 'VARCHAR' },
@@ -11,16 +11,19 @@ const columns = Object.entries(types).map(([name, type]) => ({ name, type }));
 const info: UserTableInfo = { name: auditTable, columns };
 
 /**
- * The same tables, and `audit`: who has done what about the tenant, from where, and what came of it. The lines come from
- * the database of tenants with each statement, the newest `auditLinesMax`, and can't be changed by one.
+ * The same tables, and `audit`: who has done what, from where, and what came of it. The lines are asked for with each
+ * statement, and can't be changed by one.
  */
-export function withAuditTable<Source extends Tables>(tables: Source, { auditLog }: AuditLog): Source {
+export function withAuditTable<Source extends Tables>(
+  tables: Source,
+  auditLines: () => Promise<readonly AuditLine[]>,
+): Source {
   const others = tables.userTables;
   const userTables: UserTables = {
     list: async () => [...((await others?.list()) ?? []).filter(({ name }) => name !== auditTable), info],
     open: async (name, signal) => {
       if (name !== auditTable && others) return others.open(name, signal);
-      const lines = await auditLog({ tenant: tables.tenant, limit: auditLinesMax });
+      const lines = await auditLines();
       const rows = lines.map(({ atMs, detail, tenant, ...line }) => ({
         ...{ ...line, tenant: tenant ?? null, timestamp: new Date(atMs).toISOString() },
         detail: JSON.stringify(detail),
