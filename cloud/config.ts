@@ -4,6 +4,8 @@ import { clientAddressBehind } from '../lake/base/client-address.ts';
 import { loadConfig, settingsOf } from '../lake/base/config.ts';
 import {
   absolutePath,
+  certificateFiles,
+  checkCertificate,
   checkedBy,
   checkedListenSettings,
   checkPgwire,
@@ -13,7 +15,6 @@ import {
   logLevelSetting,
   logqlSettings,
   MEBIBYTE,
-  pgwireFiles,
   pgwireSettings,
   port,
   querySettings,
@@ -54,8 +55,26 @@ const schema = z.strictObject({
     .prefault({}),
   logLevel: logLevelSetting,
   listen: checkedListenSettings(
-    'Bind other addresses than loopback although nothing is encrypted (put TLS in front)',
+    'Bind other addresses than loopback; keys then need tls.certFile and pgwire.certFile, or TLS in front',
   ),
+  tls: z
+    .strictObject({
+      certFile: z
+        .string()
+        .default('')
+        .describe(
+          'Certificate chain of HTTP and of OTLP over gRPC, PEM; read again when it changes; empty: no TLS',
+        ),
+      keyFile: z.string().default('').describe('Private key of certFile, PEM'),
+      require: z
+        .boolean()
+        .default(true)
+        .describe(
+          'Close connections from other machines that do not begin with TLS, where there is a certificate',
+        ),
+    })
+    .superRefine(checkCertificate)
+    .prefault({}),
   http: z
     .strictObject({
       port: port(8490, 'HTTP: PromQL and SQL'),
@@ -237,7 +256,8 @@ export function loadCloudConfig(argv: readonly string[], env: NodeJS.ProcessEnv 
   return {
     ...config,
     dataDir: absolutePath(config.dataDir),
-    pgwire: pgwireFiles(config.pgwire),
+    tls: certificateFiles(config.tls),
+    pgwire: certificateFiles(config.pgwire),
     store: { ...config.store, path: absolutePath(config.store.path) },
     fleet: {
       ...config.fleet,

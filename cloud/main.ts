@@ -16,7 +16,9 @@ import { systemClock } from '../lake/base/clock.ts';
 import { hasCode } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
+import { type ListenerTls, openServerTls } from '../lake/base/server-tls.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
+import { isOwn } from '../lake/base/settings.ts';
 import { completenessWarning } from '../lake/completeness/warning.ts';
 import { logqlLimits } from '../lake/logql/limits.ts';
 import type { TenantId } from '../lake/model/ids.ts';
@@ -256,7 +258,8 @@ async function openDoors(
   app.route('/', meteringAdminRoutes({ metering, clock, ...asking }));
   const documented = { ...fleetRoutes, ...meteringRoutes };
   app.route('/', adminRoutes({ store: tenants, documented, ...asking }));
-  const grpc = await openDirect(config, logger, parts, app, stack);
+  const tls = listenerTls(config, logger);
+  const grpc = await openDirect(config, logger, tls, parts, app, stack);
   app.use('*', scopeGate('read'));
   app.use('*', queryGate(metering.meterOf));
   for (const path of wholeTenantPaths) app.use(path, wholeTenantGate);
@@ -293,16 +296,22 @@ async function openDoors(
     void tail.endRefused();
   });
   const http = stack.use(
-    await startHttpServer(app, { host, port: config.http.port }, {}, { [tailPath]: tail.upgrade }),
+    await startHttpServer(app, { host, port: config.http.port, ...tls }, {}, { [tailPath]: tail.upgrade }),
   );
   const ports = { cloudHttp: http.port, cloudPg: pg.port, ...grpc.ports };
   return { ports, endpoints: [...endpointsOf(app), ...grpc.endpoints].toSorted() };
 }
 
+const listenerTls = ({ tls: { require, ...files } }: CloudConfig, logger: Logger): ListenerTls =>
+  files.certFile === ''
+    ? {}
+    : { tls: openServerTls(files, logger), requiresTls: (address) => require && !isOwn(address) };
+
 /** What is sent without a gateway: adds its routes to the application, and listens for calls. */
 async function openDirect(
   { direct, listen: { host } }: CloudConfig,
   logger: Logger,
+  tls: ListenerTls,
   { virtual: gateways, logins, clientOf }: Served,
   app: Hono<GateEnv>,
   stack: AsyncDisposableStack,
@@ -313,7 +322,7 @@ async function openDirect(
   const receiverFor = directReceivers({ gateways, site, logins, clientOf });
   const limits = { ...otlpLimits, bodyBytesMax, decodedBytesMax: 2 * bodyBytesMax };
   const { port: cloudGrpc } = stack.use(
-    await startOtlpGrpc({ host, port, receiverFor, limits, connectionsMax, logger }),
+    await startOtlpGrpc({ host, port, ...tls, receiverFor, limits, connectionsMax, logger }),
   );
   return { ports: { cloudGrpc }, endpoints: rpcEndpoints };
 }

@@ -4,6 +4,7 @@ import { FirnError } from '../lake/base/errors.ts';
 import { crashAt } from '../lake/base/fault-points.ts';
 import {
   absolutePath,
+  certificateFiles,
   checkCertificate,
   checkedBy,
   count,
@@ -15,7 +16,6 @@ import {
   logLevelSetting,
   logqlSettings,
   MEBIBYTE,
-  pgwireFiles,
   pgwireSettings,
   port,
   querySettings,
@@ -406,8 +406,8 @@ function absolutePaths(config: GatewayConfig): GatewayConfig {
   return {
     ...config,
     dataDir: absolutePath(config.dataDir),
-    pgwire: pgwireFiles(config.pgwire),
-    tls: pgwireFiles(config.tls),
+    pgwire: certificateFiles(config.pgwire),
+    tls: certificateFiles(config.tls),
     scrape: { ...config.scrape, configFile: absolutePath(config.scrape.configFile) },
     store: { ...config.store, path: absolutePath(config.store.path) },
     cloud: { ...config.cloud, caFile: absolutePath(config.cloud.caFile) },

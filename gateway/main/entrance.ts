@@ -4,12 +4,12 @@ import { systemClock } from '../../lake/base/clock.ts';
 import type { Logger } from '../../lake/base/log.ts';
 import { createLoginAttempts, type LoginAttempts } from '../../lake/base/login-attempts.ts';
 import { openServerTls, type ServerTls } from '../../lake/base/server-tls.ts';
-import { isLoopback } from '../../lake/base/settings.ts';
+import { isLoopback, isOwn } from '../../lake/base/settings.ts';
 import { knowsByCertificate } from '../broker/settings.ts';
 import { type GatewayConfig, gatewaySettings } from '../config.ts';
 import { identityFolder } from '../fleet/identity.ts';
 import { notedAttempts } from '../security/audit.ts';
-import { closedGate, type Gate, isOwn, openGate } from '../security/gate.ts';
+import { closedGate, type Gate, openGate } from '../security/gate.ts';
 import { openSecurity, type Security } from '../security/open-security.ts';
 import { checkModes } from '../security/secret-modes.ts';
 

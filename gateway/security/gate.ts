@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { LoginAttempts } from '../../lake/base/login-attempts.ts';
-import { isLoopback } from '../../lake/base/settings.ts';
+import { isOwn } from '../../lake/base/settings.ts';
 import type { Audit } from './audit.ts';
 import type { Known, Prove } from './passwords.ts';
 import { mayAct, type Role } from './roles.ts';
@@ -65,9 +65,6 @@ export const askedBy = ({ headers, socket }: IncomingMessage): Asked => ({
   address: socket.remoteAddress ?? '',
   encrypted: 'encrypted' in socket && socket.encrypted === true,
 });
-
-/** A connection that has not left this machine. */
-export const isOwn = (address: string): boolean => isLoopback(address.replace(/^::ffff:/, ''));
 
 /** `Basic`; or `Token` and `Bearer` with `name:password`, for clients that have nothing else. */
 function credentialsOf(header = ''): { readonly name: string; readonly password: Buffer } | undefined {

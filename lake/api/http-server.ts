@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
-import { alsoWithTls, type ServerTls } from '../base/server-tls.ts';
+import { alsoWithTls, type ListenerTls } from '../base/server-tls.ts';
 
 export interface HttpServer extends AsyncDisposable {
   readonly port: number;
@@ -47,12 +47,7 @@ export const httpLimits: HttpLimits = {
 /** Serves an application; resolves when it listens. Closing waits for running requests, but not for ever. */
 export async function startHttpServer(
   app: { fetch(request: Request): Response | Promise<Response> },
-  address: {
-    readonly host: string;
-    readonly port: number;
-    /** What TLS clients are shown, asked for at each connection; without it the port is plain. */
-    readonly tls?: (() => ServerTls) | undefined;
-  },
+  address: ListenerTls & { readonly host: string; readonly port: number },
   direct: DirectHandlers = {},
   /** By path. */
   upgrades: Readonly<Record<string, UpgradeHandler>> = {},
@@ -72,7 +67,7 @@ export async function startHttpServer(
     else handler(request, response).catch((error: unknown) => fail(response, error));
   });
   server.maxConnections = limits.connectionsMax;
-  if (address.tls) alsoWithTls(server, address.tls, ['http/1.1'], limits.headersMsMax);
+  alsoWithTls(server, address, ['http/1.1'], limits.headersMsMax);
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const path = new URL(request.url ?? '/', 'http://localhost').pathname;
     const upgrade = Object.hasOwn(upgrades, path) ? upgrades[path] : undefined;

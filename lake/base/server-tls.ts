@@ -101,16 +101,25 @@ async function readable(socket: Socket): Promise<void> {
   for (const event of events) socket.off(event, resolve);
 }
 
+/** What a listener shows TLS clients, and from whom it takes nothing else. */
+export interface ListenerTls {
+  /** Asked for at each connection; without it the port is plain. */
+  readonly tls?: (() => ServerTls) | undefined;
+  /** Whether a plain connection from an address is closed; absent: none is. */
+  readonly requiresTls?: ((address: string) => boolean) | undefined;
+}
+
 /**
  * Lets a server that speaks in plain (`node:http`, `node:http2`) take TLS on the same port. A connection that has not said
  * which it is, or not finished its handshake, within `handshakeMsMax` is closed.
  */
 export function alsoWithTls(
   server: Server,
-  tls: () => ServerTls,
+  { tls, requiresTls }: ListenerTls,
   protocols: readonly string[],
   handshakeMsMax: number,
 ): void {
+  if (tls === undefined) return;
   const serve = server.listeners('connection') as ((socket: Socket) => void)[];
   const take = async (socket: Socket): Promise<void> => {
     const destroy = (): void => void socket.destroy();
@@ -118,8 +127,9 @@ export function alsoWithTls(
     const timer = setTimeout(destroy, handshakeMsMax);
     try {
       const first = await peek(socket);
-      const stream =
-        first?.[0] === tlsHandshake ? await encrypted(socket, tls(), protocols) : first && socket;
+      const isTls = first?.[0] === tlsHandshake;
+      if (!isTls && requiresTls?.(socket.remoteAddress ?? '')) return destroy();
+      const stream = isTls ? await encrypted(socket, tls(), protocols) : first && socket;
       if (stream !== undefined) for (const each of serve) each.call(server, stream);
     } finally {
       clearTimeout(timer);

@@ -134,7 +134,7 @@ export function checkCertificate(
 }
 
 /** The same with absolute paths. */
-export const pgwireFiles = <T extends { readonly certFile: string; readonly keyFile: string }>(
+export const certificateFiles = <T extends { readonly certFile: string; readonly keyFile: string }>(
   settings: T,
 ): T => ({
   ...settings,
@@ -144,6 +144,9 @@ export const pgwireFiles = <T extends { readonly certFile: string; readonly keyF
 
 /** Whether only this machine reaches what listens there. A name that merely begins like such an address is not one. */
 export const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|localhost|::1)$/.test(host);
+
+/** A connection from this address has not left this machine. */
+export const isOwn = (address: string): boolean => isLoopback(address.replace(/^::ffff:/, ''));
 
 /** Turns a parser that throws into a check, so that an id's own error text becomes the setting's. */
 export const checkedBy =

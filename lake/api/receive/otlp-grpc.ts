@@ -10,7 +10,7 @@ import {
 import type { AddressInfo } from 'node:net';
 import { type ErrorCode, FirnError, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { alsoWithTls, type ServerTls } from '../../base/server-tls.ts';
+import { alsoWithTls, type ListenerTls } from '../../base/server-tls.ts';
 import type { OtlpLimits } from '../../receive/otlp/limits.ts';
 import type { OtlpSignal } from '../../receive/otlp/receive.ts';
 import { exportResponse, rpcCodes, rpcStatus } from '../../receive/otlp/response.ts';
@@ -26,7 +26,7 @@ export const otlpServices: Readonly<Record<string, OtlpSignal>> = {
   '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export': 'metrics',
 };
 
-export interface OtlpGrpcOptions {
+export interface OtlpGrpcOptions extends ListenerTls {
   readonly host: string;
   readonly port: number;
   /**
@@ -40,8 +40,6 @@ export interface OtlpGrpcOptions {
   readonly limits: OtlpLimits;
   readonly connectionsMax: number;
   readonly logger: Logger;
-  /** What TLS clients are shown; without it the port is plain. */
-  readonly tls?: (() => ServerTls) | undefined;
 }
 
 export interface RpcCaller {
@@ -84,7 +82,7 @@ export async function startOtlpGrpc(options: OtlpGrpcOptions): Promise<OtlpGrpcS
       finish(stream, { code: rpcCodes.internal, message: 'internal error' });
     });
   });
-  if (options.tls) alsoWithTls(server, options.tls, ['h2'], handshakeMsMax);
+  alsoWithTls(server, options, ['h2'], handshakeMsMax);
   server.listen({ host: options.host, port: options.port });
   await once(server, 'listening');
   return {

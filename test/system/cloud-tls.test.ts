@@ -1,0 +1,81 @@
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { get } from 'node:https';
+import { connect as connectPlain } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { connect, type TLSSocket } from 'node:tls';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Authority, createAuthority } from '../harness/certificates.ts';
+import { type Part, readKey, startPart, temporaryFolder } from '../harness/firn.ts';
+
+// The cloud's own TLS: HTTP, OTLP over gRPC and SQL.
+
+let authority: Authority;
+let cloud: Part;
+let ca: Buffer;
+const folder = temporaryFolder();
+
+beforeAll(async () => {
+  authority = createAuthority();
+  ca = readFileSync(authority.caFile);
+  const { certFile, keyFile } = authority.sign('cloud', 'cloud');
+  cloud = await startPart('cloud', [
+    ...['--data-dir', join(folder.path, 'cloud'), '--store-path', join(folder.path, 'lake')],
+    ...['--http-port', '0', '--pgwire-port', '0', '--direct-grpc-port', '0'],
+    ...['--listen-host', '0.0.0.0', '--listen-open', 'true'],
+    ...['--tls-cert-file', certFile, '--tls-key-file', keyFile],
+    ...['--pgwire-cert-file', certFile, '--pgwire-key-file', keyFile],
+  ]);
+});
+afterAll(async () => {
+  await cloud?.[Symbol.asyncDispose]();
+  authority?.[Symbol.dispose]();
+  folder[Symbol.dispose]();
+});
+
+test('a key works over TLS, and in plain from this machine alone', async () => {
+  const { id, secret } = readKey(String(cloud.ready.keyFile));
+  const port = cloud.port('cloudHttp');
+  const options = { ca, auth: `${id}:${secret}`, agent: false };
+  const [answer] = await once(get(`https://127.0.0.1:${port}/api/v1/labels`, options), 'response');
+  expect([answer.statusCode, JSON.parse(await text(answer)).status]).toEqual([200, 'success']);
+  // This machine's own proxy may come in plain.
+  expect((await fetch(`http://127.0.0.1:${port}/api/v1/labels`)).status).toBe(401);
+});
+
+/** An address of this machine that others use. */
+const address = Object.values(networkInterfaces())
+  .flatMap((each) => each ?? [])
+  .find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
+
+test.skipIf(address === undefined)('from another machine a plain connection is closed', async () => {
+  const socket = connectPlain(cloud.port('cloudHttp'), address);
+  socket.end('GET /api/v1/labels HTTP/1.1\r\nHost: cloud\r\nConnection: close\r\n\r\n');
+  expect(await text(socket)).toBe('');
+});
+
+test.for([
+  ['cloudHttp', ['http/1.1']],
+  ['cloudGrpc', ['h2']],
+  ['cloudPg', ['postgresql']],
+] as const)('%s takes no TLS 1.0 or 1.1', async ([name, protocols]) => {
+  const spoken = async (version: 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3'): Promise<string | null> => {
+    const socket: TLSSocket = connect({
+      ...{ host: '127.0.0.1', port: cloud.port(name), ca, ciphers: 'ALL:@SECLEVEL=0' },
+      ...{ ALPNProtocols: [...protocols], minVersion: version, maxVersion: version },
+    });
+    try {
+      await once(socket, 'secureConnect');
+      return socket.getProtocol();
+    } catch (error) {
+      return (error as { code: string }).code;
+    } finally {
+      socket.destroy();
+    }
+  };
+  const refused = 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION';
+  expect([await spoken('TLSv1'), await spoken('TLSv1.1')]).toEqual([refused, refused]);
+  expect([await spoken('TLSv1.2'), await spoken('TLSv1.3')]).toEqual(['TLSv1.2', 'TLSv1.3']);
+});
