@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 
 // What benchmarks and system tests need of processes: free ports, waiting until something answers, CPU and memory of a
@@ -121,3 +122,9 @@ export function startProgram(
     },
   };
 }
+
+/** An address of this machine that others use; undefined where it has none. */
+export const outerAddress = (): string | undefined =>
+  Object.values(networkInterfaces())
+    .flatMap((each) => each ?? [])
+    .find(({ family, internal }) => family === 'IPv4' && !internal)?.address;

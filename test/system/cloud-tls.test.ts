@@ -2,13 +2,13 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { get } from 'node:https';
 import { connect as connectPlain } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { connect, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Authority, createAuthority } from '../harness/certificates.ts';
 import { type Part, readKey, startPart, temporaryFolder } from '../harness/firn.ts';
+import { outerAddress } from '../harness/process.ts';
 
 // The cloud's own TLS: HTTP, OTLP over gRPC and SQL.
 
@@ -45,10 +45,7 @@ test('a key works over TLS, and in plain from this machine alone', async () => {
   expect((await fetch(`http://127.0.0.1:${port}/api/v1/labels`)).status).toBe(401);
 });
 
-/** An address of this machine that others use. */
-const address = Object.values(networkInterfaces())
-  .flatMap((each) => each ?? [])
-  .find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
+const address = outerAddress();
 
 test.skipIf(address === undefined)('from another machine a plain connection is closed', async () => {
   const socket = connectPlain(cloud.port('cloudHttp'), address);
