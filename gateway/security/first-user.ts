@@ -5,7 +5,7 @@ import { writeSecretFile } from '../../lake/base/secret-file.ts';
 import { hashPassword } from './passwords.ts';
 import { type SecurityDatabase, securityFolder } from './security-database.ts';
 
-// No gateway has a password that another has: where credentials are needed and nobody has any, the first start makes a
+// No gateway has a password that another has: where credentials are needed and no user is there, the first start makes a
 // user and keeps the password in a file until it is changed.
 
 const firstPasswordPath = (dataDir: string): string => join(securityFolder(dataDir), 'first-password');

@@ -1,6 +1,18 @@
 // Every endpoint of the cloud, by who may use it. An endpoint that is missing here fails the test (keys.test.ts): say for a
 // new one whom it is for.
 
+/** What senders send to, on the gateway and in the cloud. */
+const senders = `POST /api/v1/write
+    POST /loki/api/v1/push
+    POST /v1/logs
+    POST /otlp/v1/logs
+    POST /v1/traces
+    POST /v1/metrics
+    POST /api/v1/otlp/v1/metrics
+    POST /api/v2/write
+    POST /write
+    GET,POST /query`;
+
 /**
  * anybody: its own way to tell who asks, or none. gateway: a gateway's token. key: every key. reads: keys that read. whole:
  * those that see all rows of their tenant. changes: those with the scope admin, too. manages: an operator's, and those of
@@ -47,16 +59,7 @@ export const doors: ReadonlyMap<string, Door> = new Map<string, Door>([
   ...of('operator', 'GET /metrics'),
   ...of(
     'sends',
-    `POST /api/v1/write
-    POST /loki/api/v1/push
-    POST /v1/logs
-    POST /otlp/v1/logs
-    POST /v1/traces
-    POST /v1/metrics
-    POST /api/v1/otlp/v1/metrics
-    POST /api/v2/write
-    POST /write
-    GET,POST /query
+    `${senders}
     GET /ping
     RPC /opentelemetry.proto.collector.logs.v1.LogsService/Export
     RPC /opentelemetry.proto.collector.trace.v1.TraceService/Export
@@ -161,19 +164,7 @@ type GatewayDoor = 'anybody' | 'ingest' | 'read' | 'admin';
 /** Every endpoint of a gateway, by the role that it needs; `anybody`: none. site-security.test.ts tries each. */
 export const gatewayDoors: ReadonlyMap<string, GatewayDoor> = new Map<string, GatewayDoor>([
   ...of('anybody', 'GET /ready\nGET /health\nGET,HEAD /ping\nGET /site-ca.crt'),
-  ...of(
-    'ingest',
-    `POST /api/v1/write
-    POST /loki/api/v1/push
-    POST /v1/logs
-    POST /otlp/v1/logs
-    POST /v1/traces
-    POST /v1/metrics
-    POST /api/v1/otlp/v1/metrics
-    POST /api/v2/write
-    POST /write
-    GET,POST /query`,
-  ),
+  ...of('ingest', senders),
   ...of(
     'read',
     `GET /
