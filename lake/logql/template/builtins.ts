@@ -90,7 +90,8 @@ function lengthOf(value: Value): bigint {
   if (typeof value === 'string') return BigInt(Buffer.byteLength(value));
   if (isList(value)) return BigInt(value.length);
   if (isMap(value)) return BigInt(value.size);
-  throw new Error(isNil(value) ? 'len of nil pointer' : `len of type ${typeName(value)}`);
+  if (isNil(value)) throw new Error('reflect: call of reflect.Value.Type on zero Value');
+  throw new Error(`len of type ${typeName(value)}`);
 }
 
 /** The arguments of an escaping function as one text. */

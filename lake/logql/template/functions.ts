@@ -96,6 +96,17 @@ function regexpOf(pattern: string): Re2 {
 }
 
 const chars = (value: string): string[] => [...value];
+/** Go has one character for each. */
+const upper = (value: string): string =>
+  value.replace(/[^\p{ASCII}]|[a-z]+/gu, (char) => {
+    const large = char.toUpperCase();
+    return /^[a-z]/.test(char) || [...large].length === 1 ? large : char;
+  });
+const lower = (value: string): string =>
+  value.replace(/[^\p{ASCII}]|[A-Z]+/gu, (char) => {
+    const [first = '', ...more] = [...char.toLowerCase()];
+    return /^[A-Z]/.test(char) ? first + more.join('') : first;
+  });
 const trimChars = (value: string, cutset: string, left: boolean, right: boolean): string => {
   const all = chars(value);
   let [from, to] = [0, all.length];
@@ -287,10 +298,10 @@ export const timeMethods: Readonly<Record<string, TemplateFunction>> = {
 
 /** The functions of line_format and label_format, but for those that look at the line. */
 export const functions: Readonly<Record<string, TemplateFunction>> = {
-  ToLower: text((value) => value.toLowerCase()),
-  ToUpper: text((value) => value.toUpperCase()),
-  lower: text((value) => value.toLowerCase()),
-  upper: text((value) => value.toUpperCase()),
+  ToLower: text(lower),
+  ToUpper: text(upper),
+  lower: text(lower),
+  upper: text(upper),
   title: text(title),
   Replace: {
     parameters: ['string', 'string', 'string', 'int'],

@@ -181,7 +181,7 @@ function integerText(integer: bigint, value: Value, format: Format): string {
     let digits = size.toString(radix).padStart(precision ?? 0, '0');
     if (verb === 'X') digits = digits.toUpperCase();
     const shown = flags.includes('#') || verb === 'O' ? prefix : '';
-    const text = signed(`${integer < 0n ? '-' : ''}${shown}${digits}`, flags);
+    const text = signed(`${integer < 0n ? '-' : ''}${shown}${digits}`, verb === 'v' ? '' : flags);
     return padded(text, format, precision === undefined);
   }
   const code = integer >= 0n && integer <= 0x10ffffn ? Number(integer) : 0xfffd;
