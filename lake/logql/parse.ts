@@ -44,7 +44,7 @@ export function parseLogExpr(query: string): LogExpr {
 export function parseSelector(query: string): readonly Matcher[] {
   const expr = parseWhole(query, (parser) => parseBinary(parser, 0));
   if (expr.kind !== 'log' || expr.stages.length > 0)
-    throw new LogqlError('parse', 'parse error : only label matchers are supported');
+    throw new LogqlError('parse', 'only label matchers are supported');
   return expr.matchers;
 }
 
