@@ -6,7 +6,7 @@ import { type FieldTest, surelyFails } from './json-fields.ts';
 import type { LogGroup } from './log-file.ts';
 import { allRows, compileSearch, type LineSearch } from './search.ts';
 import type { Piece } from './select.ts';
-import { bytesOfRows, entryOf, noEntry, type TextPage } from './text-page.ts';
+import { bytesOfRows, type Entries, entryOf, noEntry, type TextPage } from './text-page.ts';
 
 // The rows of a piece whose lines pass what was pushed down.
 
@@ -63,7 +63,7 @@ function pageVerdicts(search: LineSearch): (group: LogGroup) => Uint8Array | und
 }
 
 interface AskedField extends FieldCondition {
-  readonly fails: FieldTest;
+  readonly fails: (entries: Entries) => FieldTest;
 }
 
 /** The rows whose fields do not surely fail. What their metadata has of such a name comes before a field. */
@@ -73,20 +73,16 @@ function keptRows(
   page: TextPage,
   attributes: GroupAttributes,
 ): Uint32Array {
-  const { entries } = page;
-  const starts = entries.starts();
   let kept = rows;
-  for (const { field, fails } of fields) {
+  for (const { field, fails: ofEntries } of fields) {
+    const fails = ofEntries(page.entries);
     const left = new Uint32Array(kept.length);
     const inMetadata = metadataTest(attributes, `${field}"`);
     let count = 0;
     for (let index = 0; index < kept.length; index++) {
       const row = kept[index] ?? 0;
       const entry = entryOf(page, row);
-      const failed =
-        entry !== noEntry &&
-        fails(entries.body, (starts[entry] ?? 0) + 4, starts[entry + 1] ?? 0) &&
-        !inMetadata(row);
+      const failed = entry !== noEntry && fails(entry) && !inMetadata(row);
       if (!failed) left[count++] = row;
     }
     kept = left.subarray(0, count);

@@ -1,3 +1,4 @@
+import { byteFinder, type Find } from '../../base/byte-finder.ts';
 import type { LineFilter } from '../../logql/ast.ts';
 import { lineTest } from '../../logql/pipeline/line-filter.ts';
 import { isPushable } from '../../logql/plan.ts';
@@ -43,10 +44,11 @@ export function compileSearch(filters: readonly LineFilter[]): LineSearch {
     rows: ({ entries, codes, firstRow }, from, to) => {
       if (markers.length === 0) return allRows(from, to);
       if (codes === undefined)
-        return rowsOf(passing(markers, entries, from - firstRow, to - firstRow), from, () => true);
+        return markedRows(passing(markers, entries, from - firstRow, to - firstRow), from);
       const marks = ofDictionary(entries);
       const ofRows = codes.subarray(from - firstRow, to - firstRow);
-      return rowsOf(ofRows, from, (code) => code !== noEntry && marks[code] === 1);
+      const passed = Uint8Array.from(ofRows, (code) => (code === noEntry ? 0 : (marks[code] ?? 0)));
+      return markedRows(passed, from);
     },
   };
 }
@@ -57,41 +59,39 @@ export function allRows(from: number, to: number): Uint32Array {
   return rows;
 }
 
-function rowsOf(
-  values: Uint8Array | Uint32Array,
-  from: number,
-  passes: (value: number) => boolean,
-): Uint32Array {
-  const rows = new Uint32Array(values.length);
+/** Where marks are 1, counted from `from`. */
+function markedRows(marks: Uint8Array, from: number): Uint32Array {
+  const rows = new Uint32Array(marks.length);
   let count = 0;
-  for (let index = 0; index < values.length; index++) {
-    const value = values[index] ?? 0;
-    if (value !== 0 || values instanceof Uint32Array) if (passes(value)) rows[count++] = from + index;
-  }
+  for (let index = 0; index < marks.length; index++) if (marks[index] === 1) rows[count++] = from + index;
   return rows.subarray(0, count);
 }
 
-/** 1 for each entry that passes all filters. Where few are left, those are tested one by one. */
+/** 1 for each entry that passes all filters, of which there is one at least. Where few are left, those are tested one by one. */
 function passing(markers: readonly Marker[], entries: Entries, from: number, to: number): Uint8Array {
-  const passed = new Uint8Array(to - from).fill(1);
-  let left = passed.length;
+  let passed: Uint8Array | undefined;
   for (const marker of markers) {
-    if (left * 8 < passed.length) {
+    if (passed !== undefined && countOf(passed) * 8 < passed.length) {
       for (let index = 0; index < passed.length; index++)
         if (passed[index] === 1 && !marker.test(entryText(entries, from + index))) passed[index] = 0;
       continue;
     }
-    const marks = new Uint8Array(passed.length);
+    const marks = new Uint8Array(to - from);
     marker.mark(entries, from, to, marks);
-    const wanted = marker.negated ? 0 : 1;
-    left = 0;
-    for (let index = 0; index < passed.length; index++) {
-      if (marks[index] !== wanted) passed[index] = 0;
-      left += passed[index] ?? 0;
-    }
-    if (left === 0) break;
+    if (marker.negated)
+      for (let index = 0; index < marks.length; index++) marks[index] = 1 - (marks[index] ?? 0);
+    if (passed !== undefined)
+      for (let index = 0; index < marks.length; index++)
+        marks[index] = (marks[index] ?? 0) & (passed[index] ?? 0);
+    passed = marks;
   }
-  return passed;
+  return passed ?? new Uint8Array(to - from).fill(1);
+}
+
+function countOf(marks: Uint8Array): number {
+  let count = 0;
+  for (let index = 0; index < marks.length; index++) count += marks[index] ?? 0;
+  return count;
 }
 
 function markerOf(filter: LineFilter): Marker {
@@ -113,8 +113,9 @@ function textPart(text: string): Part {
   const needle = Buffer.from(text);
   if (needle.length === 0)
     return { mark: (_entries, _from, _to, marks) => void marks.fill(1), mayMatch: () => true };
+  const find = byteFinder(needle);
   return {
-    mark: (entries, from, to, marks) => markText(entries, from, to, needle, marks),
+    mark: (entries, from, to, marks) => markText(entries, from, to, find(entries.body), needle.length, marks),
     mayMatch: (trigrams) => mayHold(trigrams, needle),
   };
 }
@@ -133,8 +134,11 @@ function regexpPart(pattern: string): Part {
   const choosers = ways.map(literalChooser);
   return {
     mark: (entries, from, to, marks) => {
-      for (const chooser of choosers)
-        markText(entries, from, to, chooser(entries.body), marks, (entry) => test(entryText(entries, entry)));
+      for (const chooser of choosers) {
+        const { find, bytes } = chooser(entries.body);
+        const passes = (entry: number): boolean => test(entryText(entries, entry));
+        markText(entries, from, to, find(entries.body), bytes, marks, passes);
+      }
     },
     mayMatch: (trigrams) => ways.some((literals) => literals.every((literal) => mayHold(trigrams, literal))),
   };
@@ -142,38 +146,47 @@ function regexpPart(pattern: string): Part {
 
 const sampleBytes = 262_144;
 
+interface Literal {
+  readonly find: (body: Buffer) => Find;
+  readonly bytes: number;
+}
+
 /** Chooses the literal that lines have least often, by the first page that has one of them. */
-function literalChooser(literals: readonly Buffer[]): (body: Buffer) => Buffer {
-  const longest = literals.reduce((best, one) => (one.length > best.length ? one : best), Buffer.alloc(0));
-  let chosen = literals.length === 1 ? longest : undefined;
+function literalChooser(literals: readonly Buffer[]): (body: Buffer) => Literal {
+  const all = literals.map((literal) => ({ find: byteFinder(literal), bytes: literal.length }));
+  const longest = all.reduce((best, one) => (one.bytes > best.bytes ? one : best));
+  let chosen = all.length === 1 ? longest : undefined;
   return (body) => {
     if (chosen) return chosen;
     const sample = body.subarray(0, sampleBytes);
-    const counted = literals.map((literal) => ({ literal, count: occurrences(sample, literal) }));
+    const counted = all.map((literal) => ({ literal, count: occurrences(sample, literal) }));
     if (counted.every(({ count }) => count === 0)) return longest;
     chosen = counted.sort((a, b) => a.count - b.count)[0]?.literal ?? longest;
     return chosen;
   };
 }
 
-function occurrences(sample: Buffer, literal: Buffer): number {
+function occurrences(sample: Buffer, { find }: Literal): number {
+  const next = find(sample);
   let count = 0;
-  for (let at = sample.indexOf(literal); at >= 0; at = sample.indexOf(literal, at + 1)) count++;
+  for (let at = next(0, sample.length); at >= 0; at = next(at + 1, sample.length)) count++;
   return count;
 }
 
-/** Marks entries that hold the needle, and pass the test where there is one. */
+/** Marks entries that hold the needle, which has so many bytes, and pass the test where there is one. */
 function markText(
   entries: Entries,
   from: number,
   to: number,
-  needle: Buffer,
+  find: Find,
+  needleBytes: number,
   marks: Uint8Array,
   test?: (entry: number) => boolean,
 ): void {
-  const { body } = entries;
   const begin = from === 0 ? 0 : (entries.starts()[from] ?? 0);
-  let at = body.indexOf(needle, begin);
+  const { byteLength } = entries.body;
+  let at = find(begin, byteLength);
+  // Where texts begin need not be known of what has no occurrence.
   if (at < 0) return;
   const starts = entries.starts();
   const end = starts[to] ?? 0;
@@ -182,8 +195,8 @@ function markText(
     const textStart = (starts[entry] ?? 0) + 4;
     const textEnd = starts[entry + 1] ?? 0;
     // The bytes of a length look like text, too.
-    const inside = at >= textStart && at + needle.length <= textEnd;
+    const inside = at >= textStart && at + needleBytes <= textEnd;
     if (inside && marks[entry - from] === 0 && (test === undefined || test(entry))) marks[entry - from] = 1;
-    at = body.indexOf(needle, inside ? textEnd : at + 1);
+    at = find(inside ? textEnd : at + 1, end);
   }
 }
