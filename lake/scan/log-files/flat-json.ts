@@ -1,7 +1,7 @@
 import type { Entries } from './text-page.ts';
 
-// Which texts are flat JSON objects: fields of plain names with texts, numbers, true, false or null, nothing nested and no
-// escapes. What is asked of those is looked up by searching, without reading them as JSON again.
+// Which texts are flat JSON objects: fields of plain names, each once, with texts, numbers, true, false or null, nothing
+// nested and no escapes. What is asked of those is looked up by searching, without reading them as JSON again.
 
 /** 1 for each text that is one. Remembered as long as the page is. */
 export function flatTexts(entries: Entries): Uint8Array {
@@ -20,26 +20,26 @@ const flatOf = new WeakMap<Entries, Uint8Array>();
 
 const [quote, backslash, comma, colon, open, close] = [34, 92, 44, 58, 123, 125];
 
-/** Bytes that a name may have: whose label is its own text. */
-const ofNames = Uint8Array.from({ length: 256 }, (_, byte) =>
-  Number(byte > 32 && byte <= 126 && byte !== quote && byte !== backslash),
-);
+/** Bytes that a text may have. */
 const ofTexts = Uint8Array.from({ length: 256 }, (_, byte) =>
   Number(byte >= 32 && byte !== quote && byte !== backslash),
 );
+
+/** Hashes of the names of the text that is looked at; one with more of them is not told apart. */
+const hashes = new Int32Array(16);
 
 function isFlat(bytes: Uint8Array, start: number, end: number): boolean {
   let at = blankEnd(bytes, start, end);
   if (at >= end || bytes[at] !== open) return false;
   at = blankEnd(bytes, at + 1, end);
   if (at < end && bytes[at] === close) return blankEnd(bytes, at + 1, end) === end;
-  for (;;) {
-    at = quotedEnd(bytes, at, end, ofNames, 1);
+  for (let names = 0; ; names++) {
+    at = newNameEnd(bytes, at, end, names);
     if (at < 0) return false;
     at = blankEnd(bytes, at, end);
     if (at >= end || bytes[at] !== colon) return false;
     at = blankEnd(bytes, at + 1, end);
-    at = bytes[at] === quote ? quotedEnd(bytes, at, end, ofTexts, 0) : bareEnd(bytes, at, end);
+    at = bytes[at] === quote ? quotedEnd(bytes, at, end) : bareEnd(bytes, at, end);
     if (at < 0) return false;
     at = blankEnd(bytes, at, end);
     if (at >= end) return false;
@@ -49,18 +49,31 @@ function isFlat(bytes: Uint8Array, start: number, end: number): boolean {
   }
 }
 
-/** The end of a text in quotes that has these bytes, and so many at least; negative where there is none. */
-function quotedEnd(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  allowed: Uint8Array,
-  bytesMin: number,
-): number {
-  if (start >= end || bytes[start] !== quote) return -1;
+/**
+ * The end of a name in quotes whose label is its own text; negative where there is none, and for one that (by its hash) is
+ * among the `names` before it.
+ */
+function newNameEnd(bytes: Uint8Array, start: number, end: number, names: number): number {
+  if (start >= end || bytes[start] !== quote || names === hashes.length) return -1;
+  let hash = 0;
   let at = start + 1;
-  while (at < end && allowed[bytes[at] ?? 0] === 1) at++;
-  return at < end && bytes[at] === quote && at > start + bytesMin ? at + 1 : -1;
+  for (; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === quote) break;
+    if (byte <= 32 || byte > 126 || byte === backslash) return -1;
+    hash = Math.imul(hash, 31) + byte;
+  }
+  if (at >= end || at === start + 1) return -1;
+  hashes[names] = hash;
+  for (let before = 0; before < names; before++) if (hashes[before] === hashes[names]) return -1;
+  return at + 1;
+}
+
+/** The end of a text in quotes; negative where there is none. */
+function quotedEnd(bytes: Uint8Array, start: number, end: number): number {
+  let at = start + 1;
+  while (at < end && ofTexts[bytes[at] ?? 0] === 1) at++;
+  return at < end && bytes[at] === quote ? at + 1 : -1;
 }
 
 const words = ['true', 'false', 'null'].map((word) => Buffer.from(word));

@@ -8,13 +8,14 @@ import type { Entries } from './text-page.ts';
 // not become objects. Whatever is not certain passes: lines that are not right, names and values with escapes, fields
 // that come twice.
 
-/** Whether a text surely is none that the condition lets through. Asked for texts in their order it is quickest. */
+/** Whether a text surely is none that the condition lets through. */
 export type FieldTest = (entry: number) => boolean;
 
 /** Made for the texts of each page. */
 export function surelyFails({ field, op, value }: FieldCondition): (entries: Entries) => FieldTest {
   const name = Buffer.from(field);
-  const findName = byteFinder(Buffer.from(`"${field}"`));
+  const quoted = Buffer.from(`"${field}"`);
+  const findName = byteFinder(quoted);
   const wanted = typeof value === 'string' ? Buffer.from(value) : undefined;
   const holds = typeof value === 'number' ? comparison(op, value) : () => true;
   const foundFails = (bytes: Uint8Array): boolean => {
@@ -26,7 +27,7 @@ export function surelyFails({ field, op, value }: FieldCondition): (entries: Ent
     const { body } = entries;
     const starts = entries.starts();
     const flat = flatTexts(entries);
-    const fieldIn = flatFieldFinder(body, findName(body), name.length + 2);
+    const fieldIn = flatFieldFinder(body, findName(body), quoted);
     return (entry) => {
       const [start, end] = [(starts[entry] ?? 0) + 4, starts[entry + 1] ?? 0];
       const at = flat[entry] === 1 ? fieldIn(start, end) : findField(body, start, end, name);
@@ -36,29 +37,34 @@ export function surelyFails({ field, op, value }: FieldCondition): (entries: Ent
 }
 
 /**
- * Finds the field in texts that are flat: without escapes its name in quotes can only be the name of a field, or a whole
- * value, which no colon follows.
+ * Finds the field in texts that are flat, each of whose names is there once: without escapes its name in quotes can only be
+ * the name of a field, or a whole value, which no colon follows. Texts of a stream are alike, so it is looked for first
+ * where it was in the last one, from the start and from the end.
  */
-function flatFieldFinder(body: Buffer, find: Find, nameBytes: number) {
-  const findFrom = (at: number): number => {
-    const next = find(at, body.byteLength);
-    return next < 0 ? body.byteLength : next;
+function flatFieldFinder(body: Buffer, find: Find, quoted: Buffer) {
+  const nameBytes = quoted.byteLength;
+  const valueStart = (at: number, end: number): number => {
+    const sign = blankEnd(body, at + nameBytes, end);
+    return sign < end && body[sign] === colon ? blankEnd(body, sign + 1, end) : absent;
   };
-  /** The first name in quotes from `from` on. */
-  let [from, next] = [Number.POSITIVE_INFINITY, 0];
+  const guessed = (at: number, start: number, end: number): boolean =>
+    at >= start && at + nameBytes < end && isAt(body, at, quoted) && valueStart(at, end) !== absent;
+  const searched = (start: number, end: number): number => {
+    for (let at = find(start, end); at >= 0; at = find(at + nameBytes, end))
+      if (valueStart(at, end) !== absent) return at;
+    return absent;
+  };
+  let [fromStart, toEnd] = [0, 0];
   return (start: number, end: number): number => {
-    if (start < from || next < start) next = findFrom(start);
-    from = start;
-    times = 0;
-    let at = absent;
-    for (; next < end; next = findFrom(next + nameBytes)) {
-      const sign = blankEnd(body, next + nameBytes, end);
-      if (body[sign] !== colon) continue;
-      if (++times > 1) return uncertain;
-      const valueStart = blankEnd(body, sign + 1, end);
-      at = setFound(body, valueStart, fieldEnd(body, valueStart, end));
+    let at = start + fromStart;
+    if (!guessed(at, start, end)) {
+      at = end - toEnd;
+      if (!guessed(at, start, end)) at = searched(start, end);
+      if (at === absent) return absent;
     }
-    return at;
+    [fromStart, toEnd] = [at - start, end - at];
+    const from = valueStart(at, end);
+    return setFound(body, from, fieldEnd(body, from, end));
   };
 }
 

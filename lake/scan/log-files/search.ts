@@ -11,10 +11,13 @@ import { type Entries, entryText, noEntry, type TextPage } from './text-page.ts'
 // regular expression the texts that each of its matches must have are, and only lines that have them are tested.
 
 export interface LineSearch {
-  /** Rows of [from, to) whose lines pass, of a page of lines; rows are those of the row group. */
-  rows(page: TextPage, from: number, to: number): Uint32Array;
-  /** Whether a page with such trigrams may have a line that passes. */
-  mayPass(trigrams: Buffer): boolean;
+  /**
+   * Rows of [from, to) whose lines pass, of a page of lines; rows are those of the row group. `texts`: which texts the page
+   * may have.
+   */
+  rows(page: TextPage, from: number, to: number, texts: number): Uint32Array;
+  /** Which texts a page with such trigrams may have, as bits; 0 where no line of it passes. */
+  textsOf(trigrams: Buffer): number;
   /** Every line passes. */
   readonly passesAll: boolean;
 }
@@ -22,29 +25,45 @@ export interface LineSearch {
 /** One filter. */
 interface Marker {
   /** Sets those of `marks` whose entries match; entries are counted from `from`. */
-  mark(entries: Entries, from: number, to: number, marks: Uint8Array): void;
+  mark(entries: Entries, from: number, to: number, marks: Uint8Array, texts: number): void;
   readonly negated: boolean;
   readonly test: (line: string) => boolean;
-  mayMatch(trigrams: Buffer): boolean;
+  /** Of what it looks for. */
+  textsOf(trigrams: Buffer): number;
 }
+
+/** A page that may have all texts, or of which nothing is known. */
+export const allTexts = -1;
+/** The bit that each page has of which a line may pass, and that stands for all texts that have no bit of their own. */
+const passBit = 1 << 31;
 
 /** The filters that can be pushed down; the others are the pipeline's. */
 export function compileSearch(filters: readonly LineFilter[]): LineSearch {
-  const markers = filters.filter(isPushable).map(markerOf);
+  let bits = 0;
+  const nextBit = (): number => (bits < 31 ? 1 << bits++ : passBit);
+  const markers = filters.filter(isPushable).map((filter) => markerOf(filter, nextBit));
   /** What has been found of dictionaries. */
   const known = new WeakMap<Entries, Uint8Array>();
   const ofDictionary = (entries: Entries): Uint8Array => {
-    const marks = known.get(entries) ?? passing(markers, entries, 0, entries.count);
+    const marks = known.get(entries) ?? passing(markers, entries, 0, entries.count, allTexts);
     known.set(entries, marks);
     return marks;
   };
   return {
     passesAll: markers.length === 0,
-    mayPass: (trigrams) => markers.every(({ negated, mayMatch }) => negated || mayMatch(trigrams)),
-    rows: ({ entries, codes, firstRow }, from, to) => {
+    textsOf: (trigrams) => {
+      let texts = passBit;
+      for (const { negated, textsOf } of markers) {
+        const own = textsOf(trigrams);
+        if (own === 0 && !negated) return 0;
+        texts |= own;
+      }
+      return texts;
+    },
+    rows: ({ entries, codes, firstRow }, from, to, texts) => {
       if (markers.length === 0) return allRows(from, to);
       if (codes === undefined)
-        return markedRows(passing(markers, entries, from - firstRow, to - firstRow), from);
+        return markedRows(passing(markers, entries, from - firstRow, to - firstRow, texts), from);
       const marks = ofDictionary(entries);
       const ofRows = codes.subarray(from - firstRow, to - firstRow);
       const passed = Uint8Array.from(ofRows, (code) => (code === noEntry ? 0 : (marks[code] ?? 0)));
@@ -68,7 +87,13 @@ function markedRows(marks: Uint8Array, from: number): Uint32Array {
 }
 
 /** 1 for each entry that passes all filters, of which there is one at least. Where few are left, those are tested one by one. */
-function passing(markers: readonly Marker[], entries: Entries, from: number, to: number): Uint8Array {
+function passing(
+  markers: readonly Marker[],
+  entries: Entries,
+  from: number,
+  to: number,
+  texts: number,
+): Uint8Array {
   let passed: Uint8Array | undefined;
   for (const marker of markers) {
     if (passed !== undefined && countOf(passed) * 8 < passed.length) {
@@ -77,7 +102,7 @@ function passing(markers: readonly Marker[], entries: Entries, from: number, to:
       continue;
     }
     const marks = new Uint8Array(to - from);
-    marker.mark(entries, from, to, marks);
+    marker.mark(entries, from, to, marks, texts);
     if (marker.negated)
       for (let index = 0; index < marks.length; index++) marks[index] = 1 - (marks[index] ?? 0);
     if (passed !== undefined)
@@ -94,20 +119,28 @@ function countOf(marks: Uint8Array): number {
   return count;
 }
 
-function markerOf(filter: LineFilter): Marker {
+function markerOf(filter: LineFilter, nextBit: () => number): Marker {
   const { op, alternatives } = filter;
-  const parts = alternatives.map(({ value }) => (op.endsWith('~') ? regexpPart(value) : textPart(value)));
+  const parts = alternatives.flatMap(({ value }) =>
+    op.endsWith('~') ? regexpParts(value) : [textPart(value)],
+  );
+  const withBits = parts.map((part) => ({ ...part, bit: nextBit() }));
   return {
-    mark: (entries, from, to, marks) => {
-      for (const part of parts) part.mark(entries, from, to, marks);
+    mark: (entries, from, to, marks, texts) => {
+      for (const part of withBits) if ((texts & part.bit) !== 0) part.mark(entries, from, to, marks);
     },
     negated: op.startsWith('!'),
     test: lineTest(filter),
-    mayMatch: (trigrams) => parts.some((part) => part.mayMatch(trigrams)),
+    textsOf: (trigrams) =>
+      withBits.reduce((texts, { mayMatch, bit }) => (mayMatch(trigrams) ? texts | bit : texts), 0),
   };
 }
 
-type Part = Pick<Marker, 'mark' | 'mayMatch'>;
+/** One way in which a line can match. */
+interface Part {
+  mark(entries: Entries, from: number, to: number, marks: Uint8Array): void;
+  mayMatch(trigrams: Buffer): boolean;
+}
 
 function textPart(text: string): Part {
   const needle = Buffer.from(text);
@@ -120,28 +153,30 @@ function textPart(text: string): Part {
   };
 }
 
-function regexpPart(pattern: string): Part {
+function regexpParts(pattern: string): readonly Part[] {
   const { test } = compileRe2(pattern);
   const ways = requiredLiterals(pattern)?.map((literals) => literals.map((text) => Buffer.from(text)));
   if (ways === undefined)
+    return [
+      {
+        mark: (entries, from, to, marks) => {
+          for (let entry = from; entry < to; entry++)
+            if (marks[entry - from] === 0 && test(entryText(entries, entry))) marks[entry - from] = 1;
+        },
+        mayMatch: () => true,
+      },
+    ];
+  return ways.map((literals) => {
+    const choose = literalChooser(literals);
     return {
       mark: (entries, from, to, marks) => {
-        for (let entry = from; entry < to; entry++)
-          if (marks[entry - from] === 0 && test(entryText(entries, entry))) marks[entry - from] = 1;
-      },
-      mayMatch: () => true,
-    };
-  const choosers = ways.map(literalChooser);
-  return {
-    mark: (entries, from, to, marks) => {
-      for (const chooser of choosers) {
-        const { find, bytes } = chooser(entries.body);
+        const { find, bytes } = choose(entries.body);
         const passes = (entry: number): boolean => test(entryText(entries, entry));
         markText(entries, from, to, find(entries.body), bytes, marks, passes);
-      }
-    },
-    mayMatch: (trigrams) => ways.some((literals) => literals.every((literal) => mayHold(trigrams, literal))),
-  };
+      },
+      mayMatch: (trigrams) => literals.every((literal) => mayHold(trigrams, literal)),
+    };
+  });
 }
 
 const sampleBytes = 262_144;
