@@ -80,8 +80,8 @@ function copied(corpus: Corpus, copies: number): Corpus {
   return { ...corpus, raw: [], paths, rawBytes, storedBytes, lines: corpus.lines * copies };
 }
 
-/** Of pages that go before they are asked for again. */
-const coldPageBytes = 8e6;
+/** What a gateway has: pages go before they are asked for again. */
+const coldPageBytes = 24e6;
 
 /** Bytes of each column, and what it takes to unpack all lines: no search of packed lines takes less. */
 async function* columnSizes({ paths, rawBytes, raw }: Corpus, runs: number): AsyncGenerator<string> {
