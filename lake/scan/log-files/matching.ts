@@ -91,12 +91,16 @@ function keptRows(
   return kept;
 }
 
-/** Whether the metadata of a row has the text; neighbours mostly have the same metadata. */
+/** Whether the metadata of a row has the text; many rows have the same metadata. */
 function metadataTest(attributes: GroupAttributes, text: string): (row: number) => boolean {
-  let [last, has]: [string | null, boolean] = [null, false];
+  let of: Entries | undefined;
+  let known: (boolean | undefined)[] = [];
   return (row) => {
-    const metadata = attributes.text(row);
-    if (metadata !== last) [last, has] = [metadata, metadata?.includes(text) === true];
-    return has;
+    const page = attributes.page(row);
+    const entry = page === undefined ? noEntry : entryOf(page, row);
+    if (page === undefined || entry === noEntry) return false;
+    if (page.entries !== of) [of, known] = [page.entries, []];
+    known[entry] ??= attributes.text(row)?.includes(text) === true;
+    return known[entry] === true;
   };
 }
