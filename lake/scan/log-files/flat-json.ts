@@ -3,20 +3,27 @@ import type { Entries } from './text-page.ts';
 // Which texts are flat JSON objects: fields of plain names, each once, with texts, numbers, true, false or null, nothing
 // nested and no escapes. What is asked of those is looked up by searching, without reading them as JSON again.
 
-/** 1 for each text that is one. Remembered as long as the page is. */
-export function flatTexts(entries: Entries): Uint8Array {
+/**
+ * 1 for each text that is one; remembered as long as the page is. Undefined when it is asked for the first time: a page that
+ * is not kept is searched once, and then it would cost more than it saves.
+ */
+export function flatTexts(entries: Entries): Uint8Array | undefined {
   const known = flatOf.get(entries);
-  if (known !== undefined) return known;
-  const { body, count } = entries;
-  const starts = entries.starts();
-  const flat = new Uint8Array(count);
-  for (let entry = 0; entry < count; entry++)
-    if (isFlat(body, (starts[entry] ?? 0) + 4, starts[entry + 1] ?? 0)) flat[entry] = 1;
-  flatOf.set(entries, flat);
+  if (known instanceof Uint8Array) return known;
+  const flat = known === 'asked' ? markFlat(entries) : undefined;
+  flatOf.set(entries, flat ?? 'asked');
   return flat;
 }
 
-const flatOf = new WeakMap<Entries, Uint8Array>();
+const flatOf = new WeakMap<Entries, Uint8Array | 'asked'>();
+
+function markFlat({ body, count, starts: startsOf }: Entries): Uint8Array {
+  const starts = startsOf();
+  const flat = new Uint8Array(count);
+  for (let entry = 0; entry < count; entry++)
+    if (isFlat(body, (starts[entry] ?? 0) + 4, starts[entry + 1] ?? 0)) flat[entry] = 1;
+  return flat;
+}
 
 const [quote, backslash, comma, colon, open, close] = [34, 92, 44, 58, 123, 125];
 

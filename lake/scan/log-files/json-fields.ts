@@ -30,7 +30,7 @@ export function surelyFails({ field, op, value }: FieldCondition): (entries: Ent
     const fieldIn = flatFieldFinder(body, findName(body), quoted);
     return (entry) => {
       const [start, end] = [(starts[entry] ?? 0) + 4, starts[entry + 1] ?? 0];
-      const at = flat[entry] === 1 ? fieldIn(start, end) : findField(body, start, end, name);
+      const at = flat?.[entry] === 1 ? fieldIn(start, end) : findField(body, start, end, name);
       return at === uncertain ? false : at === absent || foundFails(body);
     };
   };
