@@ -17,7 +17,6 @@ import { syncFolderOf } from './wal-mark.ts';
 // `damaged/<epoch>-<n>/`: one anomaly of the log, with the files that were moved aside because of it (if any) and a
 // record, recovery.json, of what is still to be done. The epoch is the one that began with it.
 
-/** Checked by hand: the thread of the log starts sooner without zod, which it needs for nothing else. */
 export interface RecoveryRecord {
   /** moving: the files may be in two places; pending: salvage, reconcile and gaps are to be done; done: all is stored. */
   readonly state: 'moving' | 'pending' | 'done';
@@ -44,6 +43,7 @@ const count = (value: unknown): boolean => Number.isSafeInteger(value) && Number
 const time = (value: unknown): boolean => Number.isSafeInteger(value);
 const flag = (value: unknown): boolean => typeof value === 'boolean';
 
+// By hand: the thread of the log starts sooner without zod, which it needs for nothing else.
 const fields: Readonly<Record<keyof RecoveryRecord | 'format', (value: unknown) => boolean>> = {
   format: (value) => value === 1,
   state: (value) => value === 'moving' || value === 'pending' || value === 'done',
