@@ -2,8 +2,8 @@ import assert from 'node:assert';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readKey, run, startPart } from '../harness/firn.ts';
-import { freePort } from '../harness/process.ts';
-import { deviceDisk, execute, healthy } from './device.ts';
+import { freePort, waitFor } from '../harness/process.ts';
+import { deviceDisk, execute } from './device.ts';
 import { startMachine } from './machine.ts';
 import type { Context } from './main.ts';
 import { takePage, takeScreen } from './screen.ts';
@@ -41,7 +41,7 @@ export async function adoptionScenario(context: Context, pictures?: string): Pro
   await firn('gateways', 'adopt', code, '--site', 'plant-7', '--gateway', 'press');
   await machine.waitFor(/gateway press of tenant demo, site plant-7/, 600_000);
   say(`a gateway ${((Date.now() - began) / 1000).toFixed(0)} s after it was adopted`);
-  await healthy(machine);
+  await waitFor('its doors', 300_000, async () => (await curl(`${page}ready`)) === 'ready\n' || undefined);
 
   const login = ['-u', user, '-P', password];
   const to = [
