@@ -1,8 +1,9 @@
 import assert from 'node:assert';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readKey, run, startPart } from '../harness/firn.ts';
-import { freePort, waitFor } from '../harness/process.ts';
+import { run } from '../harness/firn.ts';
+import { waitFor } from '../harness/process.ts';
+import { type HostCloud, startCloud } from './cloud.ts';
 import { deviceDisk, execute } from './device.ts';
 import { startMachine } from './machine.ts';
 import type { Context } from './main.ts';
@@ -18,7 +19,7 @@ const program = join(import.meta.dirname, '../../cli/main.ts');
 export async function adoptionScenario(context: Context, pictures?: string): Promise<void> {
   const { architecture, work, say } = context;
   await using stack = new AsyncDisposableStack();
-  const firn = await startCloud(stack, work);
+  const firn = commands(stack.use(await startCloud(work)));
   const disk = await deviceDisk(context, await firn('gateways', 'site-file'));
   const control = join(work, 'control.sock');
   const machine = await startMachine({ architecture, work, disk: { file: disk }, screen: control });
@@ -74,18 +75,9 @@ export async function adoptionScenario(context: Context, pictures?: string): Pro
   }
 }
 
-/** A cloud on this computer that devices in QEMU reach. Gives a function that runs `firn` for it. */
-async function startCloud(stack: AsyncDisposableStack, work: string) {
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
-  const cloud = stack.use(
-    await startPart('cloud', [
-      ...['--data-dir', join(work, 'cloud'), '--store-kind', 'directory', '--store-path', join(work, 'lake')],
-      ...['--http-port', String(port), '--fleet-public-url', `http://10.0.2.2:${port}`],
-    ]),
-  );
-  const { id, secret } = readKey(String(cloud.ready.keyFile));
-  const env = { FIRN_URL: url, FIRN_KEY: `${id}:${secret}` };
+/** Runs `firn` for a cloud, and gives what it prints. */
+function commands({ port, key: { id, secret } }: HostCloud) {
+  const env = { FIRN_URL: `http://127.0.0.1:${port}`, FIRN_KEY: `${id}:${secret}` };
   return async (...argv: string[]): Promise<string> => {
     const { code, stdout, stderr } = await run(process.execPath, [program, ...argv, '--tenant', 'demo'], env);
     if (code !== 0) throw new Error(stderr);
