@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { adoptionScenario } from './adoption.ts';
 import { bootScenario } from './boot.ts';
 import { powerCutScenario } from './power-cut.ts';
@@ -73,7 +74,7 @@ async function main(argv: readonly string[]): Promise<number> {
       say('passed');
     } catch (error) {
       failed++;
-      say(`FAILED: ${error instanceof Error ? error.stack : String(error)}`);
+      say(`FAILED: ${inspect(error)}`); // with its causes
     }
   }
   return failed === 0 ? 0 : 1;
