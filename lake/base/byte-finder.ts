@@ -20,8 +20,9 @@ export function byteFinder(needle: Buffer): (bytes: Buffer) => Find {
 const nativeFind =
   (bytes: Buffer, needle: Buffer): Find =>
   (from, to) => {
-    const at = bytes.indexOf(needle, from);
-    return at + needle.length <= to ? at : -1;
+    // It must not go through a page for each of its lines.
+    const within = to < bytes.byteLength ? bytes.subarray(0, to) : bytes;
+    return within.indexOf(needle, from);
   };
 
 function startsRarely(bytes: Buffer, needle: Buffer): boolean {
