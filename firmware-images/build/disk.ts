@@ -40,7 +40,10 @@ async function dateInodes(root: string, image: string, epoch: number): Promise<v
   const commands = paths.flatMap((path) =>
     ['atime', 'ctime'].map((field) => `set_inode_field "${path}" ${field} @${epoch}\n`),
   );
-  await run('debugfs', ['-w', '-f', '/dev/stdin', image], { input: commands.join('') });
+  const file = `${image}.dates`;
+  await writeFile(file, commands.join(''));
+  await run('debugfs', ['-w', '-f', file, image]);
+  await rm(file);
 }
 
 export interface EfiFiles {
