@@ -58,6 +58,10 @@ const command = {
   settings: [],
 };
 
+/** When a path was changed last, in seconds since 1970; 0: it is not committed. */
+const committedAt = async (path: string): Promise<number> =>
+  Number((await run('git', ['log', '-1', '--format=%ct', '--', path], { cwd: repository })).trim());
+
 async function build(line: CommandLine): Promise<number> {
   const architecture = architectureOf(line.positionals[0] ?? '');
   if (process.getuid?.() !== 0)
@@ -65,7 +69,7 @@ async function build(line: CommandLine): Promise<number> {
   const work = line.value('--out') ?? join(repository, '.cache/image', architecture.name);
   await mkdir(work, { recursive: true });
   const version = line.value('--image-version') ?? (await packageVersion());
-  const epoch = Number((await run('git', ['log', '-1', '--format=%ct'], { cwd: repository })).trim());
+  const epoch = await committedAt('.');
   const keys = await signingKeys(line, join(repository, '.cache/image/trial-keys'));
   const path = (name: string): string => join(work, name);
   const began = Date.now();
@@ -79,6 +83,7 @@ async function build(line: CommandLine): Promise<number> {
   say('Debian packages');
   const root = await makeRoot({
     ...{ architecture, version, epoch, root: path('root'), application: path('application') },
+    baseEpoch: (await committedAt(lockPath(architecture))) || epoch,
     ...(architecture.piFirmware ? { piFirmware: path('pi-firmware') } : {}),
     day: new Date().toISOString().slice(0, 10),
     sources: await sourcesOf(line.value('--mirror')),

@@ -3,6 +3,7 @@ import { messageOf } from '../lake/base/errors.ts';
 import { createLogger, type Logger } from '../lake/base/log.ts';
 import { checkFolder, checkPorts } from '../lake/base/preflight.ts';
 import { recentLines } from '../lake/base/recent-lines.ts';
+import { openServerTls } from '../lake/base/server-tls.ts';
 import { type Service, serviceCommand } from '../lake/base/service.ts';
 import { announcements } from './appliance/announcement.ts';
 import { placesUnder } from './appliance/places.ts';
@@ -65,7 +66,7 @@ async function startGateway(given: GatewayConfig, stopping: AbortSignal): Promis
   await using stack = new AsyncDisposableStack();
   stack.use(lockFolder(given.dataDir));
   const security = stack.use(await openGatewaySecurity(given, logger));
-  const identity = await identityOf(given, logger, stopping);
+  const identity = await identityOf(given, security, logger, stopping);
   const gateway =
     identity === undefined
       ? stack.use(await keepOpen(given, logger, security, { session: undefined, status: () => undefined }))
@@ -77,6 +78,7 @@ async function startGateway(given: GatewayConfig, stopping: AbortSignal): Promis
 /** Who this gateway is; enrolls first where it has a cloud and no identity. Undefined: as its settings say. */
 async function identityOf(
   config: GatewayConfig,
+  security: Security,
   logger: Logger,
   stopping: AbortSignal,
 ): Promise<Identity | undefined> {
@@ -84,7 +86,7 @@ async function identityOf(
   const { cloud } = config;
   if (known === undefined && cloud.claim === '' && cloud.url === '') return undefined;
   const announce = announcements(placesUnder('/'));
-  const identity = known ?? (await enrollNow(config, logger, stopping, announce));
+  const identity = known ?? (await enrollNow(config, security, logger, stopping, announce));
   const { url, tenant, site, gateway } = identity;
   announce?.({ kind: 'enrolled', url, tenant, site, gateway });
   return identity;
@@ -93,13 +95,15 @@ async function identityOf(
 /** What it is waited for, it says on its page, on its terminal, and on the consoles of an appliance. */
 async function enrollNow(
   config: GatewayConfig,
+  { tls: files }: Security,
   logger: Logger,
   stopping: AbortSignal,
   announce: ((state: EnrollmentState) => void) | undefined,
 ): Promise<Identity> {
   const { dataDir, cloud, proxy, listen, http } = config;
   let state: EnrollmentState | undefined;
-  await using _page = await startWaitingServer({ host: listen.host, port: http.port }, () => state);
+  const tls = files && openServerTls(files, logger);
+  await using _page = await startWaitingServer({ host: listen.host, port: http.port, tls }, () => state);
   const say = (next: EnrollmentState): void => {
     state = next;
     announce?.(next);

@@ -34,7 +34,14 @@ const siteFileSchema = z.strictObject({
     })
     .optional(),
   wifi: z
-    .strictObject({ ssid: oneLine, passphrase: z.string().min(8).max(63), country: oneLine.optional() })
+    .strictObject({
+      ssid: oneLine,
+      passphrase: z.string().min(8).max(63),
+      country: z
+        .string()
+        .regex(/^[A-Z]{2}$/, 'two capital letters, as in ISO 3166, for example DE')
+        .optional(),
+    })
     .optional(),
   timeServers: z.array(oneLine).optional(),
   proxy: z.url({ protocol: /^https?$/, error: 'a URL, for example http://proxy:3128' }).optional(),

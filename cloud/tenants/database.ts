@@ -2,7 +2,6 @@ import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { type ColumnType, Kysely, PostgresAdapter, PostgresDialect, SqliteDialect, sql } from 'kysely';
-import { Pool } from 'pg';
 import { auditKeepDaysMin } from './audit-retention.ts';
 
 // Where tenants and keys are kept: a file beside the cloud, or a PostgreSQL that several clouds share. Everything above
@@ -52,7 +51,7 @@ const connectMsMax = 5_000;
 /** `postgres://…`, or the path of an SQLite file, which is made readable by its owner alone. */
 export async function openTenantDatabase(where: string): Promise<TenantDatabase> {
   const postgres = /^postgres(ql)?:/.test(where);
-  const db = new Kysely<Schema>({ dialect: postgres ? postgresDialect(where) : sqliteDialect(where) });
+  const db = new Kysely<Schema>({ dialect: postgres ? await postgresDialect(where) : sqliteDialect(where) });
   try {
     await makeTables(db, (tx) => migrate(tx, postgres));
   } catch (error) {
@@ -62,7 +61,9 @@ export async function openTenantDatabase(where: string): Promise<TenantDatabase>
   return db;
 }
 
-function postgresDialect(connectionString: string): PostgresDialect {
+/** Loads the client only for those who keep tenants there. */
+async function postgresDialect(connectionString: string): Promise<PostgresDialect> {
+  const { Pool } = await import('pg');
   const pool = new Pool({ connectionString, max: connectionsMax, connectionTimeoutMillis: connectMsMax });
   // A connection that breaks while nobody uses it is no reason to end the process; the next query opens another.
   pool.on('error', () => undefined);

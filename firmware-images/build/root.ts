@@ -9,6 +9,12 @@ import { run } from './run.ts';
 // The root file system of both slots, as a folder: Debian's packages, the files of overlay/, the gateway.
 
 const overlay = join(import.meta.dirname, '..', 'overlay');
+const initramfs = join(import.meta.dirname, '..', 'initramfs');
+/** What is in the initial RAM disk, and where it is told so. */
+const earlyFiles = [
+  ['firn.conf', '/etc/initramfs-tools/conf.d'],
+  ['firn.modules', '/usr/share/initramfs-tools/modules.d'],
+] as const;
 
 /** Never read on an appliance; copyright notices stay. */
 const excluded = ['/usr/share/man/*', '/usr/share/doc/*', '/usr/share/info/*', '/usr/share/locale/*'];
@@ -51,8 +57,10 @@ export interface RootRecipe {
   readonly version: string;
   /** Debian's packages of an older day than this are fetched again. */
   readonly day: string;
-  /** Seconds since 1970 that every file is dated to. */
+  /** Seconds since 1970 that no file is younger than. */
   readonly epoch: number;
+  /** Seconds since 1970 that what Debian's packages make is dated to: it is kept from one version of Firn to the next. */
+  readonly baseEpoch: number;
 }
 
 /** In the words of dpkg-query. */
@@ -79,20 +87,30 @@ export async function makeRoot(recipe: RootRecipe): Promise<Root> {
   const bootProgram = await makeBootProgram(root, architecture);
   if (recipe.piFirmware !== undefined) await collectPiFirmware(root, recipe.piFirmware);
   await tidyUp(root, architecture);
+  await dateFiles(root, recipe.epoch);
   return { packages: installed.trim().split('\n').sort(), bootProgram };
 }
+
+/** What was written here and now gets the date of the sources. */
+const dateFiles = (folder: string, epoch: number): Promise<string> => {
+  const touch = ['touch', '--no-dereference', `--date=@${epoch}`, '{}', '+'];
+  return run('find', [folder, '-newermt', `@${epoch}`, '-exec', ...touch]);
+};
 
 /** Debian's packages alone are kept in `base` beside the root, and made again when the recipe names others. */
 async function copyBase(recipe: RootRecipe): Promise<void> {
   const { root, sources, architecture } = recipe;
   const base = join(dirname(root), 'base');
-  const key = JSON.stringify([suite, sources, packagesOf(architecture), excluded, recipe.day]);
+  const early = await Promise.all(earlyFiles.map(([name]) => readFile(join(initramfs, name), 'utf8')));
+  const packages = packagesOf(architecture);
+  const key = JSON.stringify([suite, sources, packages, excluded, recipe.day, recipe.baseEpoch, early]);
   const keyFile = `${base}.json`;
   const kept = await readFile(keyFile, 'utf8').catch(() => '');
   if (kept !== key) {
     await rm(keyFile, { force: true });
     await rm(base, { recursive: true, force: true });
     await bootstrap(recipe, base);
+    await dateFiles(base, recipe.baseEpoch);
     await writeFile(keyFile, key);
   }
   await rm(root, { recursive: true, force: true });
@@ -105,8 +123,7 @@ const packagesOf = (architecture: Architecture): readonly string[] => [
   architecture.grub.package,
 ];
 
-async function bootstrap({ architecture, sources, epoch }: RootRecipe, base: string): Promise<void> {
-  const early = join(import.meta.dirname, '..', 'initramfs');
+async function bootstrap({ architecture, sources, baseEpoch }: RootRecipe, base: string): Promise<void> {
   await run(
     'mmdebstrap',
     [
@@ -116,12 +133,13 @@ async function bootstrap({ architecture, sources, epoch }: RootRecipe, base: str
       ...excluded.map((path) => `--dpkgopt=path-exclude=${path}`),
       '--dpkgopt=path-include=/usr/share/doc/*/copyright',
       // Before the kernel's package makes the initial RAM disk.
-      '--essential-hook=mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"',
-      `--essential-hook=copy-in ${join(early, 'firn.conf')} /etc/initramfs-tools/conf.d`,
-      `--essential-hook=copy-in ${join(early, 'firn.modules')} /usr/share/initramfs-tools/modules.d`,
+      ...earlyFiles.flatMap(([name, folder]) => [
+        `--essential-hook=mkdir -p "$1${folder}"`,
+        `--essential-hook=copy-in ${join(initramfs, name)} ${folder}`,
+      ]),
       ...[suite, base, '-'],
     ],
-    { input: `${sources.join('\n')}\n`, env: { SOURCE_DATE_EPOCH: String(epoch) } },
+    { input: `${sources.join('\n')}\n`, env: { SOURCE_DATE_EPOCH: String(baseEpoch) } },
   );
 }
 

@@ -16,14 +16,22 @@ export function writeNetwork(site: SiteFile & { readonly hostname: string }, pla
   const time = join(drop, 'site.conf');
   if (site.timeServers === undefined) rmSync(time, { force: true });
   else writeFileSync(time, `[Time]\nNTP=${site.timeServers.join(' ')}\nFallbackNTP=\n`);
-  const wireless = join(places.run, 'iwd');
-  rmSync(wireless, { recursive: true, force: true });
-  mkdirSync(wireless, { recursive: true, mode: 0o700 });
-  if (site.wifi !== undefined)
-    writeFileSync(join(wireless, wirelessFileName(site.wifi.ssid)), wirelessFile(site.wifi.passphrase), {
-      mode: 0o600,
-    });
+  writeWireless(site.wifi, places);
   writeFileSync(join(places.run, 'firn-hostname'), `${site.hostname}\n`);
+}
+
+/** Networks and settings are in folders of their own: see iwd.service.d of the image. */
+function writeWireless(wifi: SiteFile['wifi'], places: Places): void {
+  const networks = join(places.run, 'iwd');
+  const settings = join(places.run, 'iwd-settings');
+  for (const folder of [networks, settings]) {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  }
+  if (wifi === undefined) return;
+  const { ssid, passphrase, country } = wifi;
+  writeFileSync(join(networks, wirelessFileName(ssid)), wirelessFile(passphrase), { mode: 0o600 });
+  if (country !== undefined) writeFileSync(join(settings, 'main.conf'), `[General]\nCountry=${country}\n`);
 }
 
 function networkFile({ address, gateway, dns }: NonNullable<SiteFile['network']>): string {

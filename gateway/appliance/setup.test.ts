@@ -55,7 +55,7 @@ site: plant-7
 hostname: press-7
 open: true
 mqtt: {user: line, password: not-for-others}
-wifi: {ssid: Halle 3, passphrase: hidden-phrase}
+wifi: {ssid: Halle 3, passphrase: hidden-phrase, country: DE}
 network: {address: 10.0.0.5/24, gateway: 10.0.0.1, dns: [10.0.0.2]}
 proxy: http://proxy:3128
 timeServers: [ntp.plant]
@@ -96,6 +96,7 @@ test('a personalisation file is taken whole, and loses its secrets', async () =>
     'Address=10.0.0.5/24\nGateway=10.0.0.1\nDNS=10.0.0.2\n',
   );
   expect(readFileSync(join(root, 'run/iwd/Halle 3.psk'), 'utf8')).toContain('Passphrase=hidden-phrase');
+  expect(readFileSync(join(root, 'run/iwd-settings/main.conf'), 'utf8')).toBe('[General]\nCountry=DE\n');
   expect(gatewayConfig()).toMatchObject({ proxy: 'http://proxy:3128', cloud: { caFile: '' } });
   for (const name of ['gateway.yaml', 'site.yaml', 'mqtt-users', 'environment'])
     expect(statSync(join(places.config, name)).mode & 0o777).toBe(0o600);
@@ -142,6 +143,7 @@ test.each([
   ['site: Plant 7', 'site'],
   ['network: {address: 10.0.0.5}', 'network.address'],
   ['wifi: {ssid: x, passphrase: short}', 'wifi.passphrase'],
+  ['wifi: {ssid: x, passphrase: long-enough, country: Germany}', 'wifi.country'],
   ['wifi: {ssid: "a\\nb", passphrase: long-enough}', 'wifi.ssid'],
   ['settings: {mqtt: {porrt: 1}}', 'settings.mqtt'],
   ['settings: {seal: {rowsMax: many}}', 'settings.seal.rowsMax'],

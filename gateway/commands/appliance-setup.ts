@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { type Command, type CommandLine, jsonFlag, runCommand } from '../../lake/base/command.ts';
 import { sayOnConsoles } from '../appliance/consoles.ts';
@@ -68,21 +67,18 @@ function groupOf(name: string): number | undefined {
   return line === undefined ? undefined : Number(line.split(':')[2]);
 }
 
-/** For the console, where the person stands who switched it on. */
+/** For the console, where the person stands who switched it on. There is no network yet: its addresses come with `firn update confirm`. */
 function banner(setUp: SetUp, version: string): string {
   const { tenant, site, gateway, hostname, problem, firstUser, isWaiting, enrollment } = setUp;
-  const addresses = Object.values(networkInterfaces()).flatMap((each) =>
-    (each ?? [])
-      .filter(({ internal, family }) => !internal && family === 'IPv4')
-      .map(({ address }) => address),
-  );
   const lines = [
     `Firn ${version} on ${hostname}`,
     isWaiting ? '  not enrolled with its cloud yet' : `  tenant ${tenant}, site ${site}, gateway ${gateway}`,
-    `  MQTT: port 1883 of ${addresses.join(', ') || `${hostname}.local`}`,
+    `  MQTT: port 1883 of ${hostname}.local`,
     ...(firstUser === undefined
       ? []
-      : [`  user ${firstUser.name}, password ${firstUser.password}, for MQTT, SQL and https://ADDRESS:8480`]),
+      : [
+          `  user ${firstUser.name}, password ${firstUser.password}, for MQTT, SQL and https://${hostname}.local:8480`,
+        ]),
     ...(problem === undefined ? [] : [`  the personalisation file was not taken: ${problem}`]),
   ];
   const waiting = isWaiting && enrollment?.kind === 'waiting' ? `\n${printEnrollment(enrollment)}` : '';

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { networkInterfaces } from 'node:os';
 import { systemClock } from '../../lake/base/clock.ts';
 import { type Command, type CommandLine, runCommand } from '../../lake/base/command.ts';
 import { type AskGateway, healthChecks, isWaiting, pushLine } from '../appliance/checks.ts';
@@ -24,6 +25,13 @@ const command: Command = {
 export function main(argv: readonly string[]): Promise<number> {
   return runCommand(command, argv, confirm);
 }
+
+/** By the addresses that this machine has now. */
+const pages = (port: number): string[] =>
+  Object.values(networkInterfaces())
+    .flatMap((each) => each ?? [])
+    .filter(({ internal, family }) => !internal && family === 'IPv4')
+    .map(({ address }) => `https://${address}:${port}`);
 
 const said: Readonly<Record<Verdict, string>> = {
   kept: 'this version is kept',
@@ -57,5 +65,7 @@ async function confirm(line: CommandLine): Promise<number> {
     restart: async () => void execFileSync('systemctl', ['reboot']),
   });
   sayOnConsoles(`firn: ${said[verdict]}\n`);
+  if (verdict !== 'went back')
+    for (const page of pages(config.http.port)) sayOnConsoles(`firn: its page is ${page}\n`);
   return 0;
 }

@@ -1,9 +1,16 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { systemClock } from '../../lake/base/clock.ts';
+import { createLogger } from '../../lake/base/log.ts';
+import { openServerTls } from '../../lake/base/server-tls.ts';
 import { type AskGateway, healthChecks } from '../appliance/checks.ts';
 import { type EnrollmentState, printEnrollment } from '../fleet/enrollment-state.ts';
+import { keepSiteCertificate } from '../security/certificate.ts';
 import { startWaitingServer } from './waiting.ts';
 
 const failuresAt = async (httpPort: number, dataDir: string): Promise<string[]> => {
@@ -57,4 +64,22 @@ test('what others say is text on the page; the picture fits on a console of 80 b
   const lines = printEnrollment(state).split('\n');
   expect(lines.length).toBeLessThanOrEqual(25);
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(80);
+});
+
+test('the page answers over TLS, too, with the certificate that the gateway will have', async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'firn-waiting-'));
+  const logger = createLogger('error', () => {});
+  const options = { dataDir, gateway: 'press', names: [], clock: systemClock, logger };
+  await using certificate = await keepSiteCertificate(options);
+  const tls = openServerTls(certificate, logger);
+  await using server = await startWaitingServer({ host: '127.0.0.1', port: 0, tls }, () => ({
+    ...waiting,
+    code,
+  }));
+  const ca = readFileSync(certificate.caFile);
+  const [answer] = (await once(get({ host: '127.0.0.1', port: server.port, ca }), 'response')) as [
+    IncomingMessage,
+  ];
+  expect(Buffer.concat(await answer.toArray()).toString()).toContain('ABCD-1234-EFGH-5678');
+  rmSync(dataDir, { recursive: true });
 });

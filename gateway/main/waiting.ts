@@ -3,6 +3,7 @@ import { html, raw } from 'hono/html';
 import { renderSVG } from 'uqr';
 import { firnVersion } from '../../lake/api/build-info.ts';
 import { type HttpServer, startHttpServer } from '../../lake/api/http-server.ts';
+import type { ListenerTls } from '../../lake/base/server-tls.ts';
 import { adoptionUrl, printDeviceCode } from '../../provisioning/device-code.ts';
 import {
   adoptCommand,
@@ -18,9 +19,9 @@ import { page } from './page.ts';
 /** Seconds after which senders come again. */
 const comeAgain = '30';
 
-/** `state`: as it is at the moment. */
+/** `state`: as it is at the moment. With TLS, too, since that is how the page is asked for later. */
 export function startWaitingServer(
-  address: { readonly host: string; readonly port: number },
+  address: Pick<ListenerTls, 'tls'> & { readonly host: string; readonly port: number },
   state: () => EnrollmentState | undefined,
 ): Promise<HttpServer> {
   const app = new Hono();

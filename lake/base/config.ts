@@ -17,42 +17,75 @@ export interface Setting {
   readonly choices: readonly string[];
 }
 
-interface JsonSchema {
-  readonly type?: string;
-  readonly properties?: Readonly<Record<string, JsonSchema>>;
-  readonly default?: unknown;
-  readonly description?: string;
-  readonly enum?: readonly string[];
-}
-
 /** All settings of a schema, in its order. */
 export function settingsOf(schema: z.ZodType, variablePrefix: string): Setting[] {
-  return leavesOf(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema, '').map(
-    ([path, leaf]) => ({
-      path,
-      flag: `--${path.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).replaceAll('.', '-')}`,
-      variable: `${variablePrefix}_${path
-        .replace(/[A-Z]/g, (letter) => `_${letter}`)
-        .replaceAll('.', '_')
-        .toUpperCase()}`,
-      type: typeOf(leaf.type),
-      default: leaf.default,
-      description: leaf.description ?? '',
-      choices: leaf.enum ?? [],
-    }),
-  );
+  return leavesOf(schema, '').map(([path, { inner, fallback, description }]) => ({
+    path,
+    flag: `--${path.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).replaceAll('.', '-')}`,
+    variable: `${variablePrefix}_${path
+      .replace(/[A-Z]/g, (letter) => `_${letter}`)
+      .replaceAll('.', '_')
+      .toUpperCase()}`,
+    type: typeOf(inner),
+    default: fallback,
+    description: description ?? '',
+    choices: inner._zod.def.type === 'enum' ? Object.values(inner._zod.def.entries).map(String) : [],
+  }));
 }
 
-function leavesOf(schema: JsonSchema, prefix: string): [string, JsonSchema][] {
-  return Object.entries(schema.properties ?? {}).flatMap(([name, property]): [string, JsonSchema][] =>
-    property.properties ? leavesOf(property, `${prefix}${name}.`) : [[`${prefix}${name}`, property]],
-  );
+/** What is read for a field, and what the schemas around it say; the outermost default and description count. */
+interface Leaf {
+  readonly inner: z.core.$ZodTypes;
+  readonly fallback: unknown;
+  readonly description: string | undefined;
 }
 
-function typeOf(type: string | undefined): Setting['type'] {
-  if (type === 'integer' || type === 'number') return 'number';
-  if (type === 'boolean' || type === 'string') return type;
-  return type === undefined ? 'string' : 'json';
+function leavesOf(schema: z.core.$ZodType, prefix: string): [string, Leaf][] {
+  const { inner } = leafOf(schema);
+  if (inner._zod.def.type !== 'object') return [];
+  return Object.entries(inner._zod.def.shape).flatMap(([name, field]): [string, Leaf][] => {
+    const leaf = leafOf(field);
+    return leaf.inner._zod.def.type === 'object'
+      ? leavesOf(leaf.inner, `${prefix}${name}.`)
+      : [[`${prefix}${name}`, leaf]];
+  });
+}
+
+function leafOf(schema: z.core.$ZodType): Leaf {
+  const known = schema as z.core.$ZodTypes;
+  const { def } = known._zod;
+  const description = z.globalRegistry.get(schema)?.description;
+  const around = (inside: z.core.$ZodType, fallback?: unknown): Leaf => {
+    const leaf = leafOf(inside);
+    return { ...leaf, fallback: fallback ?? leaf.fallback, description: description ?? leaf.description };
+  };
+  switch (def.type) {
+    case 'default':
+    case 'prefault':
+      return around(def.innerType, def.defaultValue);
+    case 'optional':
+    case 'nullable':
+    case 'readonly':
+      return around(def.innerType);
+    case 'pipe':
+      return around(def.in);
+    default:
+      return { inner: known, fallback: undefined, description };
+  }
+}
+
+function typeOf({ _zod: { def } }: z.core.$ZodTypes): Setting['type'] {
+  switch (def.type) {
+    case 'number':
+      return 'number';
+    case 'boolean':
+      return 'boolean';
+    case 'array':
+    case 'record':
+      return 'json';
+    default:
+      return 'string';
+  }
 }
 
 /**

@@ -9,14 +9,18 @@ export const execute = promisify(execFile);
 
 export const password = 'press-hall-42';
 
-/** A copy of the image as `firn provision image` makes it for a device, on a disk of 8 GiB. `more`: lines of its file. */
-export async function personalisedDisk({ image, work }: Context, more = ''): Promise<string> {
-  const site = join(work, 'firn-site.yaml');
-  const disk = join(work, 'disk.img');
-  writeFileSync(
-    site,
+/** The disk of a device that is told who it is. `more`: lines of its file. */
+export const personalisedDisk = (context: Context, more = ''): Promise<string> =>
+  deviceDisk(
+    context,
     `tenant: acme\nsite: plant-7\ngateway: press\nopen: true\nmqtt: {user: line, password: ${password}}\n${more}`,
   );
+
+/** A copy of the image as `firn provision image` makes it, with this personalisation file, on a disk of 8 GiB. */
+export async function deviceDisk({ image, work }: Context, siteFile: string): Promise<string> {
+  const site = join(work, 'firn-site.yaml');
+  const disk = join(work, 'disk.img');
+  writeFileSync(site, siteFile);
   await execute(process.execPath, [
     'cli/main.ts',
     'provision',

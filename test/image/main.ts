@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { adoptionScenario } from './adoption.ts';
 import { bootScenario } from './boot.ts';
-import { pictureScenario } from './pictures.ts';
 import { powerCutScenario } from './power-cut.ts';
 import { rolloutScenario } from './rollout.ts';
 import { panicScenario, refusalScenario, unhealthyScenario, updateScenario } from './update.ts';
@@ -21,6 +22,8 @@ export interface Context {
   readonly say: (text: string) => void;
 }
 
+const repository = join(import.meta.dirname, '../..');
+
 const scenarios: Readonly<Record<string, (context: Context) => Promise<void>>> = {
   boot: bootScenario,
   'power-cut': powerCutScenario,
@@ -29,13 +32,13 @@ const scenarios: Readonly<Record<string, (context: Context) => Promise<void>>> =
   panic: panicScenario,
   refusal: refusalScenario,
   rollout: rolloutScenario,
-  pictures: pictureScenario,
+  adoption: adoptionScenario,
+  /** Takes those of firmware-images/README.md. */
+  pictures: (context) => adoptionScenario(context, join(repository, 'firmware-images/pictures')),
 };
 
 /** Pictures are taken when they are asked for: they change files of the repository. */
 const byDefault = Object.keys(scenarios).filter((name) => name !== 'pictures');
-
-const repository = join(import.meta.dirname, '../..');
 
 async function main(argv: readonly string[]): Promise<number> {
   const architecture = argv.includes('arm64') ? 'arm64' : 'amd64';
@@ -71,7 +74,7 @@ async function main(argv: readonly string[]): Promise<number> {
       say('passed');
     } catch (error) {
       failed++;
-      say(`FAILED: ${error instanceof Error ? error.stack : String(error)}`);
+      say(`FAILED: ${inspect(error)}`); // with its causes
     }
   }
   return failed === 0 ? 0 : 1;

@@ -2,18 +2,15 @@ import assert from 'node:assert';
 import { createReadStream, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { call, type Part, readKey, startPart } from '../harness/firn.ts';
-import { freePort } from '../harness/process.ts';
+import { parseClaim, printClaim } from '../../provisioning/contract.ts';
+import { call } from '../harness/firn.ts';
 import { bundleOf, type Fault } from './bundles.ts';
+import { type HostCloud, here, startCloud } from './cloud.ts';
 import { healthy, personalisedDisk } from './device.ts';
 import { startMachine } from './machine.ts';
 import type { Context } from './main.ts';
-
-/** The address of this computer for a machine in QEMU. */
-const here = '10.0.2.2';
 
 interface Rollout {
   readonly number: number;
@@ -27,16 +24,11 @@ interface Rollout {
  */
 export async function rolloutScenario(context: Context): Promise<void> {
   const { architecture, work, say } = context;
-  const port = await freePort();
   await using stack = new AsyncDisposableStack();
-  const flags = [
-    ...['--data-dir', join(work, 'cloud'), '--store-kind', 'directory', '--store-path', join(work, 'lake')],
-    ...['--http-port', String(port), '--fleet-heartbeat-seconds', '5'],
-  ];
-  const cloud = stack.use(await startPart('cloud', flags));
-  const admin = administration(cloud, port);
+  const cloud = stack.use(await startCloud(work, ['--fleet-heartbeat-seconds', '5']));
+  const admin = administration(cloud);
   const [made] = await admin<{ claim: string }[]>('/claims', { site: 'plant-7', gateway: 'press' });
-  const claim = `http://${here}:${port}/#${made?.claim.split('#').at(-1)}`;
+  const claim = printClaim({ ...parseClaim(made?.claim ?? ''), url: cloud.url });
   const disk = await personalisedDisk(context, `claim: ${claim}\n`);
   const machine = await startMachine({ architecture, work, disk: { file: disk } });
   stack.defer(() => machine.kill());
@@ -67,8 +59,7 @@ export async function rolloutScenario(context: Context): Promise<void> {
   }
 }
 
-function administration({ ready }: Part, port: number) {
-  const key = readKey(String(ready.keyFile));
+function administration({ port, key }: HostCloud) {
   return async <T>(path: string, body?: object): Promise<T> => {
     const sent = body && { method: 'POST', body: JSON.stringify(body) };
     const answer = await call(`http://127.0.0.1:${port}/api/v1/firn/admin/tenants/demo${path}`, key, sent);

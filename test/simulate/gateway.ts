@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { openRangeSealer } from '../../gateway/seal/seal-range.ts';
 import type { SealThread } from '../../gateway/seal/seal-thread.ts';
@@ -258,8 +258,5 @@ async function kill(
     if (turn > 20)
       throw new Error(`seed ${world.seed}: ${life.name} is dead, but something of it waits for ever`);
   for (const name of [...databaseFiles, 'wal.db-shm']) rmSync(join(dataDir, name), { force: true });
-  for (const name of found) {
-    copyFileSync(join(dataDir, `${name}.killed`), join(dataDir, name));
-    rmSync(join(dataDir, `${name}.killed`));
-  }
+  for (const name of found) renameSync(join(dataDir, `${name}.killed`), join(dataDir, name));
 }

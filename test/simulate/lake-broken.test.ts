@@ -3,7 +3,7 @@ import { type ReplaceFiles, replaceFiles } from '../../cloud/maintain/replace-fi
 import { FirnError } from '../../lake/base/errors.ts';
 import type { Variant } from './lake-model/actors.ts';
 import { simulateLake } from './lake-model/lake-schedule.ts';
-import { withoutStacks } from './lake-model/run-lake-schedules.ts';
+import { withoutStacks } from './without-stacks.ts';
 
 // The model must notice when a rule is broken.
 

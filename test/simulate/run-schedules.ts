@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { damageNames } from './damage.ts';
 import { simulate } from './schedule.ts';
+import { withoutStacks } from './without-stacks.ts';
 
 /** Schedules of a whole run; FIRN_SIMULATE_SCHEDULES and FIRN_SIMULATE_SEED choose others. */
 const schedules = Number(process.env.FIRN_SIMULATE_SCHEDULES ?? 10_000);
@@ -40,7 +41,7 @@ export async function runSchedules(shard: number): Promise<void> {
   const counts = new Map<string, number>();
   let [done, acknowledged] = [0, 0];
   for (let seed = firstSeed + shard; seed < firstSeed + schedules; seed += shards) {
-    const outcome = await inTime(seed);
+    const outcome = await withoutStacks(() => inTime(seed));
     wrong.push(...outcome.wrong.slice(0, 3));
     done++;
     acknowledged += outcome.acknowledged;

@@ -12,36 +12,46 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { syncFolderOf } from './wal-mark.ts';
 
 // `damaged/<epoch>-<n>/`: one anomaly of the log, with the files that were moved aside because of it (if any) and a
 // record, recovery.json, of what is still to be done. The epoch is the one that began with it.
 
-const recordSchema = z.strictObject({
-  format: z.literal(1),
+export interface RecoveryRecord {
   /** moving: the files may be in two places; pending: salvage, reconcile and gaps are to be done; done: all is stored. */
-  state: z.enum(['moving', 'pending', 'done']),
-  reasons: z.array(z.string()),
+  readonly state: 'moving' | 'pending' | 'done';
+  readonly reasons: readonly string[];
   /** The log was moved aside; otherwise it is still in use. */
-  aside: z.boolean(),
+  readonly aside: boolean;
   /** Nothing is lost: a log of an older format is carried over. */
-  migration: z.boolean(),
+  readonly migration: boolean;
   /** Epoch of the log before; 0: not known. */
-  oldEpoch: z.number().int().nonnegative(),
+  readonly oldEpoch: number;
   /** Of the log before, as the mark says: what was sealed, and the newest batch; 0: not known. */
-  sealedSeq: z.number().int().nonnegative(),
-  lastSeq: z.number().int().nonnegative(),
+  readonly sealedSeq: number;
+  readonly lastSeq: number;
   /** Something may have been appended after lastSeq that nobody knows of. */
-  tailUnknown: z.boolean(),
+  readonly tailUnknown: boolean;
   /** When something may have been received that is lost. */
-  fromUs: z.number().int(),
-  toUs: z.number().int(),
+  readonly fromUs: number;
+  readonly toUs: number;
   /** Within that, places do not tell when something was received. */
-  mixed: z.boolean().default(false),
-});
+  readonly mixed: boolean;
+}
 
-export type RecoveryRecord = Omit<z.infer<typeof recordSchema>, 'format'>;
+const count = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;
+const time = (value: unknown): boolean => Number.isSafeInteger(value);
+const flag = (value: unknown): boolean => typeof value === 'boolean';
+
+// By hand: the thread of the log starts sooner without zod, which it needs for nothing else.
+const fields: Readonly<Record<keyof RecoveryRecord | 'format', (value: unknown) => boolean>> = {
+  format: (value) => value === 1,
+  state: (value) => value === 'moving' || value === 'pending' || value === 'done',
+  reasons: (value) => Array.isArray(value) && value.every((each) => typeof each === 'string'),
+  ...{ aside: flag, migration: flag, tailUnknown: flag, mixed: flag },
+  ...{ oldEpoch: count, sealedSeq: count, lastSeq: count },
+  ...{ fromUs: time, toUs: time },
+};
 
 export interface RecoveryJob {
   /** Name of its folder. */
@@ -150,8 +160,11 @@ function folderBytes(folder: string): number {
 
 function readRecord(path: string): RecoveryRecord | undefined {
   try {
-    const { format: _, ...record } = recordSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
-    return record;
+    // Records of an earlier version have no `mixed`.
+    const found: object = { mixed: false, ...(JSON.parse(readFileSync(path, 'utf8')) as object) };
+    const { format: _, ...record } = found as RecoveryRecord & { format: unknown };
+    const right = Object.entries(fields).every(([name, test]) => test(Reflect.get(found, name)));
+    return right && Object.keys(found).length === Object.keys(fields).length ? record : undefined;
   } catch {
     return undefined;
   }

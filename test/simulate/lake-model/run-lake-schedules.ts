@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { withoutStacks } from '../without-stacks.ts';
 import { simulateLake } from './lake-schedule.ts';
 
 /** Schedules of a whole run; FIRN_LAKE_SCHEDULES and FIRN_SIMULATE_SEED choose others. */
@@ -35,15 +36,4 @@ export async function runLakeSchedules(shard: number): Promise<void> {
   if (done < triedAfter) return;
   for (const what of ['merges', 'superseded', 'reads', 'swept', 'expired', 'faults', 'lostRaces'])
     expect(counts.get(what), what).toBeGreaterThan(done / 4);
-}
-
-/** Thousands of lost races would otherwise each write down where they were lost. */
-export async function withoutStacks<T>(act: () => Promise<T>): Promise<T> {
-  const before = Error.stackTraceLimit;
-  Error.stackTraceLimit = 2;
-  try {
-    return await act();
-  } finally {
-    Error.stackTraceLimit = before;
-  }
 }
