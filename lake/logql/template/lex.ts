@@ -25,7 +25,7 @@ export interface Token {
   readonly line: number;
 }
 
-export const keywords: ReadonlySet<string> = new Set(
+const keywords: ReadonlySet<string> = new Set(
   'block break continue define else end if range template with'.split(' '),
 );
 const symbols = ['(', ')', '|', ':=', '='];
