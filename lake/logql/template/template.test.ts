@@ -140,7 +140,8 @@ test.each([
   ['{{ define "line" }}q{{ end }}z', 'template: line:1: template: multiple definition of template "line"'],
 ])('%s fails: %s', (source, wanted) => expect(run(source)).toBe(wanted));
 
-test('templates that would not end are ended', () => {
+test('templates that would not end, or would fill the memory, are ended', () => {
+  expect(run('{{ printf "%*d" 1000000000000 1 }}')).toBe('%!(BADWIDTH)1');
   expect(run('{{ define "t" }}{{ template "t" . }}{{ end }}{{ template "t" . }}')).toContain(
     'templateDepthMax',
   );

@@ -32,7 +32,7 @@ export const sprint = (args: readonly Value[]): string =>
     })
     .join('');
 
-/** %v of a float64: an exponent below 1e-4 and from 1e21 on where it is short, else from its precision on. */
+/** %v of a float64. */
 function floatText(value: number): string {
   return notFinite(value) ?? generalText(value, undefined);
 }
@@ -65,10 +65,7 @@ function fixedText(value: number, places: number): string {
   if (Math.abs(value) >= 1e21) return BigInt(value) + (digits > 0 ? `.${'0'.repeat(digits)}` : '');
   const text = value.toFixed(digits);
   const exact = value.toFixed(Math.min(100, digits + 60));
-  const isMiddle = new RegExp(`^-?\\d+\\.?\\d{${digits}}50*$`).test(
-    digits === 0 ? exact.replace('.', '') : exact,
-  );
-  const isTie = digits === 0 ? /\.50*$/.test(exact) : isMiddle;
+  const isTie = new RegExp(`\\.\\d{${digits}}50*$`).test(exact);
   if (!isTie || !/[13579]$/.test(text)) return text;
   return exact.slice(0, exact.indexOf('.') + (digits === 0 ? 0 : digits + 1));
 }
@@ -107,8 +104,9 @@ export function sprintf(format: string, args: readonly Value[]): string {
       if (text !== '*') return text === undefined ? undefined : Math.min(widthMax, Number(text));
       if (!jump(index)) return undefined;
       const given = integerOf(take());
-      if (given === undefined || given > widthMax || given < -widthMax) problem += `%!(${bad})`;
-      return given === undefined ? undefined : Number(given);
+      if (given !== undefined && given <= widthMax && given >= -widthMax) return Number(given);
+      problem += `%!(${bad})`;
+      return undefined;
     };
     const wide = size(groups.width, groups.widthIndex, 'BADWIDTH') ?? 0;
     if (wide < 0) flags = `${flags.replaceAll('0', '')}-`;
