@@ -20,11 +20,11 @@ export const newSequence = (name: string): Sequence => ({
   ...{ name, sent: 0, acknowledged: new Set(), sentMs: new Map() },
 });
 
-// 4,000 messages a second, and at most 5,000 rows: always something on its way, and no more to look through in the end than
+// At most 4,000 messages a second, and 5,000 rows: always something on its way, and no more to look through in the end than
 // shows what is lost or doubled.
+const messagesPerMs = 4;
+const publishIntervalMs = 5;
 const windowSize = 200;
-const burst = 20;
-const burstIntervalMs = 5;
 const rowsPerWrite = 50;
 const writeIntervalMs = 10;
 
@@ -48,9 +48,12 @@ export async function publishSequence(
       if (!error) sequence.acknowledged.add(value);
     });
   };
+  const beganMs = performance.now();
+  let given = 0;
+  const isDue = (): boolean => given < messagesPerMs * (performance.now() - beganMs);
   const timer = setInterval(() => {
-    for (let count = 0; count < burst && client.connected && inFlight < windowSize; count++) publishOne();
-  }, burstIntervalMs);
+    for (; client.connected && inFlight < windowSize && isDue(); given++) publishOne();
+  }, publishIntervalMs);
   return {
     stop: () => {
       clearInterval(timer);
