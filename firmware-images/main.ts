@@ -82,7 +82,7 @@ async function build(line: CommandLine): Promise<number> {
   await makeApplication(architecture, path('application'));
   say('Debian packages');
   const root = await makeRoot({
-    ...{ architecture, version, root: path('root'), application: path('application') },
+    ...{ architecture, version, epoch, root: path('root'), application: path('application') },
     baseEpoch: (await committedAt(lockPath(architecture))) || epoch,
     ...(architecture.piFirmware ? { piFirmware: path('pi-firmware') } : {}),
     day: new Date().toISOString().slice(0, 10),

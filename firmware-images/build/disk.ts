@@ -30,6 +30,20 @@ export async function makeSlot(root: string, image: string, epoch: number): Prom
       env: { SOURCE_DATE_EPOCH: String(epoch), E2FSPROGS_FAKE_TIME: String(epoch) },
     },
   );
+  await dateInodes(root, image, epoch);
+}
+
+/** mke2fs copies when the files of the folder were read and changed on this machine, which nothing else can set. */
+async function dateInodes(root: string, image: string, epoch: number): Promise<void> {
+  const files = await readdir(root, { recursive: true });
+  const paths = ['/', '/lost+found', ...files.map((path) => `/${path}`)];
+  const commands = paths.flatMap((path) =>
+    ['atime', 'ctime'].map((field) => `set_inode_field "${path}" ${field} @${epoch}\n`),
+  );
+  const file = `${image}.dates`;
+  await writeFile(file, commands.join(''));
+  await run('debugfs', ['-w', '-f', file, image]);
+  await rm(file);
 }
 
 export interface EfiFiles {

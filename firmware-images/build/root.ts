@@ -57,6 +57,8 @@ export interface RootRecipe {
   readonly version: string;
   /** Debian's packages of an older day than this are fetched again. */
   readonly day: string;
+  /** Seconds since 1970 that no file is younger than. */
+  readonly epoch: number;
   /** Seconds since 1970 that what Debian's packages make is dated to: it is kept from one version of Firn to the next. */
   readonly baseEpoch: number;
 }
@@ -85,8 +87,15 @@ export async function makeRoot(recipe: RootRecipe): Promise<Root> {
   const bootProgram = await makeBootProgram(root, architecture);
   if (recipe.piFirmware !== undefined) await collectPiFirmware(root, recipe.piFirmware);
   await tidyUp(root, architecture);
+  await dateFiles(root, recipe.epoch);
   return { packages: installed.trim().split('\n').sort(), bootProgram };
 }
+
+/** What was written here and now gets the date of the sources. */
+const dateFiles = (folder: string, epoch: number): Promise<string> => {
+  const touch = ['touch', '--no-dereference', `--date=@${epoch}`, '{}', '+'];
+  return run('find', [folder, '-newermt', `@${epoch}`, '-exec', ...touch]);
+};
 
 /** Debian's packages alone are kept in `base` beside the root, and made again when the recipe names others. */
 async function copyBase(recipe: RootRecipe): Promise<void> {
@@ -101,6 +110,7 @@ async function copyBase(recipe: RootRecipe): Promise<void> {
     await rm(keyFile, { force: true });
     await rm(base, { recursive: true, force: true });
     await bootstrap(recipe, base);
+    await dateFiles(base, recipe.baseEpoch);
     await writeFile(keyFile, key);
   }
   await rm(root, { recursive: true, force: true });

@@ -5,6 +5,7 @@ import { FirnError } from '../../lake/base/errors.ts';
 const packageOf: Readonly<Record<string, string>> = {
   mmdebstrap: 'mmdebstrap',
   mke2fs: 'e2fsprogs',
+  debugfs: 'e2fsprogs',
   'mkfs.vfat': 'dosfstools',
   mcopy: 'mtools',
   mmd: 'mtools',

@@ -4,7 +4,7 @@ import { dayText } from '../schema/tables.ts';
 import { halvesOf } from './dictionary.ts';
 import { publishFile, syncFolder } from './durable-file.ts';
 import { createParquetFile } from './parquet-file.ts';
-import { type ColumnValues, extremes, extremesOfRows } from './parquet-pages.ts';
+import { type ColumnValues, extremes, extremesOfRows, quickLevel } from './parquet-pages.ts';
 import { type SegmentFile, type SegmentWriter, writerDefaults } from './segment-writer.ts';
 import { createSeriesCatalogue } from './series-catalogue.ts';
 import { compareUtf8 } from './series-order.ts';
@@ -18,6 +18,8 @@ export interface ParquetjsWriterOptions {
   readonly rowGroupCharsMax?: number;
   /** They cost a quarter of the writing, and little is saved by them in files that are soon written again. */
   readonly bloomFilters?: boolean;
+  /** Of zstd. */
+  readonly compressionLevel?: number;
 }
 
 const parquetjsWriterDefaults = {
@@ -25,6 +27,7 @@ const parquetjsWriterDefaults = {
   rowGroupRowsMax: 65_536,
   rowGroupCharsMax: 4 * 1024 * 1024,
   bloomFilters: true,
+  compressionLevel: quickLevel,
 } as const;
 
 /** Plain JavaScript: runs where DuckDB has no binary, too. Metrics take a fifth of DuckDB's CPU time. */
@@ -59,6 +62,7 @@ async function writeFile(
   await using file = await createParquetFile(
     path,
     limits.bloomFilters ? table.schema : { ...table.schema, bloomColumns: [] },
+    limits.compressionLevel,
   );
   for (let start = 0; start < order.length; ) {
     const end = rowGroupEnd(table, order, start, limits);

@@ -1,4 +1,5 @@
 import { RE2JS } from 're2js';
+import { linearTest } from './linear.ts';
 
 /**
  * Regular expressions with the meaning and the linear time of RE2, for texts that come from outside. Where JavaScript's
@@ -25,10 +26,9 @@ export function compileRe2(pattern: string, full = false): Re2 {
   const groupNames = new Map<number, string>();
   for (const [name, group] of Object.entries(regexp.namedGroups() as Record<string, number>))
     groupNames.set(group, name);
-  const plain = literalOf(pattern);
   const groupCount = regexp.groupCount();
   return {
-    test: plain === undefined ? (text) => regexp.test(text) : plainTest(plain, full),
+    test: plainTest(pattern, full) ?? ((text) => regexp.test(text)),
     exec: (text) => {
       const matcher = regexp.matcher(text);
       if (!matcher.find()) return undefined;
@@ -57,13 +57,12 @@ function compiled(source: string): RE2JS {
   }
 }
 
-/** The text of an expression that is no more than that. */
-function literalOf(pattern: string): string | undefined {
-  return /^[\w\s:/@,;=%&#~"'<>!-]*$/.test(pattern) ? pattern : undefined;
+/** Where JavaScript's engine is as linear. */
+function plainTest(pattern: string, full: boolean): ((text: string) => boolean) | undefined {
+  if (/^[\w\s:/@,;=%&#~"'<>!-]*$/.test(pattern))
+    return (text) => (full ? text === pattern : text.includes(pattern));
+  return full ? undefined : linearTest(pattern);
 }
-
-const plainTest = (plain: string, full: boolean) => (text: string) =>
-  full ? text === plain : text.includes(plain);
 
 /** Go's Expand: `$name` takes as many letters, digits and `_` as there are. */
 function replaced(regexp: RE2JS, text: string, replacement: string): string {

@@ -137,6 +137,10 @@ function countRows(
   const only = onlyBucket(request, group);
   const buckets = only === undefined ? bucketsOf(request, group.times()) : undefined;
   const asksMetadata = names?.length !== 0;
+  if (only !== undefined && !asksMetadata && !request.bytes) {
+    add(counting, counterOf(counting, piece, null), only, rows?.length ?? to - from);
+    return;
+  }
   const ofGroup = attributes.of(group);
   const ofEntry: (Counter | undefined)[] = [];
   const plain = counterOf(counting, piece, null);

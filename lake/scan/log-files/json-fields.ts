@@ -1,24 +1,70 @@
+import { byteFinder, type Find } from '../../base/byte-finder.ts';
 import { comparison } from '../../logql/pipeline/label-filter.ts';
 import type { FieldCondition } from '../../logql/source.ts';
+import { bareEnd, blankEnd, flatTexts, isAt, numberEnd } from './flat-json.ts';
+import type { Entries } from './text-page.ts';
 
 // What `| json | field >= 1` asks of a line, looked up in its bytes, so that lines of which the answer is surely no need
 // not become objects. Whatever is not certain passes: lines that are not right, names and values with escapes, fields
 // that come twice.
 
-/** Whether the line in bytes [start, end) surely is none that the condition lets through. */
-export type FieldTest = (bytes: Uint8Array, start: number, end: number) => boolean;
+/** Whether a text surely is none that the condition lets through. */
+export type FieldTest = (entry: number) => boolean;
 
-export function surelyFails({ field, op, value }: FieldCondition): FieldTest {
+/** Made for the texts of each page. */
+export function surelyFails({ field, op, value }: FieldCondition): (entries: Entries) => FieldTest {
   const name = Buffer.from(field);
+  const quoted = Buffer.from(`"${field}"`);
+  const findName = byteFinder(quoted);
   const wanted = typeof value === 'string' ? Buffer.from(value) : undefined;
   const holds = typeof value === 'number' ? comparison(op, value) : () => true;
-  return (bytes, start, end) => {
-    const at = findField(bytes, start, end, name);
-    if (at === uncertain) return false;
-    if (at === absent) return true;
+  const foundFails = (bytes: Uint8Array): boolean => {
     if (wanted !== undefined) return !equals(bytes, found, wanted);
     const number = found.text ? Number.NaN : numberOf(bytes, found.from, found.to);
     return Number.isFinite(number) && !holds(number);
+  };
+  return (entries) => {
+    const { body } = entries;
+    const starts = entries.starts();
+    const flat = flatTexts(entries);
+    const fieldIn = flatFieldFinder(body, findName(body), quoted);
+    return (entry) => {
+      const [start, end] = [(starts[entry] ?? 0) + 4, starts[entry + 1] ?? 0];
+      const at = flat?.[entry] === 1 ? fieldIn(start, end) : findField(body, start, end, name);
+      return at === uncertain ? false : at === absent || foundFails(body);
+    };
+  };
+}
+
+/**
+ * Finds the field in texts that are flat, each of whose names is there once: without escapes its name in quotes can only be
+ * the name of a field, or a whole value, which no colon follows. Texts of a stream are alike, so it is looked for first
+ * where it was in the last one, from the start and from the end.
+ */
+function flatFieldFinder(body: Buffer, find: Find, quoted: Buffer) {
+  const nameBytes = quoted.byteLength;
+  const valueStart = (at: number, end: number): number => {
+    const sign = blankEnd(body, at + nameBytes, end);
+    return sign < end && body[sign] === colon ? blankEnd(body, sign + 1, end) : absent;
+  };
+  const guessed = (at: number, start: number, end: number): boolean =>
+    at >= start && at + nameBytes < end && isAt(body, at, quoted) && valueStart(at, end) !== absent;
+  const searched = (start: number, end: number): number => {
+    for (let at = find(start, end); at >= 0; at = find(at + nameBytes, end))
+      if (valueStart(at, end) !== absent) return at;
+    return absent;
+  };
+  let [fromStart, toEnd] = [0, 0];
+  return (start: number, end: number): number => {
+    let at = start + fromStart;
+    if (!guessed(at, start, end)) {
+      at = end - toEnd;
+      if (!guessed(at, start, end)) at = searched(start, end);
+      if (at === absent) return absent;
+    }
+    [fromStart, toEnd] = [at - start, end - at];
+    const from = valueStart(at, end);
+    return setFound(body, from, fieldEnd(body, from, end));
   };
 }
 
@@ -44,6 +90,7 @@ function equals(bytes: Uint8Array, { from, to }: Found, wanted: Uint8Array): boo
   return true;
 }
 
+/** What stands for the end of what has none. */
 const uncertain = -1;
 const absent = -2;
 
@@ -58,6 +105,15 @@ interface Found {
 const found: Found = { from: 0, to: 0, text: false };
 let times = 0;
 
+/** A field whose value begins and ends there; gives the end, or what it is instead. */
+function setFound(bytes: Uint8Array, start: number, end: number): number {
+  if (end < 0) return end;
+  found.text = bytes[start] === quote;
+  found.from = found.text ? start + 1 : start;
+  found.to = found.text ? end - 1 : end;
+  return end;
+}
+
 function findField(bytes: Uint8Array, start: number, end: number, name: Uint8Array): number {
   times = 0;
   const at = objectEnd(bytes, blankEnd(bytes, start, end), end, name, 0);
@@ -67,16 +123,6 @@ function findField(bytes: Uint8Array, start: number, end: number, name: Uint8Arr
 
 const [quote, backslash, comma, colon, open, close] = [34, 92, 44, 58, 123, 125];
 const nestingMax = 100;
-
-/** The first byte from `start` on that is not blank. */
-function blankEnd(bytes: Uint8Array, start: number, end: number): number {
-  let at = start;
-  for (; at < end; at++) {
-    const byte = bytes[at] ?? 0;
-    if (byte > 32 || (byte !== 32 && (byte < 9 || byte > 13))) break;
-  }
-  return at;
-}
 
 /** The end of the object that begins at `start`; negative where it is not plain. Fields count at the top only. */
 function objectEnd(bytes: Uint8Array, start: number, end: number, name: Uint8Array, depth: number): number {
@@ -101,20 +147,13 @@ function objectEnd(bytes: Uint8Array, start: number, end: number, name: Uint8Arr
     if (at < 0) return uncertain;
     if (isField) {
       times++;
-      found.text = text;
-      found.from = text ? from + 1 : from;
-      found.to = text ? at - 1 : at;
+      setFound(bytes, from, at);
     }
     at = blankEnd(bytes, at, end);
     if (at < end && bytes[at] === close) return at + 1;
     if (at >= end || bytes[at] !== comma) return uncertain;
     at = blankEnd(bytes, at + 1, end);
   }
-}
-
-function isAt(bytes: Uint8Array, start: number, name: Uint8Array): boolean {
-  for (let at = 0; at < name.length; at++) if (bytes[start + at] !== name[at]) return false;
-  return true;
 }
 
 /**
@@ -143,31 +182,8 @@ function fieldEnd(bytes: Uint8Array, start: number, end: number): number {
 }
 
 /** The end of a value that is no string. */
-function valueEnd(bytes: Uint8Array, start: number, end: number, name: Uint8Array, depth: number): number {
-  const number = numberEnd(bytes, start, end);
-  if (number !== uncertain) return number;
-  if (bytes[start] === open) return objectEnd(bytes, start, end, name, depth + 1);
-  for (const word of words)
-    if (start + word.length <= end && isAt(bytes, start, word)) return start + word.length;
-  return uncertain;
-}
-
-const words = ['true', 'false', 'null'].map((word) => Buffer.from(word));
-
-function numberEnd(bytes: Uint8Array, start: number, end: number): number {
-  const digits = bytes[start] === minus ? start + 1 : start;
-  if (digits >= end || !isDigit(bytes[digits] ?? 0)) return uncertain;
-  let at = digits + 1;
-  while (at < end && isNumberByte(bytes[at] ?? 0)) at++;
-  return at;
-}
-
-const minus = 45;
-const isDigit = (byte: number): boolean => byte >= 48 && byte <= 57;
-
-/** Digits, `+`, `-`, `.`, `e`, `E`: what a scanner takes for a number. */
-const isNumberByte = (byte: number): boolean =>
-  isDigit(byte) || byte === 46 || byte === minus || byte === 43 || byte === 101 || byte === 69;
+const valueEnd = (bytes: Uint8Array, start: number, end: number, name: Uint8Array, depth: number): number =>
+  bytes[start] === open ? objectEnd(bytes, start, end, name, depth + 1) : bareEnd(bytes, start, end);
 
 /** The end of a string whose text begins at `start`. */
 function stringEnd(bytes: Uint8Array, start: number, end: number): number {

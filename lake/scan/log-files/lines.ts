@@ -57,21 +57,23 @@ export interface Matches {
   readonly attributes: GroupAttributes;
 }
 
-/** Rows of [from, to) of the piece that match; `page` has them where lines are read. */
+/** Rows of [from, to) of the piece that match; `page` has them where lines are read, `known` their times. */
 export function matchesOf(
   { matcher, attributes }: Reading,
   piece: Piece,
   page: TextPage | undefined,
   from: number,
   to: number,
+  known?: Times,
 ): Matches {
   const { group, stream } = piece;
   const rows = matcher.rows(piece, page, from, to);
   const times = { baseNs: 0n, offsetsNs: new Float64Array(rows.length) };
   if (rows.length > 0) {
-    const { baseNs, offsetsNs } = group.times();
+    const { baseNs, offsetsNs } = known ?? group.times();
+    const first = known === undefined ? 0 : from;
     times.baseNs = baseNs;
-    for (let at = 0; at < rows.length; at++) times.offsetsNs[at] = offsetsNs[rows[at] ?? 0] ?? 0;
+    for (let at = 0; at < rows.length; at++) times.offsetsNs[at] = offsetsNs[(rows[at] ?? 0) - first] ?? 0;
   }
   return { stream, page, rows, times, attributes: attributes.of(group) };
 }

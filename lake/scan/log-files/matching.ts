@@ -4,9 +4,9 @@ import { chargeBytes } from '../charge-bytes.ts';
 import type { AttributesReader, GroupAttributes } from './attributes.ts';
 import { type FieldTest, surelyFails } from './json-fields.ts';
 import type { LogGroup } from './log-file.ts';
-import { allRows, compileSearch, type LineSearch } from './search.ts';
+import { allRows, allTexts, compileSearch, type LineSearch } from './search.ts';
 import type { Piece } from './select.ts';
-import { bytesOfRows, entryOf, noEntry, type TextPage } from './text-page.ts';
+import { bytesOfRows, type Entries, entryOf, noEntry, type TextPage } from './text-page.ts';
 
 // The rows of a piece whose lines pass what was pushed down.
 
@@ -27,17 +27,18 @@ export function rowMatcher(
 ): RowMatcher {
   const { lineFilters, fieldConditions = [], stats } = request;
   const search = compileSearch(lineFilters);
-  const ofPages = pageVerdicts(search);
+  const ofPages = textsOfPages(search);
   const fields = fieldConditions.map((condition) => ({ ...condition, fails: surelyFails(condition) }));
   return {
     readsLines: !search.passesAll || fields.length > 0,
-    mayMatch: (group) => ofPages(group)?.includes(1) ?? true,
+    mayMatch: (group) => ofPages(group)?.some((texts) => texts !== 0) ?? true,
     pageMayMatch: (group, page) => ofPages(group)?.[page] !== 0,
     rows: (piece, page, from, to) => {
       stats.lines += to - from;
       if (page === undefined) return allRows(from, to);
       chargeBytes(request, bytesOfRows(page, from, to));
-      const rows = search.rows(page, from, to);
+      const number = piece.group.pages('line').findIndex(({ firstRow }) => firstRow === page.firstRow);
+      const rows = search.rows(page, from, to, ofPages(piece.group)?.[number] ?? allTexts);
       // A stream's own label comes before a field of that name.
       const asked = fields.filter(({ field }) => !piece.stream.labels.has(field));
       return asked.length === 0 ? rows : keptRows(rows, asked, page, attributes.of(piece.group));
@@ -45,25 +46,25 @@ export function rowMatcher(
   };
 }
 
-/** For each page of a group's lines whether it may have one that passes; undefined where that is not known. */
-function pageVerdicts(search: LineSearch): (group: LogGroup) => Uint8Array | undefined {
-  const known = new WeakMap<LogGroup, { readonly pages: Uint8Array | undefined }>();
-  const read = (group: LogGroup): Uint8Array | undefined => {
+/** For each page of a group's lines which texts it may have (LineSearch.textsOf); undefined where that is not known. */
+function textsOfPages(search: LineSearch): (group: LogGroup) => Int32Array | undefined {
+  const known = new WeakMap<LogGroup, { readonly pages: Int32Array | undefined }>();
+  const read = (group: LogGroup): Int32Array | undefined => {
     const sets = search.passesAll ? undefined : group.note('line', trigramsNote);
     if (sets === undefined) return undefined;
-    return Uint8Array.from({ length: sets.byteLength / trigramsBytes }, (_, page) =>
-      Number(search.mayPass(sets.subarray(page * trigramsBytes, (page + 1) * trigramsBytes))),
+    return Int32Array.from({ length: sets.byteLength / trigramsBytes }, (_, page) =>
+      search.textsOf(sets.subarray(page * trigramsBytes, (page + 1) * trigramsBytes)),
     );
   };
   return (group) => {
-    const verdicts = known.get(group) ?? { pages: read(group) };
-    known.set(group, verdicts);
-    return verdicts.pages;
+    const found = known.get(group) ?? { pages: read(group) };
+    known.set(group, found);
+    return found.pages;
   };
 }
 
 interface AskedField extends FieldCondition {
-  readonly fails: FieldTest;
+  readonly fails: (entries: Entries) => FieldTest;
 }
 
 /** The rows whose fields do not surely fail. What their metadata has of such a name comes before a field. */
@@ -73,20 +74,16 @@ function keptRows(
   page: TextPage,
   attributes: GroupAttributes,
 ): Uint32Array {
-  const { entries } = page;
-  const starts = entries.starts();
   let kept = rows;
-  for (const { field, fails } of fields) {
+  for (const { field, fails: ofEntries } of fields) {
+    const fails = ofEntries(page.entries);
     const left = new Uint32Array(kept.length);
     const inMetadata = metadataTest(attributes, `${field}"`);
     let count = 0;
     for (let index = 0; index < kept.length; index++) {
       const row = kept[index] ?? 0;
       const entry = entryOf(page, row);
-      const failed =
-        entry !== noEntry &&
-        fails(entries.body, (starts[entry] ?? 0) + 4, starts[entry + 1] ?? 0) &&
-        !inMetadata(row);
+      const failed = entry !== noEntry && fails(entry) && !inMetadata(row);
       if (!failed) left[count++] = row;
     }
     kept = left.subarray(0, count);
@@ -94,12 +91,16 @@ function keptRows(
   return kept;
 }
 
-/** Whether the metadata of a row has the text; neighbours mostly have the same metadata. */
+/** Whether the metadata of a row has the text; many rows have the same metadata. */
 function metadataTest(attributes: GroupAttributes, text: string): (row: number) => boolean {
-  let [last, has]: [string | null, boolean] = [null, false];
+  let of: Entries | undefined;
+  let known: (boolean | undefined)[] = [];
   return (row) => {
-    const metadata = attributes.text(row);
-    if (metadata !== last) [last, has] = [metadata, metadata?.includes(text) === true];
-    return has;
+    const page = attributes.page(row);
+    const entry = page === undefined ? noEntry : entryOf(page, row);
+    if (page === undefined || entry === noEntry) return false;
+    if (page.entries !== of) [of, known] = [page.entries, []];
+    known[entry] ??= attributes.text(row)?.includes(text) === true;
+    return known[entry] === true;
   };
 }

@@ -1,7 +1,7 @@
 import type { LineBatch, LinesRequest } from '../../logql/source.ts';
 import type { Pause } from './counts.ts';
 import { batchBuilder, type Matches, matchesOf, openReading, type Reading } from './lines.ts';
-import type { LogFile, LogGroup } from './log-file.ts';
+import type { LogFile, LogGroup, Times } from './log-file.ts';
 import { groupsOf, overlaps, type Piece, piecesOf, timeOf } from './select.ts';
 import type { TextPage } from './text-page.ts';
 
@@ -25,6 +25,11 @@ interface Part {
   readonly piece: Piece;
   readonly from: number;
   readonly to: number;
+  /**
+   * Times of these rows, of the part of its piece that comes first: mostly no other is opened, and what caches had of times
+   * may be gone by then.
+   */
+  readonly times: Times | undefined;
 }
 
 interface OpenRows {
@@ -115,10 +120,10 @@ function open(
   }
   const { page: number, parts } = waiting.parts;
   let page: TextPage | undefined;
-  for (const { piece, from, to } of parts) {
+  for (const { piece, from, to, times } of parts) {
     const ref = number === undefined ? undefined : piece.group.pages('line')[number];
     page ??= ref && piece.group.textPage('line', ref);
-    const matches = matchesOf(reading, piece, page, from, to);
+    const matches = matchesOf(reading, piece, page, from, to, times);
     putBack(queue, { matches, at: forward ? 0 : matches.rows.length - 1 });
   }
 }
@@ -133,7 +138,8 @@ function openGroup(queue: TimeQueue, group: LogGroup, reading: Reading, forward:
     queue.add({ kind: 'parts', firstNs, parts: { page, parts } });
   };
   if (!reading.readsLines) {
-    for (const piece of pieces) wait(undefined, [{ piece, from: piece.from, to: piece.to }]);
+    for (const piece of pieces)
+      wait(undefined, [{ piece, from: piece.from, to: piece.to, times: undefined }]);
     return;
   }
   for (const [page, { firstRow, values }] of group.pages('line').entries()) {
@@ -141,12 +147,18 @@ function openGroup(queue: TimeQueue, group: LogGroup, reading: Reading, forward:
     const parts = pieces
       .map((piece) => {
         const [from, to] = [Math.max(piece.from, firstRow), Math.min(piece.to, firstRow + values)];
-        return { piece, from, to };
+        const isFirst = forward ? from === piece.from : to === piece.to;
+        return { piece, from, to, times: isFirst ? timesOfRows(times, from, to) : undefined };
       })
       .filter(({ from, to }) => from < to);
     if (parts.length > 0) wait(page, parts);
   }
 }
+
+const timesOfRows = ({ baseNs, offsetsNs }: Times, from: number, to: number): Times => ({
+  baseNs,
+  offsetsNs: offsetsNs.slice(from, to),
+});
 
 function putBack(queue: TimeQueue, open: OpenRows): void {
   const { rows, times } = open.matches;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseLogExpr } from '../../logql/parse.ts';
+import { lineTest } from '../../logql/pipeline/line-filter.ts';
 import { planPipeline } from '../../logql/plan.ts';
 import { type LinesRequest, newStats } from '../../logql/source.ts';
 import type { LogsBatch } from '../../model/batch.ts';
@@ -81,3 +82,20 @@ test.each([undefined, 'forward', 'backward'] as const)(
     expect((await found('{app="x"} != "BURST"', direction)).lines).toHaveLength(rows - upper.length);
   },
 );
+
+test.each([
+  '|= "burst" or "BURST"',
+  '|~ "burst of|BURST|no such words"',
+  '!~ "burst of|BURST"',
+  '!= "no such words" |= "BURST"',
+  '|= "words" != "BURST" |~ "pipe|no such words"',
+  '|~ "[13]000[12] of|pipe" !~ "pipe$"',
+])('pages have what each of several texts needs: %s', async (filters) => {
+  const query = `{app="x"} ${filters}`;
+  const tests = planPipeline(parseLogExpr(query)).pushed.map(lineTest);
+  const wanted = Array.from({ length: rows }, (_, row) => lineOf(row)).filter((line) =>
+    tests.every((passes) => passes(line)),
+  );
+  expect(wanted.length).toBeGreaterThan(0);
+  expect((await found(query, 'forward')).lines).toEqual(wanted);
+});

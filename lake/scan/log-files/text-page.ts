@@ -23,8 +23,11 @@ export interface TextPage {
 
 export const noEntry = 0xffff_ffff;
 
+/** Where a text begins, and whether it is flat JSON. */
+const rememberedBytes = 5;
+
 export const textPageBytes = ({ entries, codes }: TextPage): number =>
-  entries.body.byteLength + 4 * entries.count + (codes?.byteLength ?? 0);
+  entries.body.byteLength + rememberedBytes * entries.count + (codes?.byteLength ?? 0);
 
 export function entryText({ body, starts }: Entries, entry: number): string {
   const at = starts();
