@@ -19,6 +19,11 @@ const ids = {
   efi: 'F1240001',
 } as const;
 
+/** For programs that write a date of their own. */
+const dated = (epoch: number) => ({
+  env: { SOURCE_DATE_EPOCH: String(epoch), E2FSPROGS_FAKE_TIME: String(epoch) },
+});
+
 /** A slot's file system. It is never written on a device, so it has no journal. */
 export async function makeSlot(root: string, image: string, epoch: number): Promise<void> {
   await rm(image, { force: true });
@@ -26,9 +31,7 @@ export async function makeSlot(root: string, image: string, epoch: number): Prom
   await run(
     'mke2fs',
     ['-q', '-t', 'ext4', '-L', 'root', '-m', '0', ...features, '-d', root, image, `${partitions.root}M`],
-    {
-      env: { SOURCE_DATE_EPOCH: String(epoch), E2FSPROGS_FAKE_TIME: String(epoch) },
-    },
+    dated(epoch),
   );
   await dateInodes(root, image, epoch);
 }
@@ -42,7 +45,7 @@ async function dateInodes(root: string, image: string, epoch: number): Promise<v
   );
   const file = `${image}.dates`;
   await writeFile(file, commands.join(''));
-  await run('debugfs', ['-w', '-f', file, image]);
+  await run('debugfs', ['-w', '-f', file, image], dated(epoch));
   await rm(file);
 }
 
@@ -60,7 +63,6 @@ export async function makeEfi(
   image: string,
   { work, epoch }: { readonly work: string; readonly epoch: number },
 ): Promise<void> {
-  const dated = { env: { SOURCE_DATE_EPOCH: String(epoch) } };
   await rm(image, { force: true });
   await mkdir(work, { recursive: true });
   await writeFile(join(work, 'boot.efi'), files.bootProgram);
@@ -71,15 +73,15 @@ export async function makeEfi(
   );
   const format = ['--invariant', '-F', '32', '-n', 'FIRN', '-i', ids.efi];
   await run('mkfs.vfat', [...format, '-C', image, String(partitions.efi * 1024)]);
-  await run('mmd', ['-i', image, '::/EFI', '::/EFI/BOOT', '::/EFI/firn'], dated);
+  await run('mmd', ['-i', image, '::/EFI', '::/EFI/BOOT', '::/EFI/firn'], dated(epoch));
   const copy = (from: string, to: string): Promise<string> =>
-    run('mcopy', ['-i', image, join(work, from), `::${to}`], dated);
+    run('mcopy', ['-i', image, join(work, from), `::${to}`], dated(epoch));
   await copy('boot.efi', `/EFI/BOOT/${files.architecture.grub.efiFile}`);
   await copy('grub.cfg', '/EFI/firn/grub.cfg');
   await copy('grubenv', '/EFI/firn/grubenv');
   if (files.extra !== undefined)
     for (const name of (await readdir(files.extra)).sort())
-      await run('mcopy', ['-i', image, join(files.extra, name), '::/'], dated);
+      await run('mcopy', ['-i', image, join(files.extra, name), '::/'], dated(epoch));
 }
 
 /** A file of GRUB's variables: a block of 1024 bytes that it writes in place. Source: GRUB's manual, "Environment block". */
@@ -95,9 +97,7 @@ export async function makeData(image: string, epoch: number): Promise<void> {
   await run(
     'mke2fs',
     ['-q', '-t', 'ext4', '-L', 'data', '-m', '1', ...features, image, `${partitions.data}M`],
-    {
-      env: { SOURCE_DATE_EPOCH: String(epoch), E2FSPROGS_FAKE_TIME: String(epoch) },
-    },
+    dated(epoch),
   );
 }
 

@@ -115,7 +115,8 @@ export function checkVectorAggregation(
   if (withParameter.includes(op)) {
     if (parameter === undefined) throw parseError(`parameter required for operation ${op}`);
     k = Number(parameter);
-    if (!/^[0-9]+$/.test(parameter)) throw parseError(`invalid parameter ${op}(${parameter},`);
+    if (!/^[0-9]+$/.test(parameter) || k >= 2 ** 63)
+      throw parseError(`invalid parameter ${op}(${parameter},`);
     if (k <= 0) throw parseError(`invalid parameter (must be greater than 0) ${op}(${parameter}`);
   } else if (parameter !== undefined) {
     throw parseError(`unsupported parameter for operation ${op}(${parameter},`);
@@ -124,12 +125,14 @@ export function checkVectorAggregation(
     throw parseError('grouping not allowed for approx_topk aggregation');
   if ((op === 'sort' || op === 'sort_desc') && grouping !== undefined)
     throw parseError("sort and sort_desc doesn't allow grouping by ");
-  return { kind: 'vector-aggregation', op, parameter: k, input, grouping };
+  // By no label is as without a word of it.
+  const isNone = grouping !== undefined && !grouping.without && grouping.labels.length === 0;
+  return { kind: 'vector-aggregation', op, parameter: k, input, grouping: isNone ? undefined : grouping };
 }
 
 export function checkLabelReplace({ pattern }: Pick<LabelReplace, 'pattern'>): void {
   try {
-    compileRe2(pattern, true);
+    compileRe2(`^(?:${pattern})$`);
   } catch (cause) {
     throw parseError(`invalid regex in label_replace: ${messageOf(cause)}`);
   }

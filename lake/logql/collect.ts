@@ -17,8 +17,9 @@ import {
   preserveErrorLabel,
   type Row,
   resetLabels,
+  setLabel,
 } from './pipeline/row.ts';
-import { countsBytes, isCountable, planPipeline, wantedLabels } from './plan.ts';
+import { asksForErrors, countsBytes, isCountable, planPipeline, wantedLabels } from './plan.ts';
 import type { LogSource, ReadStats } from './source.ts';
 import { parseBytes, parseGoDuration, parseGoFloat } from './units.ts';
 import { compareLabels, grouped, labelsKey, type SeriesLabels, sortedLabels, type Times } from './value.ts';
@@ -99,17 +100,19 @@ async function collectCounts(
   }
 }
 
+/** A line with an error keeps all its labels, so that whoever sees it knows which it is. */
 function labelsFor(labels: LabelSet, by: readonly string[] | undefined): SeriesLabels {
-  if (by === undefined) return sortedLabels(labelsAndErrors(labels));
+  if (by === undefined || labels.error !== '') return sortedLabels(labelsAndErrors(labels));
   const found: [string, string][] = [];
   for (const name of by) {
     const value = labelOf(labels, name);
     if (value !== undefined) found.push([name, value]);
   }
-  if (labels.error !== '') found.push([errorLabel, labels.error]);
   if (labels.errorDetails !== '') found.push([errorDetailsLabel, labels.errorDetails]);
   return found.length > 1 ? sortedLabels(new Map(found)) : found;
 }
+
+const parserErrors: ReadonlySet<string> = new Set(['JSONParserErr', 'LogfmtParserErr']);
 
 async function collectLines(
   expr: RangeAggregation,
@@ -120,10 +123,9 @@ async function collectLines(
 ): Promise<void> {
   const { baseNs, fromNs, toNs } = boundsOf(expr, times);
   const { log, unwrap } = expr.range;
-  const { pushed, fields, pipeline, needs } = planPipeline(
-    log,
-    wantedLabels(expr.range, by ?? groupingLabels(expr)),
-  );
+  const names = by ?? groupingLabels(expr);
+  const { pushed, fields, pipeline, needs } = planPipeline(log, wantedLabels(expr.range, names));
+  const preserves = asksForErrors(expr.range, names);
   const sampleOf = unwrap === undefined ? lineSample(expr) : unwrapSample(unwrap);
   const request = {
     ...{
@@ -148,6 +150,7 @@ async function collectLines(
       if (pipeline !== undefined && !pipeline(row)) continue;
       const value = sampleOf(row);
       if (value === undefined) continue;
+      if (preserves && parserErrors.has(row.labels.error)) setLabel(row.labels, preserveErrorLabel, 'true');
       const labels = groupedBy(labelsFor(row.labels, by), expr);
       add(series, labels, Number(row.timestampNs - baseNs), value, budget);
     }

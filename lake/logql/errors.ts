@@ -42,6 +42,7 @@ export interface Position {
 }
 
 export function parseErrorAt({ line, column }: Position, message: string): LogqlError {
+  if (line === 0 && column === 0) return parseError(message);
   return new LogqlError('parse', `parse error at line ${line}, col ${column}: ${message}`);
 }
 

@@ -4,7 +4,7 @@ import type { LabelReplace, MetricExpr, RangeAggregation } from './ast.ts';
 import { evaluateBinary } from './binary.ts';
 import { boundsOf, collect, type Reading } from './collect.ts';
 import { executionError, pipelineError } from './errors.ts';
-import { isAdditive, withoutParsers } from './plan.ts';
+import { isAdditive, withoutIdleFormats, withoutParsers } from './plan.ts';
 import { quoted } from './units.ts';
 import { compareText, type Series, type SeriesLabels, type Times, type Value } from './value.ts';
 import { overWindows, windowFunction } from './window.ts';
@@ -28,7 +28,7 @@ export async function evaluate(
       return { kind: 'vector', series: await rangeAggregation(expr, times, reading, by) };
     case 'vector-aggregation': {
       if (expr.op === 'approx_topk' && times.steps > 1)
-        throw executionError('approx_topk is only supported on instant queries');
+        throw executionError('count min sketches are only supported on instant queries');
       const { grouping = { without: false, labels: [] } } = expr;
       const summed = expr.op === 'sum' && !grouping.without ? grouping.labels : undefined;
       const input = await evaluate(expr.input, times, reading, summed);
@@ -76,11 +76,12 @@ function constant(labels: SeriesLabels, value: number, { steps }: Times): Series
 }
 
 async function rangeAggregation(
-  expr: RangeAggregation,
+  written: RangeAggregation,
   times: Times,
   reading: Reading,
   by: readonly string[] | undefined,
 ): Promise<readonly Series[]> {
+  const expr = withoutIdleFormats(written);
   if (expr.op === 'absent_over_time') return absent(expr, times, reading);
   const labels = by !== undefined && isAdditive(expr) ? by : undefined;
   const asked = labels?.length === 0 ? withoutParsers(expr) : expr;

@@ -1,6 +1,6 @@
 import { messageOf } from '../base/errors.ts';
 import { type LogqlError, parseErrorAt } from './errors.ts';
-import { parseBytes, parseDuration, unquote } from './units.ts';
+import { parseBytes, parseDuration, parseRange, unquote } from './units.ts';
 
 /**
  * The lexer. Loki's reads with Go's text/scanner and names tokens as its parser's generator does; `name` is that name,
@@ -70,6 +70,7 @@ export function errorAt(
   { start, lineKnown }: Pick<Token, 'start' | 'lineKnown'>,
   message: string,
 ): LogqlError {
+  if (input === '') return parseErrorAt({ line: 0, column: 0 }, message);
   const before = input.slice(0, start);
   const line = lineKnown ? before.split('\n').length : 0;
   const column = [...before.slice(before.lastIndexOf('\n') + 1)].length + 1;
@@ -77,7 +78,7 @@ export function errorAt(
 }
 
 function skipBlank(state: State): void {
-  const pattern = /(?:[ \t\n\r]+|#[^\n]*)*/y;
+  const pattern = /(?:[ \t\n\r]+|#[^\n]*|\/\/[^\n]*|\/\*[\s\S]*?\*\/)*/y;
   pattern.lastIndex = state.at;
   pattern.test(state.input);
   state.at = pattern.lastIndex;
@@ -198,9 +199,9 @@ function lexRange(state: State): undefined {
   const text = state.input.slice(state.at + 1, end);
   let ns: number;
   try {
-    ns = parseDuration(text);
+    ns = parseRange(text);
   } catch (cause) {
-    throw fail(state, messageOf(cause).replace('time: ', ''), false);
+    throw fail(state, messageOf(cause), false);
   }
   emit(state, 'RANGE', end + 1 - state.at, ns, false);
 }

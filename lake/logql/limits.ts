@@ -40,3 +40,7 @@ export const queryCharactersMax = 131_072;
 export const nestingMax = 400;
 /** Characters that one template may make. */
 export const templateCharactersMax = 10_000_000;
+/** Templates that one calls within another. */
+export const templateDepthMax = 200;
+/** Texts, actions and turns of loops of one template on one line. */
+export const templateStepsMax = 1_000_000;

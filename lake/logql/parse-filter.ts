@@ -32,7 +32,7 @@ function parsePrimary(parser: Parser): LabelFilter {
     if (!accept(parser, ')')) fail(parser);
     return filter;
   }
-  if (!isAt(parser, 'IDENTIFIER')) fail(parser);
+  if (!isAt(parser, 'IDENTIFIER')) fail(parser, 'IDENTIFIER', '(');
   const label = next(parser).text;
   if (isAt(parser, '=~', '!~')) return { kind: 'text', matcher: matcherAfter(parser, label) };
   if (!isAt(parser, '=', '!=', '==', '>', '>=', '<', '<=')) fail(parser);

@@ -12,7 +12,8 @@ export function readNumber(parser: Parser): number {
 
 export function numberOf(text: string, what: 'literal' | 'vector'): number {
   try {
-    return parseGoFloat(text);
+    // Go's literals may have `_` between digits.
+    return parseGoFloat(/^0[xXbBoO]/.test(text) ? text : text.replace(/(?<=[0-9])_(?=[0-9])/g, ''));
   } catch (cause) {
     throw parseError(`unable to parse ${what} as a float: ${messageOf(cause)}`);
   }

@@ -44,7 +44,7 @@ export function parseLogExpr(query: string): LogExpr {
 export function parseSelector(query: string): readonly Matcher[] {
   const expr = parseWhole(query, (parser) => parseBinary(parser, 0));
   if (expr.kind !== 'log' || expr.stages.length > 0)
-    throw new LogqlError('parse', 'parse error : only label matchers are supported');
+    throw new LogqlError('parse', 'only label matchers are supported');
   return expr.matchers;
 }
 
@@ -109,13 +109,18 @@ function labelList(parser: Parser): readonly string[] {
   if (accept(parser, ')')) return [];
   if (!isAt(parser, 'IDENTIFIER')) fail(parser, 'IDENTIFIER', ')');
   const labels = list(parser, () => expect(parser, 'IDENTIFIER').text);
-  expect(parser, ')', ',');
+  if (!accept(parser, ')')) fail(parser, ',', ')');
   return labels;
 }
 
 function parsePrimary(parser: Parser): Expr {
   const { name } = peek(parser);
-  if (name === '{') return parseLog(parser);
+  if (name === '{') {
+    const log = parseLog(parser);
+    // Only ranges are unwrapped.
+    if (isAt(parser, '|')) next(parser);
+    return log;
+  }
   if (name === '(') {
     next(parser);
     const expr = nested(parser, () => parseBinary(parser, 0));
@@ -217,8 +222,10 @@ function rangePart(parser: Parser): PartialRange {
   part.unwrap = parseUnwrap(parser);
   if (isAt(parser, 'RANGE')) {
     readRange(parser, part);
-    if (part.unwrap === undefined && stages.length === 0) stages = parseStages(parser);
-    part.unwrap ??= parseUnwrap(parser);
+    if (part.unwrap === undefined && stages.length === 0) {
+      stages = parseStages(parser);
+      part.unwrap = parseUnwrap(parser);
+    }
   }
   part.log = { kind: 'log', matchers, stages };
   return part;
@@ -241,6 +248,7 @@ function parseUnwrap(parser: Parser): Unwrap | undefined {
   if (conversion) expect(parser, ')');
   const filters = [];
   while (accept(parser, '|')) filters.push(parseLabelFilter(parser));
+  if (!isAt(parser, 'RANGE', ')')) fail(parser, 'RANGE', '|');
   return { label, conversion: conversion?.text.toLowerCase() as Unwrap['conversion'], filters };
 }
 

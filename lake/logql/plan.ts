@@ -2,6 +2,7 @@ import { messageOf } from '../base/errors.ts';
 import type { LabelFilter, LineFilter, LogExpr, LogRange, RangeAggregation, RangeOp, Stage } from './ast.ts';
 import { parseError } from './errors.ts';
 import { compilePipeline, compileStage, type Pipeline } from './pipeline/compile.ts';
+import { errorLabel } from './pipeline/row.ts';
 import { stageText } from './print.ts';
 import type { FieldCondition } from './source.ts';
 
@@ -116,6 +117,27 @@ export function withoutParsers(expr: RangeAggregation): RangeAggregation {
   if (unwrap !== undefined || !simple) return expr;
   const stages = log.stages.filter(({ kind }) => kind === 'line-filter');
   return { ...expr, range: { ...expr.range, log: { ...log, stages } } };
+}
+
+/** The same range without formats of a line that nothing behind them reads; what would be wrong with them is not seen. */
+export function withoutIdleFormats(expr: RangeAggregation): RangeAggregation {
+  if (countsBytes(expr.op)) return expr;
+  const { log } = expr.range;
+  const last = log.stages.findLastIndex(
+    ({ kind }) => kind === 'line-filter' || kind === 'unpack' || parsers.has(kind),
+  );
+  const stages = log.stages.filter(({ kind }, index) => kind !== 'line-format' || index < last);
+  if (stages.length === log.stages.length) return expr;
+  return { ...expr, range: { ...expr.range, log: { ...log, stages } } };
+}
+
+/** Whether a sum by some labels asks for the errors of its lines: then those of parsers are labels, and end no query. */
+export function asksForErrors({ log, unwrap }: LogRange, by: readonly string[] | undefined): boolean {
+  if (by === undefined) return false;
+  const names = new Set(by);
+  for (const stage of log.stages) if (stage.kind === 'label-filter') addNames(names, stage.filter);
+  for (const filter of unwrap?.filters ?? []) addNames(names, filter);
+  return names.has(errorLabel);
 }
 
 /**

@@ -3,7 +3,6 @@ import { precedenceOf } from './parse.ts';
 import {
   groupingText,
   numberText,
-  offsetText,
   operatorText,
   printExpr,
   printLog,
@@ -81,5 +80,5 @@ function prettyLog(expr: LogExpr, level: number, max: number): string {
 function prettyRange(range: LogRange, level: number, max: number): string {
   const { log, unwrap, rangeNs, offsetNs } = range;
   const unwrapped = unwrap === undefined ? '' : `\n${indent(level + 1)}${unwrapText(unwrap)}`;
-  return `${prettyLog(log, level, max)}${unwrapped} [${rangeText(rangeNs)}]${offsetText(offsetNs)}`;
+  return `${prettyLog(log, level, max)}${unwrapped} [${rangeText(rangeNs)}]${offsetNs === 0 ? '' : ` offset ${rangeText(offsetNs)}`}`;
 }

@@ -118,6 +118,8 @@ const grouping = fc.option(
   fc.record({ without: fc.boolean(), labels: fc.uniqueArray(label, { maxLength: 2 }) }),
   { nil: undefined },
 );
+/** By no label is read as without a word of it. */
+const vectorGrouping = grouping.filter((one) => one === undefined || one.without || one.labels.length > 0);
 const ns = fc.constantFrom(1e9, 60e9, 90e9, 3600e9, 86_400e9, 1e6, 1500e6);
 const metric: fc.Arbitrary<MetricExpr> = fc.letrec<{ metric: MetricExpr; leaf: MetricExpr }>((tie) => ({
   leaf: fc.oneof(
@@ -152,14 +154,14 @@ const metric: fc.Arbitrary<MetricExpr> = fc.letrec<{ metric: MetricExpr; leaf: M
       op: fc.constant('sum' as const),
       parameter: fc.constant(undefined),
       input: tie('metric'),
-      grouping,
+      grouping: vectorGrouping,
     }),
     fc.record({
       kind: fc.constant('vector-aggregation' as const),
       op: fc.constant('topk' as const),
       parameter: fc.constant(3),
       input: tie('metric'),
-      grouping,
+      grouping: vectorGrouping,
     }),
     fc.record({
       ...{

@@ -64,8 +64,8 @@ export function operatorText({ op, returnBool, matching }: Binary, comma = ','):
 
 function matchingText({ on, labels, many, include }: Matching, comma: string): string {
   const clause = `${on ? 'on' : 'ignoring'} (${labels.join(comma)})`;
-  if (many === undefined) return clause;
-  return `${clause} group_${many} (${include.join(comma)})`;
+  if (many === undefined) return `${clause} `;
+  return `${clause} group_${many}${include.length === 0 ? '' : ` (${include.join(comma)})`}`;
 }
 
 const matcherText = ({ label, op, value }: Matcher): string => `${label}${op}${quoted(value)}`;
@@ -81,7 +81,7 @@ function printRange(range: LogRange): string {
   return `${parts}[${rangeText(rangeNs)}]${offsetText(offsetNs)}`;
 }
 
-export const offsetText = (ns: number): string => (ns === 0 ? '' : ` offset ${rangeText(ns)}`);
+const offsetText = (ns: number): string => (ns === 0 ? '' : ` offset ${goDurationText(ns)}`);
 
 export function unwrapText({ label, conversion, filters }: Unwrap): string {
   const what = conversion === undefined ? label : `${conversion}(${label})`;

@@ -41,16 +41,48 @@ function productNs(number: string, unit: number): number {
   return Number(whole) * unit + Number(part);
 }
 
-const prometheusDuration =
-  /^(?:([0-9]+)y)?(?:([0-9]+)w)?(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?(?:([0-9]+)ms)?$/;
-const prometheusUnits = [31_536_000e9, 604_800e9, 86_400e9, 3600e9, 60e9, 1e9, 1e6];
+const rangeUnits: readonly (readonly [unit: string, ns: number])[] = [
+  ...([
+    ['y', 31_536_000e9],
+    ['w', 604_800e9],
+    ['d', 86_400e9],
+    ['h', 3600e9],
+  ] as const),
+  ...([
+    ['m', 60e9],
+    ['s', 1e9],
+    ['ms', 1e6],
+  ] as const),
+];
 
-/** A duration of the query language: Prometheus' units (1d, 2w), or else Go's. */
+/** The duration of a range, in Prometheus' units from the largest on (1d, 2w3d); throws an Error with its text. */
+export function parseRange(text: string): number {
+  if (text === '') throw new Error('empty duration string');
+  const invalid = (): Error => new Error(`not a valid duration string: ${quoted(text)}`);
+  let total = 0n;
+  let smallest = -1;
+  for (let rest = text; rest !== '' && text !== '0'; ) {
+    const [part, digits, name] = /^([0-9]+)([^0-9]+)/.exec(rest) ?? [];
+    if (part === undefined || digits === undefined || name === undefined) throw invalid();
+    rest = rest.slice(part.length);
+    const at = rangeUnits.findIndex(([unit]) => unit === name);
+    const [, ns] = rangeUnits[at] ?? [];
+    if (ns === undefined) throw new Error(`unknown unit ${quoted(name)} in duration ${quoted(text)}`);
+    if (at <= smallest) throw invalid();
+    smallest = at;
+    total += BigInt(digits) * BigInt(ns);
+    if (total >= 2n ** 63n) throw new Error('duration out of range');
+  }
+  return Number(total);
+}
+
+/** Any duration of the query language: that of a range, or else Go's. */
 export function parseDuration(text: string): number {
-  if (text === '0') return 0;
-  const parts = text === '' ? null : prometheusDuration.exec(text);
-  if (parts === null) return parseGoDuration(text);
-  return prometheusUnits.reduce((sum, unit, index) => sum + Number(parts[index + 1] ?? 0) * unit, 0);
+  try {
+    return parseRange(text);
+  } catch {
+    return parseGoDuration(text);
+  }
 }
 
 /** As Prometheus writes a range: 1h30m, 5d. */
@@ -129,7 +161,9 @@ export function bytesText(bytes: number): string {
   for (const unit of ['EB', 'PB', 'TB', 'GB', 'MB', 'kB']) {
     const size = byteUnits[unit.toLowerCase()] ?? 1;
     if (bytes < size) continue;
-    const text = `${Math.floor((bytes / size) * 10 + 0.5) / 10}${unit}`;
+    const tenths = Math.floor((bytes / size) * 10 + 0.5) / 10;
+    // With its tenth, where it has one digit before it.
+    const text = `${tenths < 10 ? tenths.toFixed(1) : Math.round(tenths)}${unit}`;
     return parseBytes(text) === bytes ? text : `${bytes}B`;
   }
   // `0B` would be the beginning of a binary number.

@@ -22,6 +22,8 @@ export interface Re2 {
 /** Compiles a regular expression; throws an Error with the text of Go's regexp package. */
 export function compileRe2(pattern: string, full = false): Re2 {
   const source = full ? `^(?s:${pattern})$` : pattern;
+  // What is wrong is said of what was written.
+  if (full) compiled(pattern);
   const regexp = compiled(source);
   const groupNames = new Map<number, string>();
   for (const [name, group] of Object.entries(regexp.namedGroups() as Record<string, number>))
@@ -53,7 +55,10 @@ function compiled(source: string): RE2JS {
     return RE2JS.compile(source);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(why.startsWith('error parsing regexp') ? why : `error parsing regexp: ${why}`, { cause });
+    // Go names the text that it stopped at, also where that is the end.
+    const where = why.endsWith('trailing backslash at end of expression') ? ': ``' : '';
+    const what = why.startsWith('error parsing regexp') ? why : `error parsing regexp: ${why}`;
+    throw new Error(what + where, { cause });
   }
 }
 

@@ -1,9 +1,9 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { startPart } from '../harness/firn.ts';
+import { readFlags } from './flags.ts';
 
 // What a gateway writes to its card for each byte that it receives, under the load of a small site: sensors that say one
 // value a second each, with QoS 1. Side by side with three settings. Counted by /proc/PID/io: what the process made the
@@ -29,9 +29,9 @@ const cardBytes = 32e9;
 const cycles = 1000;
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: { sensors: { type: 'string', default: '50' }, seconds: { type: 'string', default: '300' } },
+  const values = readFlags(argv, {
+    sensors: { type: 'string', default: '50', about: 'that send a value a second each' },
+    seconds: { type: 'string', default: '300', about: 'that each setting is measured for' },
   });
   const [sensors, seconds] = [Number(values.sensors), Number(values.seconds)];
   const folder = mkdtempSync(join(tmpdir(), 'firn-card-'));

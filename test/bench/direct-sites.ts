@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { call, readKey, startPart, temporaryFolder } from '../harness/firn.ts';
 import { cpuSeconds, memoryBytes } from '../harness/process.ts';
+import { readFlags } from './flags.ts';
 
 // `npm run bench -- direct-sites`: what each site costs that a cloud receives for without a gateway, in memory and in the
 // processor's time while nothing comes.
@@ -10,8 +10,10 @@ import { cpuSeconds, memoryBytes } from '../harness/process.ts';
 const idleSeconds = 20;
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const options = { sites: { type: 'string', default: '100' } } as const;
-  const { values } = parseArgs({ args: [...argv], options });
+  const options = {
+    sites: { type: 'string', default: '100', about: 'that send to the cloud itself' },
+  } as const;
+  const values = readFlags(argv, options);
   const sites = Number(values.sites);
   using folder = temporaryFolder();
   const dataDir = join(folder.path, 'cloud');

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { type GatewayRow, openFleetDatabase } from '../../cloud/fleet/fleet-database.ts';
 import { openTenantStore } from '../../cloud/tenants/tenant-store.ts';
 import { ecdsaSigner, signJws } from '../../lake/base/jws.ts';
@@ -13,6 +12,7 @@ import { openAuthority } from '../../provisioning/authority-files.ts';
 import { fleetPaths, gatewayUri, sessionType } from '../../provisioning/contract.ts';
 import { type Part, startPart, temporaryFolder } from '../harness/firn.ts';
 import { cpuSeconds, peakMemoryBytes } from '../harness/process.ts';
+import { readFlags } from './flags.ts';
 
 // `npm run bench -- fleet`: how one cloud process bears a fleet. First all gateways come at once, as after an outage, each
 // with a session to begin; then each says every 30 seconds how it does.
@@ -35,8 +35,8 @@ interface Made {
 }
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const options = { gateways: { type: 'string', default: '10000' } } as const;
-  const { values } = parseArgs({ args: [...argv], options });
+  const options = { gateways: { type: 'string', default: '10000', about: 'of the fleet' } } as const;
+  const values = readFlags(argv, options);
   using folder = temporaryFolder();
   const dataDir = join(folder.path, 'cloud');
   const made = await makeFleet(dataDir, Number(values.gateways));

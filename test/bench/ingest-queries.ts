@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { startPart } from '../harness/firn.ts';
 import { threadCpuSeconds } from '../harness/process.ts';
+import { readFlags } from './flags.ts';
 import { runMqttLoad } from './mqtt-load.ts';
 import { remoteWriteBodies, runRemoteWriteLoad } from './remote-write-load.ts';
 import { median } from './side-by-side.ts';
@@ -18,13 +18,10 @@ const stepMs = 5000;
 const linesOfPush = 2000;
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: {
-      messages: { type: 'string', default: '1500' },
-      rounds: { type: 'string', default: '5' },
-      lines: { type: 'string', default: '200000' },
-    },
+  const values = readFlags(argv, {
+    messages: { type: 'string', default: '1500', about: 'of each measurement' },
+    rounds: { type: 'string', default: '5', about: 'of each question; the median counts' },
+    lines: { type: 'string', default: '200000', about: 'of logs that are there to be asked for' },
   });
   const folder = mkdtempSync(join(tmpdir(), 'firn-bench-ingest-'));
   try {

@@ -3,7 +3,6 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { maintainDefaults } from '../../cloud/maintain/maintain.ts';
 import { type MergeJob, mergeJob } from '../../cloud/maintain/merge-job.ts';
 import type { MetricsBatch } from '../../lake/model/batch.ts';
@@ -13,6 +12,7 @@ import { openDuckdb, sqlText } from '../../lake/sql/duckdb/engine.ts';
 import { seededRandom } from '../contract/lake-fixtures.ts';
 import { freePort, startProgram, waitFor } from '../harness/process.ts';
 import { findProgram } from '../harness/programs.ts';
+import { readFlags } from './flags.ts';
 import { labelPairs, remoteWriteBodies, runRemoteWriteLoad } from './remote-write-load.ts';
 
 // Compaction: how quickly small files of a day become one, in how much memory, and how large the result is beside what
@@ -28,13 +28,10 @@ const startMs = Math.floor(Date.now() / 86_400_000 - 1) * 86_400_000;
 type ValueOf = (series: number, step: number) => number;
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const { values: flags } = parseArgs({
-    args: [...argv],
-    options: {
-      series: { type: 'string', default: '500' },
-      work: { type: 'string' },
-      job: { type: 'string' },
-    },
+  const flags = readFlags(argv, {
+    series: { type: 'string', default: '500', about: 'with a sample every 15 s for a day' },
+    work: { type: 'string', about: 'for the child process that does it' },
+    job: { type: 'string', about: 'what that child is to do, as JSON' },
   });
   const work = works[flags.work ?? ''];
   if (work) {

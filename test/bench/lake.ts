@@ -13,6 +13,7 @@ import type { ObjectStore } from '../../lake/object-store/object-store.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import type { Prune } from '../../lake/tables.ts';
 import { countedStore } from '../contract/lake-fixtures.ts';
+import { readCommand } from './flags.ts';
 
 // `npm run bench -- lake [commit|planning|compaction]`: what a commit costs as a table grows, and how long it takes to find the
 // files of a query. On a folder; the data files themselves do not exist, since neither opens them.
@@ -32,12 +33,7 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
 };
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const chosen = argv.length > 0 ? argv : Object.keys(parts);
-  for (const name of chosen) {
-    const part = parts[name];
-    if (!part) throw new Error(`there is no part ${name}; there are ${Object.keys(parts).join(', ')}`);
-    await part();
-  }
+  for (const name of readCommand(argv, {}, Object.keys(parts)).parts) await parts[name]?.();
 }
 
 /** A table in a folder of its own. */

@@ -4,7 +4,6 @@ import { existsSync, linkSync, mkdirSync, mkdtempSync, rmSync, statSync } from '
 import { Agent, get, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { Hono } from 'hono';
 import { maintainDefaults } from '../../cloud/maintain/maintain.ts';
 import { buildInfo } from '../../lake/api/build-info.ts';
@@ -21,26 +20,33 @@ import { createLogPool } from '../../lake/scan/log-threads/log-pool.ts';
 import { tableSchemas } from '../../lake/schema/tables.ts';
 import { openEngine } from '../../lake/sql/duckdb/engine.ts';
 import type { Tables } from '../../lake/tables.ts';
+import { readFlags } from './flags.ts';
 import { type Corpus, corpusOf, startMs } from './logql-corpus.ts';
 import { rareNeedle } from './logql-lines.ts';
 
 // Searching logs, beside grep over the same lines as text, hot in the page cache: grep's time is the limit of a scan.
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: {
-      megabytes: { type: 'string', default: '30' },
-      seed: { type: 'string', default: '7' },
-      runs: { type: 'string', default: '5' },
-      /** zstd's, at compaction: that of days that are over. */
-      level: { type: 'string', default: String(maintainDefaults.pastCompressionLevel) },
-      /** Memory for unpacked pages, megabytes. */
-      pages: { type: 'string', default: '256' },
-      only: { type: 'string', default: '' },
-      /** The same files so many times: growth, without the hours that more lines would take to make. */
-      copies: { type: 'string', default: '1' },
-      keep: { type: 'string', default: '' },
+  const values = readFlags(argv, {
+    megabytes: { type: 'string', default: '30', about: 'of raw lines' },
+    seed: { type: 'string', default: '7', about: 'of the lines' },
+    runs: { type: 'string', default: '5', about: 'of each query; the median counts' },
+    level: {
+      type: 'string',
+      default: String(maintainDefaults.pastCompressionLevel),
+      about: "zstd's, at compaction: that of days that are over",
+    },
+    pages: { type: 'string', default: '256', about: 'megabytes of memory for unpacked pages' },
+    only: { type: 'string', default: '', about: 'queries whose name has this in it' },
+    copies: {
+      type: 'string',
+      default: '1',
+      about: 'of the same files: growth, without the hours that more lines take to make',
+    },
+    keep: {
+      type: 'string',
+      default: '',
+      about: 'folder for lines and files, which stay there for the next run',
     },
   });
   const folder = values.keep === '' ? mkdtempSync(join(tmpdir(), 'firn-bench-')) : values.keep;

@@ -1,13 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { compress } from 'snappyjs';
 import { encodePush } from '../../lake/receive/loki-push/encode.fixture.ts';
 import { protobufOfJson } from '../../lake/receive/otlp/json.ts';
 import { startPart } from '../harness/firn.ts';
 import { cpuSeconds, threadCpuSeconds } from '../harness/process.ts';
+import { readFlags } from './flags.ts';
 import { unsealed } from './receive.ts';
 import { runRemoteWriteLoad } from './remote-write-load.ts';
 import { threadShares } from './thread-shares.ts';
@@ -21,13 +21,10 @@ const perCpuSecondAsked = 50;
 const startNs = 1_770_000_000_000_000_000n;
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: {
-      megabytes: { type: 'string', default: '200' },
-      connections: { type: 'string', default: '2' },
-      only: { type: 'string', default: '' },
-    },
+  const values = readFlags(argv, {
+    megabytes: { type: 'string', default: '200', about: 'of raw lines' },
+    connections: { type: 'string', default: '2', about: 'that send at once' },
+    only: { type: 'string', default: '', about: 'formats whose name has this in it' },
   });
   const bytes = Number(values.megabytes) * 1e6;
   for (const [sealing, flags] of [

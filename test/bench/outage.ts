@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { connectAsync } from 'mqtt';
 import { s3Missing } from '../contract/s3-server.ts';
 import { type FaultProxy, startFaultProxy } from '../harness/fault-proxy.ts';
@@ -11,6 +10,7 @@ import { freePort, peakMemoryBytes, startProgram, waitFor } from '../harness/pro
 import { findProgram } from '../harness/programs.ts';
 import { openS3Site, type S3Site } from '../harness/s3-site.ts';
 import { writeSamples } from '../harness/write-samples.ts';
+import { readFlags } from './flags.ts';
 import { remoteWriteBodies, runRemoteWriteLoad } from './remote-write-load.ts';
 
 // A day without the store, then the way to it is back: how soon is the newest data there, how fast does the rest follow,
@@ -32,12 +32,12 @@ interface CatchUp {
 }
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: {
-      hours: { type: 'string', default: '24' },
-      // Of the link, in its slow run; 0 leaves that out.
-      'bytes-per-second': { type: 'string', default: '2000000' },
+  const values = readFlags(argv, {
+    hours: { type: 'string', default: '24', about: 'without the store' },
+    'bytes-per-second': {
+      type: 'string',
+      default: '2000000',
+      about: 'of the link in its slow run; 0 leaves that out',
     },
   });
   if (s3Missing) throw new Error(`this benchmark needs an S3 server: ${s3Missing}`);

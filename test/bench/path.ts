@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { connectAsync } from 'mqtt';
 import { promql, readKey, startPart } from '../harness/firn.ts';
 import { waitFor } from '../harness/process.ts';
+import { readFlags } from './flags.ts';
 import { median, mqttSideBySide, print, remoteWriteSideBySide } from './side-by-side.ts';
 
 // The path of a measurement, measured: how fast it comes in until it is durable, what that costs, and how soon it can be
@@ -12,13 +12,10 @@ import { median, mqttSideBySide, print, remoteWriteSideBySide } from './side-by-
 // is durable). Whole processes, figures from /proc.
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: {
-      messages: { type: 'string', default: '400000' },
-      samples: { type: 'string', default: '2000000' },
-      rounds: { type: 'string', default: '3' },
-    },
+  const values = readFlags(argv, {
+    messages: { type: 'string', default: '400000', about: 'over MQTT' },
+    samples: { type: 'string', default: '2000000', about: 'by remote write' },
+    rounds: { type: 'string', default: '3', about: 'of each; the median counts' },
   });
   const folder = mkdtempSync(join(tmpdir(), 'firn-bench-'));
   try {

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { writeRequestBody } from '../../lake/receive/remote-write/encode.fixture.ts';
 import { startPart } from '../harness/firn.ts';
+import { readFlags } from './flags.ts';
 import { measureMonth } from './promql-month.ts';
 import { ask, cellsOf, type Figures, ratios, rivals, type Subject, titles } from './promql-peers.ts';
 import { measureRefresh } from './promql-refresh.ts';
@@ -24,17 +24,18 @@ const questions = [
 ] as const;
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: {
-      series: { type: 'string', default: '10000' },
-      hours: { type: 'string', default: '6' },
-      rounds: { type: 'string', default: '5' },
-      alone: { type: 'boolean', default: false },
-      growth: { type: 'boolean', default: false },
-      millions: { type: 'string', default: '1,10,100' },
-      node: { type: 'string', default: '' },
+  const values = readFlags(argv, {
+    series: { type: 'string', default: '10000', about: 'with a sample every 15 s' },
+    hours: { type: 'string', default: '6', about: 'of samples' },
+    rounds: { type: 'string', default: '5', about: 'of each query; the median counts' },
+    alone: { type: 'boolean', default: false, about: 'without Prometheus and VictoriaMetrics' },
+    growth: {
+      type: 'boolean',
+      default: false,
+      about: 'the same queries while more and more samples are stored',
     },
+    millions: { type: 'string', default: '1,10,100', about: 'of samples at which growth is measured' },
+    node: { type: 'string', default: '', about: 'flags for the Node of the gateway' },
   });
   const folder = mkdtempSync(join(tmpdir(), 'firn-bench-promql-'));
   try {

@@ -4,13 +4,15 @@ import { remoteWriteLimits } from '../../lake/receive/remote-write/limits.ts';
 import { receiveRemoteWrite } from '../../lake/receive/remote-write/receive.ts';
 import { createSeriesCache } from '../../lake/receive/series-cache.ts';
 import { decodeSnappy } from '../../lake/receive/snappy.ts';
+import { readFlags } from './flags.ts';
 import { linesFrom } from './logs.ts';
 import { remoteWriteBodies } from './remote-write-load.ts';
 
 // What single steps of receiving cost alone, in this process: no figure of `receive` and `receive-logs` can be better than
 // the steps that it is made of.
 
-export async function main(): Promise<void> {
+export async function main(argv: readonly string[]): Promise<void> {
+  readFlags(argv, {});
   const series = 10_000;
   const bodies = remoteWriteBodies({
     ...{ series, samplesPerSeries: 20, seriesPerRequest: 2000, startMs: 1_760_000_000_000, stepMs: 15_000 },

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { startPart } from '../harness/firn.ts';
 import { cpuSeconds, peakMemoryBytes } from '../harness/process.ts';
+import { readFlags } from './flags.ts';
 import { runMqttLoad } from './mqtt-load.ts';
 import { remoteWriteBodies, runRemoteWriteLoad } from './remote-write-load.ts';
 import { mqttSideBySide, print, remoteWriteSideBySide } from './side-by-side.ts';
@@ -15,15 +15,12 @@ import { mqttSideBySide, print, remoteWriteSideBySide } from './side-by-side.ts'
 const MEBIBYTE = 1024 * 1024;
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: {
-      only: { type: 'string', default: 'write,mqtt,steady' },
-      messages: { type: 'string', default: '400000' },
-      samples: { type: 'string', default: '2000000' },
-      rounds: { type: 'string', default: '3' },
-      seconds: { type: 'string', default: '60' },
-    },
+  const values = readFlags(argv, {
+    only: { type: 'string', default: 'write,mqtt,steady', about: 'which of these to measure' },
+    messages: { type: 'string', default: '400000', about: 'over MQTT' },
+    samples: { type: 'string', default: '2000000', about: 'by remote write' },
+    rounds: { type: 'string', default: '3', about: 'of each; the median counts' },
+    seconds: { type: 'string', default: '60', about: 'of the steady load' },
   });
   const folder = mkdtempSync(join(tmpdir(), 'firn-bench-'));
   const only = values.only.split(',');

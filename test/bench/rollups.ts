@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { startIngest } from '../../cloud/ingest/ingest.ts';
 import { startMaintain } from '../../cloud/maintain/maintain.ts';
 import { openRollups } from '../../cloud/rollups/open-rollups.ts';
@@ -20,6 +19,7 @@ import { type Engine, openEngine } from '../../lake/sql/duckdb/engine.ts';
 import { tenant } from '../contract/lake-fixtures.ts';
 import { type MetricRow, metricsBatch } from '../contract/rows.ts';
 import { ship } from '../contract/ship.ts';
+import { readFlags } from './flags.ts';
 
 // What rollups cost to make, in CPU and bytes, and what they save: the same queries over the same days with and without.
 
@@ -28,10 +28,10 @@ const scrapeMs = 15_000;
 
 export async function main(argv: readonly string[]): Promise<void> {
   const options = {
-    days: { type: 'string', default: '30' },
-    series: { type: 'string', default: '40' },
+    days: { type: 'string', default: '30', about: 'of samples' },
+    series: { type: 'string', default: '40', about: 'in each day' },
   } as const;
-  const { values } = parseArgs({ args: [...argv], options });
+  const values = readFlags(argv, options);
   const [days, count] = [Number(values.days), Number(values.series)];
   const folder = mkdtempSync(join(tmpdir(), 'firn-bench-rollups-'));
   const endMs = Math.floor(Date.now() / dayMs) * dayMs;

@@ -9,15 +9,10 @@ import { call, type Part, readKey, run, startPart } from '../harness/firn.ts';
 import { type Postgres, postgresPrograms, startPostgres } from '../harness/postgres.ts';
 import { childrenOf, cpuSeconds, peakMemoryBytes } from '../harness/process.ts';
 import { findProgram } from '../harness/programs.ts';
+import { readCommand } from './flags.ts';
 import { forget, makeLake } from './sql-lake.ts';
 
 // SQL clients on a real cloud, beside a real PostgreSQL on the same rows and beside plain DuckDB on the same files.
-
-const usage = `usage: npm run bench -- sql [PART ...] [--rows N]
-
-  PART   connect, stream, aggregate, pgbench; all of them when none is given
-  N      rows that are aggregated, 10 million when not given; a million are streamed
-`;
 
 const streamedRows = 1_000_000;
 const rounds = 3;
@@ -32,9 +27,9 @@ interface Subject {
 }
 
 export async function main(argv: readonly string[]): Promise<void> {
-  if (argv.includes('--help')) return void process.stdout.write(usage);
-  const at = argv.indexOf('--rows');
-  const rows = at < 0 ? 10_000_000 : Number(argv[at + 1]);
+  const flags = { rows: { type: 'string', default: '10000000', about: 'that are aggregated' } } as const;
+  const { values, parts: chosen } = readCommand(argv, flags, ['connect', 'stream', 'aggregate', 'pgbench']);
+  const rows = Number(values.rows);
   const folder = mkdtempSync(join(tmpdir(), 'firn-bench-sql-'));
   await using stack = new AsyncDisposableStack();
   stack.defer(() => forget(folder));
@@ -63,8 +58,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     aggregate: () => benchAggregate(firn, files, rows),
     ...(postgres && { pgbench: () => benchPgbench(subjects, folder) }),
   };
-  const chosen = Object.keys(parts).filter((name) => argv.includes(name));
-  for (const name of chosen.length > 0 ? chosen : Object.keys(parts)) await parts[name]?.();
+  for (const name of chosen) await parts[name]?.();
   const peak = familyOf(cloud.pid).map((pid) => Math.round(peakMemoryBytes(pid) / 2 ** 20));
   console.log(`peak memory of the cloud's processes: ${peak.join(' + ')} MiB`);
 }

@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import Database from 'better-sqlite3';
 import { encodeBatch } from '../../gateway/wal/batch-codec.ts';
 import { batchCrc } from '../../gateway/wal/batch-crc.ts';
 import { startPart } from '../harness/firn.ts';
 import { peakMemoryBytes } from '../harness/process.ts';
 import { writeSamples } from '../harness/write-samples.ts';
+import { readFlags } from './flags.ts';
 
 // How soon a gateway accepts data after its start, by how much waits in its log: the process is started as a user starts
 // it, and the time runs until a sample is acknowledged, which is then on disk. The backlog is of real rows.
@@ -17,9 +17,9 @@ const MEBIBYTE = 1024 * 1024;
 const rowsOfBatch = 40_000;
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: { gibibytes: { type: 'string', default: '5' }, seconds: { type: 'string', default: '20' } },
+  const values = readFlags(argv, {
+    gibibytes: { type: 'string', default: '5', about: 'in the log that a gateway starts with' },
+    seconds: { type: 'string', default: '20', about: 'of load before the start' },
   });
   const folder = mkdtempSync(join(tmpdir(), 'firn-bench-'));
   const path = join(folder, 'wal.db');

@@ -1,10 +1,19 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { architectures, packages } from '../../firmware-images/build/architectures.ts';
-import { grubEnvironment } from '../../firmware-images/build/disk.ts';
+import { grubEnvironment, makeSlot } from '../../firmware-images/build/disk.ts';
 import { differencesOf, lockPath } from '../../firmware-images/build/lock.ts';
 import { collectPiFirmware } from '../../firmware-images/build/raspberry-pi.ts';
 import { raucConfiguration } from '../../firmware-images/build/root.ts';
@@ -86,6 +95,26 @@ test('a package that is not as the lock says is named', () => {
     'd absent -> 1',
   ]);
 });
+
+test.skipIf(!has('mke2fs') || !has('debugfs'))(
+  'the same files give the same slot, whenever they were read',
+  async () => {
+    const [root, first, second] = ['root', 'first.ext4', 'second.ext4'].map((name) => join(work, name)) as [
+      string,
+      string,
+      string,
+    ];
+    mkdirSync(join(root, 'etc/a folder'), { recursive: true });
+    writeFileSync(join(root, 'etc/a folder/file'), 'text');
+    await makeSlot(root, first, 1_700_000_000);
+    utimesSync(join(root, 'etc/a folder/file'), 1, statSync(join(root, 'etc/a folder/file')).mtimeMs / 1000);
+    await makeSlot(root, second, 1_700_000_000);
+    expect(spawnSync('cmp', [first, second], { encoding: 'utf8' }).stdout).toBe('');
+    writeFileSync(join(root, 'etc/a folder/file'), 'TEXT');
+    await makeSlot(root, second, 1_700_000_000);
+    expect(spawnSync('cmp', [first, second]).status).toBe(1);
+  },
+);
 
 test('what GRUB and RAUC are told', () => {
   const block = grubEnvironment({ ORDER: 'A B', A_OK: '1' });

@@ -39,7 +39,7 @@ export function patternsTask(parameters: Parameters, { nowNs }: Asking): AnswerT
 
 function logExpr(parameters: Parameters): LogExpr {
   const expr = parseExpr(parameters.text('query'));
-  if (expr.kind !== 'log') throw new LogqlError('parse', 'only log queries are supported');
+  if (expr.kind !== 'log') throw new LogqlError('parse', 'only log selector is supported');
   return expr;
 }
 

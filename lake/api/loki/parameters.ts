@@ -1,5 +1,5 @@
 import { LogqlError } from '../../logql/errors.ts';
-import { parseDuration } from '../../logql/units.ts';
+import { parseDuration, quoted } from '../../logql/units.ts';
 import type { Parameters } from '../prometheus/parameters.ts';
 
 // The parameters of Loki's API, which are not Prometheus': times are nanoseconds, or seconds when they are short.
@@ -22,8 +22,10 @@ export function timeParameter(parameters: Parameters, name: string): bigint | un
   }
   const [, moment, fraction = '', zone] = rfc3339.exec(text) ?? [];
   const ms = moment === undefined ? Number.NaN : Date.parse(`${moment}${zone}`);
-  if (Number.isNaN(ms))
-    throw badParameter(`could not parse '${name}' parameter: cannot parse "${text}" as a time`);
+  if (Number.isNaN(ms)) {
+    const problem = `strconv.ParseInt: parsing ${quoted(text)}: invalid syntax`;
+    throw badParameter(name === 'time' ? problem : `could not parse '${name}' parameter: ${problem}`);
+  }
   return BigInt(ms) * 1_000_000n + BigInt(fraction.padEnd(9, '0') || '0');
 }
 
@@ -35,7 +37,11 @@ export function durationParameter(parameters: Parameters, name: string): number 
   try {
     return parseDuration(text);
   } catch {
-    throw badParameter(`could not parse '${name}' parameter: cannot parse "${text}" to a valid duration`);
+    throw badParameter(
+      name === 'since'
+        ? `could not parse 'since' parameter: not a valid duration string: ${quoted(text)}`
+        : `cannot parse ${quoted(text)} to a valid duration`,
+    );
   }
 }
 
@@ -43,7 +49,7 @@ export function durationParameter(parameters: Parameters, name: string): number 
 export function countParameter(parameters: Parameters, name: string, fallback: number): number {
   const text = parameters.text(name);
   if (text === '') return fallback;
-  if (!/^-?\d{1,15}$/.test(text)) throw badParameter(`strconv.ParseInt: parsing "${text}": invalid syntax`);
+  if (!/^-?\d{1,15}$/.test(text)) throw badParameter(`strconv.Atoi: parsing ${quoted(text)}: invalid syntax`);
   const count = Number(text);
   if (count <= 0) throw badParameter(`${name} must be a positive value`);
   return count;

@@ -20,7 +20,8 @@ export const answered = (pieces: AsyncIterable<Uint8Array<ArrayBuffer>>): Promis
   bytesResponse(pieces, headers);
 
 /** An answer without Loki's envelope. */
-export const bare = (data: unknown): Response => new Response(JSON.stringify(data), { headers });
+export const bare = (data: unknown, status = 200): Response =>
+  new Response(JSON.stringify(data), { status, headers });
 
 /** An answer in Loki's envelope. */
 export const succeed = (data: unknown): Response => bare({ status: 'success', data });

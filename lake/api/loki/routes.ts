@@ -82,7 +82,7 @@ export function lokiRoutes(options: LokiOptions): Hono {
     fieldsTask(parameters, asking, limits.entriesMax, name),
   );
   asks('/patterns', patternsTask);
-  route('/format_query', async (parameters) => succeed(formatExpr(parseExpr(parameters.text('query')))));
+  route('/format_query', async (parameters) => formatted(parameters.text('query')));
   route('/drilldown-limits', async () => bare(drilldownLimits(limits, buildInfo)));
   app.get(`${root}/status/buildinfo`, () => bare(buildInfo));
   // No ruler: Grafana looks for these words.
@@ -96,6 +96,16 @@ export function lokiRoutes(options: LokiOptions): Hono {
 function wantsCategories(c: Context): boolean {
   const flags = c.req.header('x-loki-response-encoding-flags') ?? '';
   return flags.split(',').some((flag) => flag.trim() === 'categorize-labels');
+}
+
+/** A query that is none has an answer of its own here. */
+function formatted(query: string): Response {
+  try {
+    return succeed(formatExpr(parseExpr(query)));
+  } catch (error) {
+    if (!(error instanceof LogqlError)) throw error;
+    return bare({ status: 'invalid-query', error: error.message }, 400);
+  }
 }
 
 const queueErrors: FairQueueErrors = {

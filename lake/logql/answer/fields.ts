@@ -66,8 +66,13 @@ function addStream(
   parsers: readonly string[],
 ): void {
   for (const [name, value] of metadata) addValue(fields, name, value, undefined);
-  for (const [name, value] of parsed)
-    if (!name.startsWith('__error')) for (const parser of parsers) addValue(fields, name, value, parser);
+  const paths = new Map<string, readonly string[]>();
+  if (parsers.includes('json'))
+    addJson(lines[0] ?? '', (name, _value, _parser, path = []) => paths.set(name, path));
+  for (const [name, value] of parsed) {
+    if (name.startsWith('__error')) continue;
+    for (const parser of parsers) addValue(fields, name, value, parser, paths.get(name));
+  }
   if (parsers.length > 0) return;
   const taken = new Set([...labels, ...metadata].map(([name]) => name));
   const add = (name: string, value: string, parser: string, path?: readonly string[]): void =>

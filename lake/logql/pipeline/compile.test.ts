@@ -40,6 +40,11 @@ test.each([
   ['| json a="none", taken="none"', '{"b":2}', { a: '' }],
   ['| json a="b", taken="c"', '{"b":null,"c":[1,"\\t\\"q"]}', { a: '', taken_extracted: '[1,"\t"q"]' }],
   ['| json a="b"', ' {"b":1}', { __error__: 'JSONParserErr' }],
+  // What is wrong with another value, or behind its own, does not matter; what is wrong with its own does.
+  ['| json a="b"', '{"b":1', { a: '1' }],
+  ['| json a="b"', '{"b":}', { a: '', ...jsonError('Unknown value type') }],
+  ['| json a="b"', '{"b":tru}', { a: '', ...jsonError('Unknown value type') }],
+  ['| json a="c"', '{"b":}', { a: '' }],
   ['| unpack', ' {"_entry":"x"}', jsonError('expecting json object(6), but it is not')],
   ['| unpack', '{"a":"1","a":"2","_entry":"x"}', { a: '2' }],
   ['| logfmt a="k"', 'k=1 k=2 other=3', { a: '2' }],

@@ -1,7 +1,17 @@
 // A scanner of JSON that keeps the text of numbers and goes as far as a line is right, as Loki's does. Fields are handed
 // over while they are read, so that those before an error count.
 
-export class JsonError extends Error {}
+/** `isValue`: what begins a value is none, of the field named so where it is one's. */
+export class JsonError extends Error {
+  readonly isValue: boolean;
+  readonly field: string | undefined;
+
+  constructor(message: string, isValue = false, field?: string) {
+    super(message);
+    this.isValue = isValue;
+    this.field = field;
+  }
+}
 
 const notObject = (): JsonError =>
   new JsonError("Value looks like object, but can't find closing '}' symbol");
@@ -9,7 +19,7 @@ const notString = (): JsonError => new JsonError("Value is string, but can't fin
 const notArray = (): JsonError => new JsonError("Value is array, but can't find closing ']' symbol");
 const malformed = (): JsonError => new JsonError('Malformed JSON error');
 const malformedEscape = (): JsonError => new JsonError('Encountered an invalid escape sequence in a string');
-const unknownValue = (): JsonError => new JsonError('Unknown value type');
+const unknownValue = (field?: string): JsonError => new JsonError('Unknown value type', true, field);
 
 export type JsonKind = 'string' | 'number' | 'boolean' | 'null' | 'object' | 'array';
 
@@ -61,7 +71,7 @@ function unescaped(raw: string): string | undefined {
   }
 }
 
-function kindAt(text: string, at: number): JsonKind {
+function kindAt(text: string, at: number, field?: string): JsonKind {
   const char = text[at];
   if (char === '"') return 'string';
   if (char === '{') return 'object';
@@ -69,7 +79,7 @@ function kindAt(text: string, at: number): JsonKind {
   if (char === 't' || char === 'f') return 'boolean';
   if (char === 'n') return 'null';
   if (char !== undefined && /[-0-9]/.test(char)) return 'number';
-  throw unknownValue();
+  throw unknownValue(field);
 }
 
 const scalar = /[^\s,\]}]+/y;
@@ -127,7 +137,7 @@ export function eachField(
     if (text[at] !== ':') throw malformed();
     at = skipBlank(text, at + 1);
     if (at >= text.length) throw malformed();
-    const kind = kindAt(text, at);
+    const kind = kindAt(text, at, name);
     const end = field(name, kind, at) ?? valueEnd(text, at, kind);
     if (end === stop) return stop;
     at = skipBlank(text, end);
@@ -164,8 +174,14 @@ export function valueAtPath(text: string, path: readonly (string | number)[]): s
     let found: { kind: JsonKind; at: number } | undefined;
     if (typeof step === 'string' && kind === 'object')
       eachField(text, at, (name, valueKind, valueAt) => {
-        if (name === step) found ??= { kind: valueKind, at: valueAt };
-        return undefined;
+        if (name === step) {
+          found = { kind: valueKind, at: valueAt };
+          return stop;
+        }
+        // Nobody asks whether it is one of the words that it begins as.
+        return valueKind === 'boolean' || valueKind === 'null'
+          ? valueEnd(text, valueAt, 'number')
+          : undefined;
       });
     else if (typeof step === 'number' && kind === 'array') {
       let index = 0;

@@ -1,7 +1,7 @@
 import { messageOf } from '../../base/errors.ts';
-import { compileRe2 } from '../../regexp/re2.ts';
+import { compileRe2, type Re2 } from '../../regexp/re2.ts';
 import type { Extraction, LogfmtStage } from '../ast.ts';
-import { parseJsonPath, parseLogfmtKey } from './field-path.ts';
+import { emptyKey, emptyPath, parseJsonPath, parseLogfmtKey } from './field-path.ts';
 import { eachField, JsonError, stop, stringText, valueAtPath, valueEnd } from './json.ts';
 import { readLogfmt } from './logfmt.ts';
 import { captures, parsePattern } from './pattern.ts';
@@ -56,15 +56,20 @@ function flatten(row: Row, text: string, start: number, prefix: string | undefin
 export function jsonExpressions(expressions: readonly Extraction[]): Parse {
   const paths = expressions.map(({ label, expression }) => ({
     label,
-    path: attempt(expression, parseJsonPath),
+    path: attempt(expression, (text) => {
+      const path = parseJsonPath(text);
+      if (path.length === 0) throw emptyPath();
+      return path;
+    }),
   }));
   return (row) => {
     const { line, labels } = row;
     if (line === '') return;
     if (!/^["{[]/.test(line)) return failLine(labels, 'JSONParserErr', '');
     const missing: string[] = [];
+    const failed = (details: string): void => failLine(labels, 'JSONParserErr', details);
     for (const { label, path } of paths) {
-      const value = pathValue(line, path);
+      const value = pathValue(line, path, failed);
       if (value === undefined) missing.push(label);
       else setLabel(labels, extractedName(labels, label), labelValueOf(value));
     }
@@ -72,13 +77,19 @@ export function jsonExpressions(expressions: readonly Extraction[]): Parse {
   };
 }
 
-/** What is wrong behind a value does not matter to it. */
-function pathValue(line: string, path: readonly (string | number)[]): string | undefined {
+/** What is wrong behind a value does not matter to it; `failed` is told what is wrong with it. */
+function pathValue(
+  line: string,
+  path: readonly (string | number)[],
+  failed: (details: string) => void,
+): string | undefined {
   try {
-    return path.length === 0 ? undefined : valueAtPath(line, path);
+    return valueAtPath(line, path);
   } catch (error) {
-    if (error instanceof JsonError) return undefined;
-    throw error;
+    if (!(error instanceof JsonError)) throw error;
+    const isOwn = error.field === undefined || error.field === path.at(-1);
+    if (error.isValue && isOwn) failed(error.message);
+    return undefined;
   }
 }
 
@@ -114,7 +125,10 @@ function logfmtExpressions(expressions: readonly Extraction[], strict: boolean):
   const own = new Set(expressions.map(({ label }) => label));
   const labelOfKey = new Map<string, string>();
   for (const { label, expression } of expressions) {
-    const key = attempt(expression, parseLogfmtKey);
+    const key = attempt(expression, (text) => {
+      if (text.trim() === '') throw emptyKey();
+      return parseLogfmtKey(text);
+    });
     if (!labelOfKey.has(key)) labelOfKey.set(key, label);
   }
   return ({ line, labels }) => {
@@ -133,7 +147,7 @@ function logfmtExpressions(expressions: readonly Extraction[], strict: boolean):
 const validText = (value: string): string => (value.includes('\ufffd') ? '' : value);
 
 export function regexpParser(pattern: string, wanted: Wanted): Parse {
-  const regexp = compileRe2(pattern);
+  const regexp = namedRegexp(pattern);
   const names = new Map<number, string>();
   for (const [group, name] of regexp.groupNames) {
     if ([...names.values()].includes(name)) throw new Error(`duplicate extracted label name '${name}'`);
@@ -145,6 +159,16 @@ export function regexpParser(pattern: string, wanted: Wanted): Parse {
     if (groups === undefined) return;
     for (const [group, name] of names) extractLabel(labels, name, groups[group] ?? '', wanted);
   };
+}
+
+/** Of two groups with one name Loki has its own words. */
+function namedRegexp(pattern: string): Re2 {
+  try {
+    return compileRe2(pattern);
+  } catch (cause) {
+    const [, name] = /duplicate capture group name: `(.*)`/.exec(messageOf(cause)) ?? [];
+    throw name === undefined ? cause : new Error(`duplicate extracted label name '${name}'`, { cause });
+  }
 }
 
 export function patternParser(text: string, wanted: Wanted): Parse {

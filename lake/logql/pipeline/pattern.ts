@@ -16,19 +16,28 @@ function parts(pattern: string): readonly PatternPart[] {
     at = match.index + match[0].length;
   }
   if (at < pattern.length) found.push({ kind: 'literal', text: pattern.slice(at) });
+  return found;
+}
+
+/** Loki cannot tell where one of two neighbours would end. */
+function checkNeighbours(found: readonly PatternPart[]): void {
   found.forEach((part, index) => {
     const other = found[index + 1];
     if (part.kind === 'capture' && other?.kind === 'capture')
       throw new Error(`found consecutive capture '<${part.name}><${other.name}>': invalid expression`);
   });
-  return found;
 }
 
 /** A pattern that extracts; throws an Error in Loki's words. */
 export function parsePattern(pattern: string): readonly PatternPart[] {
   const found = parts(pattern);
   const names = found.flatMap((part) => (part.kind === 'capture' && part.name !== '_' ? [part.name] : []));
-  if (names.length === 0) throw new Error('at least one capture is required: invalid expression');
+  if (pattern === '')
+    throw new Error(
+      'parse error at line 1, col 1: syntax error: unexpected $end, expecting IDENTIFIER or LITERAL',
+    );
+  if (names.length === 0) throw new Error('at least one capture is required');
+  checkNeighbours(found);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) throw new Error(`duplicate capture name (${twice}): invalid expression`);
   return found;
@@ -37,8 +46,9 @@ export function parsePattern(pattern: string): readonly PatternPart[] {
 /** A pattern that filters lines; it has no names. */
 export function parseLinePattern(pattern: string): readonly PatternPart[] {
   const found = parts(pattern);
-  if (found.some((part) => part.kind === 'capture' && part.name !== '_'))
-    throw new Error('named captures are not allowed');
+  checkNeighbours(found);
+  const named = found.find((part) => part.kind === 'capture' && part.name !== '_');
+  if (named?.kind === 'capture') throw new Error(`named captures are not allowed: found '<${named.name}>'`);
   return found;
 }
 

@@ -1,10 +1,29 @@
 import { messageOf } from '../../base/errors.ts';
-import { templateCharactersMax } from '../limits.ts';
-import type { Command, Node, Nodes, Operand, Pipe, Value } from './ast.ts';
-import { isTime } from './ast.ts';
-import { functions, type TemplateFunction, tooLong } from './functions.ts';
+import { templateCharactersMax, templateDepthMax, templateStepsMax } from '../limits.ts';
+import {
+  type Branch,
+  type Command,
+  isInt64,
+  isList,
+  isMap,
+  isNil,
+  isTrue,
+  Labels,
+  type Node,
+  type Nodes,
+  nodeText,
+  type Operand,
+  type Pipe,
+  type Templates,
+  typeName,
+  type Value,
+} from './ast.ts';
+import { builtins } from './builtins.ts';
+import { functions, type Parameter, type TemplateFunction, timeMethods, tooLong } from './functions.ts';
 import { parseTemplate } from './parse.ts';
-import { textOf, typeName } from './text.ts';
+import { sortedEntries, textOf } from './text.ts';
+
+// Go's text/template, carried out; the names of what happens here are those of its own exec.go.
 
 /** What a template sees of a line. */
 export interface TemplateInput {
@@ -14,80 +33,87 @@ export interface TemplateInput {
   labels(): ReadonlyMap<string, string>;
 }
 
-const own = [
-  '__line__',
-  '__timestamp__',
-  'and',
-  'or',
-  'not',
-  'index',
-  'slice',
-  'eq',
-  'ne',
-  'lt',
-  'le',
-  'gt',
-  'ge',
-];
-const names: ReadonlySet<string> = new Set([...own, ...Object.keys(functions)]);
+const own = ['__line__', '__timestamp__', 'and', 'or', 'call'];
+const names: ReadonlySet<string> = new Set([...own, ...Object.keys(builtins), ...Object.keys(functions)]);
 
 /**
  * A template, read once. Its function throws an Error with Go's text when it cannot be carried out on a line. `name` is
  * the template's in errors: line or label.
  */
 export function compileTemplate(name: string, source: string): (input: TemplateInput) => string {
-  const nodes = parseTemplate(name, source, names);
-  const [only] = nodes;
+  const templates = parseTemplate(name, source, names);
+  const [only] = templates.main;
   // One label, as most templates of label_format are.
-  if (nodes.length === 1 && only?.kind === 'text') return () => only.text;
+  if (templates.main.length === 1 && only?.kind === 'text') return () => only.text;
   return (input) => {
-    const run: Run = { name, source, input, out: '', scopes: [new Map()], dot: undefined };
-    runAll(run, nodes);
-    return run.out;
+    const output = { text: '', steps: 0 };
+    walk(
+      { templates, name, input, output, variables: [['$', root]], node: undefined, depth: 0 },
+      root,
+      templates.main,
+    );
+    return output.text;
   };
 }
 
+/** The labels of the line, which are put together only where all of them are asked for. */
+const root = Symbol('labels');
+/** `typeof root` stands for them. */
+type Seen = Value | typeof root;
+
 interface Run {
+  readonly templates: Templates;
+  /** Of the template that is carried out. */
   readonly name: string;
-  readonly source: string;
   readonly input: TemplateInput;
-  readonly scopes: Map<string, Value>[];
-  out: string;
-  /** Undefined: the labels. */
-  dot: Value | undefined;
+  readonly output: { text: string; steps: number };
+  readonly variables: [name: string, value: Seen][];
+  readonly depth: number;
+  /** Where it is, for errors. */
+  node: Node | Pipe | Command | Operand | undefined;
+}
+
+function failure({ templates, name, node }: Run, message: string): Error {
+  const at = node !== undefined && 'at' in node ? node.at : 0;
+  const before = templates.source.slice(0, at);
+  const line = before.split('\n').length;
+  // From 0, of the line.
+  const column = Buffer.byteLength(before.slice(before.lastIndexOf('\n') + 1));
+  const context = node === undefined ? '' : nodeText(node);
+  return new Error(
+    `template: ${templates.name}:${line}:${column}: executing ${JSON.stringify(name)} at <${context}>: ${message}`,
+  );
 }
 
 type Outcome = 'break' | 'continue' | undefined;
 
-function runAll(run: Run, nodes: Nodes): Outcome {
+function walk(run: Run, dot: Seen, nodes: Nodes): Outcome {
   for (const node of nodes) {
-    const outcome = runNode(run, node);
+    if (++run.output.steps > templateStepsMax)
+      throw failure(run, `more than ${templateStepsMax} steps (templateStepsMax)`);
+    const outcome = walkNode(run, dot, node);
     if (outcome !== undefined) return outcome;
   }
   return undefined;
 }
 
-function runNode(run: Run, node: Node): Outcome {
+function walkNode(run: Run, dot: Seen, node: Node): Outcome {
+  run.node = node;
   switch (node.kind) {
     case 'text':
       write(run, node.text);
       return undefined;
     case 'action': {
-      const value = pipeValue(run, node.pipe);
-      if (node.pipe.variables.length === 0) write(run, textOf(value));
+      const value = unboxed(run, evalPipeline(run, dot, node.pipe));
+      if (node.pipe.variables.length === 0) write(run, isNil(value) ? '<no value>' : textOf(value));
       return undefined;
     }
     case 'if':
     case 'with':
-      return scoped(run, () => {
-        const value = pipeValue(run, node.pipe);
-        if (!isTrue(value)) return runAll(run, node.otherwise);
-        return node.kind === 'if'
-          ? runAll(run, node.then)
-          : withDot(run, value, () => runAll(run, node.then));
-      });
     case 'range':
-      return scoped(run, () => runRange(run, node));
+      return scoped(run, () => (node.kind === 'range' ? walkRange(run, dot, node) : walkIf(run, dot, node)));
+    case 'template':
+      return walkTemplate(run, dot, node);
     case 'break':
     case 'continue':
       return node.kind;
@@ -95,208 +121,310 @@ function runNode(run: Run, node: Node): Outcome {
 }
 
 function write(run: Run, text: string): void {
-  run.out += text;
-  if (run.out.length > templateCharactersMax) throw tooLong();
+  run.output.text += text;
+  if (run.output.text.length > templateCharactersMax) throw tooLong();
 }
 
-function scoped<T>(run: Run, body: () => T): T {
-  run.scopes.push(new Map());
+/** Variables last until the end of what they are in. */
+function scoped<T>({ variables }: Run, body: () => T): T {
+  const known = variables.length;
   const result = body();
-  run.scopes.pop();
+  variables.length = known;
   return result;
 }
 
-function withDot<T>(run: Run, dot: Value, body: () => T): T {
-  const before = run.dot;
-  run.dot = dot;
-  const result = body();
-  run.dot = before;
-  return result;
+function walkIf(run: Run, dot: Seen, { kind, pipe, then, otherwise }: Branch): Outcome {
+  const value = evalPipeline(run, dot, pipe);
+  if (!isTrue(unboxed(run, value))) return walk(run, dot, otherwise);
+  return walk(run, kind === 'with' ? value : dot, then);
 }
 
-function runRange(run: Run, node: Node & { kind: 'range' }): Outcome {
-  const value = pipeValue(run, { ...node.pipe, variables: [] });
-  const items = itemsOf(value);
-  if (items.length === 0) return runAll(run, node.otherwise);
-  for (const [key, item] of items) {
-    const [first, second] = node.pipe.variables;
-    const scope = run.scopes.at(-1);
-    if (second !== undefined && first !== undefined) scope?.set(first, key).set(second, item);
-    else if (first !== undefined) scope?.set(first, item);
-    if (withDot(run, item, () => runAll(run, node.then)) === 'break') break;
+function walkRange(run: Run, dot: Seen, { pipe, then, otherwise }: Branch): Outcome {
+  const value = unboxed(run, evalPipeline(run, dot, pipe));
+  const { variables, declares } = pipe;
+  const [first, second] = variables;
+  let count = 0;
+  for (const [index, item] of itemsOf(run, value, second !== undefined)) {
+    count++;
+    const outcome = scoped(run, () => {
+      const element = second ?? first;
+      if (declares) {
+        if (element !== undefined) run.variables.push([element, item]);
+        if (second !== undefined && first !== undefined) run.variables.push([first, index]);
+      } else {
+        if (element !== undefined) setVariable(run, element, item);
+        if (second !== undefined && first !== undefined) setVariable(run, first, index);
+      }
+      return walk(run, item, then);
+    });
+    if (outcome === 'break') break;
   }
+  return count === 0 ? walk(run, dot, otherwise) : undefined;
+}
+
+function* itemsOf(run: Run, value: Value, twice: boolean): Generator<readonly [Value, Value]> {
+  if (isNil(value)) return;
+  if (isList(value)) {
+    for (const [index, item] of value.entries()) yield [BigInt(index), item];
+  } else if (isMap(value)) yield* sortedEntries(value);
+  else if (typeof value === 'bigint' || isInt64(value)) {
+    if (twice) throw failure(run, `can't use ${textOf(value)} to iterate over more than one variable`);
+    const end = isInt64(value) ? value.value : value;
+    for (let index = 0n; index < end; index++) yield [undefined, index];
+  } else throw failure(run, `range can't iterate over ${textOf(value)}`);
+}
+
+function walkTemplate(run: Run, dot: Seen, node: Node & { kind: 'template' }): Outcome {
+  const nodes = run.templates.defined.get(node.name);
+  if (nodes === undefined) throw failure(run, `template ${JSON.stringify(node.name)} not defined`);
+  if (run.depth >= templateDepthMax)
+    throw failure(run, `exceeded maximum template depth (${templateDepthMax}, templateDepthMax)`);
+  const inner = node.pipe === undefined ? undefined : evalPipeline(run, dot, node.pipe);
+  walk({ ...run, name: node.name, depth: run.depth + 1, variables: [['$', inner]] }, inner, nodes);
   return undefined;
 }
 
-function itemsOf(value: Value): readonly (readonly [Value, Value])[] {
-  if (Array.isArray(value)) return value.map((item: Value, index) => [BigInt(index), item] as const);
-  if (value instanceof Map) return [...value].sort(([a], [b]) => (a < b ? -1 : 1));
-  if (typeof value === 'bigint' && value < 100_000n)
-    return Array.from({ length: Number(value) }, (_, index) => [BigInt(index), BigInt(index)] as const);
-  if (value === null) return [];
-  throw new Error(`range can't iterate over ${textOf(value)}`);
-}
+/** As a value. */
+const unboxed = ({ input }: Run, value: Seen): Value => (value === root ? new Labels(input.labels()) : value);
 
-function isTrue(value: Value): boolean {
-  if (value === null || value === '' || value === false || value === 0 || value === 0n) return false;
-  if (Array.isArray(value)) return value.length > 0;
-  return value instanceof Map ? value.size > 0 : true;
-}
+/** Nothing has come through a pipe before. */
+const missing = Symbol('missing');
+type Final = Seen | typeof missing;
 
-function pipeValue(run: Run, pipe: Pipe): Value {
-  let value: Value | undefined;
-  for (const command of pipe.commands) value = commandValue(run, command, value);
-  const result = value ?? null;
-  for (const name of pipe.variables) setVariable(run, name, result, pipe.declares);
+function evalPipeline(run: Run, dot: Seen, pipe: Pipe): Seen {
+  run.node = pipe;
+  let value: Final = missing;
+  for (const command of pipe.commands) value = evalCommand(run, dot, command, value) ?? undefined;
+  const result = value === missing ? undefined : value;
+  for (const name of pipe.variables)
+    if (pipe.declares) run.variables.push([name, result]);
+    else setVariable(run, name, result);
   return result;
 }
 
-function setVariable({ scopes }: Run, name: string, value: Value, declares: boolean): void {
-  const scope = declares ? scopes.at(-1) : scopes.findLast((one) => one.has(name));
-  if (scope === undefined) throw new Error(`undefined variable ${JSON.stringify(name)}`);
-  scope.set(name, value);
+function setVariable(run: Run, name: string, value: Seen): void {
+  const variable = run.variables.findLast(([one]) => one === name);
+  if (variable === undefined) throw failure(run, `undefined variable: ${name}`);
+  variable[1] = value;
 }
 
-/** `last` is the value of the command before it in the pipe: the last argument. */
-function commandValue(run: Run, command: Command, last: Value | undefined): Value {
-  const [first, ...rest] = command;
-  if (first === undefined) return null;
-  if (first.kind === 'call') return call(run, first, rest, last);
-  if (rest.length > 0 || last !== undefined)
-    throw failure(run, 'at' in first ? first.at : 0, `can't give argument to non-function`);
-  return operandValue(run, first);
+function evalCommand(run: Run, dot: Seen, command: Command, final: Final): Seen {
+  const [first] = command.operands;
+  if (first.kind === 'function') {
+    run.node = first;
+    return evalCall(run, dot, command, first.name, command.operands.slice(1), final);
+  }
+  const hasArguments = command.operands.length > 1 || final !== missing;
+  if (first.kind === 'field' || first.kind === 'chain' || first.kind === 'variable')
+    return evalPath(run, dot, first, command.operands.slice(1), final);
+  if (first.kind !== 'pipe') run.node = first;
+  if (hasArguments) throw failure(run, `can't give argument to non-function ${nodeText(first)}`);
+  if (first.kind === 'nil') throw failure(run, 'nil is not a command');
+  return evalOperand(run, dot, first);
 }
 
-function operandValue(run: Run, operand: Operand): Value {
+/** A value where nothing is asked of its type. */
+function evalOperand(run: Run, dot: Seen, operand: Operand): Seen {
   switch (operand.kind) {
-    case 'literal':
-      return operand.value;
+    case 'dot':
+      return dot;
+    case 'nil':
+      return null;
     case 'field':
-      return fieldValue(run, operand);
-    case 'variable': {
-      if (operand.name === '$') return member(new Map(run.input.labels()), operand.path);
-      const value = run.scopes.findLast((scope) => scope.has(operand.name))?.get(operand.name);
-      if (value === undefined) throw new Error(`undefined variable ${JSON.stringify(operand.name)}`);
-      return member(value, operand.path);
-    }
+    case 'chain':
+    case 'variable':
+      return evalPath(run, dot, operand, [], missing);
     case 'pipe':
-      return member(pipeValue(run, operand.pipe), operand.path);
-    case 'call':
-      return call(run, operand, [], undefined);
+      return evalPipeline(run, dot, operand);
+    case 'function':
+      run.node = operand;
+      return evalCall(run, dot, operand, operand.name, [], missing);
+    default:
+      return operand.value;
   }
 }
 
-function fieldValue(run: Run, { path }: Operand & { kind: 'field' }): Value {
-  if (run.dot !== undefined) return member(run.dot, path);
-  const [first, ...rest] = path;
-  if (first === undefined) return new Map(run.input.labels());
-  return member(run.input.label(first) ?? '', rest);
-}
+type Path = Operand & { readonly kind: 'field' | 'chain' | 'variable' };
 
-function member(value: Value, path: readonly string[]): Value {
-  let found = value;
-  for (const name of path) {
-    if (found instanceof Map) found = found.get(name) ?? null;
-    else if (found === null) throw new Error(`nil pointer evaluating interface {}.${name}`);
-    else throw new Error(`can't evaluate field ${name} in type ${typeName(found)}`);
+function evalPath(run: Run, dot: Seen, operand: Path, args: readonly Operand[], final: Final): Seen {
+  run.node = operand;
+  const { path } = operand;
+  let receiver: Seen = dot;
+  if (operand.kind === 'variable') receiver = variableOf(run, operand.name);
+  if (operand.kind === 'chain') {
+    if (operand.of.kind === 'nil')
+      throw failure(run, `indirection through explicit nil in ${nodeText(operand)}`);
+    run.node = operand.of;
+    receiver = evalOperand(run, dot, operand.of);
   }
-  return found;
+  const hasArguments = args.length > 0 || final !== missing;
+  if (path.length === 0 && hasArguments)
+    throw failure(run, `can't give argument to non-function ${nodeText(operand)}`);
+  for (const [index, name] of path.entries()) {
+    const isLast = index === path.length - 1;
+    // What is within a map of JSON has no type of its own.
+    const type = index > 0 && typeof receiver !== 'string' ? 'interface {}' : undefined;
+    receiver = isLast
+      ? evalField(run, dot, receiver, name, type, args, final)
+      : evalField(run, dot, receiver, name, type, [], missing);
+  }
+  return receiver;
 }
 
-/** The place of an error is that of its line, from 1, and of its character there, from 0. */
-function failure({ name, source }: Run, at: number, message: string, what = ''): Error {
-  const before = source.slice(0, at);
-  const line = before.split('\n').length;
-  const column = Buffer.byteLength(before.slice(before.lastIndexOf('\n') + 1));
-  return new Error(`template: ${name}:${line}:${column}: executing "${name}" at <${what}>: ${message}`);
+function variableOf(run: Run, name: string): Seen {
+  const variable = run.variables.findLast(([one]) => one === name);
+  if (variable === undefined) throw failure(run, `undefined variable: ${name}`);
+  return variable[1];
 }
 
-function call(
+function evalField(
   run: Run,
-  { name, at }: { readonly name: string; readonly at: number },
+  dot: Seen,
+  receiver: Seen,
+  name: string,
+  type: string | undefined,
+  args: readonly Operand[],
+  final: Final,
+): Seen {
+  if (receiver === undefined) return undefined;
+  if (receiver === null) throw failure(run, `nil pointer evaluating interface {}.${name}`);
+  const method = Object.hasOwn(timeMethods, name) ? timeMethods[name] : undefined;
+  if (receiver !== root && typeName(receiver) === 'time.Time' && method !== undefined) {
+    const node = run.node;
+    return called(run, node, name, method, [
+      receiver,
+      ...evalArguments(run, dot, name, method, args, final, 1),
+    ]);
+  }
+  if (receiver === root || isMap(receiver)) {
+    if (args.length > 0 || final !== missing) throw failure(run, `${name} is not a method but has arguments`);
+    if (receiver === root) return run.input.label(name) ?? '';
+    return receiver.has(name) ? receiver.get(name) : receiver instanceof Labels ? '' : null;
+  }
+  throw failure(run, `can't evaluate field ${name} in type ${type ?? typeName(receiver)}`);
+}
+
+/** `node` is what an error of the function itself is about. */
+function evalCall(
+  run: Run,
+  dot: Seen,
+  node: Run['node'],
+  name: string,
   operands: readonly Operand[],
-  last: Value | undefined,
+  final: Final,
+): Seen {
+  if (name === 'and' || name === 'or') return evalLogical(run, dot, name, operands, final);
+  if (name === 'call' && operands[0] !== undefined) {
+    const callee = unboxed(run, evalOperand(run, dot, operands[0]));
+    run.node = node;
+    const what = isNil(callee)
+      ? 'call of nil'
+      : `non-function ${nodeText(operands[0])} of type ${typeName(callee)}`;
+    throw failure(run, `error calling call: ${what}`);
+  }
+  const found = functionOf(run, name);
+  return called(run, node, name, found, evalArguments(run, dot, name, found, operands, final, 0));
+}
+
+function called(
+  run: Run,
+  node: Run['node'],
+  name: string,
+  body: TemplateFunction,
+  args: readonly Value[],
 ): Value {
-  if (name === '__line__') return run.input.line;
-  if (name === '__timestamp__') return { kind: 'time', ns: run.input.timestampNs, zone: 'UTC' };
-  if (name === 'and' || name === 'or') {
-    let value: Value = null;
-    for (const operand of operands) {
-      value = operandValue(run, operand);
-      if (isTrue(value) === (name === 'or')) return value;
-    }
-    return last === undefined ? value : last;
-  }
-  const args = operands.map((operand) => operandValue(run, operand));
-  if (last !== undefined) args.push(last);
-  const { arity, more, call: body } = functionOf(name);
-  if (more ? args.length < arity : args.length !== arity) {
-    const want = more ? `at least ${arity}` : arity;
-    throw failure(run, at, `wrong number of args for ${name}: want ${want} got ${args.length}`, name);
-  }
   try {
-    return body(args);
+    return body.call(args);
   } catch (cause) {
-    throw failure(run, at, `error calling ${name}: ${messageOf(cause)}`, name);
+    run.node = node;
+    throw failure(run, `error calling ${name}: ${messageOf(cause)}`);
   }
 }
 
-const compare = (test: (order: number) => boolean): TemplateFunction => ({
-  arity: 2,
-  call: ([a = null, b = null]) => test(orderOf(a, b)),
-});
-
-function orderOf(a: Value, b: Value): number {
-  if (typeof a === 'string' && typeof b === 'string') return a < b ? -1 : a > b ? 1 : 0;
-  const number = (value: Value): value is number | bigint =>
-    typeof value === 'number' || typeof value === 'bigint';
-  if (typeof a === typeof b && number(a) && number(b)) return a < b ? -1 : a > b ? 1 : 0;
-  throw new Error('incompatible types for comparison');
-}
-
-function same(a: Value, b: Value): boolean {
-  if (typeof a !== typeof b || (typeof a === 'object' && a !== null && !isTime(a)))
-    throw new Error('incompatible types for comparison');
-  return a === b;
-}
-
-const logical: Readonly<Record<string, TemplateFunction>> = {
-  not: { arity: 1, call: ([value = null]) => !isTrue(value) },
-  eq: { arity: 2, more: true, call: ([a = null, ...rest]) => rest.some((b) => same(a, b)) },
-  ne: { arity: 2, call: ([a = null, b = null]) => !same(a, b) },
-  lt: compare((order) => order < 0),
-  le: compare((order) => order <= 0),
-  gt: compare((order) => order > 0),
-  ge: compare((order) => order >= 0),
-  index: {
-    arity: 1,
-    more: true,
-    call: ([value = null, ...keys]) => keys.reduce<Value>(indexed, value),
-  },
-  slice: {
-    arity: 1,
-    more: true,
-    call: ([value = null, from = 0n, to]) => {
-      const end = to === undefined ? undefined : Number(to);
-      if (typeof value === 'string') return Buffer.from(value).subarray(Number(from), end).toString();
-      if (Array.isArray(value)) return value.slice(Number(from), end);
-      throw new Error(`can't slice item of type ${typeName(value)}`);
-    },
-  },
-};
-
-function indexed(value: Value, key: Value): Value {
-  if (value instanceof Map) return value.get(textOf(key)) ?? '';
-  if (Array.isArray(value) && typeof key === 'bigint') {
-    const item = value[Number(key)] as Value | undefined;
-    if (item === undefined) throw new Error(`index out of range: ${key}`);
-    return item;
+function evalLogical(run: Run, dot: Seen, name: string, operands: readonly Operand[], final: Final): Seen {
+  if (operands.length === 0 && final === missing)
+    throw failure(run, `wrong number of args for ${name}: want at least 1 got 0`);
+  let value: Seen;
+  for (const operand of operands) {
+    run.node = operand;
+    value = evalOperand(run, dot, operand);
+    if (isTrue(unboxed(run, value)) === (name === 'or')) return value;
   }
-  throw new Error(`can't index item of type ${typeName(value)}`);
+  return final === missing ? value : final;
 }
 
-const functionOf = (name: string): TemplateFunction => {
-  const found = functions[name] ?? logical[name];
-  if (found === undefined) throw new Error(`function ${JSON.stringify(name)} not defined`);
+/** Those in front are given already: of a method, what it is asked of. */
+function evalArguments(
+  run: Run,
+  dot: Seen,
+  name: string,
+  { parameters, variadic }: TemplateFunction,
+  operands: readonly Operand[],
+  final: Final,
+  given: number,
+): readonly Value[] {
+  const fixed = parameters.length - given;
+  const count = operands.length + (final === missing ? 0 : 1);
+  if (variadic === undefined ? count !== fixed : count < fixed) {
+    const [want, got] = variadic === undefined ? [`${fixed}`, count] : [`at least ${fixed}`, operands.length];
+    throw failure(run, `wrong number of args for ${name}: want ${want} got ${got}`);
+  }
+  const typeAt = (index: number): Parameter => parameters[index + given] ?? variadic ?? 'any';
+  const args = operands.map((operand, index) => evalArgument(run, dot, typeAt(index), operand));
+  if (final !== missing) args.push(validated(run, unboxed(run, final), typeAt(operands.length)));
+  return args;
+}
+
+const typeNames = {
+  string: 'string',
+  int: 'int',
+  float: 'float64',
+  time: 'time.Time',
+  any: 'interface {}',
+} as const;
+
+function evalArgument(run: Run, dot: Seen, type: Parameter, operand: Operand): Value {
+  run.node = operand;
+  if (operand.kind === 'nil') {
+    if (type === 'any') return null;
+    throw failure(run, `cannot assign nil to ${typeNames[type]}`);
+  }
+  const isLiteral = operand.kind === 'string' || operand.kind === 'number' || operand.kind === 'boolean';
+  if (!isLiteral) return validated(run, unboxed(run, evalOperand(run, dot, operand)), type);
+  const { value } = operand;
+  switch (type) {
+    case 'any':
+      return value;
+    case 'string':
+      if (typeof value === 'string') return value;
+      throw failure(run, `expected string; found ${operand.text}`);
+    case 'int':
+      if (typeof value === 'bigint') return value;
+      if (typeof value === 'number' && Number.isInteger(value)) return BigInt(value);
+      throw failure(run, `expected integer; found ${operand.text}`);
+    case 'float':
+      if (operand.kind === 'number') return Number(value);
+      throw failure(run, `expected float; found ${operand.text}`);
+    case 'time':
+      throw failure(run, `can't handle ${operand.text} for arg of type time.Time`);
+  }
+}
+
+/** A value that is of the type which a function takes. */
+function validated(run: Run, value: Value, type: Parameter): Value {
+  if (type === 'any') return value ?? null;
+  const wanted = typeNames[type];
+  if (value === undefined) throw failure(run, `invalid value; expected ${wanted}`);
+  if (typeName(value) !== wanted)
+    throw failure(run, `wrong type for value; expected ${wanted}; got ${typeName(value)}`);
+  return value;
+}
+
+function functionOf({ input }: Run, name: string): TemplateFunction {
+  if (name === '__line__') return { parameters: [], call: () => input.line };
+  if (name === '__timestamp__')
+    return { parameters: [], call: () => ({ kind: 'time', ns: input.timestampNs, zone: 'UTC' }) };
+  const found = functions[name] ?? builtins[name];
+  if (found === undefined) throw new Error(`${JSON.stringify(name)} is not a defined function`);
   return found;
-};
+}

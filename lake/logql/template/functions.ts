@@ -1,33 +1,39 @@
 import { compileRe2, type Re2 } from '../../regexp/re2.ts';
 import { templateCharactersMax } from '../limits.ts';
 import { parseBytes, parseGoDuration, parseGoFloat, quoted } from '../units.ts';
-import { isTime, type Time, type Value } from './ast.ts';
-import { sprintf, textOf } from './text.ts';
-import { formatTime, parseTime } from './time.ts';
+import { int64, integerOf, isTime, isTrue, type Time, type Value } from './ast.ts';
+import { decimal } from './decimal.ts';
+import { textOf } from './text.ts';
+import { dateOf, formatTime, months, parseTime, weekdays } from './time.ts';
 
-/** A function of templates: how many arguments it takes (at least, where `more`), and what it does with them. */
+// The functions that Loki gives to templates: its own, and those of sprig that it has chosen.
+
+/** What a parameter of a function takes. */
+export type Parameter = 'string' | 'int' | 'float' | 'time' | 'any';
+
+/** A function of templates: what it takes, at least, and what else may come, and what it does with that. */
 export interface TemplateFunction {
-  readonly arity: number;
-  readonly more?: boolean;
+  readonly parameters: readonly Parameter[];
+  readonly variadic?: Parameter;
   readonly call: (args: readonly Value[]) => Value;
 }
 
-type Text = (...texts: string[]) => Value;
 /** A function of texts: its parameters are as many as it declares. */
-const text = (call: Text, arity = call.length): TemplateFunction => ({
-  arity,
-  call: (args) => call(...args.map(stringOf)),
+const text = (call: (...texts: string[]) => Value, count = call.length): TemplateFunction => ({
+  parameters: Array.from({ length: count }, () => 'string'),
+  call: (args) => call(...(args as readonly string[])),
 });
 
-function stringOf(value: Value): string {
-  if (typeof value === 'string') return value;
-  if (value === null) return '';
-  throw new Error(`expected string; found ${textOf(value)}`);
-}
+/** The same with whole numbers in front. */
+const counted = (call: (count: number, text: string) => Value): TemplateFunction => ({
+  parameters: ['int', 'string'],
+  call: ([count, value]) => call(Number(count), String(value)),
+});
 
 /** sprig's toInt64: what is no number is 0. */
 function intOf(value: Value): bigint {
-  if (typeof value === 'bigint') return value;
+  const integer = integerOf(value);
+  if (integer !== undefined) return integer;
   if (typeof value === 'number') return Number.isFinite(value) ? BigInt(Math.trunc(value)) : 0n;
   if (typeof value === 'boolean') return value ? 1n : 0n;
   if (typeof value !== 'string') return 0n;
@@ -42,8 +48,9 @@ function intOf(value: Value): bigint {
 }
 
 function floatOf(value: Value): number {
+  const integer = integerOf(value);
+  if (integer !== undefined) return Number(integer);
   if (typeof value === 'number') return value;
-  if (typeof value === 'bigint') return Number(value);
   if (typeof value === 'boolean') return value ? 1 : 0;
   if (typeof value !== 'string') return 0;
   try {
@@ -53,23 +60,31 @@ function floatOf(value: Value): number {
   }
 }
 
-const ints = (fold: (a: bigint, b: bigint) => bigint): TemplateFunction => ({
-  arity: 1,
-  more: true,
-  call: (args) => args.map(intOf).reduce((a, b) => BigInt.asIntN(64, fold(a, b))),
+type IntFold = (a: bigint, b: bigint) => bigint;
+const anything = (count: number): readonly Parameter[] => Array.from({ length: count }, () => 'any');
+/** Of at least one number. */
+const ints = (fold: IntFold): TemplateFunction => ({
+  parameters: anything(1),
+  variadic: 'any',
+  call: (args) => int64(args.map(intOf).reduce((a, b) => BigInt.asIntN(64, fold(a, b)))),
 });
-const floats = (fold: (a: number, b: number) => number): TemplateFunction => ({
-  arity: 1,
-  more: true,
-  call: (args) => args.map(floatOf).reduce(fold),
+const twoInts = (fold: IntFold): TemplateFunction => ({
+  parameters: ['any', 'any'],
+  call: ([a, b]) => int64(fold(intOf(a), intOf(b))),
 });
+const floats = (fold: (values: readonly number[]) => number, least = 1): TemplateFunction => ({
+  parameters: anything(least),
+  variadic: 'any',
+  call: (args) => fold(args.map(floatOf)),
+});
+const variadic = { parameters: [], variadic: 'any' } as const;
 const quotient = (a: bigint, b: bigint): bigint => {
   if (b === 0n) throw new Error('runtime error: integer divide by zero');
   return a / b;
 };
 const rounded = (round: (value: number) => number): TemplateFunction => ({
-  arity: 1,
-  call: ([value = null]) => round(floatOf(value)),
+  parameters: ['any'],
+  call: ([value]) => round(floatOf(value)),
 });
 
 const regexps = new Map<string, Re2>();
@@ -81,6 +96,17 @@ function regexpOf(pattern: string): Re2 {
 }
 
 const chars = (value: string): string[] => [...value];
+/** Go has one character for each. */
+const upper = (value: string): string =>
+  value.replace(/[^\p{ASCII}]|[a-z]+/gu, (char) => {
+    const large = char.toUpperCase();
+    return /^[a-z]/.test(char) || [...large].length === 1 ? large : char;
+  });
+const lower = (value: string): string =>
+  value.replace(/[^\p{ASCII}]|[A-Z]+/gu, (char) => {
+    const [first = '', ...more] = [...char.toLowerCase()];
+    return /^[A-Z]/.test(char) ? first + more.join('') : first;
+  });
 const trimChars = (value: string, cutset: string, left: boolean, right: boolean): string => {
   const all = chars(value);
   let [from, to] = [0, all.length];
@@ -89,59 +115,59 @@ const trimChars = (value: string, cutset: string, left: boolean, right: boolean)
   return all.slice(from, to).join('');
 };
 
-function repeat(count: Value, value: Value): string {
-  const times = Math.max(0, Number(intOf(count)));
-  const one = stringOf(value);
-  if (times * one.length > templateCharactersMax) throw tooLong();
-  return one.repeat(times);
+function repeat(times: number, value: string): string {
+  if (times < 0) throw new Error('strings: negative Repeat count');
+  if (times * value.length > templateCharactersMax) throw tooLong();
+  return value.repeat(times);
 }
 
 export const tooLong = (): Error =>
   new Error(`the template makes more than ${templateCharactersMax} characters (templateCharactersMax)`);
 
-function replace(value: string, from: string, to: string, count: bigint): string {
-  if (count < 0n) return value.replaceAll(from, () => to);
-  let rest = value;
-  let out = '';
-  for (let left = count; left > 0n && rest.includes(from) && from !== ''; left--) {
-    const at = rest.indexOf(from);
-    out += rest.slice(0, at) + to;
-    rest = rest.slice(at + from.length);
+/** The first `count` of them, or all where it is negative; nothing is found between characters and at both ends. */
+function replace(value: string, from: string, to: string, count: number): string {
+  if (from === '') {
+    const all = chars(value);
+    const limit = count < 0 ? all.length + 1 : Math.min(count, all.length + 1);
+    return [...all, ''].map((char, index) => (index < limit ? to : '') + char).join('');
   }
-  return out + rest;
+  const parts = value.split(from);
+  const limit = count < 0 ? parts.length : Math.min(count + 1, parts.length);
+  return [...parts.slice(0, limit - 1), parts.slice(limit - 1).join(from)].join(to);
 }
 
 /** Bytes, as sprig counts. */
-function substr(start: Value, end: Value, value: Value): string {
-  const bytes = Buffer.from(stringOf(value));
-  const [from, to] = [Number(intOf(start)), Number(intOf(end))];
-  if (from < 0) return bytes.subarray(0, Math.max(0, to)).toString();
-  if (to < 0 || to > bytes.length) return bytes.subarray(from).toString();
+function substr(start: number, end: number, value: string): string {
+  const bytes = Buffer.from(value);
+  const [from, to] = [Math.max(0, start), start >= 0 && (end < 0 || end > bytes.length) ? bytes.length : end];
+  if (to > bytes.length) throw outOfRange(`[:${to}] with length ${bytes.length}`);
+  if (to < 0) throw outOfRange(`[:${to}]`);
+  if (from > to) throw outOfRange(`[${from}:${to}]`);
   return bytes.subarray(from, to).toString();
 }
 
-function trunc(count: Value, value: Value): string {
-  const bytes = Buffer.from(stringOf(value));
-  const size = Number(intOf(count));
+const outOfRange = (bounds: string): Error => new Error(`runtime error: slice bounds out of range ${bounds}`);
+
+function trunc(size: number, value: string): string {
+  const bytes = Buffer.from(value);
   if (size < 0 && bytes.length + size > 0) return bytes.subarray(bytes.length + size).toString();
-  return size >= 0 && bytes.length > size ? bytes.subarray(0, size).toString() : bytes.toString();
+  return size >= 0 && bytes.length > size ? bytes.subarray(0, size).toString() : value;
 }
 
-function align(count: Value, value: Value, right: boolean): string {
-  const size = Number(intOf(count));
-  const all = chars(stringOf(value));
-  if (size < 0 || size === all.length) return all.join('');
+function align(size: number, value: string, right: boolean): string {
+  const all = chars(value);
+  if (size < 0 || size === all.length) return value;
   if (size > templateCharactersMax) throw tooLong();
   if (size > all.length) {
     const pad = ' '.repeat(size - all.length);
-    return right ? pad + all.join('') : all.join('') + pad;
+    return right ? pad + value : value + pad;
   }
   return (right ? all.slice(all.length - size) : all.slice(0, size)).join('');
 }
 
-function indent(count: Value, value: Value): string {
-  const pad = repeat(count, ' ');
-  return pad + stringOf(value).replaceAll('\n', `\n${pad}`);
+function indent(spaces: number, value: string): string {
+  const pad = repeat(spaces, ' ');
+  return pad + value.replaceAll('\n', `\n${pad}`);
 }
 
 const title = (value: string): string =>
@@ -172,7 +198,7 @@ function unescaped(value: string): string {
   return bytes;
 }
 
-const escapedUrl = (value: string): string =>
+export const escapedUrl = (value: string): string =>
   encodeURIComponent(value)
     .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
     .replaceAll('%20', '+');
@@ -192,24 +218,27 @@ function jsonOf(value: string): Value {
   }
 }
 
-const timeOf = (value: Value): Time => {
-  if (typeof value === 'object' && value !== null && isTime(value)) return value;
-  if (typeof value === 'bigint') return { kind: 'time', ns: value * 1_000_000_000n, zone: 'UTC' };
-  throw new Error(`expected time.Time; found ${textOf(value)}`);
-};
 /** What Go's functions give for a time that they can't read. */
 const zeroTime: Time = { kind: 'time', ns: -62_135_596_800_000_000_000n, zone: 'UTC' };
 const floorDiv = (value: bigint, by: bigint): bigint => (value - (((value % by) + by) % by)) / by;
 const epoch = (by: bigint): TemplateFunction => ({
-  arity: 1,
-  call: ([value = null]) => String(floorDiv(timeOf(value).ns, by)),
+  parameters: ['time'],
+  call: ([value]) => String(floorDiv((value as Time).ns, by)),
 });
 
-/** Loki's date: with a layout, in UTC. */
+const now = (): Time => ({ kind: 'time', ns: BigInt(Date.now()) * 1_000_000n, zone: 'UTC' });
+
+/** Loki's date, in UTC: of a time or of Unix seconds; whatever else is now. */
 const date: TemplateFunction = {
-  arity: 2,
-  call: ([layout = null, value = null]) => formatTime({ ...timeOf(value), zone: 'UTC' }, stringOf(layout)),
+  parameters: ['string', 'any'],
+  call: ([layout, value]) => {
+    const seconds = integerOf(value);
+    const time = isTime(value) ? value : seconds === undefined ? now() : unixTime(seconds * 1_000_000_000n);
+    return formatTime({ ...time, zone: 'UTC' }, String(layout));
+  },
 };
+
+const unixTime = (ns: bigint): Time => ({ kind: 'time', ns, zone: 'UTC' });
 
 /** The digits of a Unix time say what it counts: days, seconds, milliseconds, microseconds or nanoseconds. */
 function unixToTime(value: string): Time {
@@ -222,28 +251,63 @@ function unixToTime(value: string): Time {
   ];
   // Loki's own words.
   if (scale === undefined) throw unable('%!w(<nil>)');
-  return { kind: 'time', ns: BigInt(value) * scale, zone: 'UTC' };
+  return unixTime(BigInt(value) * scale);
 }
 
 const seconds = text((value) => parseGoDuration(value) / 1e9);
-const isEmpty = (value: Value): boolean =>
-  [null, '', 0, 0n, false].includes(value as never) ||
-  (Array.isArray(value) && value.length === 0) ||
-  (value instanceof Map && value.size === 0);
+const timePart = (part: (date: Date, time: Time) => Value): TemplateFunction => ({
+  parameters: ['time'],
+  call: ([value]) => part(dateOf(value as Time), value as Time),
+});
+const unixPart = (by: bigint): TemplateFunction => timePart((_, { ns }) => int64(floorDiv(ns, by)));
+const twoTimes = (test: (a: Time, b: Time) => boolean): TemplateFunction => ({
+  parameters: ['time', 'time'],
+  call: ([a, b]) => test(a as Time, b as Time),
+});
+const dayMs = 86_400_000;
+
+/** What a time can be asked for: `__timestamp__.Unix`. The first argument is the time itself. */
+export const timeMethods: Readonly<Record<string, TemplateFunction>> = {
+  Unix: unixPart(1_000_000_000n),
+  UnixMilli: unixPart(1_000_000n),
+  UnixMicro: unixPart(1000n),
+  UnixNano: unixPart(1n),
+  Year: timePart((part) => BigInt(part.getUTCFullYear())),
+  Month: timePart((part) => months[part.getUTCMonth()] ?? ''),
+  Weekday: timePart((part) => weekdays[part.getUTCDay()] ?? ''),
+  Day: timePart((part) => BigInt(part.getUTCDate())),
+  Hour: timePart((part) => BigInt(part.getUTCHours())),
+  Minute: timePart((part) => BigInt(part.getUTCMinutes())),
+  Second: timePart((part) => BigInt(part.getUTCSeconds())),
+  Nanosecond: timePart((_, { ns }) => ns - floorDiv(ns, 1_000_000_000n) * 1_000_000_000n),
+  YearDay: timePart((part) =>
+    BigInt(Math.floor((part.getTime() - Date.UTC(part.getUTCFullYear(), 0, 1)) / dayMs) + 1),
+  ),
+  IsZero: timePart((_, { ns }) => ns === zeroTime.ns),
+  UTC: timePart((_, { ns }) => unixTime(ns)),
+  Local: timePart((_, { ns }) => unixTime(ns)),
+  String: timePart((_, time) => textOf(time)),
+  Format: {
+    parameters: ['time', 'string'],
+    call: ([time, layout]) => formatTime(time as Time, String(layout)),
+  },
+  Before: twoTimes((a, b) => a.ns < b.ns),
+  After: twoTimes((a, b) => a.ns > b.ns),
+  Equal: twoTimes((a, b) => a.ns === b.ns),
+};
 
 /** The functions of line_format and label_format, but for those that look at the line. */
 export const functions: Readonly<Record<string, TemplateFunction>> = {
-  ToLower: text((value) => value.toLowerCase()),
-  ToUpper: text((value) => value.toUpperCase()),
-  lower: text((value) => value.toLowerCase()),
-  upper: text((value) => value.toUpperCase()),
+  ToLower: text(lower),
+  ToUpper: text(upper),
+  lower: text(lower),
+  upper: text(upper),
   title: text(title),
   Replace: {
-    arity: 4,
-    call: ([value = null, from = null, to = null, count = null]) =>
-      replace(stringOf(value), stringOf(from), stringOf(to), intOf(count)),
+    parameters: ['string', 'string', 'string', 'int'],
+    call: ([value, from, to, count]) => replace(String(value), String(from), String(to), Number(count)),
   },
-  replace: text((from, to, value) => replace(value, from, to, -1n)),
+  replace: text((from, to, value) => replace(value, from, to, -1)),
   Trim: text((value, cutset) => trimChars(value, cutset, true, true)),
   TrimLeft: text((value, cutset) => trimChars(value, cutset, true, false)),
   TrimRight: text((value, cutset) => trimChars(value, cutset, false, true)),
@@ -261,13 +325,16 @@ export const functions: Readonly<Record<string, TemplateFunction>> = {
   contains: text((part, value) => value.includes(part)),
   hasPrefix: text((part, value) => value.startsWith(part)),
   hasSuffix: text((part, value) => value.endsWith(part)),
-  repeat: { arity: 2, call: ([count = null, value = null]) => repeat(count, value) },
-  indent: { arity: 2, call: ([count = null, value = null]) => indent(count, value) },
-  nindent: { arity: 2, call: ([count = null, value = null]) => `\n${indent(count, value)}` },
-  substr: { arity: 3, call: ([start = null, end = null, value = null]) => substr(start, end, value) },
-  trunc: { arity: 2, call: ([count = null, value = null]) => trunc(count, value) },
-  alignLeft: { arity: 2, call: ([count = null, value = null]) => align(count, value, false) },
-  alignRight: { arity: 2, call: ([count = null, value = null]) => align(count, value, true) },
+  repeat: counted(repeat),
+  indent: counted(indent),
+  nindent: counted((spaces, value) => `\n${indent(spaces, value)}`),
+  substr: {
+    parameters: ['int', 'int', 'string'],
+    call: ([start, end, value]) => substr(Number(start), Number(end), String(value)),
+  },
+  trunc: counted(trunc),
+  alignLeft: counted((size, value) => align(size, value, false)),
+  alignRight: counted((size, value) => align(size, value, true)),
   regexReplaceAll: text((pattern, value, by) => regexpOf(pattern).replaceAll(value, by)),
   regexReplaceAllLiteral: text((pattern, value, by) => regexpOf(pattern).replaceAllText(value, by)),
   count: text((pattern, value) => BigInt(regexpOf(pattern).count(value))),
@@ -280,86 +347,44 @@ export const functions: Readonly<Record<string, TemplateFunction>> = {
   duration: seconds,
   duration_seconds: seconds,
   default: {
-    arity: 1,
-    more: true,
-    call: ([fallback = null, value = null]) => (isEmpty(value) ? fallback : value),
+    parameters: ['any'],
+    variadic: 'any',
+    call: ([fallback, value]) => (isTrue(value) ? value : fallback),
   },
-  int: { arity: 1, call: ([value = null]) => intOf(value) },
-  int64: { arity: 1, call: ([value = null]) => intOf(value) },
-  float64: { arity: 1, call: ([value = null]) => floatOf(value) },
-  add: ints((a, b) => a + b),
-  sub: { ...ints((a, b) => a - b), arity: 2, more: false },
+  int: { parameters: ['any'], call: ([value]) => intOf(value) },
+  float64: { parameters: ['any'], call: ([value]) => floatOf(value) },
+  add: { ...variadic, call: (args) => int64(args.map(intOf).reduce((a, b) => a + b, 0n)) },
+  sub: twoInts((a, b) => a - b),
   mul: ints((a, b) => a * b),
-  div: { ...ints(quotient), arity: 2, more: false },
-  mod: {
-    arity: 2,
-    call: ([a = null, b = null]) => {
-      const [left, right] = [intOf(a), intOf(b)];
-      return left - quotient(left, right) * right;
-    },
-  },
+  div: twoInts(quotient),
+  mod: twoInts((a, b) => a - quotient(a, b) * b),
   max: ints((a, b) => (a > b ? a : b)),
   min: ints((a, b) => (a < b ? a : b)),
-  addf: floats((a, b) => a + b),
-  subf: floats((a, b) => a - b),
-  mulf: floats((a, b) => a * b),
-  divf: floats((a, b) => a / b),
-  maxf: floats(Math.max),
-  minf: floats(Math.min),
+  addf: floats((values) => decimal('+', values), 0),
+  subf: floats((values) => decimal('-', values)),
+  mulf: floats((values) => decimal('*', values)),
+  divf: floats((values) => decimal('/', values)),
+  maxf: floats((values) => Math.max(...values)),
+  minf: floats((values) => Math.min(...values)),
   ceil: rounded(Math.ceil),
   floor: rounded(Math.floor),
   round: {
-    arity: 2,
-    more: true,
-    call: ([value = null, places = null, from = 0.5]) => {
-      const scale = 10 ** Number(intOf(places));
+    parameters: ['any', 'int'],
+    variadic: 'float',
+    call: ([value, places, from = 0.5]) => {
+      const scale = 10 ** Number(places);
       const scaled = floatOf(value) * scale;
       // A negative number has no part above, so it goes down.
-      const isUp = scaled - Math.trunc(scaled) >= floatOf(from);
+      const isUp = scaled - Math.trunc(scaled) >= Number(from);
       return (isUp ? Math.ceil(scaled) : Math.floor(scaled)) / scale;
     },
   },
   date,
-  now: { arity: 0, call: () => ({ kind: 'time', ns: BigInt(Date.now()) * 1_000_000n, zone: 'UTC' }) },
+  now: { parameters: [], call: now },
   toDate: text((layout, value) => parseTime(layout, value, 'UTC') ?? zeroTime),
   toDateInZone: text((layout, zone, value) => parseTime(layout, value, zone) ?? zeroTime),
   unixEpoch: epoch(1_000_000_000n),
   unixEpochMillis: epoch(1_000_000n),
   unixEpochNanos: epoch(1n),
   unixToTime: text(unixToTime),
-  printf: { arity: 1, more: true, call: ([format = null, ...args]) => sprintf(stringOf(format), args) },
-  print: {
-    arity: 0,
-    more: true,
-    call: (args) =>
-      args
-        .map((value, index) => {
-          const spaced = index > 0 && typeof value !== 'string' && typeof args[index - 1] !== 'string';
-          return (spaced ? ' ' : '') + textOf(value);
-        })
-        .join(''),
-  },
-  println: { arity: 0, more: true, call: (args) => `${args.map(textOf).join(' ')}\n` },
-  len: {
-    arity: 1,
-    call: ([value = null]) => {
-      if (typeof value === 'string') return BigInt(Buffer.byteLength(value));
-      if (Array.isArray(value)) return BigInt(value.length);
-      if (value instanceof Map) return BigInt(value.size);
-      throw new Error(`len of type ${typeof value}`);
-    },
-  },
-  urlquery: { arity: 0, more: true, call: (args) => escapedUrl(args.map(textOf).join('')) },
-  html: {
-    arity: 0,
-    more: true,
-    call: (args) =>
-      args
-        .map(textOf)
-        .join('')
-        .replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)
-        .replaceAll('&#38;', '&amp;')
-        .replaceAll('&#60;', '&lt;')
-        .replaceAll('&#62;', '&gt;'),
-  },
 };

@@ -1,119 +1,69 @@
-import { quoted, unquote } from '../units.ts';
-import type { Command, Node, Nodes, Operand, Pipe } from './ast.ts';
+import { messageOf } from '../../base/errors.ts';
+import { nestingMax } from '../limits.ts';
+import { parseGoFloat, quoted, unquote } from '../units.ts';
+import type { Branch, Command, Literal, Node, Nodes, Operand, Pipe, Templates } from './ast.ts';
+import { nodeText } from './ast.ts';
+import { lex, type Token } from './lex.ts';
 
-// Lexer and parser of templates. Errors are Error with the text of Go's, `template: NAME:LINE: ...`.
-
-interface Token {
-  readonly kind:
-    | 'text'
-    | 'open'
-    | 'close'
-    | 'word'
-    | 'field'
-    | 'variable'
-    | 'string'
-    | 'number'
-    | 'char'
-    | 'symbol'
-    | 'end';
-  readonly text: string;
-  readonly at: number;
-  /** A blank stands before it, which ends what belongs together. */
-  readonly spaced: boolean;
-}
+// The parser of Go's templates. Errors are Error with Go's text, `template: NAME:LINE: ...`.
 
 interface State {
   readonly name: string;
-  readonly source: string;
   readonly tokens: readonly Token[];
   readonly functions: ReadonlySet<string>;
+  readonly defined: Map<string, Nodes>;
   at: number;
+  /** Variables that may be used here. */
+  variables: string[];
+  /** Ranges around this place. */
   loops: number;
+  depth: number;
+  /** Of the action that is being read; 0 outside. */
+  actionLine: number;
 }
 
-/** The nodes of a template named `line` or `label`; `functions` are the names that may be called. */
-export function parseTemplate(name: string, source: string, functions: ReadonlySet<string>): Nodes {
-  const state: State = { name, source, tokens: lex(name, source), functions, at: 0, loops: 0 };
-  const nodes = block(state, []);
-  if (peek(state).kind !== 'end') throw failure(state, `unexpected {{${peek(state, 1).text}}}`);
-  return nodes;
-}
-
-const failure = (
-  { name, source, tokens, at }: Pick<State, 'name' | 'source' | 'tokens' | 'at'>,
-  message: string,
-): Error => new Error(`template: ${name}:${lineOf(source, tokens[at]?.at ?? source.length)}: ${message}`);
-const lineOf = (source: string, at: number): number => source.slice(0, at).split('\n').length;
-
-const action = new RegExp(
-  [
-    /(?<blank>\s+)/,
-    /(?<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)/,
-    /(?<char>'(?:[^'\\\n]|\\.)+')/,
-    /(?<number>[-+]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?))/,
-    /(?<field>\.[\p{L}_][\p{L}\p{N}_]*)/u,
-    /(?<variable>\$[\p{L}\p{N}_]*)/u,
-    /(?<word>[\p{L}_][\p{L}\p{N}_]*)/u,
-    /(?<symbol>:=|[|().,=])/,
-  ]
-    .map((part) => part.source)
-    .join('|'),
-  'uy',
-);
-
-function lex(name: string, source: string): readonly Token[] {
-  const tokens: Token[] = [];
-  const push = (kind: Token['kind'], text: string, at: number, spaced = false): void => {
-    tokens.push({ kind, text, at, spaced });
+/** The templates of a source named `line` or `label`; `functions` are the names that may be called. */
+export function parseTemplate(name: string, source: string, functions: ReadonlySet<string>): Templates {
+  const state: State = {
+    ...{ name, functions, tokens: lex(source), defined: new Map() },
+    ...{ at: 0, variables: ['$'], loops: 0, depth: 0, actionLine: 0 },
   };
-  const fail = (message: string, at: number): Error =>
-    new Error(`template: ${name}:${lineOf(source, at)}: ${message}`);
-  let at = 0;
-  let trim = false;
-  while (at < source.length) {
-    const open = source.indexOf('{{', at);
-    const left = open >= 0 && /^\{\{-\s/.test(source.slice(open, open + 4));
-    let text = source.slice(at, open < 0 ? source.length : open);
-    if (trim) text = text.trimStart();
-    if (left) text = text.trimEnd();
-    if (text !== '') push('text', text, at);
-    if (open < 0) break;
-    at = open + (left ? 3 : 2);
-    const comment = /^\s*\/\*[\s\S]*?\*\/\s*(-?)\}\}/.exec(source.slice(at));
-    if (comment !== null) {
-      trim = comment[1] === '-';
-      at += comment[0].length;
+  const main: Node[] = [];
+  while (peek(state).kind !== 'end') {
+    const word = peek(state, 1).kind === 'space' ? peek(state, 2) : peek(state, 1);
+    if (peek(state).kind === 'open' && word.kind === 'keyword' && word.text === 'define') {
+      next(state);
+      nextNonSpace(state);
+      definition(state);
       continue;
     }
-    push('open', '{{', open);
-    let spaced = false;
-    for (;;) {
-      const close =
-        /^(?:\s-)?\}\}/.exec(source.slice(at, at + 4))?.[0] ??
-        (/^\s+-?\}\}/.exec(source.slice(at)) ?? [''])[0];
-      if (close !== '') {
-        trim = close.endsWith('-}}');
-        push('close', '}}', at);
-        at += close.length;
-        break;
-      }
-      action.lastIndex = at;
-      const found = action.exec(source);
-      if (found === null) {
-        if (at >= source.length) throw fail('unclosed action', at);
-        if (source[at] === '"') throw fail('unterminated quoted string', at);
-        if (source[at] === '`') throw fail('unterminated raw quoted string', at);
-        throw fail(`unexpected ${quoted(source[at] ?? '')} in operand`, at);
-      }
-      const [kind = 'blank'] =
-        Object.entries(found.groups ?? {}).find(([, value]) => value !== undefined) ?? [];
-      if (kind !== 'blank') push(kind as Token['kind'], found[0], at, spaced);
-      spaced = kind === 'blank';
-      at += found[0].length;
-    }
+    const node = textOrAction(state);
+    if (isEnd(node)) throw failure(state, `unexpected {{${node.kind}}}`);
+    main.push(node);
   }
-  push('end', '', source.length);
-  return tokens;
+  add(state, name, main);
+  return { name, source, main: state.defined.get(name) ?? [], defined: state.defined };
+}
+
+function failure({ name, tokens, at }: State, message: string): Error {
+  // Of the last token that has been looked at.
+  const { line = 1 } = tokens[Math.min(at, tokens.length) - 1] ?? tokens[0] ?? {};
+  return new Error(`template: ${name}:${line}: ${message}`);
+}
+
+/** `token` has been read, and does not belong there. */
+function unexpected(state: State, token: Token, context: string): Error {
+  if (token.kind !== 'error') return failure(state, `unexpected ${tokenText(token)} in ${context}`);
+  if (state.actionLine === 0 || state.actionLine === token.line) return failure(state, token.text);
+  const started = `started at ${state.name}:${state.actionLine}`;
+  return failure(state, `${token.text}${token.text.endsWith(' action') ? '' : ' in action'} ${started}`);
+}
+
+function tokenText({ kind, text }: Token): string {
+  if (kind === 'end') return 'EOF';
+  if (kind === 'keyword' || kind === 'dot' || kind === 'nil') return `<${text}>`;
+  const chars = [...text];
+  return chars.length > 10 ? `${quoted(chars.slice(0, 10).join(''))}...` : quoted(text);
 }
 
 function peek(state: State, ahead = 0): Token {
@@ -128,168 +78,315 @@ function next(state: State): Token {
   return token;
 }
 
-const keywords = new Set([
-  'if',
-  'else',
-  'end',
-  'range',
-  'with',
-  'break',
-  'continue',
-  'define',
-  'block',
-  'template',
-]);
-const atWord = (state: State, ...words: readonly string[]): boolean =>
-  peek(state).kind === 'open' && peek(state, 1).kind === 'word' && words.includes(peek(state, 1).text);
+function skipSpace(state: State): void {
+  while (peek(state).kind === 'space') state.at++;
+}
 
-/** Nodes up to one of the words in `ends`, which is left where it is. */
-function block(state: State, ends: readonly string[]): Nodes {
+function nextNonSpace(state: State): Token {
+  skipSpace(state);
+  return next(state);
+}
+
+function peekNonSpace(state: State): Token {
+  skipSpace(state);
+  return peek(state);
+}
+
+function expect(state: State, kind: Token['kind'], context: string): Token {
+  const token = nextNonSpace(state);
+  if (token.kind !== kind) throw unexpected(state, token, context);
+  return token;
+}
+
+function add(state: State, name: string, nodes: Nodes): void {
+  const known = state.defined.get(name);
+  if (known === undefined || isEmpty(known)) state.defined.set(name, nodes);
+  else if (!isEmpty(nodes)) throw failure(state, `template: multiple definition of template ${quoted(name)}`);
+}
+
+const isEmpty = (nodes: Nodes): boolean =>
+  nodes.every((node) => node.kind === 'text' && node.text.trim() === '');
+
+/** Another template in the same source, which sees no variables of this one. */
+function separate<T>(state: State, parse: () => T): T {
+  const { variables, loops } = state;
+  state.variables = ['$'];
+  state.loops = 0;
+  const result = parse();
+  state.variables = variables;
+  state.loops = loops;
+  return result;
+}
+
+function definition(state: State): void {
+  const context = 'define clause';
+  const name = textOf(state, expect(state, 'string', context));
+  expect(state, 'close', context);
+  add(state, name, body(state, context));
+}
+
+/** The nodes of another template up to its end. */
+function body(state: State, context: string): Nodes {
+  const { nodes, end } = separate(state, () => list(state));
+  if (end !== 'end') throw failure(state, `unexpected {{${end}}} in ${context}`);
+  return nodes;
+}
+
+function textOf(state: State, { text }: Token): string {
+  try {
+    return unquote(text);
+  } catch (cause) {
+    throw failure(state, messageOf(cause));
+  }
+}
+
+interface End {
+  readonly kind: 'end' | 'else';
+}
+type NodeOrEnd = Node | End;
+const isEnd = (node: NodeOrEnd): node is End => node.kind === 'end' || node.kind === 'else';
+
+function list(state: State): { readonly nodes: Nodes; readonly end: 'end' | 'else' } {
   const nodes: Node[] = [];
-  for (;;) {
-    const token = peek(state);
-    if (token.kind === 'end') {
-      if (ends.length > 0) throw failure(state, 'unexpected EOF');
-      return nodes;
+  if (++state.depth > nestingMax) throw failure(state, `more than ${nestingMax} levels (nestingMax)`);
+  while (peekNonSpace(state).kind !== 'end') {
+    const node = textOrAction(state);
+    if (isEnd(node)) {
+      state.depth--;
+      return { nodes, end: node.kind };
     }
-    if (token.kind === 'text') nodes.push({ kind: 'text', text: next(state).text });
-    else if (atWord(state, 'else', 'end')) {
-      if (!ends.includes(peek(state, 1).text)) throw failure(state, `unexpected {{${peek(state, 1).text}}}`);
-      return nodes;
-    } else nodes.push(node(state));
+    nodes.push(node);
+  }
+  next(state);
+  throw failure(state, 'unexpected EOF');
+}
+
+function textOrAction(state: State): NodeOrEnd {
+  const token = nextNonSpace(state);
+  if (token.kind === 'text') return { kind: 'text', text: token.text };
+  if (token.kind !== 'open') throw unexpected(state, token, 'input');
+  state.actionLine = token.line;
+  const node = action(state);
+  state.actionLine = 0;
+  return node;
+}
+
+function action(state: State): NodeOrEnd {
+  const token = peekNonSpace(state);
+  if (token.kind !== 'keyword' || token.text === 'define')
+    return { kind: 'action', at: token.at, pipe: pipeline(state, 'command', 'close') };
+  next(state);
+  switch (token.text) {
+    case 'if':
+    case 'with':
+    case 'range':
+      return branch(state, token.text, token.at);
+    case 'end':
+      expect(state, 'close', 'end');
+      return { kind: 'end' };
+    case 'else': {
+      const { kind, text } = peekNonSpace(state);
+      // `{{else if …}}` is read as `{{else}}{{if …}}`.
+      if (kind !== 'keyword' || (text !== 'if' && text !== 'with')) expect(state, 'close', 'else');
+      return { kind: 'else' };
+    }
+    case 'block': {
+      const name = templateName(state, 'block clause');
+      const pipe = pipeline(state, 'block clause', 'close');
+      add(state, name.text, body(state, 'block clause'));
+      return { kind: 'template', at: name.at, name: name.text, pipe };
+    }
+    case 'template': {
+      const name = templateName(state, 'template clause');
+      const isAlone = peekNonSpace(state).kind === 'close';
+      const pipe = isAlone ? undefined : pipeline(state, 'template clause', 'close');
+      if (isAlone) next(state);
+      return { kind: 'template', at: name.at, name: name.text, pipe };
+    }
+    default: {
+      const kind = token.text as 'break' | 'continue';
+      expect(state, 'close', `{{${kind}}}`);
+      if (state.loops === 0) throw failure(state, `{{${kind}}} outside {{range}}`);
+      return { kind };
+    }
   }
 }
 
-function node(state: State): Node {
-  next(state);
-  const word = peek(state);
-  if (word.kind === 'word' && keywords.has(word.text)) {
-    next(state);
-    switch (word.text) {
-      case 'if':
-      case 'with':
-      case 'range':
-        return branch(state, word.text);
-      case 'break':
-      case 'continue':
-        if (state.loops === 0) throw failure(state, `{{${word.text}}} outside {{range}}`);
-        close(state, word.text);
-        return { kind: word.text };
-      default:
-        throw failure(state, `{{${word.text}}} is not supported`);
-    }
-  }
-  const parsed = pipe(state);
-  close(state, 'command');
-  return { kind: 'action', pipe: parsed };
+function templateName(state: State, context: string): { readonly text: string; readonly at: number } {
+  const token = expect(state, 'string', context);
+  return { text: textOf(state, token), at: token.at };
 }
 
-function close(state: State, context: string): void {
-  if (peek(state).kind !== 'close')
-    throw failure(state, `unexpected ${quoted(peek(state).text)} in ${context}`);
-  next(state);
-}
-
-function branch(state: State, kind: 'if' | 'with' | 'range'): Node {
-  const condition = pipe(state);
-  close(state, kind);
+function branch(state: State, kind: Branch['kind'], at: number): Node {
+  const known = state.variables.length;
+  const pipe = pipeline(state, kind, 'close');
   if (kind === 'range') state.loops++;
-  const then = block(state, ['else', 'end']);
+  const { nodes: then, end } = list(state);
   if (kind === 'range') state.loops--;
-  let otherwise: Nodes = [];
-  if (atWord(state, 'else')) {
-    state.at += 2;
-    const again = peek(state);
-    if (kind !== 'range' && again.kind === 'word' && again.text === kind) {
-      next(state);
-      return { kind, pipe: condition, then, otherwise: [branch(state, kind)] };
-    }
-    close(state, 'else');
-    otherwise = block(state, ['end']);
-  }
-  state.at += 2;
-  close(state, 'end');
-  return { kind, pipe: condition, then, otherwise };
+  const otherwise = end === 'else' ? elseOf(state, kind) : [];
+  state.variables.length = known;
+  return { kind, at, pipe, then, otherwise };
 }
 
-function pipe(state: State): Pipe {
-  const variables: string[] = [];
-  let declares = false;
-  const second = peek(state, 1);
-  if (
-    peek(state).kind === 'variable' &&
-    (second.text === ':=' || second.text === '=' || second.text === ',')
-  ) {
-    variables.push(next(state).text);
-    if (peek(state).text === ',') {
-      next(state);
-      variables.push(next(state).text);
-    }
-    declares = next(state).text === ':=';
-  }
-  const commands = [command(state)];
-  while (peek(state).text === '|' && peek(state).kind === 'symbol') {
+function elseOf(state: State, kind: Branch['kind']): Nodes {
+  const again = peek(state);
+  if (kind !== 'range' && again.kind === 'keyword' && again.text === kind) {
     next(state);
-    commands.push(command(state));
+    return [branch(state, kind, again.at)];
   }
-  return { variables, declares, commands };
+  const { nodes, end } = list(state);
+  if (end !== 'end') throw failure(state, `expected end; found {{${end}}}`);
+  return nodes;
+}
+
+const starts: ReadonlySet<Token['kind']> = new Set([
+  ...(['boolean', 'char', 'dot', 'field', 'word', 'number', 'nil', 'string', 'variable'] as const),
+]);
+const isSymbol = (token: Token, text: string): boolean => token.kind === 'symbol' && token.text === text;
+
+function pipeline(state: State, context: string, end: 'close' | ')'): Pipe {
+  const { at } = peekNonSpace(state);
+  const { variables, declares } = declarations(state, context);
+  const commands: Command[] = [];
+  for (;;) {
+    const token = peekNonSpace(state);
+    if (end === 'close' ? token.kind === 'close' : isSymbol(token, end)) {
+      next(state);
+      if (commands.length === 0) throw failure(state, `missing value for ${context}`);
+      const wrong = commands.findIndex(({ operands: [first] }, index) => index > 0 && isValue(first));
+      if (wrong > 0) throw failure(state, `non executable command in pipeline stage ${wrong + 1}`);
+      return { kind: 'pipe', at, variables, declares, commands };
+    }
+    if (starts.has(token.kind) || isSymbol(token, '(')) commands.push(command(state));
+    else throw unexpected(state, next(state), context);
+  }
+}
+
+const isValue = ({ kind }: Operand): boolean => ['boolean', 'dot', 'nil', 'number', 'string'].includes(kind);
+
+function declarations(state: State, context: string): Pick<Pipe, 'variables' | 'declares'> {
+  const variables: string[] = [];
+  for (;;) {
+    const start = state.at;
+    if (peekNonSpace(state).kind !== 'variable') return { variables, declares: true };
+    const variable = next(state).text;
+    const follows = peekNonSpace(state);
+    const isSet = isSymbol(follows, ':=') || isSymbol(follows, '=');
+    if (!isSet && !isSymbol(follows, ',')) {
+      state.at = start;
+      return { variables, declares: true };
+    }
+    next(state);
+    variables.push(variable);
+    state.variables.push(variable);
+    if (isSet) return { variables, declares: follows.text === ':=' };
+    if (context !== 'range' || variables.length > 1)
+      throw failure(state, `too many declarations in ${context}`);
+    const second = peekNonSpace(state);
+    if (second.kind !== 'variable' && second.kind !== 'close' && !isSymbol(second, ')'))
+      throw failure({ ...state, at: state.at + 1 }, 'range can only initialize variables');
+  }
 }
 
 function command(state: State): Command {
+  const { at } = peekNonSpace(state);
   const operands: Operand[] = [];
   for (;;) {
-    const { kind, text } = peek(state);
-    if (kind === 'close' || kind === 'end' || (kind === 'symbol' && (text === '|' || text === ')'))) break;
-    operands.push(operand(state));
+    skipSpace(state);
+    const found = operand(state);
+    if (found !== undefined) operands.push(found);
+    const token = next(state);
+    if (token.kind === 'space') continue;
+    if (token.kind === 'close' || isSymbol(token, ')')) state.at--;
+    else if (!isSymbol(token, '|')) throw unexpected(state, token, 'operand');
+    break;
   }
-  if (operands.length === 0) throw failure(state, 'missing value for command');
-  return operands;
+  const [first, ...rest] = operands;
+  if (first === undefined) throw failure(state, 'empty command');
+  return { kind: 'command', at, operands: [first, ...rest] };
 }
 
-function operand(state: State): Operand {
-  const token = next(state);
-  switch (token.kind) {
-    case 'string':
-      return { kind: 'literal', value: unquote(token.text) };
-    case 'char':
-      return { kind: 'literal', value: BigInt(unquote(`"${token.text.slice(1, -1)}"`).codePointAt(0) ?? 0) };
-    case 'number':
-      return { kind: 'literal', value: numberOf(token.text) };
-    case 'field':
-      return { kind: 'field', path: [token.text.slice(1), ...path(state)], at: token.at };
-    case 'variable':
-      return { kind: 'variable', name: token.text, path: path(state) };
+function operand(state: State): Operand | undefined {
+  const found = term(state);
+  if (found === undefined || peek(state).kind !== 'field') return found;
+  const { at } = peek(state);
+  const path: string[] = [];
+  while (peek(state).kind === 'field') path.push(next(state).text.slice(1));
+  if (found.kind === 'field') return { kind: 'field', at, path: [...found.path, ...path] };
+  if (found.kind === 'variable') return { ...found, at, path };
+  if (isValue(found)) throw failure(state, `unexpected . after term ${quoted(nodeText(found))}`);
+  return { kind: 'chain', at, of: found, path };
+}
+
+function term(state: State): Operand | undefined {
+  const token = nextNonSpace(state);
+  const { kind, text, at } = token;
+  switch (kind) {
     case 'word':
-      return word(state, token);
+      if (!state.functions.has(text)) throw failure(state, `function ${quoted(text)} not defined`);
+      return { kind: 'function', at, name: text };
+    case 'dot':
+    case 'nil':
+      return { kind, at };
+    case 'variable':
+      if (!state.variables.includes(text)) throw failure(state, `undefined variable ${quoted(text)}`);
+      return { kind, at, name: text, path: [] };
+    case 'field':
+      return { kind, at, path: [text.slice(1)] };
+    case 'boolean':
+      return { kind, at, text, value: text === 'true' };
+    case 'string':
+      return { kind, at, text, value: textOf(state, token) };
+    case 'number':
+    case 'char':
+      return numberLiteral(state, token);
     default:
   }
-  if (token.text === '.') return { kind: 'field', path: [], at: token.at };
-  if (token.text !== '(')
-    throw failure({ ...state, at: state.at - 1 }, `unexpected ${quoted(token.text)} in operand`);
-  const inner = pipe(state);
-  if (next(state).text !== ')') throw failure(state, 'unclosed left paren');
-  return { kind: 'pipe', pipe: inner, path: path(state) };
-}
-
-function word(state: State, { text, at }: Token): Operand {
-  if (text === 'true' || text === 'false') return { kind: 'literal', value: text === 'true' };
-  if (text === 'nil') return { kind: 'literal', value: null };
-  if (!state.functions.has(text))
-    throw failure({ ...state, at: state.at - 1 }, `function ${quoted(text)} not defined`);
-  return { kind: 'call', name: text, at };
-}
-
-function path(state: State): string[] {
-  const names: string[] = [];
-  while (peek(state).kind === 'field' && !peek(state).spaced) names.push(next(state).text.slice(1));
-  return names;
-}
-
-function numberOf(text: string): number | bigint {
-  const plain = text.replaceAll('_', '');
-  if (/^[-+]?(?:[0-9]+|0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+)$/.test(plain)) {
-    const size = BigInt(plain.replace(/^[-+]/, ''));
-    return plain.startsWith('-') ? -size : size;
+  if (isSymbol(token, '(')) {
+    if (++state.depth > nestingMax) throw failure(state, 'max expression depth exceeded');
+    const inner = pipeline(state, 'parenthesized pipeline', ')');
+    state.depth--;
+    return inner;
   }
-  return Number(plain);
+  state.at--;
+  return undefined;
+}
+
+function numberLiteral(state: State, { kind, text, at }: Token): Literal {
+  const value = kind === 'char' ? characterOf(text) : numberOf(text);
+  if (value !== undefined) return { kind: 'number', at, text, value };
+  if (kind === 'char') throw failure(state, `malformed character constant: ${text}`);
+  const plain = !/[.eEpP]/.test(text) && /^[-+]?[0-9]+$/.test(text);
+  throw failure(
+    state,
+    plain ? `integer overflow: ${quoted(text)}` : `illegal number syntax: ${quoted(text)}`,
+  );
+}
+
+function characterOf(text: string): bigint | undefined {
+  try {
+    // A single quote needs its backslash here, a double one none.
+    const inner = text.slice(1, -1).replace(/^"$/, '\\"').replace(/^\\'$/, "'");
+    const [char, ...more] = [...unquote(`"${inner}"`)];
+    return char === undefined || more.length > 0 ? undefined : BigInt(char.codePointAt(0) ?? 0);
+  } catch {
+    return undefined;
+  }
+}
+
+const integer = /^[-+]?(?:0|[1-9](?:_?[0-9])*|0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO]?(?:_?[0-7])+)$/;
+
+function numberOf(text: string): number | bigint | undefined {
+  if (integer.test(text)) {
+    const digits = text.replace(/^[-+]/, '').replaceAll('_', '');
+    const size = BigInt(/^0[0-7]/.test(digits) ? `0o${digits.slice(1)}` : digits.toLowerCase());
+    const value = text.startsWith('-') ? -size : size;
+    return BigInt.asIntN(64, value) === value ? value : undefined;
+  }
+  if (!/[.eEpP]/.test(text)) return undefined;
+  try {
+    return parseGoFloat(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -5,18 +5,22 @@ import type { Time } from './ast.ts';
 const layoutPart =
   /2006|January|Monday|Jan|Mon|MST|-07:00:00|-07:00|-0700|-07|Z07:00|Z0700|Z07|01|02|03|04|05|002|06|15|PM|pm|_2|[.,]0+(?!\d)|[.,]9+(?!\d)|1|2|3|4|5/g;
 
-const months = 'January February March April May June July August September October November December'.split(
-  ' ',
-);
-const weekdays = 'Sunday Monday Tuesday Wednesday Thursday Friday Saturday'.split(' ');
+export const months =
+  'January February March April May June July August September October November December'.split(' ');
+export const weekdays = 'Sunday Monday Tuesday Wednesday Thursday Friday Saturday'.split(' ');
 const pad = (value: number, size = 2): string => String(value).padStart(size, '0');
 
 export function formatTime(time: Time, layout: string): string {
   const offset = offsetMinutes(time);
   const ns = ((time.ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-  const seconds = (time.ns - ns) / 1_000_000_000n;
-  const local = new Date(Number(seconds) * 1000 + offset * 60_000);
+  const local = dateOf(time);
   return layout.replace(layoutPart, (part) => partText(part, local, ns, offset, time.zone));
+}
+
+/** Whole seconds of a time as its own zone has them: what is UTC in the date is local there. */
+export function dateOf(time: Time): Date {
+  const ms = time.ns / 1_000_000n - (time.ns % 1_000_000n < 0n ? 1n : 0n);
+  return new Date(Math.floor(Number(ms) / 1000) * 1000 + offsetMinutes(time) * 60_000);
 }
 
 function partText(part: string, date: Date, ns: bigint, offset: number, zone: string): string {
