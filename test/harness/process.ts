@@ -42,6 +42,10 @@ export function waitForPort(port: number, timeoutMs = 20_000): Promise<boolean> 
   });
 }
 
+/** Between two probes; one that takes long is not asked all the time, or what is waited for would get slower by it. */
+const pauseMsMin = 25;
+const pauseMsMax = 500;
+
 /** Calls `probe` until it returns a value that is not undefined; a throw counts as not yet. */
 export async function waitFor<T>(
   what: string,
@@ -50,14 +54,15 @@ export async function waitFor<T>(
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   let last: unknown;
-  while (performance.now() < deadline) {
+  for (let began = performance.now(); began < deadline; began = performance.now()) {
     try {
       const value = await probe();
       if (value !== undefined) return value;
     } catch (error) {
       last = error;
     }
-    await delay(25);
+    const tookMs = performance.now() - began;
+    await delay(Math.min(Math.max(pauseMsMin, 2 * tookMs), pauseMsMax));
   }
   throw new Error(`${what}: not within ${timeoutMs} ms`, { cause: last });
 }

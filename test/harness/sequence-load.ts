@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { call, type readKey } from './firn.ts';
 import { writeSamples } from './write-samples.ts';
@@ -19,9 +20,15 @@ export const newSequence = (name: string): Sequence => ({
   ...{ name, sent: 0, acknowledged: new Set(), sentMs: new Map() },
 });
 
+// At most 4,000 messages a second, and 5,000 rows: always something on its way, and no more to look through in the end than
+// shows what is lost or doubled.
+const messagesPerMs = 4;
+const publishIntervalMs = 5;
 const windowSize = 200;
+const rowsPerWrite = 50;
+const writeIntervalMs = 10;
 
-/** Publishes over MQTT with QoS 1, a window in flight, until it is stopped or the broker is gone. */
+/** Publishes over MQTT with QoS 1, up to a window in flight, until it is stopped or the broker is gone. */
 export async function publishSequence(
   mqttPort: number,
   sequence: Sequence,
@@ -30,33 +37,32 @@ export async function publishSequence(
 ): Promise<{ stop(): Promise<void> }> {
   const client = await connectAsync(`mqtt://${host}:${mqttPort}`, { reconnectPeriod: 0 });
   client.on('error', () => {});
-  let running = true;
   let inFlight = 0;
-  const fill = (): void => {
-    while (running && client.connected && inFlight < windowSize) {
-      const value = ++sequence.sent;
-      const sentMs = Date.now();
-      sequence.sentMs.set(value, sentMs);
-      inFlight++;
-      client.publish(`plant/fault/${sequence.name}`, payload(value, sentMs), { qos: 1 }, (error) => {
-        inFlight--;
-        if (!error) sequence.acknowledged.add(value);
-        if (running) setImmediate(fill);
-      });
-    }
+  const publishOne = (): void => {
+    const value = ++sequence.sent;
+    const sentMs = Date.now();
+    sequence.sentMs.set(value, sentMs);
+    inFlight++;
+    client.publish(`plant/fault/${sequence.name}`, payload(value, sentMs), { qos: 1 }, (error) => {
+      inFlight--;
+      if (!error) sequence.acknowledged.add(value);
+    });
   };
-  fill();
+  const beganMs = performance.now();
+  let given = 0;
+  const isDue = (): boolean => given < messagesPerMs * (performance.now() - beganMs);
+  const timer = setInterval(() => {
+    for (; client.connected && inFlight < windowSize && isDue(); given++) publishOne();
+  }, publishIntervalMs);
   return {
     stop: () => {
-      running = false;
+      clearInterval(timer);
       return end(client);
     },
   };
 }
 
 const end = (client: MqttClient): Promise<void> => client.endAsync(true);
-
-const rowsPerWrite = 50;
 
 /** Writes over remote write, one request at a time, until it is stopped. `onAnswer` is told each HTTP status. */
 export function writeSequence(
@@ -75,6 +81,7 @@ export function writeSequence(
         if (answer.ok) for (const value of values) sequence.acknowledged.add(value);
         onAnswer(answer);
         await answer.arrayBuffer();
+        await delay(writeIntervalMs);
       } catch {
         return; // the gateway is gone
       }

@@ -72,11 +72,14 @@ describe.skipIf(s3Missing)(`an S3 service with faults${s3Missing ? ` (skipped: $
     await using site = await openS3Site(join(folder.path, 'denied'), ['--seal-interval-ms', '300']);
     const sequence = newSequence('sequence');
     site.proxy.spoil({ kind: 'status', status: 403, code: 'SignatureDoesNotMatch' });
-    await publishDuring(site, sequence, () => delay(8000));
+    await publishDuring(site, sequence, async () => {
+      const isRefused = () => site.gateway.output().includes('403 SignatureDoesNotMatch');
+      await waitFor('a refusal', 60_000, async () => isRefused() || undefined);
+      await delay(8000);
+    });
     console.log(`a wrong key: ${site.proxy.count()} requests in 8 s`);
     expect(site.proxy.count()).toBeGreaterThan(0);
     expect(site.proxy.count()).toBeLessThan(20);
-    expect(site.gateway.output()).toContain('403 SignatureDoesNotMatch');
     const local = await valuesOf(`http://127.0.0.1:${site.gateway.port('gatewayHttp')}`, sequence.name);
     expect(wrongWith(sequence, local)).toEqual([]);
   });
